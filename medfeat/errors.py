@@ -1,0 +1,70 @@
+"""Everything medfeat can say no to.
+
+Each message is one line: what was found, where, what is allowed, what to do next. Each error is also the
+builtin a caller would catch anyway.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MedfeatError(Exception):
+    """Base of every error a user can cause or cure; the command line prints it as one line, without a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(MedfeatError, ValueError):
+    """A request that cannot be meant: an unknown name, options that exclude each other."""
+
+    exit_code = 2
+
+
+class DataError(MedfeatError, ValueError):
+    """Data that was found, and is not what it must be: a damaged file, a label outside the classes."""
+
+
+class MissingFileError(MedfeatError, FileNotFoundError):
+    """A file that is needed and is not there; the message names it, where it comes from and where to put it."""
+
+
+class WeightsError(MedfeatError, ValueError):
+    """Weights that do not fit the architecture, or may not be loaded."""
+
+
+class MissingExtraError(MedfeatError, ImportError):
+    """An optional package is needed for this; the message names the extra that installs it."""
+
+
+class NotFrozenError(MedfeatError, RuntimeError):
+    """A backbone's parameters or buffers changed while it embedded."""
+
+
+def unknown_name(kind: str, name: str, allowed: Iterable[str], hint: str = "") -> UsageError:
+    """Build the error for a name that is not registered, with close matches named.
+
+    Parameters
+    ----------
+    kind
+        What was being named, for example ``"backbone"``.
+    name
+        What was typed.
+    allowed
+        Every name that would have been accepted.
+    hint
+        What to do next, appended to the message.
+
+    Returns
+    -------
+    UsageError
+        Ready to raise.
+    """
+    known = sorted(allowed)
+    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    if close:
+        choice = f"did you mean {' or '.join(close)}?"
+    else:
+        choice = f"{kind} must be one of {', '.join(known)}" if len(known) <= 12 else f"{len(known)} names are known"
+    return UsageError(f"unknown {kind} {name!r}: {choice}{' ' + hint if hint else ''}")
