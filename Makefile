@@ -1,0 +1,48 @@
+# Every target does its own set-up: Python >= 3.11 and make are all a machine needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# One thread a worker: two workers with two threads each would fight over the cores.
+WORKERS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+.PHONY: help demo test lint bench soak docs format clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "medfeat needs Python 3.11 or newer, found " + sys.version.split()[0] + ": set PYTHON=/path/to/python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY) ## the whole main job on made-up images, without a network, in under a minute
+	$(BIN)/medfeat demo
+
+test: $(READY) ## all quick tests
+	$(PYTEST) -n $(WORKERS) -m "not slow and not network and not gpu"
+
+lint: $(READY) ## ruff, mypy strict, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## measure, and write benchmarks/results/
+	MEDFEAT_BENCH=1 $(BIN)/python -m pytest benchmarks -s --timeout=0
+
+soak: $(READY) ## the long tests: every backbone, fifty kills
+	$(PYTEST) -m slow --timeout=0 -s
+
+docs: $(READY) ## regenerate the pages that are made from the code
+	$(BIN)/python tools/make_docs.py
+
+clean: ## remove the environment and every cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build
