@@ -1,0 +1,158 @@
+"""L2 logistic regression on standardised features: multi-class, binary and multi-label; ordinal sets as multi-class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+
+from medfeat.errors import DataError
+from medfeat.heads.inputs import CLASS_TASKS, check_split, class_numbers, label_matrix, refuse_task, spread
+from medfeat.heads.logistic import Link, solve_path, working_dtype
+from medfeat.heads.standardise import BLOCK, Standardiser
+from medfeat.types import Candidate, FloatArray, LabelArray, Progress, TaskType
+
+GRID = tuple(10.0 ** (half / 2) for half in range(-10, 5))
+
+
+class LinearProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Logistic regression, equal to scikit-learn's ``LogisticRegression(C)`` behind a ``StandardScaler``.
+
+    Parameters
+    ----------
+    C
+        Inverse strength of the L2 penalty; the intercept is free.
+    task_type
+        Multi-label fits an independent sigmoid a label, the others a softmax (binary: one sigmoid, two columns).
+    n_classes
+        Number of classes, or of labels; a class absent from train gets probability 0.
+    tol
+        Relative excess of the objective at which it counts as minimal.
+    """
+
+    def __init__(
+        self, C: float = 1.0, *, task_type: TaskType = "multi-class", n_classes: int = 2, tol: float = 1e-8
+    ) -> None:
+        self.C = C
+        self.task_type = task_type
+        self.n_classes = n_classes
+        self.tol = tol
+
+    def fit(self, X: FloatArray, y: LabelArray) -> LinearProbe:
+        """Fit to (n, d) features and (n, k) labels."""
+        return next(fit_path(X, y, (self.C,), task_type=self.task_type, n_classes=self.n_classes, tol=self.tol))
+
+    def scores(self, X: FloatArray) -> FloatArray:
+        """Return (n, n_classes) probabilities of (n, d) features."""
+        logits = np.concatenate([self._logits(X[i : i + BLOCK]) for i in range(0, max(len(X), 1), BLOCK)])
+        if self.task_type == "multi-label":
+            full = np.tile(self.chance_, (len(X), 1))
+            full[:, self.present_] = _sigmoid(logits)
+            return full
+        if logits.shape[1] == 1:
+            positive = _sigmoid(logits)
+            return spread(np.hstack([1 - positive, positive]), self.present_, self.n_classes)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return spread(odds / odds.sum(axis=1, keepdims=True), self.present_, self.n_classes)
+
+    predict_proba = scores
+
+    def predict(self, X: FloatArray) -> NDArray[np.int64]:
+        """Return (n,) class numbers, or (n, k) 0/1 labels at a threshold of 0.5."""
+        scores = self.scores(X)
+        return (scores > 0.5).astype(np.int64) if self.task_type == "multi-label" else scores.argmax(axis=1)
+
+    def _logits(self, X: FloatArray) -> FloatArray:
+        logits: FloatArray = ((X - self.mean_) / self.scale_) @ self.coef_.T + self.intercept_
+        return logits
+
+
+def fit_path(
+    X: FloatArray,
+    y: LabelArray,
+    grid: tuple[float, ...],
+    *,
+    task_type: TaskType,
+    n_classes: int,
+    tol: float = 1e-8,
+) -> Iterator[LinearProbe]:
+    """Fit one probe for each C of an ascending grid; each costs far less than a fit of its own.
+
+    Parameters
+    ----------
+    X, y
+        (n, d) features and (n, k) labels of train.
+    grid
+        Values of C, ascending.
+    task_type, n_classes, tol
+        As in `LinearProbe`.
+
+    Yields
+    ------
+    LinearProbe
+        Fitted, in the grid's order.
+
+    Raises
+    ------
+    DataError
+        Features or labels that cannot be learnt from; see `medfeat.heads.inputs`.
+    """
+    refuse_task("linear", task_type, (*CLASS_TASKS, "multi-label"))
+    check_split(X, y, "train")
+    if min(grid) <= 0:
+        raise DataError(f"C must be positive, got {min(grid)}")
+    targets, present, link = _targets(y, task_type, n_classes)
+    statistics = Standardiser.fit(X)
+    standardised = statistics.transform(X, dtype=working_dtype(X.size))
+    chance = (y if task_type == "multi-label" else targets).mean(axis=0)
+    for weights in solve_path(standardised, targets, grid, link=link, tol=tol):
+        probe = LinearProbe(weights.C, task_type=task_type, n_classes=n_classes, tol=tol)
+        probe.mean_, probe.scale_ = statistics.mean, statistics.scale
+        probe.present_, probe.chance_ = present, chance
+        probe.coef_, probe.intercept_ = weights.coef, weights.intercept
+        probe.n_iter_, probe.converged_ = weights.evaluations, weights.converged
+        yield probe
+
+
+class LinearHead:
+    """The linear probe over `GRID`, smallest C first."""
+
+    name = "linear"
+
+    def candidates(
+        self,
+        train: tuple[FloatArray, LabelArray],
+        val: tuple[FloatArray, LabelArray],
+        task_type: TaskType,
+        n_classes: int,
+        *,
+        seed: int,
+        progress: Progress,
+    ) -> Iterator[Candidate]:
+        """Yield one probe a value of C; nothing is random and val is not looked at."""
+        del val, seed
+        progress.start(len(GRID), "linear", unit="settings")
+        for probe in fit_path(*train, GRID, task_type=task_type, n_classes=n_classes):
+            progress.advance(1)
+            yield Candidate({"C": probe.C}, probe, np.log10(probe.C))
+        progress.finish()
+
+
+def _targets(y: LabelArray, task_type: TaskType, n_classes: int) -> tuple[NDArray[np.float64], NDArray[np.int64], Link]:
+    """Return (n, c) 0/1 targets without constant columns, the classes or labels they stand for, and the link."""
+    if task_type == "multi-label":
+        Y = label_matrix(y)
+        varies = np.flatnonzero((Y[:1] != Y).any(axis=0))
+        return Y[:, varies].astype(np.float64), varies, "sigmoid"
+    numbers = class_numbers(y, n_classes)
+    present = np.unique(numbers)
+    onehot = (numbers[:, None] == present).astype(np.float64)
+    return (onehot[:, 1:], present, "sigmoid") if len(present) == 2 else (onehot, present, "softmax")
+
+
+def _sigmoid(logits: FloatArray) -> FloatArray:
+    odds = np.exp(-np.abs(logits))
+    probability: FloatArray = np.where(logits >= 0, 1.0, odds) / (1 + odds)
+    return probability
