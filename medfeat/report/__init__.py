@@ -1,1 +1,1 @@
-
+"""Results as tables, figures and pages; nothing here computes a score."""
