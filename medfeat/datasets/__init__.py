@@ -1,1 +1,20 @@
+"""What can be embedded: MedMNIST, the user's own images, and synthetic sets, behind one `Dataset` protocol."""
 
+from medfeat.datasets.digests import DigestMemory
+from medfeat.datasets.entry import DATASETS, DatasetEntry
+from medfeat.datasets.hashing import image_hash
+from medfeat.datasets.opening import dataset_names, describe, open_dataset
+from medfeat.datasets.splits import source_task
+from medfeat.datasets.synthetic import write_synthetic
+
+__all__ = [
+    "DATASETS",
+    "DatasetEntry",
+    "DigestMemory",
+    "dataset_names",
+    "describe",
+    "image_hash",
+    "open_dataset",
+    "source_task",
+    "write_synthetic",
+]

@@ -1,0 +1,134 @@
+"""Digests of files, remembered by path, size and modification time, so that 16 GB are hashed once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from medfeat.types import Progress, SilentProgress
+
+CHUNK_BYTES = 1 << 20
+# A file written within this time may be written again without its modification time moving (FAT keeps 2 s).
+SETTLED_SECONDS = 2.0
+
+
+def file_digest(path: Path, algorithm: str, *, progress: Progress | None = None) -> str:
+    """Hash a file in bounded memory.
+
+    Parameters
+    ----------
+    path
+        The file.
+    algorithm
+        ``md5`` or ``blake2b`` (32 bytes).
+    progress
+        Told of each piece, in bytes.
+
+    Returns
+    -------
+    str
+        Hexadecimal digest.
+    """
+    bar = progress or SilentProgress()
+    digest = (
+        hashlib.blake2b(digest_size=32) if algorithm == "blake2b" else hashlib.new(algorithm, usedforsecurity=False)
+    )
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+            bar.advance(len(chunk))
+    return digest.hexdigest()
+
+
+class DigestMemory:
+    """What the digests of files were when they were last read.
+
+    Parameters
+    ----------
+    path
+        A small JSON file, read on first use and written by `save`; None remembers only within this object.
+        A file that cannot be read is taken for empty: the memory saves time and never decides anything else.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self._new: dict[str, dict[str, Any]] = {}
+        self._known: dict[str, dict[str, Any]] | None = None
+
+    def digest(self, path: Path, algorithm: str, *, progress: Progress | None = None) -> str:
+        """Return the file's digest, reading the file only when it changed since it was last read."""
+        found = self.recall(path, algorithm)
+        if found is None:
+            found = file_digest(path, algorithm, progress=progress)
+            if time.time() - path.stat().st_mtime > SETTLED_SECONDS:
+                self.remember(path, algorithm, found)
+        return found
+
+    def recall(self, path: Path, algorithm: str) -> str | None:
+        """Return what is remembered of the file as it is now, or None."""
+        key = str(path.resolve())
+        entry = self._new.get(key) or self._read().get(key, {})
+        if not isinstance(entry, dict) or {k: entry.get(k) for k in ("size", "mtime_ns")} != _stamp(path):
+            return None
+        found = entry.get(algorithm)
+        return found if isinstance(found, str) else None
+
+    def remember(self, path: Path, algorithm: str, digest: str) -> None:
+        """Note the digest of the file as it is now; `save` makes it last."""
+        key, stamp = str(path.resolve()), _stamp(path)
+        entry = self._new.get(key, {})
+        kept = entry if {k: entry.get(k) for k in stamp} == stamp else stamp
+        self._new[key] = {**kept, algorithm: digest}
+
+    def forget(self) -> None:
+        """Forget everything, on disk too; the next look reads the files themselves."""
+        self._new, self._known = {}, {}
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+    def save(self) -> None:
+        """Add what is new to the JSON file, atomically; a folder that cannot be written is left alone."""
+        if self.path is None or not self._new:
+            return
+        self._known = None  # another process may have added to it meanwhile
+        merged = {**self._read(), **self._new}
+        try:
+            _write_json(self.path, merged)
+        except OSError:
+            return  # a read-only cache costs hashing again, nothing else
+        self._known, self._new = merged, {}
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        if self._known is None:
+            self._known = _read_json(self.path) if self.path is not None else {}
+        return self._known
+
+
+def _stamp(path: Path) -> dict[str, int]:
+    status = path.stat()
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def _read_json(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write_json(path: Path, content: dict[str, dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=0)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,86 @@
+"""The names `open_dataset` knows, and what each one stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medfeat.datasets.digests import DigestMemory
+from medfeat.errors import UsageError
+from medfeat.registry import Registry
+from medfeat.types import Dataset, Progress, SilentProgress, TaskType
+
+
+@dataclass(frozen=True)
+class OpenRequest:
+    """What a person asked of a named dataset.
+
+    Attributes
+    ----------
+    size
+        Side of the images in pixels; None means the entry's first size.
+    data_root
+        Folder of downloaded files; None means the dataset's own.
+    offline
+        Forbids every network call.
+    progress, memory
+        Where progress is shown, and where digests of files are remembered.
+    """
+
+    size: int | None = None
+    data_root: Path | None = None
+    offline: bool = False
+    progress: Progress = field(default_factory=SilentProgress)
+    memory: DigestMemory = field(default_factory=DigestMemory)
+
+
+@dataclass(frozen=True)
+class DatasetEntry:
+    """A registered dataset: its facts, known without reading anything, and how to open it.
+
+    Attributes
+    ----------
+    name, sizes
+        The name, and the sides in pixels it comes in; the first is the default.
+    task, classes
+        The official task and the class names in label order.
+    channels, ndim, counts
+        As in `DatasetInfo`.
+    licence, citation, url
+        Of the data.
+    source
+        ``medmnist`` or ``synthetic``.
+    open
+        Opens it at a size that was checked.
+    file
+        Where the file of a size is, or would be; None when the dataset needs none.
+    """
+
+    name: str
+    sizes: tuple[int, ...]
+    task: TaskType
+    classes: tuple[str, ...]
+    channels: int
+    ndim: int
+    counts: Mapping[str, int]
+    licence: str
+    citation: str
+    url: str
+    source: str
+    open: Callable[[int, OpenRequest], Dataset]
+    file: Callable[[int, Path | None], Path] | None = None
+
+    def checked_size(self, size: int | None) -> int:
+        """Return the size to open, the first when None; a `UsageError` names the sizes there are."""
+        if size is None:
+            return self.sizes[0]
+        if size not in self.sizes:
+            allowed = ", ".join(str(known) for known in self.sizes)
+            raise UsageError(f"size of {self.name} must be one of {allowed}, got {size}")
+        return size
+
+
+DATASETS: Registry[DatasetEntry] = Registry(
+    "dataset", "(see `medfeat list datasets`; own images are named by their path, such as ./images)"
+)

@@ -1,0 +1,37 @@
+"""The hash by which an image is recognised, whatever file, set or row it comes from."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from medfeat.types import UInt8Array
+
+HASH_BYTES = 16
+
+
+def image_hash(image: UInt8Array) -> bytes:
+    """Hash the decoded pixels of one image.
+
+    Parameters
+    ----------
+    image
+        (H, W), (H, W, 3) or (D, H, W) uint8.
+
+    Returns
+    -------
+    bytes
+        16 bytes: blake2b over the shape and the pixels, so that a 2 x 8 image differs from a 4 x 4 one.
+
+    Examples
+    --------
+    >>> image_hash(np.zeros((2, 8), np.uint8)) == image_hash(np.zeros((4, 4), np.uint8))
+    False
+    """
+    if image.dtype != np.uint8:
+        raise TypeError(f"an image must be uint8, got {image.dtype}")
+    shape = ",".join(str(length) for length in image.shape)
+    digest = hashlib.blake2b(f"{shape};".encode(), digest_size=HASH_BYTES)
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.digest()

@@ -1,0 +1,234 @@
+"""Arrays inside .npz files, read row by row: no member is ever held in memory whole, and none can run code."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from medfeat.errors import DataError
+
+# Deflate cannot do better than 1032:1; a member that declares more lies about its size.
+DEFLATE_LIMIT = 1032
+LOCAL_HEADER_BYTES = 30
+SKIP_BYTES = 1 << 20
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+
+
+@dataclass(frozen=True)
+class NpzMember:
+    """One array of an .npz file, known by its header alone.
+
+    Attributes
+    ----------
+    path, key
+        The file, and the array's name in it (``train_images``).
+    shape, dtype
+        As declared, and checked against the size the zip directory gives.
+    fortran
+        True when the array was saved column by column.
+    header_bytes
+        Length of the .npy header in front of the values.
+    stored
+        True when the member is not compressed and can be mapped.
+    """
+
+    path: Path
+    key: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fortran: bool
+    header_bytes: int
+    stored: bool
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
+
+
+def npz_members(path: Path) -> dict[str, NpzMember]:
+    """Read the headers of every array in an .npz file, and refuse what cannot be trusted.
+
+    Raises
+    ------
+    DataError
+        When the file is no zip, a member is no .npy array, holds objects, or is not of the size it declares.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            names = [entry.filename.removesuffix(".npy") for entry in entries]
+            if len(set(names)) != len(names):
+                raise DataError(f"{path}: two arrays have one name; write the file again with numpy.savez")
+            return {name: _read_member(path, archive, name, entry) for name, entry in zip(names, entries, strict=True)}
+    except DAMAGE as error:
+        raise damaged(path, error) from error
+
+
+def _read_member(path: Path, archive: zipfile.ZipFile, key: str, entry: zipfile.ZipInfo) -> NpzMember:
+    if entry.file_size > DEFLATE_LIMIT * entry.compress_size + 1024:
+        raise DataError(
+            f"{path}: {key!r} declares {entry.file_size} bytes in {entry.compress_size} compressed ones, "
+            "which no compression reaches; do not trust this file"
+        )
+    with archive.open(entry) as stream:
+        shape, fortran, dtype = _read_header(path, key, stream)
+        header_bytes = stream.tell()
+    declared = math.prod(shape) * dtype.itemsize
+    if declared != entry.file_size - header_bytes:
+        raise DataError(
+            f"{path}: {key!r} declares shape {shape} of {dtype} ({declared} bytes) and holds "
+            f"{entry.file_size - header_bytes}; write the file again with numpy.savez"
+        )
+    stored = entry.compress_type == zipfile.ZIP_STORED
+    return NpzMember(path, key, shape, dtype, fortran, header_bytes, stored)
+
+
+def _read_header(path: Path, key: str, stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    try:
+        version = npy.read_magic(stream)
+        if version not in readers:
+            raise ValueError(f"format version {version}")
+        shape, fortran, dtype = readers[version](stream)
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path}: {key!r} is no plain .npy array ({reason}); save plain arrays") from error
+    if dtype.hasobject:
+        raise DataError(f"{path}: {key!r} holds Python objects, which could run code; save it as a plain array")
+    if dtype.fields is not None or dtype.itemsize == 0:
+        raise DataError(f"{path}: {key!r} has dtype {dtype}; numbers are needed")
+    return shape, fortran, dtype
+
+
+def read_array(member: NpzMember) -> NDArray[Any]:
+    """Read a small array whole, such as labels."""
+    with _opened(member) as stream:
+        content = _take(member, stream, math.prod(member.shape) * member.dtype.itemsize, row=0)
+    array = np.frombuffer(content, member.dtype)
+    return array.reshape(member.shape, order="F" if member.fortran else "C")
+
+
+def read_rows(
+    member: NpzMember, batch_size: int, rows: NDArray[np.int64] | None = None
+) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
+    """Read an array in order, a batch of rows at a time.
+
+    Parameters
+    ----------
+    member
+        What to read; not in Fortran order.
+    batch_size
+        Rows a batch; the last may be shorter.
+    rows
+        (m,) ascending row numbers to pick in the same single pass; None means all.
+
+    Yields
+    ------
+    tuple
+        The (b,) row numbers and the (b, ...) array of these rows, which the caller may keep and change.
+    """
+    if member.fortran and len(member.shape) > 1:
+        raise DataError(
+            f"{member.path}: {member.key!r} is saved column by column and cannot be streamed; "
+            "save numpy.ascontiguousarray of it"
+        )
+    wanted = np.arange(member.shape[0], dtype=np.int64) if rows is None else np.asarray(rows, np.int64)
+    source = _mapped_rows if member.stored else _inflated_rows
+    yield from source(member, [wanted[i : i + batch_size] for i in range(0, len(wanted), batch_size)])
+
+
+def _mapped_rows(
+    member: NpzMember, batches: list[NDArray[np.int64]]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
+    if not math.prod(member.shape):
+        return
+    offset = _values_offset(member)
+    mapped = np.memmap(member.path, dtype=member.dtype, mode="r", offset=offset, shape=member.shape)
+    for rows in batches:
+        yield rows, np.array(mapped[rows])
+
+
+def _values_offset(member: NpzMember) -> int:
+    # The local header repeats the name and has its own extra field, so its length is not in the directory.
+    with zipfile.ZipFile(member.path) as archive:
+        start = archive.getinfo(_filename(archive, member.key)).header_offset
+    with member.path.open("rb") as file:
+        file.seek(start)
+        header = file.read(LOCAL_HEADER_BYTES)
+    name_bytes = int.from_bytes(header[26:28], "little")
+    extra_bytes = int.from_bytes(header[28:30], "little")
+    return start + LOCAL_HEADER_BYTES + name_bytes + extra_bytes + member.header_bytes
+
+
+def _inflated_rows(
+    member: NpzMember, batches: list[NDArray[np.int64]]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
+    position = 0
+    with _opened(member) as stream:
+        for rows in batches:
+            images = np.empty((len(rows), *member.shape[1:]), member.dtype)
+            for start, stop in _runs(rows):
+                first = int(rows[start])
+                _skip(member, stream, (first - position) * member.row_bytes, row=position)
+                content = _take(member, stream, (stop - start) * member.row_bytes, row=first)
+                images[start:stop] = np.frombuffer(content, member.dtype).reshape(-1, *member.shape[1:])
+                position = first + (stop - start)
+            if position == member.shape[0]:
+                _take(member, stream, 0, row=position, at_end=True)
+            yield rows, images
+
+
+def _runs(rows: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Yield the (start, stop) of each stretch of consecutive row numbers."""
+    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+    edges = [0, *breaks.tolist(), len(rows)]
+    yield from itertools.pairwise(edges)
+
+
+@contextmanager
+def _opened(member: NpzMember) -> Iterator[IO[bytes]]:
+    try:
+        with zipfile.ZipFile(member.path) as archive, archive.open(_filename(archive, member.key)) as stream:
+            stream.read(member.header_bytes)
+            yield stream
+    except DAMAGE as error:
+        raise damaged(member.path, error) from error
+
+
+def _filename(archive: zipfile.ZipFile, key: str) -> str:
+    return f"{key}.npy" if f"{key}.npy" in archive.namelist() else key
+
+
+def _skip(member: NpzMember, stream: IO[bytes], count: int, *, row: int) -> None:
+    while count > 0:
+        count -= len(_take(member, stream, min(count, SKIP_BYTES), row=row))
+
+
+def _take(member: NpzMember, stream: IO[bytes], count: int, *, row: int, at_end: bool = False) -> bytes:
+    try:
+        # Only a read beyond the last byte makes zipfile compare the checksum.
+        content = stream.read(count + at_end)
+    except DAMAGE as error:
+        raise damaged(member.path, error, f"{member.key!r} near row {row}") from error
+    if len(content) != count:
+        raise damaged(member.path, EOFError("it ends too early"), f"{member.key!r} near row {row}")
+    return content
+
+
+def damaged(path: Path, error: Exception, where: str = "") -> DataError:
+    """Build the error for a file that cannot be read, with the first line of the cause."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    place = f"{path}, {where}" if where else str(path)
+    return DataError(f"{place} is damaged or no .npz file ({reason}); get or write it again")

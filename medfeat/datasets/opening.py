@@ -1,0 +1,115 @@
+"""From what a person names, a registered dataset or a path, to a `Dataset`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+# The modules of the named sets add themselves to the registry when they are imported.
+from medfeat.datasets import medmnist, synthetic  # noqa: F401
+from medfeat.datasets.digests import DigestMemory
+from medfeat.datasets.entry import DATASETS, DatasetEntry, OpenRequest
+from medfeat.datasets.own import OwnOptions, open_own
+from medfeat.errors import UsageError
+from medfeat.types import Dataset, Progress, SilentProgress, TaskType
+
+
+def dataset_names() -> list[str]:
+    """Return every registered name: the 18 MedMNIST sets, then the synthetic ones."""
+    return list(DATASETS)
+
+
+def describe(name: str) -> DatasetEntry:
+    """Return what is known of a registered dataset without reading it; close matches are named for an unknown one."""
+    return DATASETS[name]
+
+
+def open_dataset(
+    data: str | Path,
+    *,
+    size: int | None = None,
+    data_root: str | Path | None = None,
+    offline: bool = False,
+    name: str | None = None,
+    intensity: str | None = None,
+    task: TaskType | None = None,
+    path_column: str | None = None,
+    label_columns: str | Sequence[str] | None = None,
+    split_column: str | None = None,
+    patient_column: str | None = None,
+    progress: Progress | None = None,
+    memory: DigestMemory | None = None,
+) -> Dataset:
+    """Open what can be embedded.
+
+    Parameters
+    ----------
+    data
+        A registered name (`dataset_names`), or the path of a folder of images, a .csv, an .npz in MedMNIST's form or
+        one image. A registered name wins over a folder of that name; say ``./name`` for the folder.
+    size
+        Side in pixels of a registered set; None means its first size. Own images are embedded as they are.
+    data_root
+        Where official files are (default: the medmnist package's own folder); for a CSV, the folder its paths
+        start from (default: that of the CSV).
+    offline
+        Makes no network call.
+    name
+        What to call own images; default: the name of the folder or file.
+    intensity
+        Contract by which own images become uint8, see `medfeat.datasets.intensity.parse_intensity`.
+    task
+        What own labels mean; default: told from the labels.
+    path_column, label_columns, split_column, patient_column
+        Columns of a CSV; default: ``path``, ``label``, and ``split`` and ``patient`` where they are. Several label
+        columns make a multi-label set.
+    progress
+        Where downloads and hashing are shown.
+    memory
+        Where digests of files are remembered; default: nowhere.
+
+    Returns
+    -------
+    Dataset
+        Ready to stream.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name, or an option that does not belong to this kind of data.
+    MissingFileError
+        For a file that is not there and cannot be fetched.
+    DataError
+        For data that was found and is not what it must be.
+    """
+    options = OwnOptions(
+        name=name,
+        intensity=intensity,
+        task=task,
+        path_column=path_column,
+        label_columns=label_columns,
+        split_column=split_column,
+        patient_column=patient_column,
+        root=Path(data_root) if data_root is not None else None,
+    )
+    bar, kept = progress or SilentProgress(), memory or DigestMemory()
+    if str(data) in DATASETS:
+        return _open_named(str(data), size, options, OpenRequest(size, options.root, offline, bar, kept))
+    path = Path(data).expanduser()
+    if not path.exists() and not _looks_like_path(str(data)):
+        return DATASETS[str(data)].open(0, OpenRequest())  # raises, naming close matches
+    if size is not None:
+        raise UsageError(f"size is for registered datasets; the images of {path} are embedded as they are")
+    return open_own(path, options, taken=dataset_names(), progress=bar, memory=kept)
+
+
+def _open_named(name: str, size: int | None, options: OwnOptions, request: OpenRequest) -> Dataset:
+    given = options.given()
+    if given:
+        raise UsageError(f"{', '.join(given)} is for own images, and {name} is a registered dataset; leave it out")
+    entry = DATASETS[name]
+    return entry.open(entry.checked_size(size), request)
+
+
+def _looks_like_path(data: str) -> bool:
+    return "/" in data or "\\" in data or data.startswith((".", "~")) or bool(Path(data).suffix)
