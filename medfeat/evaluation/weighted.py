@@ -92,7 +92,7 @@ def _auc(plan: tuple[NDArray[np.intp], ...], weights: Weights) -> Values:
 def _decisions(
     labels: NDArray[np.int64], predicted: NDArray[np.int64], scores: NDArray[np.float64], task_type: TaskType
 ) -> dict[str, Statistic]:
-    """Return the metrics of the confusion matrix: accuracy, balanced accuracy, macro F1, and two more for ordinal classes."""
+    """Return the metrics of the confusion matrix: accuracy, balanced accuracy, macro F1, two more if ordinal."""
     if task_type == "multi-label":
         size, codes = 2, 2 * labels + predicted
     else:
@@ -262,7 +262,7 @@ def _mean(values: NDArray[np.float64]) -> Statistic:
 
 def _ratio(above: NDArray[np.float64], below: NDArray[Any]) -> Values:
     """Divide, with NaN where there is nothing to divide by."""
-    return np.divide(above, below, out=np.full_like(below, np.nan, dtype=np.float64), where=below > 0)
+    return np.asarray(np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0))
 
 
 def _two_columns(scores: NDArray[np.float64]) -> Values:
