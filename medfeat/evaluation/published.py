@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from medfeat.errors import UsageError, unknown_name
 
@@ -141,18 +142,13 @@ def _table() -> tuple[PublishedRow, ...]:
 
 
 def _row(line: dict[str, str]) -> PublishedRow:
-    number = {key: float(line[key]) if line[key] else None for key in ("auc", "auc_std", "acc", "acc_std")}
-    words = {
-        key: line[key]
-        for key in ("dataset", "system", "backbone", "training", "pixels", "source", "confidence", "note")
-    }
-    return PublishedRow(
-        **words,
-        **number,
-        native_size=int(line["native_size"]) if line["native_size"] else None,
-        quoted=bool(line["quoted"]),
-        test_selected=bool(line["test_selected"]),
-    )
+    facts: dict[str, Any] = dict(line)
+    for key in ("auc", "auc_std", "acc", "acc_std"):
+        facts[key] = float(line[key]) if line[key] else None
+    facts["native_size"] = int(line["native_size"]) if line["native_size"] else None
+    for key in ("quoted", "test_selected"):
+        facts[key] = bool(line[key])
+    return PublishedRow(**facts)
 
 
 def _lines(name: str) -> Iterator[dict[str, str]]:
