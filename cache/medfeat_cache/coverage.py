@@ -1,0 +1,137 @@
+"""Which images of a group are dealt with: stored, bad, or still missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from medfeat_cache.errors import StoreConflictError, StoreInputError
+from medfeat_cache.parts import BadRow, Part
+
+
+@dataclass(frozen=True)
+class GroupSpec:
+    """One group of the source, all of its images.
+
+    Attributes
+    ----------
+    ids
+        (n,) unique ids; no other group may hold one of them.
+    labels
+        (n, k) or (n,) official labels, whole numbers or floats; None when there are none.
+    """
+
+    ids: ArrayLike
+    labels: ArrayLike | None = None
+
+
+def as_ids(values: ArrayLike, group: str) -> NDArray[np.str_]:
+    """Return ids as a string array, or say which cannot be one."""
+    ids = np.asarray(values)
+    if not ids.size:
+        return np.empty(0, "<U1")
+    if ids.dtype.kind not in "UO" or ids.ndim != 1 or not all(isinstance(name, str) for name in ids):
+        raise StoreInputError(f"ids of {group!r} must be a flat list of strings, got {ids.dtype} of shape {ids.shape}")
+    ids = ids.astype(np.str_)
+    wrong = [name for name in ids.tolist() if not name or "\0" in name or not _encodes(name)]
+    if wrong:
+        raise StoreInputError(f"ids of {group!r} must be non-empty UTF-8 without NUL, got {wrong[0]!r}")
+    return ids
+
+
+def _encodes(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def as_labels(values: ArrayLike | None, rows: int, group: str) -> NDArray[Any] | None:
+    """Return labels as (n, k) int64 or float64."""
+    if values is None:
+        return None
+    labels = np.asarray(values)
+    labels = labels[:, None] if labels.ndim == 1 else labels
+    if labels.ndim != 2 or len(labels) != rows or labels.dtype.kind not in "biuf":
+        raise StoreInputError(
+            f"labels of {group!r} must be numbers of shape ({rows}, k), got {labels.dtype} of shape {labels.shape}"
+        )
+    return labels.astype("<f8" if labels.dtype.kind == "f" else "<i8")
+
+
+def refuse_repeated(ids: Iterable[NDArray[np.str_]]) -> None:
+    """Raise when an id occurs twice in a group or in two groups: everything joins by id."""
+    names, counts = np.unique(np.concatenate([*ids, np.empty(0, "<U1")]), return_counts=True)
+    repeated = names[counts > 1]
+    if len(repeated):
+        raise StoreInputError(f"ids must be unique, {len(repeated)} occur more than once, first {str(repeated[0])!r}")
+
+
+@dataclass
+class Coverage:
+    """The state of one group while it is written: a flag or two an image, and its parts."""
+
+    group: str
+    ids: NDArray[np.str_]
+    labels: NDArray[Any] | None
+    parts: list[Part] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.stored = np.zeros(len(self.ids), bool)
+        self.bad = np.zeros(len(self.ids), bool)
+        self._rows: dict[str, int] | None = None
+
+    def missing(self) -> NDArray[np.int64]:
+        """Return the rows that are neither stored nor bad."""
+        return np.flatnonzero(~(self.stored | self.bad))
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """Return the stretches [start, stop) that are dealt with."""
+        edges = np.flatnonzero(np.diff(self.stored | self.bad, prepend=False, append=False))
+        return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+
+    def bad_rows(self, bad: Iterable[Any]) -> list[BadRow]:
+        """Turn (id, reason) pairs, or objects with these fields, into rows."""
+        pairs = [(entry.id, entry.reason) if hasattr(entry, "reason") else tuple(entry) for entry in bad]
+        if pairs and self._rows is None:
+            self._rows = {name: row for row, name in enumerate(self.ids.tolist())}
+        unknown = [name for name, _ in pairs if name not in (self._rows or {})]
+        if unknown:
+            raise StoreInputError(f"bad image {unknown[0]!r} is not an id of group {self.group!r}")
+        return sorted(
+            (BadRow((self._rows or {})[name], name, str(why)) for name, why in pairs), key=lambda one: one.row
+        )
+
+    def check(self, rows: NDArray[np.int64], bad: list[BadRow], span: tuple[int, int] | None) -> None:
+        """Refuse rows outside the group, given twice or out of order, and with `span` rows left out of it."""
+        both = np.sort(np.concatenate([rows, np.array([entry.row for entry in bad], np.int64)]))
+        where = f"rows of a part of {self.group!r}"
+        if not len(both):
+            raise StoreInputError(f"{where} must hold at least one image, stored or bad")
+        if (np.diff(rows) <= 0).any() or (np.diff(both) == 0).any():
+            raise StoreInputError(f"{where} must ascend, none twice, none both stored and bad")
+        if both[0] < 0 or both[-1] >= len(self.ids):
+            raise StoreInputError(f"{where} must lie in [0, {len(self.ids)}), got {both[0]}..{both[-1]}")
+        taken = both[(self.stored | self.bad)[both]]
+        if len(taken):
+            raise StoreConflictError(f"{where} are already written: {len(taken)} of them, first {taken[0]}")
+        if span is not None:
+            expected = self.missing()
+            expected = expected[(expected >= span[0]) & (expected < span[1])]
+            if not np.array_equal(expected, both):
+                odd = np.setxor1d(expected, both)
+                raise StoreInputError(
+                    f"{where} [{span[0]}, {span[1]}) must be its missing images, each stored or bad; "
+                    f"not so for row {odd[0]}"
+                )
+
+    def add(self, part: Part, rows: NDArray[np.int64]) -> None:
+        """Count a durable part in."""
+        self.stored[rows] = True
+        self.bad[[entry.row for entry in part.bad]] = True
+        self.parts.append(part)

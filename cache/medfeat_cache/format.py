@@ -1,0 +1,118 @@
+"""Format v1 as values: names, types, and which digest covers what. docs/store-format.md says the same in prose.
+
+The chain of trust has no gap: the root attribute `digest` covers every attribute, every shape and type; the group
+attribute `digests` covers the bytes of each column, `block_digests` among them; those cover the embeddings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfeat_cache.files import CHUNK_BYTES, raw, read_at
+from medfeat_cache.key import canonical_json, digest
+
+FORMAT = "medfeat"
+FORMAT_VERSION = 1
+EMBEDDING_DTYPES = ("<f4", "<f2")
+LABEL_DTYPES = ("<i8", "<f8")
+BLOCK_BYTES = 128 << 10
+BLOCK_ROWS = 256
+BLOCK_DIGEST_BYTES = 16
+HASH_BYTES = 16
+REQUIRED_ATTRIBUTES = ("recipe", "recipe_digest", "created_by", "created_utc", "info", "groups", "digest")
+REQUIRED_COLUMNS = ("embeddings", "block_digests", "ids", "image_hash", "rows")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One contiguous dataset: where its bytes are and what they mean."""
+
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows."""
+        return self.row_bytes * self.shape[0]
+
+
+@dataclass(frozen=True)
+class GroupLayout:
+    """One group of a store: its attributes and its columns."""
+
+    attributes: dict[str, Any]
+    columns: dict[str, Column]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A store without its bytes: attributes, and where each column lies in the file."""
+
+    attributes: dict[str, Any]
+    groups: dict[str, GroupLayout] = field(default_factory=dict)
+
+
+def rows_per_block(row_bytes: int) -> int:
+    """Return how many rows one block digest covers: about 128 KiB, so that little is recomputed after damage."""
+    return int(np.clip(BLOCK_BYTES // max(row_bytes, 1), 1, BLOCK_ROWS))
+
+
+def header_digest(layout: Layout) -> str:
+    """Return the root digest: over every attribute but itself, and the type and shape of every column."""
+    facts = {
+        "attributes": {name: value for name, value in layout.attributes.items() if name != "digest"},
+        "groups": {
+            name: {
+                "attributes": group.attributes,
+                "columns": {key: [column.dtype.str, *column.shape] for key, column in group.columns.items()},
+            }
+            for name, group in layout.groups.items()
+        },
+    }
+    return digest(canonical_json(facts).encode())
+
+
+def read_rows(file: BinaryIO, column: Column, start: int, stop: int) -> NDArray[Any]:
+    """Read rows [start, stop) of a column into fresh memory."""
+    out = np.empty((stop - start, *column.shape[1:]), column.dtype)
+    read_at(file, column.offset + start * column.row_bytes, out)
+    return out
+
+
+def chunk_rows(column: Column, multiple: int = 1) -> int:
+    """Return how many rows to read at once: a few megabytes, a multiple of `multiple`."""
+    return max(CHUNK_BYTES // max(column.row_bytes, 1) // multiple, 1) * multiple
+
+
+def column_digest(file: BinaryIO, column: Column) -> str:
+    """Return the digest over all bytes of a column, read a chunk at a time."""
+    state = hashlib.blake2b(digest_size=32)
+    step = chunk_rows(column)
+    for start in range(0, column.shape[0], step):
+        state.update(raw(read_rows(file, column, start, min(start + step, column.shape[0]))))
+    return state.hexdigest()
+
+
+def digest_blocks(rows: NDArray[Any], size: int) -> NDArray[np.uint8]:
+    """Return (blocks, 16) digests of consecutive blocks of `size` rows, the last one possibly shorter."""
+    digests = [
+        hashlib.blake2b(raw(rows[start : start + size]), digest_size=BLOCK_DIGEST_BYTES).digest()
+        for start in range(0, len(rows), size)
+    ]
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, BLOCK_DIGEST_BYTES)
+
+
+def count_blocks(rows: int, size: int) -> int:
+    """Return how many blocks of `size` rows hold `rows` rows."""
+    return -(-rows // size)

@@ -1,0 +1,179 @@
+"""Open a store file and find out where everything lies, refusing whatever is not a whole, plain store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+
+from medfeat_cache.errors import StoreDamaged, StoreError, StoreNotFoundError, StoreVersionError, saying
+from medfeat_cache.format import (
+    EMBEDDING_DTYPES,
+    FORMAT,
+    FORMAT_VERSION,
+    LABEL_DTYPES,
+    REQUIRED_ATTRIBUTES,
+    REQUIRED_COLUMNS,
+    Column,
+    GroupLayout,
+    Layout,
+    count_blocks,
+    header_digest,
+)
+from medfeat_cache.upgrade import upgraded
+
+ALLOWED_DTYPES = {"<f4", "<f2", "<i8", "<f8", "|u1"}
+
+
+def open_layout(path: Path) -> tuple[Layout, BinaryIO]:
+    """Open a store; return its layout and the open file that the layout was read from.
+
+    Returns
+    -------
+    layout
+        Attributes and columns, upgraded to the newest format, the header digest checked.
+    file
+        Open for reading. A writer that replaces the store meanwhile does not change it.
+
+    Raises
+    ------
+    StoreNotFoundError, StoreDamaged, StoreVersionError
+        Nothing is there, it is not a whole store, it was written by a newer medfeat.
+    """
+    if not path.is_file():
+        raise StoreNotFoundError(f"no store at {path}: extract it first, or see `medfeat cache ls`")
+    with saying(path, "reading"):
+        file = path.open("rb", buffering=0)
+    try:
+        layout = _read_header(path, os.fstat(file.fileno()))
+        if layout is None:  # replaced between the two opens: a writer has just published, so look again
+            file.close()
+            return open_layout(path)
+        check_header(path, layout)
+        layout = upgraded(path, layout)
+        check_shapes(path, layout, os.fstat(file.fileno()).st_size)
+    except BaseException:
+        file.close()
+        raise
+    return layout, file
+
+
+def _read_header(path: Path, expected: os.stat_result) -> Layout | None:
+    # Without locks of HDF5's own: they fail on network folders, and a published file never changes.
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            stat = os.fstat(file.id.get_vfd_handle())
+            if (stat.st_dev, stat.st_ino) != (expected.st_dev, expected.st_ino):
+                return None
+            attributes = plain_attributes(file.attrs)
+            check_version(path, attributes)
+            return Layout(attributes, {name: _read_group(file, name) for name in file})
+    except StoreError:
+        raise
+    except Exception as error:  # h5py turns HDF5's complaints into whichever builtin seems to fit
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise StoreDamaged(
+            f"{path} cannot be read as a store ({reason}): remove it with `medfeat cache rm` and extract again"
+        ) from error
+
+
+def check_version(path: Path, attributes: Mapping[str, Any]) -> None:
+    """Refuse what is no store of ours, and by name what a newer medfeat wrote."""
+    if attributes.get("format") != FORMAT or not isinstance(attributes.get("format_version"), int):
+        raise StoreDamaged(f"{path} is not a medfeat store: its attribute 'format' is {attributes.get('format')!r}")
+    if attributes["format_version"] > FORMAT_VERSION:
+        raise StoreVersionError(
+            f"{path} was written by {attributes.get('created_by', 'a newer medfeat')} "
+            f"in format {attributes['format_version']}, this version reads up to {FORMAT_VERSION}: update medfeat"
+        )
+
+
+def plain_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return HDF5 attributes as str and int; anything else has no place in a store."""
+    plain: dict[str, Any] = {}
+    for name, value in attributes.items():
+        if isinstance(value, bytes):
+            plain[name] = value.decode("ascii")
+        elif isinstance(value, str):
+            plain[name] = value
+        elif isinstance(value, np.integer):
+            plain[name] = int(value)
+        else:
+            raise ValueError(f"attribute {name!r} has type {type(value).__name__}")
+    return plain
+
+
+def _read_group(file: h5py.File, name: str) -> GroupLayout:
+    group = _hard(file, name, h5py.Group)
+    columns = {key: _read_column(_hard(group, key, h5py.Dataset)) for key in group}
+    return GroupLayout(plain_attributes(group.attrs), columns)
+
+
+def _hard(parent: Any, name: str, kind: type) -> Any:
+    link = parent.get(name, getlink=True)
+    if not isinstance(link, h5py.HardLink):
+        raise ValueError(f"{name!r} is a link to elsewhere, which a store may not hold")
+    item = parent[name]
+    if not isinstance(item, kind):
+        raise ValueError(f"{name!r} is not a {kind.__name__.lower()}")
+    return item
+
+
+def _read_column(dataset: h5py.Dataset) -> Column:
+    contiguous = dataset.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
+    if not contiguous or dataset.is_virtual or dataset.external:
+        raise ValueError(f"dataset {dataset.name} is not contiguous inside the file")
+    if dataset.dtype.kind != "S" and dataset.dtype.str not in ALLOWED_DTYPES:
+        raise ValueError(f"dataset {dataset.name} has type {dataset.dtype}, which a store may not hold")
+    if not dataset.shape:
+        raise ValueError(f"dataset {dataset.name} has no rows")
+    offset = dataset.id.get_offset() if dataset.size else 0
+    if offset is None:
+        raise ValueError(f"dataset {dataset.name} was never written")
+    return Column(int(offset), np.dtype(dataset.dtype.str), tuple(int(size) for size in dataset.shape))
+
+
+def check_header(path: Path, layout: Layout) -> None:
+    """Compare the root digest with what it covers."""
+    missing = [name for name in REQUIRED_ATTRIBUTES if name not in layout.attributes]
+    if missing:
+        raise StoreDamaged(f"{path} lacks the attributes {', '.join(missing)}: remove it and extract again")
+    if header_digest(layout) != layout.attributes["digest"]:
+        raise StoreDamaged(
+            f"{path}: the attributes (recipe, info, shapes) are not the ones that were written: "
+            "remove it and extract again"
+        )
+
+
+def check_shapes(path: Path, layout: Layout, size: int) -> None:
+    """Check that the columns of each group fit each other and the file."""
+    for name, group in layout.groups.items():
+        columns = group.columns
+        missing = [key for key in REQUIRED_COLUMNS if key not in columns]
+        if missing:
+            raise StoreDamaged(f"{path}: group {name!r} lacks {', '.join(missing)}: remove it and extract again")
+        embeddings, step = columns["embeddings"], group.attributes.get("rows_per_block")
+        rows = embeddings.shape[0]
+        fits = (
+            len(embeddings.shape) == 2
+            and embeddings.dtype.str in EMBEDDING_DTYPES
+            and isinstance(step, int)
+            and step > 0
+            and columns["block_digests"].shape == (count_blocks(rows, step), 16)
+            and columns["image_hash"].shape == (rows, 16)
+            and columns["ids"].shape == columns["rows"].shape == (rows,)
+            and columns["ids"].dtype.kind == "S"
+            and ("labels" not in columns or columns["labels"].dtype.str in LABEL_DTYPES)
+            and ("labels" not in columns or (len(columns["labels"].shape) == 2 and columns["labels"].shape[0] == rows))
+        )
+        if not fits:
+            raise StoreDamaged(
+                f"{path}: the columns of group {name!r} do not fit each other: remove it and extract again"
+            )
+        beyond = [key for key, column in columns.items() if column.nbytes and column.offset + column.nbytes > size]
+        if beyond:
+            raise StoreDamaged(f"{path} is truncated: {', '.join(beyond)} of {name!r} end beyond it: extract again")

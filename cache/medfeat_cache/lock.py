@@ -1,0 +1,220 @@
+"""One writer a store: a lock file that says who holds it, since when, and can be told from one left by the dead.
+
+Made with O_CREAT|O_EXCL alone, so it also works in folders where flock fails. A lock is stale when its process is
+gone (same machine: pid and start time) or, for a process elsewhere, when its heartbeat has stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from medfeat_cache.create import now_utc
+from medfeat_cache.errors import StoreBusy, saying
+
+HEARTBEAT_S = 20.0
+STALE_S = 300.0
+EMPTY_S = 10.0
+POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock: the facts that tell a live process from a dead one."""
+
+    host: str
+    pid: int
+    since: str
+    start: str
+    machine: str
+    token: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host} since {self.since}"
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _machine() -> str:
+    # Boot and process namespace: only where both are equal does a pid mean the same process.
+    try:
+        space = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        space = ""
+    return f"{_text('/proc/sys/kernel/random/boot_id')} {space}"
+
+
+def _start(pid: int) -> str:
+    """Return when a process started, in clock ticks since boot; empty when it is dead or a zombie, or unknowable."""
+    fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return fields[19] if len(fields) > 19 and fields[0] not in "ZX" else ""
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def me() -> Holder:
+    """Return this process, as a lock names it."""
+    pid = os.getpid()
+    return Holder(socket.gethostname(), pid, now_utc(), _start(pid), _machine(), secrets.token_hex(8))
+
+
+def _read(path: Path) -> Holder | None:
+    """Return who holds a lock, None when there is none or its holder is just writing its name."""
+    try:
+        return Holder(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _silence_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def is_stale(path: Path) -> bool:
+    """Tell whether nobody alive can hold the lock at `path`."""
+    holder = _read(path)
+    if holder is None:
+        return path.exists() and _silence_s(path) > EMPTY_S
+    here = me()
+    if os.name == "posix" and (holder.host, holder.machine) == (here.host, here.machine):
+        if not _alive(holder.pid):
+            return True
+        if holder.start:
+            return _start(holder.pid) != holder.start
+    return _silence_s(path) > STALE_S
+
+
+def break_stale(path: Path) -> None:
+    """Remove a stale lock; of several processes that try, one does, and never removes a new one."""
+    guard = path.with_name(f"{path.name}.break")
+    try:
+        os.close(os.open(guard, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError:
+        if _silence_s(guard) > EMPTY_S:
+            guard.unlink(missing_ok=True)
+        return
+    try:
+        if is_stale(path):
+            path.unlink(missing_ok=True)
+    finally:
+        guard.unlink(missing_ok=True)
+
+
+def _say(message: str) -> None:
+    logging.getLogger("medfeat_cache").warning(message)
+
+
+class Lock:
+    """The right to write one store, held until `release` or the end of the process.
+
+    Parameters
+    ----------
+    path
+        The lock file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.holder = me()
+        self._stop = threading.Event()
+        self._release: weakref.finalize[Any, Any] | None = None
+
+    def acquire(self, *, wait: bool = True, on_wait: Callable[[str], None] = _say) -> Lock:
+        """Take the lock; wait for whoever holds it, or refuse.
+
+        Parameters
+        ----------
+        wait
+            False raises `StoreBusy` at once, naming the holder.
+        on_wait
+            Called with one line for each holder that is waited for.
+        """
+        named = None
+        while not self._try():
+            if is_stale(self.path):
+                with saying(self.path, "removing the stale lock"):
+                    break_stale(self.path)
+                continue
+            holder = _read(self.path)
+            who = str(holder) if holder else "another process"
+            mine = holder is not None and (holder.machine, holder.pid) == (self.holder.machine, self.holder.pid)
+            if mine or not wait:
+                reason = "this very process" if mine else who
+                raise StoreBusy(f"the store of {self.path} is being written by {reason}: wait until it is done")
+            if named != who:
+                on_wait(f"waiting for {who}, which writes the same store ({self.path})")
+                named = who
+            time.sleep(POLL_S)
+        return self
+
+    def _try(self) -> bool:
+        with saying(self.path, "locking"):
+            try:
+                handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            except FileExistsError:
+                return False
+            try:
+                os.write(handle, json.dumps(asdict(self.holder)).encode())
+                os.fsync(handle)
+            except OSError:
+                self.path.unlink(missing_ok=True)
+                raise
+            finally:
+                os.close(handle)
+        # A writer that is forgotten, not closed, must not block its own process: the finalizer lets go.
+        self._release = weakref.finalize(self, _let_go, self.path, self.holder, self._stop)
+        threading.Thread(target=_beat, args=(self.path, self.holder, self._stop), daemon=True).start()
+        return True
+
+    def check(self) -> None:
+        """Raise `StoreBusy` when the lock was taken over meanwhile, as after a long suspension."""
+        holder = _read(self.path)
+        if holder != self.holder:
+            raise StoreBusy(f"the lock {self.path} was taken over by {holder or 'nobody'}: run the same command again")
+
+    def release(self) -> None:
+        """Let go; doing so twice is harmless."""
+        if self._release is not None:
+            self._release()
+
+
+def _let_go(path: Path, holder: Holder, stop: threading.Event) -> None:
+    stop.set()
+    if os.getpid() == holder.pid and _read(path) == holder:  # a forked child owns nothing
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _beat(path: Path, holder: Holder, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT_S):
+        if _read(path) != holder:
+            return
+        with suppress(OSError):
+            os.utime(path)

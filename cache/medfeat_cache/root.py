@@ -1,0 +1,75 @@
+"""Where stores live: `<root>/<dataset>/<backbone>/<digest12>.h5`, and the hidden names beside it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path, PurePosixPath
+
+from medfeat_cache.errors import StoreInputError
+
+ENVIRONMENT = "MEDFEAT_CACHE"
+STORE_NAME = re.compile(r"[0-9a-f]{12}\.h5")
+HIDDEN_NAME = re.compile(r"\.(?P<stem>[0-9a-f]{12})\.(?P<kind>parts|lock|lock\.break|h5\..*\.tmp)")
+
+
+def _user_cache() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def resolve_root(cache_dir: str | Path | None = None) -> Path:
+    """Return the folder of all stores; nothing is created.
+
+    Parameters
+    ----------
+    cache_dir
+        What the user asked for; None means ``$MEDFEAT_CACHE``, else ``medfeat`` in the platform's user cache folder.
+    """
+    asked = cache_dir if cache_dir is not None else os.environ.get(ENVIRONMENT)
+    return Path(asked).expanduser().absolute() if asked else _user_cache() / "medfeat"
+
+
+def slug(name: str) -> str:
+    """Spell a name as a folder: letters, digits and ``._+-`` stay, everything else becomes ``-``.
+
+    Examples
+    --------
+    >>> slug("timm:resnet10t")
+    'timm-resnet10t'
+    """
+    safe = re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-.")[:80]
+    if not safe or ".." in PurePosixPath(name.replace("\\", "/")).parts:
+        raise StoreInputError(f"a dataset or backbone name must hold letters or digits and no '..', got {name!r}")
+    return safe
+
+
+def store_path(root: Path, dataset: str, backbone: str, digest: str) -> Path:
+    """Return the path of a store; two recipes never share one, whatever their names.
+
+    Parameters
+    ----------
+    root
+        From `resolve_root`.
+    dataset, backbone
+        Names, spelled safely by `slug`.
+    digest
+        From `medfeat_cache.recipe_digest`.
+    """
+    if not re.fullmatch(r"[0-9a-f]{12,}", digest):
+        raise StoreInputError(f"a recipe digest must be at least 12 lower-case hex digits, got {digest!r}")
+    return Path(root) / slug(dataset) / slug(backbone) / f"{digest[:12]}.h5"
+
+
+def parts_folder(path: Path) -> Path:
+    """Return the folder of the parts of an unfinished store."""
+    return path.with_name(f".{path.stem}.parts")
+
+
+def lock_file(path: Path) -> Path:
+    """Return the lock that whoever writes the store at `path` holds."""
+    return path.with_name(f".{path.stem}.lock")
