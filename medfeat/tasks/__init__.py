@@ -1,1 +1,30 @@
+"""Tasks: which question is asked of a store. Labels, splits and classes per sample id; no torch, no images.
 
+Everything is joined by id; where a row lies in a store never says which sample it is.
+"""
+
+from __future__ import annotations
+
+from medfeat.tasks.check import check_task, subset
+from medfeat.tasks.file import dataset_tasks, load_task, save_task, task_names, task_path
+from medfeat.tasks.fusion import FusedStore, fuse
+from medfeat.tasks.official import OFFICIAL, official, tasks_folder
+from medfeat.tasks.samples import Samples, Split, gather
+
+__all__ = [
+    "OFFICIAL",
+    "FusedStore",
+    "Samples",
+    "Split",
+    "check_task",
+    "dataset_tasks",
+    "fuse",
+    "gather",
+    "load_task",
+    "official",
+    "save_task",
+    "subset",
+    "task_names",
+    "task_path",
+    "tasks_folder",
+]
