@@ -12,6 +12,7 @@ from typing import Any
 
 from medfeat.types import Progress, SilentProgress
 
+MEMORY_NAME = "digests.json"
 CHUNK_BYTES = 1 << 20
 # A file written within this time may be written again without its modification time moving (FAT keeps 2 s).
 SETTLED_SECONDS = 2.0
@@ -59,6 +60,11 @@ class DigestMemory:
         self.path = path
         self._new: dict[str, dict[str, Any]] = {}
         self._known: dict[str, dict[str, Any]] | None = None
+
+    @classmethod
+    def of_cache(cls, root: Path | None) -> DigestMemory:
+        """Return the memory a cache folder keeps; None remembers nothing beyond the object."""
+        return cls(root / MEMORY_NAME if root is not None else None)
 
     def digest(self, path: Path, algorithm: str, *, progress: Progress | None = None) -> str:
         """Return the file's digest, reading the file only when it changed since it was last read."""

@@ -34,11 +34,11 @@ def open_dataset(
     intensity: str | None = None,
     task: TaskType | None = None,
     path_column: str | None = None,
-    label_columns: str | Sequence[str] | None = None,
+    label_column: str | Sequence[str] | None = None,
     split_column: str | None = None,
     patient_column: str | None = None,
     progress: Progress | None = None,
-    memory: DigestMemory | None = None,
+    memory: DigestMemory | Path | None = None,
 ) -> Dataset:
     """Open what can be embedded.
 
@@ -60,13 +60,13 @@ def open_dataset(
         Contract by which own images become uint8, see `medfeat.datasets.intensity.parse_intensity`.
     task
         What own labels mean; default: told from the labels.
-    path_column, label_columns, split_column, patient_column
+    path_column, label_column, split_column, patient_column
         Columns of a CSV; default: ``path``, ``label``, and ``split`` and ``patient`` where they are. Several label
-        columns make a multi-label set.
+        columns (a comma list or a sequence) make a multi-label set.
     progress
         Where downloads and hashing are shown.
     memory
-        Where digests of files are remembered; default: nowhere.
+        Where digests of files are remembered, or the cache folder to remember them in; default: nowhere.
 
     Returns
     -------
@@ -87,12 +87,13 @@ def open_dataset(
         intensity=intensity,
         task=task,
         path_column=path_column,
-        label_columns=label_columns,
+        label_column=label_column,
         split_column=split_column,
         patient_column=patient_column,
         root=Path(data_root) if data_root is not None else None,
     )
-    bar, kept = progress or SilentProgress(), memory or DigestMemory()
+    bar = progress or SilentProgress()
+    kept = memory if isinstance(memory, DigestMemory) else DigestMemory.of_cache(memory)
     if str(data) in DATASETS:
         return _open_named(str(data), size, options, OpenRequest(size, options.root, offline, bar, kept))
     path = Path(data).expanduser()

@@ -1,14 +1,27 @@
-"""Open the user's own images: told apart by what the path is."""
+"""The user's own images: a folder, a CSV, an .npz in MedMNIST's form, or one image."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from medfeat.datasets.decode import is_image_name
 from medfeat.datasets.digests import DigestMemory
-from medfeat.errors import MissingFileError
-from medfeat.types import Dataset, Progress, TaskType
+from medfeat.datasets.files import FilesDataset
+from medfeat.datasets.folder import list_file, list_folder
+from medfeat.datasets.intensity import Intensity, parse_intensity
+from medfeat.datasets.listing import Listing
+from medfeat.datasets.medmnist import medmnist_info, official_file
+from medfeat.datasets.npzfile import NpzArrays, NpzDataset
+from medfeat.datasets.table import Columns, list_csv
+from medfeat.errors import DataError, MissingFileError, UsageError
+from medfeat.types import Dataset, DatasetInfo, LabelArray, Progress, TaskType
+
+KINDS = "a folder of images, a .csv, an .npz in MedMNIST's form or one image"
 
 
 @dataclass(frozen=True)
@@ -19,19 +32,145 @@ class OwnOptions:
     intensity: str | None = None
     task: TaskType | None = None
     path_column: str | None = None
-    label_columns: str | Sequence[str] | None = None
+    label_column: str | Sequence[str] | None = None
     split_column: str | None = None
     patient_column: str | None = None
     root: Path | None = None
 
     def given(self) -> list[str]:
         """Return the names of the options that only own images have, and that were given."""
-        own = ("name", "intensity", "task", "path_column", "label_columns", "split_column", "patient_column")
-        return [option for option in own if getattr(self, option) is not None]
+        return [
+            option for option in ("name", "intensity", "task") if getattr(self, option) is not None
+        ] + self.columns()
+
+    def columns(self) -> list[str]:
+        """Return the names of the options that only a CSV has, and that were given."""
+        options = ("path_column", "label_column", "split_column", "patient_column")
+        return [option for option in options if getattr(self, option) is not None]
 
 
 def open_own(
     path: Path, options: OwnOptions, *, taken: Sequence[str], progress: Progress, memory: DigestMemory
 ) -> Dataset:
-    """Open a folder, CSV, .npz or image."""
-    raise MissingFileError(f"{path} is not there; name a folder, .csv, .npz or image")
+    """Open own images.
+
+    Parameters
+    ----------
+    path
+        Where they are.
+    options
+        What the person said about them.
+    taken
+        Names of registered datasets, which own images may not have.
+    progress, memory
+        Where hashing is shown, and where digests are remembered.
+
+    Raises
+    ------
+    MissingFileError
+        When nothing is there.
+    UsageError
+        When an option does not belong to this kind of data.
+    DataError
+        When it is not what it must be.
+    """
+    if not path.exists():
+        raise MissingFileError(f"{path} is not there; name {KINDS}, or a registered dataset (`medfeat list datasets`)")
+    suffix = path.suffix.lower()
+    if options.columns() and suffix != ".csv":
+        raise UsageError(f"{', '.join(options.columns())} is for a .csv, and {path} is none; leave it out")
+    name, intensity = _name(path, options.name, taken), parse_intensity(options.intensity)
+    if suffix == ".npz" and path.is_file():
+        return _open_npz(path, name, options, intensity, progress=progress, memory=memory)
+    return FilesDataset(_listing(path, name, options, progress), intensity, progress=progress, memory=memory)
+
+
+def _listing(path: Path, name: str, options: OwnOptions, progress: Progress) -> Listing:
+    if path.is_dir():
+        return list_folder(path, name, task=options.task, progress=progress)
+    if path.suffix.lower() == ".csv":
+        columns = Columns(options.path_column, options.label_column, options.split_column, options.patient_column)
+        root = options.root if options.root is not None else path.parent
+        return list_csv(path, name, root=root, columns=columns, task=options.task)
+    if is_image_name(path):
+        return list_file(path, name)
+    raise DataError(f"{path} is none of what can be embedded; name {KINDS}")
+
+
+def _name(path: Path, asked: str | None, taken: Sequence[str]) -> str:
+    """Return a name that is safe as a folder; one that a registered dataset has gets ``-own``."""
+    if asked is not None:
+        if asked in taken:
+            raise UsageError(f"name {asked!r} is that of a registered dataset; choose another")
+        if not re.fullmatch(r"[\w][\w.-]*", asked):
+            raise UsageError(
+                f"name must be letters, digits, '-', '_' and '.', starting with a letter or digit, got {asked!r}"
+            )
+        return asked
+    stem = path.resolve().name.removesuffix(".gz")
+    stem = stem if path.is_dir() else Path(stem).stem
+    slug = re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "images"
+    return f"{slug}-own" if slug in taken else slug
+
+
+def _open_npz(
+    path: Path, name: str, options: OwnOptions, intensity: Intensity, *, progress: Progress, memory: DigestMemory
+) -> Dataset:
+    progress.start(path.stat().st_size, f"hashing {path.name}", "bytes")
+    try:
+        md5 = memory.digest(path, "md5", progress=progress)
+    finally:
+        progress.finish()
+        memory.save()
+    arrays, known = NpzArrays(path), official_file(md5)
+    if known is not None and not options.given():
+        facts, size = known
+        return NpzDataset(arrays, medmnist_info(facts, size, f"md5:{md5}"))
+    if any(member.dtype != np.uint8 for member in arrays.images.values()) and intensity.takes_uint8:
+        dtype = next(member.dtype for member in arrays.images.values() if member.dtype != np.uint8)
+        raise DataError(
+            f"{path} holds images of {dtype} and no intensity is declared; declare one with --intensity, "
+            "such as range:LO..HI, uint16 or minmax"
+        )
+    fingerprint = f"md5:{md5}" if intensity.takes_uint8 else f"md5:{md5};{intensity}"
+    return NpzDataset(arrays, _npz_info(arrays, name, options.task, intensity, fingerprint), intensity=intensity)
+
+
+def _npz_info(
+    arrays: NpzArrays, name: str, task: TaskType | None, intensity: Intensity, fingerprint: str
+) -> DatasetInfo:
+    shape = arrays.image_shape
+    volume = len(shape) == 3 and shape[-1] != 3
+    kind, classes = _npz_task(arrays, task)
+    return DatasetInfo(
+        name=name,
+        size=shape[0] if len(set(shape[:3] if volume else shape[:2])) == 1 else 0,
+        task=kind,
+        classes=classes,
+        channels=3 if len(shape) == 3 and not volume else 1,
+        ndim=3 if volume else 2,
+        counts=arrays.counts,
+        fingerprint=fingerprint,
+        source="npz",
+        intensity=str(intensity),
+    )
+
+
+def _npz_task(arrays: NpzArrays, asked: TaskType | None) -> tuple[TaskType | None, tuple[str, ...]]:
+    """Tell task and classes from the labels, over all groups."""
+    if not arrays.labels:
+        return None, ()
+    values: LabelArray = np.concatenate(list(arrays.labels.values()))
+    columns = tuple(str(i) for i in range(values.shape[1]))
+    if asked == "regression" or (asked is None and values.dtype == np.float64):
+        return "regression", columns
+    if values.min() < 0:
+        raise DataError(f"{arrays.path} has a label {values.min():g}; classes are numbered from 0")
+    if asked == "multi-label" or (asked is None and len(columns) > 1):
+        if values.max() > 1:
+            raise DataError(
+                f"{arrays.path} has {len(columns)} labels an image and a value {values.max():g}; each is 0 or 1"
+            )
+        return "multi-label", columns
+    classes = tuple(str(i) for i in range(int(values.max()) + 1))
+    return asked or ("binary-class" if len(classes) <= 2 else "multi-class"), classes

@@ -1,0 +1,78 @@
+"""From an image file to the values it stores; what a file is decides its first bytes, not its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from medfeat.datasets.intensity import Stored
+from medfeat.errors import MissingExtraError
+
+PILLOW_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+DICOM_SUFFIXES = (".dcm", ".dicom")
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+SUFFIXES = (*PILLOW_SUFFIXES, *DICOM_SUFFIXES, *NIFTI_SUFFIXES)
+# Raised when what is decoded changes, so that no store made before is taken for one made after.
+DECODER_VERSION = 1
+DICOM_MARK = (128, b"DICM")
+
+
+class BadFile(ValueError):  # noqa: N818 - it names what the file is, and never reaches a user as an exception
+    """A file that is no image medfeat can embed; the message is the reason, in a few words."""
+
+
+def is_image_name(path: Path) -> bool:
+    """Whether a file is taken for an image: by its suffix, or, without any, by the mark of DICOM inside."""
+    name = path.name.lower()
+    return name.endswith(SUFFIXES) or (not path.suffix and _has_dicom_mark(path))
+
+
+def read_stored(path: Path) -> Stored:
+    """Read one image.
+
+    Parameters
+    ----------
+    path
+        PNG, JPEG, TIFF, BMP, DICOM or NIfTI.
+
+    Returns
+    -------
+    Stored
+        (H, W) or (H, W, 3) of an image, (D, H, W) of a volume, as the file means them.
+
+    Raises
+    ------
+    BadFile
+        When it is no such image; the message says why.
+    MissingExtraError
+        When the package that reads this format is not installed.
+    """
+    if not path.is_file():
+        raise BadFile("not a file" if path.exists() else "missing file")
+    if path.stat().st_size == 0:
+        raise BadFile("empty file")
+    name = path.name.lower()
+    if name.endswith(NIFTI_SUFFIXES):
+        from medfeat.datasets.nifti import read_nifti
+
+        return read_nifti(path)
+    if name.endswith(DICOM_SUFFIXES) or _has_dicom_mark(path):
+        from medfeat.datasets.dicom import read_dicom
+
+        return read_dicom(path)
+    from medfeat.datasets.picture import read_picture
+
+    return read_picture(path)
+
+
+def missing_extra(what: str, package: str, extra: str, error: ImportError) -> MissingExtraError:
+    """Build the error for a format whose package is not installed."""
+    return MissingExtraError(f"{what} files need the package {package} ({error}): pip install 'medfeat[{extra}]'")
+
+
+def _has_dicom_mark(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            file.seek(DICOM_MARK[0])
+            return file.read(4) == DICOM_MARK[1]
+    except OSError:
+        return False

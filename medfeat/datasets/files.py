@@ -1,0 +1,226 @@
+"""Own images as a dataset: decoded by a few threads, in order, a bounded number ahead."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfeat.datasets.decode import DECODER_VERSION, BadFile, read_stored
+from medfeat.datasets.digests import DigestMemory
+from medfeat.datasets.intensity import Intensity, OutsideContract, Stored, needs_contract
+from medfeat.datasets.listing import Listing
+from medfeat.errors import DataError, MissingExtraError
+from medfeat.types import (
+    OWN_GROUP,
+    BadImage,
+    DatasetInfo,
+    IdArray,
+    ImageBatch,
+    LabelArray,
+    Progress,
+    UInt8Array,
+)
+
+WORKERS = max(1, min(4, os.cpu_count() or 1))
+AHEAD = 4 * WORKERS
+LOOKED_AT = 16
+
+
+class FilesDataset:
+    """Images in files of their own, one group ``all``, in the order of their ids.
+
+    Parameters
+    ----------
+    listing
+        The images.
+    intensity
+        How stored values become uint8.
+    progress, memory
+        Where hashing is shown, and where digests are remembered.
+
+    Raises
+    ------
+    DataError
+        When no image can be read, or the first one needs an intensity that was not declared.
+
+    Attributes
+    ----------
+    split
+        (n,) split an image as given, None when not given.
+    patients
+        (n,) patient an image, None when not known.
+    """
+
+    def __init__(self, listing: Listing, intensity: Intensity, *, progress: Progress, memory: DigestMemory) -> None:
+        self.listing = listing.sorted()
+        self.intensity = intensity
+        self.split: IdArray | None = _as_array(self.listing.split)
+        self.patients: IdArray | None = _as_array(self.listing.patients)
+        first = self._first_readable()
+        self._ndim = 2 if _is_image(first) else 3
+        self._info = self._describe(_fingerprint(self.listing, intensity, progress, memory))
+
+    @property
+    def info(self) -> DatasetInfo:
+        """What is known of it; size and channels are 0, for images may differ."""
+        return self._info
+
+    def ids(self, group: str) -> IdArray:
+        """(n,) paths relative to the root, posix, sorted."""
+        self._check(group)
+        return np.array(self.listing.ids, dtype=np.str_)
+
+    def labels(self, group: str) -> LabelArray | None:
+        """(n, k) labels, None when there are none."""
+        self._check(group)
+        return self.listing.labelling.values if self.listing.labelling is not None else None
+
+    def batches(self, group: str, batch_size: int, rows: NDArray[np.int64] | None = None) -> Iterator[ImageBatch]:
+        """Read images in ascending row order; a batch has one array when its images have one shape."""
+        self._check(group)
+        wanted = range(len(self.listing.ids)) if rows is None else np.asarray(rows, np.int64).tolist()
+        good: list[tuple[int, UInt8Array]] = []
+        bad: list[BadImage] = []
+        for row, image in self._decoded(wanted):
+            if isinstance(image, BadImage):
+                bad.append(image)
+            else:
+                good.append((row, image))
+            if len(good) + len(bad) == batch_size:
+                yield _batch(good, bad)
+                good, bad = [], []
+        if good or bad:
+            yield _batch(good, bad)
+
+    def _decoded(self, rows: Iterable[int]) -> Iterator[tuple[int, UInt8Array | BadImage]]:
+        waiting: deque[tuple[int, Future[UInt8Array | BadImage]]] = deque()
+        pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="medfeat-decode")
+        try:
+            for row in rows:
+                waiting.append((row, pool.submit(self._read, row)))
+                if len(waiting) >= AHEAD:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            while waiting:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _read(self, row: int) -> UInt8Array | BadImage:
+        stored = self._stored(row)
+        if isinstance(stored, BadImage):
+            return stored
+        if _is_image(stored) != (self._ndim == 2):
+            kinds = ("an image", "volumes") if self._ndim == 3 else ("a volume", "images")
+            return self._bad(row, f"{kinds[0]} of shape {stored.values.shape} among {kinds[1]}")
+        try:
+            return self.intensity.apply(stored)
+        except OutsideContract as error:
+            return self._bad(row, str(error))
+
+    def _stored(self, row: int) -> Stored | BadImage:
+        try:
+            return read_stored(self.listing.root / self.listing.ids[row])
+        except (MissingExtraError, MemoryError):
+            raise
+        except BadFile as error:
+            return self._bad(row, str(error))
+        except Exception as error:  # decoders raise anything on damaged files, and one file must not end the run
+            reason = (str(error).splitlines() or [""])[0].strip()
+            return self._bad(row, f"cannot be decoded ({reason or type(error).__name__})")
+
+    def _bad(self, row: int, reason: str) -> BadImage:
+        where = f" ({self.listing.where[row]})" if self.listing.where else ""
+        return BadImage(self.listing.ids[row], f"{reason}{where}")
+
+    def _first_readable(self) -> Stored:
+        """Read images until one can be decoded, and see that the contract covers it."""
+        reasons = []
+        for row in range(len(self.listing.ids)):
+            stored = self._stored(row)
+            if isinstance(stored, Stored):
+                if self.intensity.takes_uint8 and stored.values.dtype != np.uint8:
+                    raise self._undeclared(row, stored)
+                return stored
+            reasons.append(stored)
+        raise DataError(
+            f"none of the {len(reasons)} images of {self.listing.root} can be read, such as {reasons[0].id}: "
+            f"{reasons[0].reason}"
+        )
+
+    def _undeclared(self, row: int, first: Stored) -> DataError:
+        """Build the error for images of more than 8 bits, with the range found over a few of them."""
+        others = (self._stored(other) for other in range(row + 1, min(row + LOOKED_AT, len(self.listing.ids))))
+        seen = [first, *(other for other in others if isinstance(other, Stored) and other.values.size)]
+        ends = [float(end(stored.values)) for stored in seen for end in (np.min, np.max)]
+        spread = np.array([min(ends), max(ends)])
+        summary = Stored(spread.astype(first.values.dtype), modality=first.modality, window=first.window)
+        return DataError(
+            f"{self.listing.root / self.listing.ids[row]}: {needs_contract(summary)}; declare one with --intensity "
+            f"(range over {len(seen)} images)"
+        )
+
+    def _describe(self, fingerprint: str) -> DatasetInfo:
+        labelling = self.listing.labelling
+        return DatasetInfo(
+            name=self.listing.name,
+            size=0,
+            task=labelling.task if labelling is not None else None,
+            classes=labelling.classes if labelling is not None else (),
+            channels=0,
+            ndim=self._ndim,
+            counts={OWN_GROUP: len(self.listing.ids)},
+            fingerprint=fingerprint,
+            source=self.listing.source,
+            intensity=str(self.intensity),
+        )
+
+    def _check(self, group: str) -> None:
+        if group != OWN_GROUP:
+            raise DataError(f"{self.listing.name} has the group {OWN_GROUP}, not {group!r}")
+
+
+def _is_image(stored: Stored) -> bool:
+    return stored.values.ndim == 2 or stored.values.shape[-1] == 3
+
+
+def _batch(good: list[tuple[int, UInt8Array]], bad: list[BadImage]) -> ImageBatch:
+    rows = np.array([row for row, _ in good], dtype=np.int64)
+    images = [image for _, image in good]
+    one_shape = len({image.shape for image in images}) == 1
+    return ImageBatch(rows, np.stack(images) if one_shape else images, tuple(bad))
+
+
+def _as_array(values: tuple[str, ...] | None) -> IdArray | None:
+    return np.array(values, dtype=np.str_) if values is not None else None
+
+
+def _fingerprint(listing: Listing, intensity: Intensity, progress: Progress, memory: DigestMemory) -> str:
+    """Digest ids, files and the contract: all that decides what is embedded, and neither labels nor splits."""
+    digest = hashlib.blake2b(f"{DECODER_VERSION};{intensity}\n".encode(), digest_size=16)
+    progress.start(len(listing.ids), f"hashing {listing.name}", "files")
+    try:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            found = pool.map(lambda name: _file_digest(listing.root / name, memory), listing.ids)
+            for name, content in zip(listing.ids, found, strict=True):
+                digest.update(f"{name}\0{content}\n".encode())
+                progress.advance(1)
+    finally:
+        progress.finish()
+        memory.save()
+    return f"blake2b:{digest.hexdigest()}"
+
+
+def _file_digest(path: Path, memory: DigestMemory) -> str:
+    try:
+        return memory.digest(path, "blake2b")
+    except OSError:
+        return "unreadable"  # reported as a bad image when it is read

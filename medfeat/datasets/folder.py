@@ -1,0 +1,98 @@
+"""A folder of images: `class/` sub-folders, `train|val|test/class/`, or no order at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from medfeat.datasets.decode import SUFFIXES, is_image_name
+from medfeat.datasets.labels import classes_of
+from medfeat.datasets.listing import SPLIT_NAMES, Listing
+from medfeat.errors import DataError
+from medfeat.types import Progress, TaskType
+
+IGNORED = ("__macosx",)
+
+
+def list_folder(root: Path, name: str, *, task: TaskType | None, progress: Progress) -> Listing:
+    """List the images in a folder.
+
+    Sub-folders are classes; sub-folders named train and test (and val, or their usual other spellings) are splits,
+    with classes inside. Images all in one place have no labels. Folders inside a class folder belong to the class.
+    Hidden files are passed over, and files that are no images are counted aloud.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    name
+        Of the set.
+    task
+        What the classes mean; None is binary or multi-class by their number.
+    progress
+        Told of files that are no images.
+
+    Raises
+    ------
+    DataError
+        When there is no image, or images lie beside class folders.
+    """
+    images, others = _walk(root)
+    if others:
+        progress.say(f"{root}: {len(others)} files are no images and are left out, such as {others[0]}")
+    if not images:
+        raise DataError(f"{root} holds no image; looked for {', '.join(SUFFIXES)} in it and its sub-folders")
+    parts = [PurePosixPath(image).parts for image in images]
+    split = _split(parts)
+    below = [part[1:] for part in parts] if split is not None else parts
+    labels = _classes(root, images, below)
+    return Listing(
+        name=name,
+        source="folder",
+        root=root,
+        ids=tuple(images),
+        labelling=classes_of(labels, task) if labels is not None else None,
+        split=split,
+    )
+
+
+def list_file(path: Path, name: str) -> Listing:
+    """List a single image."""
+    return Listing(name=name, source="folder", root=path.parent, ids=(path.name,))
+
+
+def _walk(root: Path) -> tuple[list[str], list[str]]:
+    """Return the images and the other files, relative to the root, sorted."""
+    images, others = [], []
+    for path in _files(root):
+        relative = path.relative_to(root).as_posix()
+        (images if is_image_name(path) else others).append(relative)
+    return sorted(images), sorted(others)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not _hidden(name)]
+        yield from (Path(parent, name) for name in files if not _hidden(name))
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in IGNORED
+
+
+def _split(parts: list[tuple[str, ...]]) -> tuple[str, ...] | None:
+    """Return the split of each image when every first folder is named after one, and train is among them."""
+    found = [SPLIT_NAMES.get(part[0].lower()) if len(part) > 1 else None for part in parts]
+    named = tuple(name for name in found if name is not None)
+    return named if len(named) == len(found) and "train" in named and len(set(named)) > 1 else None
+
+
+def _classes(root: Path, images: list[str], below: list[tuple[str, ...]]) -> list[str] | None:
+    loose = [image for image, part in zip(images, below, strict=True) if len(part) == 1]
+    labels = [part[0] for part in below if len(part) > 1]
+    if loose and labels:
+        raise DataError(
+            f"{root}: {loose[0]} lies beside the folder {labels[0]}; put every image into a class folder, or none"
+        )
+    return labels if len(set(labels)) > 1 else None

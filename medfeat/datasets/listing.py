@@ -1,0 +1,71 @@
+"""What a folder or a CSV says about own images, before one of them is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from medfeat.datasets.labels import Labelling
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Own images, in the order of their ids.
+
+    Attributes
+    ----------
+    name
+        Of the set.
+    source
+        ``folder`` or ``csv``.
+    root
+        The folder ids start from.
+    ids
+        Paths relative to the root, posix.
+    labelling
+        Task, classes and labels; None when there are none.
+    split
+        ``train``, ``val`` or ``test`` an image, None when not given.
+    patients
+        One an image, None when not known.
+    where
+        Where each image is named, such as ``line 7 of labels.csv``; empty when that is the file system itself.
+    """
+
+    name: str
+    source: str
+    root: Path
+    ids: tuple[str, ...]
+    labelling: Labelling | None = None
+    split: tuple[str, ...] | None = None
+    patients: tuple[str, ...] | None = None
+    where: tuple[str, ...] = ()
+
+    def sorted(self) -> Listing:
+        """Return the same images in the order of their ids, which is the order they are stored in."""
+        order = sorted(range(len(self.ids)), key=self.ids.__getitem__)
+
+        def pick(values: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(values[i] for i in order)
+
+        return Listing(
+            name=self.name,
+            source=self.source,
+            root=self.root,
+            ids=pick(self.ids),
+            labelling=self.labelling.taken(order) if self.labelling is not None else None,
+            split=pick(self.split) if self.split is not None else None,
+            patients=pick(self.patients) if self.patients is not None else None,
+            where=pick(self.where) if self.where else (),
+        )
