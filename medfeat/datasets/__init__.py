@@ -3,6 +3,7 @@
 from medfeat.datasets.digests import DigestMemory
 from medfeat.datasets.entry import DATASETS, DatasetEntry
 from medfeat.datasets.hashing import image_hash
+from medfeat.datasets.medmnist import default_data_root, medmnist_path
 from medfeat.datasets.opening import dataset_names, describe, open_dataset
 from medfeat.datasets.splits import source_task
 from medfeat.datasets.synthetic import write_synthetic
@@ -12,8 +13,10 @@ __all__ = [
     "DatasetEntry",
     "DigestMemory",
     "dataset_names",
+    "default_data_root",
     "describe",
     "image_hash",
+    "medmnist_path",
     "open_dataset",
     "source_task",
     "write_synthetic",

@@ -56,7 +56,7 @@ def _grey(file: Any, values: NDArray[Any], *, inverted: bool) -> Stored:
     padding = _padding(file, values)
     rescaled = "RescaleSlope" in file or bool(file.get("ModalityLUTSequence"))
     if rescaled and not _is_identity(file):
-        from pydicom.pixels import apply_modality_lut
+        from pydicom.pixels.processing import apply_modality_lut
 
         values = apply_modality_lut(values, file)
     if padding is not None and padding.any() and not padding.all():

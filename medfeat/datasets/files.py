@@ -31,6 +31,7 @@ from medfeat.types import (
 WORKERS = max(1, min(4, os.cpu_count() or 1))
 AHEAD = 4 * WORKERS
 LOOKED_AT = 16
+HASHED_TOGETHER = 1024
 
 
 class FilesDataset:
@@ -209,10 +210,12 @@ def _fingerprint(listing: Listing, intensity: Intensity, progress: Progress, mem
     progress.start(len(listing.ids), f"hashing {listing.name}", "files")
     try:
         with ThreadPoolExecutor(WORKERS) as pool:
-            found = pool.map(lambda name: _file_digest(listing.root / name, memory), listing.ids)
-            for name, content in zip(listing.ids, found, strict=True):
-                digest.update(f"{name}\0{content}\n".encode())
-                progress.advance(1)
+            for start in range(0, len(listing.ids), HASHED_TOGETHER):
+                names = listing.ids[start : start + HASHED_TOGETHER]
+                found = pool.map(lambda name: _file_digest(listing.root / name, memory), names)
+                for name, content in zip(names, found, strict=True):
+                    digest.update(f"{name}\0{content}\n".encode())
+                progress.advance(len(names))
     finally:
         progress.finish()
         memory.save()

@@ -64,7 +64,8 @@ def list_file(path: Path, name: str) -> Listing:
 
 def _walk(root: Path) -> tuple[list[str], list[str]]:
     """Return the images and the other files, relative to the root, sorted."""
-    images, others = [], []
+    images: list[str] = []
+    others: list[str] = []
     for path in _files(root):
         relative = path.relative_to(root).as_posix()
         (images if is_image_name(path) else others).append(relative)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,11 +26,12 @@ def read_nifti(path: Path) -> Stored:
     except ImportError as error:
         raise missing_extra("NIfTI", "nibabel", "nifti", error) from error
     try:
-        volume = nibabel.load(path)
+        volume: Any = nibabel.load(path)
     except ImageFileError as error:
         raise BadFile("no NIfTI file") from error
     _check_shape(volume.shape)
-    upright = nibabel.as_closest_canonical(volume) if len(volume.shape) > 2 else volume
+    library: Any = nibabel  # which has no types
+    upright = library.as_closest_canonical(volume) if len(volume.shape) > 2 else volume
     values = np.asanyarray(upright.dataobj)
     if values.dtype.kind not in "uif":
         raise BadFile(f"voxels of {values.dtype}; numbers are needed")

@@ -147,7 +147,10 @@ def _ids(file: Path, rows: list[_Row], column: str, root: Path) -> list[str]:
 
 def _inside(written: str, root: Path) -> str | None:
     """Return the path relative to the root, None when it lies outside; links are taken at their word."""
-    relative = os.path.relpath(os.path.abspath(root / written.replace("\\", "/")), os.path.abspath(root))
+    found = root / written
+    if "\\" in written and not found.exists():
+        found = root / written.replace("\\", "/")  # written on Windows
+    relative = os.path.relpath(os.path.normpath(found.absolute()), os.path.normpath(root.absolute()))
     path = PurePosixPath(Path(relative).as_posix())
     return None if path.is_absolute() or path.parts[:1] == ("..",) or str(path) == "." else str(path)
 
