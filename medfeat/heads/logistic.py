@@ -6,11 +6,12 @@ Minimises ``|w|^2 / 2 + C * sum(loss)`` for each C with the intercept free: the 
 * with fewer samples than features the solution lies in the row space, so the features are first reduced to it (QR);
 * the problem is solved in coordinates in which its Hessian is near the identity: the eigenvectors of the features'
   covariance, computed once, scaled for each C by the curvature at the solution of the C before;
-* each C starts from that solution.
+* each C starts where the solutions of the two before point to: the path is nearly straight in log C.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -97,7 +98,7 @@ def solve_path(
     link
         ``softmax`` over the columns, or an independent ``sigmoid`` for each.
     tol
-        Relative excess of the objective at which a solution counts as found.
+        Relative excess of the objective at which a solution counts as found; at least 1e-6 in float32.
 
     Yields
     ------
@@ -113,16 +114,30 @@ def solve_path(
     weights = np.zeros((c, space.X.shape[1] + 1))
     weights[:, -1:] = np.log(chance) if link == "softmax" else np.log(chance / (1 - chance))
     curvature = chance * (1 - chance)
-    noise = 1e-15 if dtype == np.float64 else 1e-8
+    # Products in float32 leave the mean loss this much in doubt; below it no step can be told from no step.
+    noise, tol = (1e-15, tol) if dtype == np.float64 else (1e-8, max(tol, 1e-6))
+    solved: deque[tuple[float, NDArray[np.float64]]] = deque(maxlen=2)
     for C in grid:
         # Columns: the Hessian's diagonal on the eigenvectors, then that of the intercept.
         scale = 1 / np.sqrt(np.hstack([curvature * space.variances + 1 / (C * n), curvature]))
         objective = _Objective(space, T, loss, 1 / (C * n), scale)
+        if len(solved) == 2:
+            weights = _beyond(solved[0], solved[1], C)
         found = minimise(objective, (weights / scale).ravel(), tol=tol, noise=noise)
         weights = found.x.reshape(c, -1) * scale
+        solved.append((C, weights))
         curvature = np.maximum(objective.curvature, 1e-9)
         intercept = weights[:, -1] - (weights[:, -1].mean() if link == "softmax" else 0.0)
         yield Weights(C, space.original(weights[:, :-1].astype(dtype)), intercept, found.evaluations, found.converged)
+
+
+def _beyond(
+    first: tuple[float, NDArray[np.float64]], second: tuple[float, NDArray[np.float64]], C: float
+) -> NDArray[np.float64]:
+    """Return the weights at `C` on the line in log C through those of two smaller values."""
+    ahead = np.log(C / second[0]) / np.log(second[0] / first[0])
+    beyond: NDArray[np.float64] = second[1] + (second[1] - first[1]) * ahead
+    return beyond
 
 
 def _coordinates(X: FloatArray) -> _Coordinates:
