@@ -21,34 +21,63 @@ from medfeat_cache.errors import (
 )
 
 if TYPE_CHECKING:
+    from medfeat_cache.collect import Garbage, Unfinished, collect_garbage, remove, unfinished
     from medfeat_cache.coverage import GroupSpec
+    from medfeat_cache.donors import copy_known, find_donors
+    from medfeat_cache.export import export_store
     from medfeat_cache.find import Found, StoreHeader, differences, find_stores, read_header
+    from medfeat_cache.ingest import Features, import_arrays, import_features, read_features
     from medfeat_cache.key import canonical_json, differing_fields, recipe_digest
     from medfeat_cache.reader import FeatureStore
+    from medfeat_cache.repair import Repair, repair_rows, restore_column
     from medfeat_cache.root import resolve_root, slug, store_path
+    from medfeat_cache.verify import Problem, Report, verify_store
     from medfeat_cache.writer import StoreWriter
 
 _WHERE = {
     "FeatureStore": "reader",
+    "Features": "ingest",
     "Found": "find",
+    "Garbage": "collect",
     "GroupSpec": "coverage",
+    "Problem": "verify",
+    "Repair": "repair",
+    "Report": "verify",
     "StoreHeader": "find",
     "StoreWriter": "writer",
+    "Unfinished": "collect",
     "canonical_json": "key",
+    "collect_garbage": "collect",
+    "copy_known": "donors",
     "differences": "find",
     "differing_fields": "key",
+    "export_store": "export",
+    "find_donors": "donors",
     "find_stores": "find",
+    "import_arrays": "ingest",
+    "import_features": "ingest",
+    "read_features": "ingest",
     "read_header": "find",
     "recipe_digest": "key",
+    "remove": "collect",
+    "repair_rows": "repair",
     "resolve_root": "root",
+    "restore_column": "repair",
     "slug": "root",
     "store_path": "root",
+    "unfinished": "collect",
+    "verify_store": "verify",
 }
 
 __all__ = [
     "FeatureStore",
+    "Features",
     "Found",
+    "Garbage",
     "GroupSpec",
+    "Problem",
+    "Repair",
+    "Report",
     "StoreBusy",
     "StoreConflictError",
     "StoreDamaged",
@@ -59,16 +88,29 @@ __all__ = [
     "StoreVersionError",
     "StoreWriteError",
     "StoreWriter",
+    "Unfinished",
     "UnknownIdsError",
     "canonical_json",
+    "collect_garbage",
+    "copy_known",
     "differences",
     "differing_fields",
+    "export_store",
+    "find_donors",
     "find_stores",
+    "import_arrays",
+    "import_features",
+    "read_features",
     "read_header",
     "recipe_digest",
+    "remove",
+    "repair_rows",
     "resolve_root",
+    "restore_column",
     "slug",
     "store_path",
+    "unfinished",
+    "verify_store",
 ]
 
 

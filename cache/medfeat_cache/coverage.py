@@ -83,16 +83,16 @@ class Coverage:
 
     def __post_init__(self) -> None:
         self.stored = np.zeros(len(self.ids), bool)
-        self.bad = np.zeros(len(self.ids), bool)
+        self.covered = np.zeros(len(self.ids), bool)
         self._rows: dict[str, int] | None = None
 
     def missing(self) -> NDArray[np.int64]:
         """Return the rows that are neither stored nor bad."""
-        return np.flatnonzero(~(self.stored | self.bad))
+        return np.flatnonzero(~self.covered)
 
     def ranges(self) -> list[tuple[int, int]]:
         """Return the stretches [start, stop) that are dealt with."""
-        edges = np.flatnonzero(np.diff(self.stored | self.bad, prepend=False, append=False))
+        edges = np.flatnonzero(np.diff(self.covered, prepend=False, append=False))
         return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
 
     def bad_rows(self, bad: Iterable[Any]) -> list[BadRow]:
@@ -117,12 +117,13 @@ class Coverage:
             raise StoreInputError(f"{where} must ascend, none twice, none both stored and bad")
         if both[0] < 0 or both[-1] >= len(self.ids):
             raise StoreInputError(f"{where} must lie in [0, {len(self.ids)}), got {both[0]}..{both[-1]}")
-        taken = both[(self.stored | self.bad)[both]]
+        taken = both[self.covered[both]]
         if len(taken):
             raise StoreConflictError(f"{where} are already written: {len(taken)} of them, first {taken[0]}")
         if span is not None:
-            expected = self.missing()
-            expected = expected[(expected >= span[0]) & (expected < span[1])]
+            if not 0 <= span[0] <= span[1] <= len(self.ids):
+                raise StoreInputError(f"{where} must lie in [0, {len(self.ids)}), got the stretch {span}")
+            expected = span[0] + np.flatnonzero(~self.covered[slice(*span)])
             if not np.array_equal(expected, both):
                 odd = np.setxor1d(expected, both)
                 raise StoreInputError(
@@ -133,5 +134,6 @@ class Coverage:
     def add(self, part: Part, rows: NDArray[np.int64]) -> None:
         """Count a durable part in."""
         self.stored[rows] = True
-        self.bad[[entry.row for entry in part.bad]] = True
+        self.covered[rows] = True
+        self.covered[[entry.row for entry in part.bad]] = True
         self.parts.append(part)

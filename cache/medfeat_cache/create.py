@@ -138,7 +138,7 @@ def seal(path: Path, layout: Layout) -> Layout:
         for name, group in layout.groups.items():
             _seal_blocks(file, group)
             digests = {key: column_digest(file, group.columns[key]) for key in DIGESTED_COLUMNS if key in group.columns}
-            attributes = {**group.attributes, "digests": _pad(canonical_json(digests), group.attributes["digests"])}
+            attributes = {**group.attributes, "digests": digests_text(digests, group.attributes["digests"])}
             groups[name] = GroupLayout(attributes, group.columns)
     sealed = Layout(layout.attributes, groups)
     return write_digests(path, sealed)
@@ -153,8 +153,9 @@ def _seal_blocks(file: Any, group: GroupLayout) -> None:
         write_at(file, digests.offset + start // step * BLOCK_DIGEST_BYTES, digest_blocks(rows, step))
 
 
-def _pad(text: str, room: str) -> str:
-    return text.ljust(len(room))  # a group without labels has one digest fewer; JSON does not mind the blanks
+def digests_text(digests: Mapping[str, str], room: str) -> str:
+    """Spell the digests of a group's columns in exactly the length of `room`, so that they fit where they stand."""
+    return canonical_json(dict(digests)).ljust(len(room))  # without labels one is missing; JSON does not mind blanks
 
 
 def write_digests(path: Path, layout: Layout) -> Layout:

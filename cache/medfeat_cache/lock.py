@@ -199,6 +199,11 @@ class Lock:
         if holder != self.holder:
             raise StoreBusy(f"the lock {self.path} was taken over by {holder or 'nobody'}: run the same command again")
 
+    @property
+    def held(self) -> bool:
+        """Whether this object holds it."""
+        return self._release is not None and self._release.alive
+
     def release(self) -> None:
         """Let go; doing so twice is harmless."""
         if self._release is not None:

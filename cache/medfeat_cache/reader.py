@@ -16,7 +16,7 @@ from medfeat_cache.errors import StoreDamaged, UnknownIdsError
 from medfeat_cache.format import Column, chunk_rows, read_rows
 from medfeat_cache.key import recipe_digest
 from medfeat_cache.layout import open_layout
-from medfeat_cache.verify import check_digests
+from medfeat_cache.verify import check_columns, check_digests, chunks, refuse_rows
 
 IdArray = NDArray[np.str_]
 FloatArray = NDArray[np.floating[Any]]
@@ -185,6 +185,29 @@ class FeatureStore:
             out[here] = self.embeddings(group)[positions[here] - first]
             first += self.n(group)
         return out
+
+    def column(self, group: str, name: str) -> Column | None:
+        """Return where a column lies in the file, its type and shape; None when the group has no such column."""
+        self._column(group, "rows")
+        return self._layout.groups[group].columns.get(name)
+
+    def iter_verified(self, group: str) -> Iterator[FloatArray]:
+        """Yield the embeddings a few megabytes at a time, all digests of the group checked on the way.
+
+        Raises
+        ------
+        StoreDamaged
+            At the first rows that are not what was written.
+        """
+        self._column(group, "rows")
+        check_columns(self.path, self._layout, self._file, group)
+        for start, rows, bad in chunks(self._layout, self._file, group):
+            refuse_rows(self.path, group, start + np.flatnonzero(bad))
+            yield rows
+
+    def slice(self, group: str, name: str, start: int, stop: int) -> NDArray[Any]:
+        """Return rows [start, stop) of a column as stored: ids come as UTF-8 bytes."""
+        return read_rows(self._file, self._column(group, name), start, stop)
 
     def iter_column(self, group: str, name: str) -> Iterator[NDArray[Any]]:
         """Yield a column a few megabytes at a time, as stored: ids come as UTF-8 bytes."""

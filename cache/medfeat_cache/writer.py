@@ -16,12 +16,12 @@ from medfeat_cache.coverage import Coverage, GroupSpec, as_ids, as_labels, refus
 from medfeat_cache.errors import StoreConflictError, StoreDamaged, StoreError, StoreInputError, UnknownIdsError, saying
 from medfeat_cache.files import TEMPORARY, replacing
 from medfeat_cache.format import EMBEDDING_DTYPES, HASH_BYTES
-from medfeat_cache.key import canonical_json, differing_fields, digest, recipe_digest
+from medfeat_cache.key import canonical_json, differing_fields, digest
 from medfeat_cache.layout import open_layout
 from medfeat_cache.lock import Lock, _say
 from medfeat_cache.manifest import Manifest, load_manifest
 from medfeat_cache.merge import merge
-from medfeat_cache.parts import BadRow, Part, read_part, write_part
+from medfeat_cache.parts import Part, read_part, write_part
 from medfeat_cache.root import lock_file, parts_folder
 
 
@@ -170,7 +170,7 @@ class StoreWriter:
         for name in {*self.manifest.ids, *digests}:
             if self.manifest.ids.get(name) not in (None, digests.get(name)):
                 self.dropped.append(f"parts of {name!r}: its ids are not the ones they were made from")
-                self._drop_parts(f"{name}-*.part")
+                self._drop_parts(f"{name}-{'[0-9]' * 12}.part")
         self.manifest = replace(self.manifest, ids=digests)
         self.manifest.save(self.folder)
         self._groups = groups
@@ -308,6 +308,8 @@ class StoreWriter:
 
     def close(self) -> None:
         """Release the lock; the parts stay for the next run."""
+        if self._lock.held and self.folder.exists() and not any(self.folder.glob("*.part")):
+            shutil.rmtree(self.folder, ignore_errors=True)  # nothing was made yet, so nothing is decided
         self._lock.release()
 
     def __enter__(self) -> StoreWriter:
@@ -348,6 +350,3 @@ def _checked(group: Coverage, values: dict[str, Any], *, allow_nonfinite: bool) 
         "image_hash": hashes,
         "embeddings": embeddings.astype(embeddings.dtype.newbyteorder("<"), copy=False),
     }
-
-
-__all__ = ["BadRow", "GroupSpec", "StoreWriter", "recipe_digest"]
