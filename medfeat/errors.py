@@ -38,6 +38,10 @@ class MissingExtraError(MedfeatError, ImportError):
     """An optional package is needed for this; the message names the extra that installs it."""
 
 
+class OutOfMemoryError(MedfeatError, MemoryError):
+    """Not even one image fits into the memory of the device."""
+
+
 class NotFrozenError(MedfeatError, RuntimeError):
     """A backbone's parameters or buffers changed while it embedded."""
 

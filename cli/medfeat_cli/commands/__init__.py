@@ -1,0 +1,18 @@
+"""One file a command; each is registered here, in the order the help shows them."""
+
+from __future__ import annotations
+
+import typer
+
+from medfeat_cli.commands import cache, compare, demo, doctor, extract, listing, probe
+
+
+def register(app: typer.Typer) -> None:
+    """Add every command to the application."""
+    app.command("extract")(extract.extract)
+    app.command("probe")(probe.probe)
+    app.command("compare")(compare.compare)
+    app.command("list")(listing.list_names)
+    app.add_typer(cache.app, name="cache")
+    app.command("doctor")(doctor.doctor)
+    app.command("demo")(demo.demo)

@@ -1,0 +1,194 @@
+"""`medfeat cache`: look after the stores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medfeat_cli import options, output
+from medfeat_cli.progress import for_terminal
+
+app = typer.Typer(help="List, inspect, verify, repair, move and remove stores.", no_args_is_help=True)
+
+Store = Annotated[str, typer.Argument(help="Path of a store, or the first digits of its digest.")]
+Stores = Annotated[list[str] | None, typer.Argument(help="Stores; none means all of them.")]
+
+
+@app.command("ls")
+def ls(
+    data: options.Data = None,
+    backbone: options.BackboneName = None,
+    size: options.Size = None,
+    cache_dir: options.CacheDir = None,
+    json: options.Json = False,
+) -> None:
+    """List the stores in the cache.
+
+    Example: medfeat cache ls --data bloodmnist
+    """
+    from medfeat.report.stores import store_dict, store_row, store_columns
+    from medfeat.workflows.cache import list_stores
+
+    found = list_stores(data=data, backbone=backbone, size=size, cache_dir=cache_dir)
+    if json:
+        output.as_json({"stores": [store_dict(header) for header in found]})
+    else:
+        output.table(store_columns(), [store_row(header) for header in found])
+    for path, problem in found.problems:
+        output.error(f"{path}: {problem}")
+    raise typer.Exit(int(bool(found.problems)))
+
+
+@app.command("info")
+def info(store: Store, cache_dir: options.CacheDir = None, json: options.Json = False) -> None:
+    """Show the recipe of a store and all that is known of it.
+
+    Example: medfeat cache info 3f9a
+    """
+    from medfeat.report.stores import info_rows, store_dict
+    from medfeat.workflows.cache import find_store
+
+    header = find_store(store, cache_dir=cache_dir)
+    if json:
+        output.as_json(store_dict(header))
+    else:
+        output.table(("field", "value"), info_rows(header))
+
+
+@app.command("verify")
+def verify(
+    stores: Stores = None,
+    canary: Annotated[bool, typer.Option("--canary", help="Also embed a few rows again and compare.")] = False,
+    device: options.Device = "auto",
+    data_root: options.DataRoot = None,
+    weights: options.Weights = None,
+    cache_dir: options.CacheDir = None,
+    json: options.Json = False,
+) -> None:
+    """Check every digest; say which rows are damaged, and exit with 1 if any is.
+
+    Example: medfeat cache verify
+    """
+    from medfeat.workflows import cache
+
+    headers = [cache.find_store(one, cache_dir=cache_dir) for one in stores or []]
+    unreadable: list[tuple[Path, str]] = []
+    if not stores:
+        found = cache.list_stores(cache_dir=cache_dir)
+        headers, unreadable = list(found), found.problems
+    checked = cache.verify(
+        headers, canary=canary, device=device, data_root=data_root, weights=weights, progress=for_terminal()
+    )
+    if json:
+        output.as_json({"stores": [one.to_dict() for one in checked]})
+    for one in checked:
+        if not json:
+            typer.echo(f"{'ok' if one.ok else 'DAMAGED'}  {one.path}  {one.report.rows} rows")
+        if one.canary is not None and not json:
+            deviation = f"{one.canary.max_deviation:.2g}"
+            typer.echo(f"  canary: {one.canary.rows} rows embedded again, largest deviation {deviation}")
+        for problem in one.report.problems:
+            output.note(f"  {problem}")
+    for path, problem_line in unreadable:
+        output.error(f"{path}: {problem_line}")
+    raise typer.Exit(int(bool(unreadable) or not all(one.ok for one in checked)))
+
+
+@app.command("repair")
+def repair(
+    store: Store,
+    device: options.Device = "auto",
+    data_root: options.DataRoot = None,
+    weights: options.Weights = None,
+    cache_dir: options.CacheDir = None,
+) -> None:
+    """Embed the damaged rows of a store again and leave the rest byte for byte.
+
+    Example: medfeat cache repair 3f9a
+    """
+    from medfeat.workflows import cache
+
+    header = cache.find_store(store, cache_dir=cache_dir)
+    after = cache.repair(header, device=device, data_root=data_root, weights=weights, progress=for_terminal())
+    typer.echo(f"{'ok' if after.ok else 'STILL DAMAGED'}  {after.path}")
+    for problem in after.report.problems:
+        output.note(f"  {problem}")
+    raise typer.Exit(int(not after.ok))
+
+
+@app.command("rm")
+def rm(stores: Annotated[list[str], typer.Argument(help="Paths, or the first digits of digests.")],
+       yes: options.Yes = False, cache_dir: options.CacheDir = None) -> None:
+    """Remove stores.
+
+    Example: medfeat cache rm 3f9a
+    """
+    from medfeat.workflows import cache
+
+    headers = [cache.find_store(one, cache_dir=cache_dir) for one in stores]
+    for header in headers:
+        typer.echo(f"{header.path}  {sum(header.counts.values())} x {header.dim}")
+    if not yes:
+        typer.confirm(f"remove {len(headers)} stores?", abort=True)
+    typer.echo(f"freed {cache.delete(headers) / 1e6:.1f} MB")
+
+
+@app.command("export")
+def export(
+    store: Store,
+    out: Annotated[Path, typer.Argument(help="A folder (npy) or a file (parquet) that does not exist yet.")],
+    fmt: Annotated[str, typer.Option("--format", help="npy (with JSON) or parquet.")] = "npy",
+    cache_dir: options.CacheDir = None,
+) -> None:
+    """Write a store for other tools.
+
+    Example: medfeat cache export 3f9a ./blood-resnet101
+    """
+    from medfeat.workflows import cache
+
+    typer.echo(f"wrote {cache.export(cache.find_store(store, cache_dir=cache_dir), out, format=fmt)}")
+
+
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="npz, npy, HDF5 or pt file that another extractor wrote.")],
+    data: Annotated[str, typer.Option("--data", "-d", help="Dataset name the store will be found by.")],
+    backbone: Annotated[str, typer.Option("--backbone", "-b", help="Backbone name the store will be found by.")],
+    ids: Annotated[Path | None, typer.Option("--ids", help="File of ids (.txt, .json, .npy).")] = None,
+    cache_dir: options.CacheDir = None,
+) -> None:
+    """Make a store of features that another tool extracted; nothing in the file is executed.
+
+    Example: medfeat cache import features.npz --data mine --backbone theirs --ids ids.txt
+    """
+    from medfeat.workflows import cache
+
+    typer.echo(f"wrote {cache.import_store(source, data=data, backbone=backbone, ids=ids, cache_dir=cache_dir)}")
+
+
+@app.command("gc")
+def gc(
+    unfinished_days: Annotated[
+        float | None, typer.Option("--unfinished-days", help="Also remove unfinished stores untouched for so long.")
+    ] = None,
+    yes: options.Yes = False,
+    cache_dir: options.CacheDir = None,
+) -> None:
+    """Remove what killed processes left behind.
+
+    Example: medfeat cache gc
+    """
+    from medfeat.workflows import cache
+
+    garbage = cache.tidy(cache_dir=cache_dir, dry_run=True, unfinished_days=unfinished_days)
+    for one in garbage:
+        typer.echo(f"{one.path}  {one.size_bytes / 1e6:.1f} MB  {one.why}")
+    if not garbage:
+        typer.echo("nothing to remove")
+        return
+    if not yes:
+        typer.confirm(f"remove {len(garbage)} leftovers?", abort=True)
+    gone = cache.tidy(cache_dir=cache_dir, unfinished_days=unfinished_days)
+    typer.echo(f"freed {sum(one.size_bytes for one in gone) / 1e6:.1f} MB")

@@ -1,0 +1,28 @@
+"""`medfeat doctor`: what this machine has, and what to do about what is missing."""
+
+from __future__ import annotations
+
+import typer
+
+from medfeat_cli import options, output
+
+
+def doctor(
+    cache_dir: options.CacheDir = None,
+    data_root: options.DataRoot = None,
+    offline: options.Offline = False,
+    json: options.Json = False,
+) -> None:
+    """Look at Python, torch, devices, disk, folders, hubs and backbones; say what to do about each problem.
+
+    Example: medfeat doctor
+    """
+    from medfeat.workflows.doctor import doctor as run
+
+    report = run(cache_dir=cache_dir, data_root=data_root, offline=offline)
+    if json:
+        output.as_json(report.to_dict())
+    else:
+        columns = ("check", "state", "found", "what to do")
+        output.table(columns, [(check.name, check.state, check.found, check.advice) for check in report.checks])
+    raise typer.Exit(0 if report.healthy else 1)

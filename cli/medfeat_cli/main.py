@@ -1,0 +1,95 @@
+"""The `medfeat` command: its sub-commands, and how errors reach a person."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+import typer
+
+from medfeat_cli import output
+from medfeat_cli.commands import register
+
+app = typer.Typer(
+    name="medfeat",
+    help="Embed every medical image once with a frozen backbone, keep the vectors, probe them in seconds.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+register(app)
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as a scheduler sends it: unwinds like Ctrl-C, so that locks are released and parts stay whole."""
+
+
+def _version(value: bool) -> None:  # noqa: FBT001 - the signature typer calls
+    if value:
+        from medfeat import __version__
+
+        typer.echo(f"medfeat {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(  # noqa: ARG001, FBT001 - typer needs the parameter, the callback does the work
+        False, "--version", help="Show the version and stop.", callback=_version, is_eager=True
+    ),
+) -> None:
+    """Embed every medical image once with a frozen backbone, keep the vectors, probe them in seconds."""
+
+
+def main() -> None:
+    """Run the command line; errors a user can cause or cure are one line on stderr, without a traceback."""
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code: 0 fine, 1 failed, 2 asked wrongly, 130 Ctrl-C, 143 SIGTERM."""
+    try:
+        return int(app(arguments, standalone_mode=False) or 0)
+    except KeyboardInterrupt:
+        output.error("stopped by Ctrl-C; what was finished is kept: the same command goes on from there")
+        return 130
+    except _Terminated:
+        output.error("stopped by SIGTERM; what was finished is kept: the same command goes on from there")
+        return 143
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`); there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as problem:
+        code = _exit_code(problem)
+        if code is None:
+            raise
+        output.error(_one_line(problem))
+        return code
+
+
+def _exit_code(problem: Exception) -> int | None:
+    """Return the exit code of an error that a user can cause or cure, None for a bug of ours."""
+    if isinstance(problem, typer.Abort):
+        return 1
+    if hasattr(problem, "format_message"):  # what typer raises for options it cannot parse
+        return 2
+    code = getattr(problem, "exit_code", None)
+    if isinstance(code, int):
+        return code
+    return 1 if isinstance(problem, OSError) else None
+
+
+def _one_line(problem: Exception) -> str:
+    if isinstance(problem, typer.Abort):
+        return "nothing was done"
+    if hasattr(problem, "format_message"):
+        return f"{problem.format_message()} (see `medfeat --help`)"
+    return " ".join(str(problem).split())
+
+
+def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:
+    raise _Terminated

@@ -1,0 +1,115 @@
+"""Embedding with the recipe of a store that exists: for a canary, a repair, a prediction, a search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfeat.backbones import load_backbone
+from medfeat.datasets.hashing import HASH_BYTES, image_hash
+from medfeat.errors import WeightsError
+from medfeat.extraction.compiling import compile_problem
+from medfeat.extraction.forward import Embedder, Rows, make_embedder
+from medfeat.extraction.settings import Settings
+from medfeat.types import BadImage, Dataset, View
+
+if TYPE_CHECKING:
+    import torch
+
+    from medfeat.backbones import Backbone
+
+
+class Again(NamedTuple):
+    """What embedding some rows of a group gave.
+
+    Attributes
+    ----------
+    rows
+        (m,) positions that could be read.
+    embeddings
+        (m, d) float32.
+    hashes
+        (m, 16) uint8.
+    bad
+        What could not be read.
+    """
+
+    rows: NDArray[np.int64]
+    embeddings: Rows
+    hashes: NDArray[np.uint8]
+    bad: tuple[BadImage, ...]
+
+
+def load_for_recipe(
+    recipe: Mapping[str, Any], info: Mapping[str, Any], *, weights: str | Path | None = None, offline: bool = False
+) -> Backbone:
+    """Load the backbone a store was made with.
+
+    Parameters
+    ----------
+    recipe, info
+        Of the store.
+    weights
+        Where the weights are now; None means where they were.
+    offline
+        Make no network call.
+
+    Raises
+    ------
+    WeightsError
+        When the weights found are not the ones the store was made with.
+    """
+    used = info["asked"]["weights"]
+    where = weights or {"random": "random", "file": used.get("path")}.get(used["origin"])
+    backbone = load_backbone(
+        info["asked"]["backbone"],
+        views=(View(recipe["layer"], recipe["pool"], recipe["slices"]),),
+        weights=where,
+        seed=int(used.get("seed", 0)),
+        offline=offline,
+    )
+    if backbone.info.weights_digest != recipe["weights_digest"]:
+        raise WeightsError(
+            f"the weights of {recipe['backbone']} are not the ones its store was made with "
+            f"({backbone.info.weights_digest[:20]}... instead of {recipe['weights_digest'][:20]}...): pass --weights FILE"
+        )
+    return backbone
+
+
+def embedder_for(
+    backbone: Backbone, recipe: Mapping[str, Any], info: Mapping[str, Any], dataset: Dataset, device: torch.device
+) -> Embedder:
+    """Build the network with the fit, precision and batch size that the store was made with."""
+    settings = Settings.from_dict(info["settings"])
+    return make_embedder(
+        backbone,
+        dataset.info,
+        fit=recipe["fit"],
+        device=device,
+        precision=recipe["precision"],
+        batch_size=settings.batch_size,
+        compiled=settings.compiled and compile_problem(device) is None,
+    )
+
+
+def embed_rows(embedder: Embedder, dataset: Dataset, group: str, rows: NDArray[np.int64] | None = None) -> Again:
+    """Embed some rows of a group (all when None) into memory, with the first view of the network."""
+    places: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+    embeddings: list[Rows] = []
+    hashes: list[bytes] = []
+    bad: list[BadImage] = []
+    for batch in dataset.batches(group, embedder.batch_size, rows):
+        bad.extend(batch.bad)
+        if len(batch.rows) == 0:
+            continue
+        places.append(batch.rows)
+        first = embedder(batch.images)[0]
+        embeddings.append(first.reshape(len(first), -1))
+        hashes.extend(image_hash(image) for image in batch.images)
+    found = np.concatenate(embeddings) if embeddings else np.empty((0, 0), np.float32)
+    keys = np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, HASH_BYTES)
+    return Again(np.concatenate(places), found, keys, tuple(bad))

@@ -1,0 +1,97 @@
+"""A request in cheap terms, and what an interrupted run of the same request left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from medfeat.backbones import describe
+from medfeat.extraction import lookup
+from medfeat.extraction.plan import Asked, Plan, decide
+from medfeat.extraction.request import Request
+from medfeat.extraction.settings import Settings
+from medfeat.types import Dataset, Precision, View
+from medfeat_cache import StoreError, find_stores, slug, unfinished
+from medfeat_cache.manifest import Manifest, load_manifest
+from medfeat_cache.root import parts_folder
+
+
+def describe_request(dataset: Dataset, backbone: str, request: Request, view: View) -> Asked:
+    """Spell what is asked in terms that cost nothing to find out; neither weights nor images are read."""
+    info, network = dataset.info, describe(backbone)
+    return Asked(
+        dataset=info.name,
+        size=info.size,
+        fingerprint=info.fingerprint,
+        backbone=network.name,
+        source=network.source,
+        source_id=network.source_id,
+        weights=_weights_identity(request),
+        view=view,
+        fit=request.fit,
+        precision=request.precision,
+    )
+
+
+def plan_stores(dataset: Dataset, backbone: str, request: Request, *, root: Path) -> list[Plan]:
+    """Say what `embed` would do for each view, and why; reads neither weights nor images."""
+    counts = sum(dataset.info.counts.values())
+    earlier = find_stores(root, backbone=backbone)
+    dims = [header.dim for header in earlier]
+    rates = [rate for header in earlier if (rate := header.info.get("environment", {}).get("images_per_second"))]
+    plans = []
+    for view in request.views:
+        asked = describe_request(dataset, backbone, request, view)
+        plans.append(
+            decide(
+                asked,
+                counts=counts,
+                remembered=None if request.recheck else lookup.remembered_store(root, asked.to_dict()),
+                unfinished_rows=next((rows for _, rows in _unfinished(root, asked)), None),
+                known_dim=dims[-1] if dims else None,
+                known_rate=rates[-1] if rates else None,
+            )
+        )
+    return plans
+
+
+def unfinished_precision(root: Path, asked: Sequence[Asked]) -> Precision | None:
+    """Return the precision that an interrupted run of one of these requests came to, None when there was none."""
+    for question in asked:
+        for manifest, _ in _unfinished(root, question):
+            found = manifest.settings.get("precision")
+            if found in get_args(Precision):
+                return found  # type: ignore[no-any-return]  # checked in the line above
+    return None
+
+
+def unfinished_settings(path: Path) -> Settings | None:
+    """Return the settings that an interrupted run left for the store at `path`, None when there is none."""
+    try:
+        manifest = load_manifest(parts_folder(path))
+        return None if manifest is None else Settings.from_dict(manifest.settings)
+    except (StoreError, TypeError):
+        return None  # the writer drops parts it cannot trust, and says so
+
+
+def _unfinished(root: Path, asked: Asked) -> Iterator[tuple[Manifest, int]]:
+    """Yield the manifests that interrupted runs of this very request left, each with the rows in its parts."""
+    folder = root / slug(asked.dataset)
+    question: dict[str, Any] = asked.to_dict()
+    for parts in sorted(folder.glob("*/.*.parts")):
+        try:
+            manifest = load_manifest(parts)
+        except StoreError:
+            continue
+        state = unfinished(parts.with_name(f"{parts.name.split('.')[1]}.h5"))
+        if manifest is not None and state is not None and manifest.info.get("asked") == question:
+            yield manifest, sum(state.done.values())
+
+
+def _weights_identity(request: Request) -> dict[str, Any]:
+    if request.weights is None:
+        return {"origin": "pretrained"}
+    if request.weights == "random":
+        return {"origin": "random", "seed": request.seed}
+    return {"origin": "file", **lookup.file_identity(Path(request.weights))}

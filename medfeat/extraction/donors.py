@@ -1,0 +1,72 @@
+"""Growing data is cheap: rows that an earlier store already knows are copied, not embedded again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfeat.datasets.hashing import HASH_BYTES, image_hash
+from medfeat.types import OWN_GROUP, Dataset
+from medfeat_cache import StoreWriter, copy_known, find_donors
+
+# What describes the data and not the way it was embedded.
+_DATA_FIELDS = ("dataset", "size", "fingerprint")
+_READ_BATCH = 64
+
+
+def donors_for(root: Path, recipe: Mapping[str, Any], path: Path, dataset: Dataset) -> list[Path]:
+    """List the stores that may know some of these images already.
+
+    Parameters
+    ----------
+    root
+        Of the cache.
+    recipe, path
+        Of the store that is to be made; donors have the same recipe, data set aside.
+    dataset
+        Own images may turn up in any other own set. Official sets share no images, and hashing them all to find
+        that out would only cost time: they look at earlier stores of their own name.
+    """
+    own = OWN_GROUP in dataset.info.counts
+    return [
+        header.path
+        for header in find_donors(root, recipe, data_fields=_DATA_FIELDS)
+        if header.path != path
+        and (header.recipe["dataset"] == recipe["dataset"] or (own and OWN_GROUP in header.counts))
+    ]
+
+
+def copy_known_rows(writer: StoreWriter, dataset: Dataset, donors: list[Path]) -> int:
+    """Copy the rows of `donors` whose image is, to the last pixel, one that the writer still misses.
+
+    Returns
+    -------
+    int
+        How many rows were copied; every image that was missing is decoded and hashed for it.
+    """
+    copied = 0
+    for group in dataset.info.counts if donors else ():
+        missing = writer.missing_rows(group)
+        if len(missing) == 0:
+            continue
+        rows, hashes = _hash_rows(dataset, group, missing)
+        known, embeddings = copy_known(donors, hashes)
+        if known.any():
+            writer.write_rows(group, rows[known], embeddings, hashes[known])
+            copied += int(known.sum())
+    return copied
+
+
+def _hash_rows(
+    dataset: Dataset, group: str, missing: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    rows: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+    hashes: list[bytes] = []
+    for batch in dataset.batches(group, _READ_BATCH, missing):
+        rows.append(batch.rows)
+        hashes.extend(image_hash(image) for image in batch.images)
+    return np.concatenate(rows), np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, HASH_BYTES)

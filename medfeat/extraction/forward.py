@@ -1,0 +1,240 @@
+"""One network on one device at one precision: uint8 images in, float32 rows out, one array a view."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfeat.errors import OutOfMemoryError
+from medfeat.extraction.preprocess import Preprocess, preprocess_list
+from medfeat.extraction.tuning import is_out_of_memory
+from medfeat.types import DatasetInfo, Fit, Precision, UInt8Array
+
+if TYPE_CHECKING:
+    import torch
+
+    from medfeat.backbones import Backbone
+
+T = TypeVar("T")
+Rows = NDArray[np.float32]
+Images = UInt8Array | list[UInt8Array]
+
+
+def torch_dtype(precision: Precision) -> torch.dtype:
+    """Return the torch dtype of a precision."""
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+class Embedder(Protocol):
+    """What the loop asks of a network: batches of at most `batch_size` images (or volumes) in, rows out."""
+
+    batch_size: int
+    device: torch.device
+    module: torch.nn.Module
+    backoff: list[int]
+
+    def submit(self, images: Images) -> Pending:
+        """Start embedding; on a GPU this returns before the work is done."""
+        ...
+
+    def __call__(self, images: Images) -> list[Rows]:
+        """Embed and wait."""
+        ...
+
+
+class Forward:
+    """Runs a frozen backbone on batches of one fixed size.
+
+    Parameters
+    ----------
+    backbone
+        The network; moved to `device` and cast to `precision` in place.
+    fit
+        How an image becomes the network's input.
+    device, precision, batch_size
+        As resolved; a shorter batch is padded, so that every forward pass has one shape and the same bits.
+    compiled
+        Compile the network with its weights frozen into the code.
+
+    Attributes
+    ----------
+    backoff
+        Sizes the forward pass was halved to when memory ran out, in order; empty when it never did.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        fit: Fit,
+        device: torch.device,
+        precision: Precision,
+        batch_size: int,
+        compiled: bool = False,
+    ) -> None:
+        import torch
+
+        self.batch_size = batch_size
+        self.device = device
+        self.backoff: list[int] = []
+        self._pass_size = batch_size
+        dtype = torch_dtype(precision)
+        self.module = backbone.module.to(device=device, dtype=dtype)
+        # channels_last is what convolution kernels want, on tensor cores and in oneDNN alike
+        self.module = self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._preprocess = Preprocess(backbone.info, fit=fit, device=device, dtype=dtype)
+        self._network: Callable[[torch.Tensor], tuple[torch.Tensor, ...]] = self.module
+        if compiled:
+            self._network = torch.compile(self.module, dynamic=False, options={"freezing": True})
+
+    def __call__(self, images: Images) -> list[Rows]:
+        """Embed 1 to `batch_size` images and wait for the result: one (n, ...) float32 array a view."""
+        return self.submit(images).result()
+
+    def submit(self, images: Images) -> Pending:
+        """Start embedding 1 to `batch_size` images; on a GPU this returns before the work is done."""
+        return Pending(self.tensors(images))
+
+    def tensors(self, images: Images) -> list[torch.Tensor]:
+        """Embed 1 to `batch_size` images into float32 tensors on the device, halving the pass when memory runs out."""
+        import torch
+
+        while True:
+            try:
+                with torch.inference_mode():
+                    return self._in_passes(images)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self._pass_size == 1:
+                    raise OutOfMemoryError(
+                        f"one image does not fit into the memory of {self.device}: use a smaller backbone, or --device cpu"
+                    ) from error
+            self._pass_size = max(1, self._pass_size // 2)
+            self.backoff.append(self._pass_size)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _in_passes(self, images: Images) -> list[torch.Tensor]:
+        import torch
+
+        size = self._pass_size
+        passes = [self._one_pass(images[start : start + size]) for start in range(0, len(images), size)]
+        return passes[0] if len(passes) == 1 else [torch.cat(views) for views in zip(*passes, strict=True)]
+
+    def _one_pass(self, images: Images) -> list[torch.Tensor]:
+        outputs = self._network(self._inputs(_padded(images, self._pass_size)))
+        return [output[: len(images)].float() for output in outputs]
+
+    def _inputs(self, images: Images) -> torch.Tensor:
+        import torch
+
+        if isinstance(images, list):
+            return preprocess_list(self._preprocess, images)
+        host = torch.from_numpy(np.ascontiguousarray(images))
+        if self.device.type == "cuda":
+            host = host.pin_memory()
+        return self._preprocess(host.to(self.device, non_blocking=True))
+
+
+class RawForward:
+    """Runs a weights-free backbone on images or volumes as they are, in float32 on any device."""
+
+    def __init__(self, backbone: Backbone, *, device: torch.device, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.device = device
+        self.backoff: list[int] = []
+        self.module = backbone.module.to(device)
+
+    def __call__(self, images: Images) -> list[Rows]:
+        """Describe 1 to `batch_size` images: one (n, d) float32 array a view."""
+        return self.submit(images).result()
+
+    def submit(self, images: Images) -> Pending:
+        """Describe images; those of unequal shapes one by one."""
+        import torch
+
+        groups = [images] if isinstance(images, np.ndarray) else [image[None] for image in images]
+        with torch.inference_mode():
+            outputs = [self.module(torch.from_numpy(np.ascontiguousarray(g)).to(self.device)) for g in groups]
+        return Pending([torch.cat(views).float() for views in zip(*outputs, strict=True)])
+
+
+class Pending:
+    """Rows that a device is still computing; `result` waits for them."""
+
+    def __init__(self, outputs: Sequence[torch.Tensor]) -> None:
+        import torch
+
+        self._event: torch.cuda.Event | None = None
+        if outputs and outputs[0].device.type == "cuda":
+            self._host = [torch.empty_like(output, device="cpu", pin_memory=True) for output in outputs]
+            for host, output in zip(self._host, outputs, strict=True):
+                host.copy_(output, non_blocking=True)
+            self._event = torch.cuda.Event()
+            self._event.record()
+        else:
+            self._host = [output.cpu() for output in outputs]
+
+    def result(self) -> list[Rows]:
+        """Wait, and return one float32 array a view."""
+        if self._event is not None:
+            self._event.synchronize()
+        return [host.numpy() for host in self._host]
+
+
+@dataclass(frozen=True)
+class Embedded(Generic[T]):
+    """A batch that went through the network, with whatever came along with its images."""
+
+    item: T
+    rows: list[Rows]
+
+
+def stream(embedder: Embedder, batches: Iterable[tuple[T, Images]], depth: int = 2) -> Iterator[Embedded[T]]:
+    """Embed batches in order, keeping `depth` of them in flight so that a GPU never waits for the host."""
+    flying: deque[tuple[T, Pending]] = deque()
+    for item, images in batches:
+        flying.append((item, embedder.submit(images)))
+        if len(flying) >= depth or embedder.device.type != "cuda":
+            first, pending = flying.popleft()
+            yield Embedded(first, pending.result())
+    while flying:
+        first, pending = flying.popleft()
+        yield Embedded(first, pending.result())
+
+
+def _padded(images: Images, size: int) -> Images:
+    missing = size - len(images)
+    if missing < 0:
+        raise ValueError(f"a batch holds at most {size} images, got {len(images)}")
+    if missing == 0:
+        return images
+    if isinstance(images, list):
+        return images + [images[-1]] * missing
+    return np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
+
+
+def make_embedder(
+    backbone: Backbone,
+    dataset: DatasetInfo,
+    *,
+    fit: Fit,
+    device: torch.device,
+    precision: Precision,
+    batch_size: int,
+    compiled: bool = False,
+) -> Embedder:
+    """Build what embeds this kind of data: images or volumes, with a network or without weights."""
+    if backbone.takes_raw:
+        return RawForward(backbone, device=device, batch_size=batch_size)
+    return Forward(
+        backbone, fit=fit, device=device, precision=precision, batch_size=batch_size, compiled=compiled
+    )

@@ -1,0 +1,94 @@
+"""What is asked of an extraction, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medfeat.types import BadImage, Fit, View
+
+
+@dataclass(frozen=True)
+class Request:
+    """How images are to be embedded, the same for every dataset and backbone of a call.
+
+    Attributes
+    ----------
+    weights, seed
+        None for the pretrained ones, a path, or ``random`` drawn from `seed`.
+    views
+        One store each, all from one pass.
+    fit, precision
+        As typed; precision may be ``auto``.
+    batch_size
+        None means to find it.
+    offline, trust_remote_code
+        Passed to whoever loads the weights.
+    recheck
+        Forget what was remembered: read the weights and measure again.
+    compile
+        Whether compiling may be considered at all.
+    source
+        How the dataset was opened, plain JSON values: kept in the store, so that it can be opened again.
+    """
+
+    weights: str | None = None
+    seed: int = 0
+    views: tuple[View, ...] = (View(),)
+    fit: Fit = "whole"
+    precision: str = "auto"
+    batch_size: int | None = None
+    offline: bool = False
+    trust_remote_code: bool = False
+    recheck: bool = False
+    compile: bool = True
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StoreOutcome:
+    """What became of one store that was asked for.
+
+    Attributes
+    ----------
+    action
+        ``reuse``, ``resume`` or ``compute``: what was done.
+    path, recipe
+        The store and its recipe.
+    dataset, backbone
+        Names.
+    view
+        Layer, pooling and slice policy as asked.
+    images, dim
+        Rows and columns of the store.
+    embedded, copied
+        Images that went through the network now, and rows copied from a store that already knew the same image.
+    bad
+        Images that could not be read; they are not in the store.
+    seconds, images_per_second
+        Of the network's run; 0 when the store was reused.
+    watt_hours, energy_method
+        Estimated energy of the run, and how it was estimated.
+    """
+
+    action: str
+    path: Path
+    recipe: dict[str, Any]
+    dataset: str
+    backbone: str
+    view: View
+    images: int
+    dim: int
+    embedded: int = 0
+    copied: int = 0
+    bad: tuple[BadImage, ...] = ()
+    seconds: float = 0.0
+    images_per_second: float = 0.0
+    watt_hours: float = 0.0
+    energy_method: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self) | {"path": str(self.path)}

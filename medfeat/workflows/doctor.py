@@ -1,0 +1,161 @@
+"""What this machine has, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from medfeat.errors import MedfeatError
+from medfeat_cache import resolve_root
+
+State = Literal["ok", "note", "problem"]
+_HUBS = ("download.pytorch.org", "huggingface.co", "zenodo.org")
+_EXTRAS = {"dicom": "pydicom", "nifti": "nibabel", "parquet": "pyarrow"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes
+    ----------
+    name, state, found
+        What, how it is, and what was found.
+    advice
+        What to do about it; empty when there is nothing to do.
+    """
+
+    name: str
+    state: State
+    found: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class DoctorReport:
+    """Everything that was looked at."""
+
+    checks: tuple[Check, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {"checks": [asdict(check) for check in self.checks]}
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is a problem."""
+        return all(check.state != "problem" for check in self.checks)
+
+
+def doctor(
+    *, cache_dir: str | Path | None = None, data_root: str | Path | None = None, offline: bool = False
+) -> DoctorReport:
+    """Look at Python, torch, devices, disk, folders, hubs and the readiness of each backbone.
+
+    Parameters
+    ----------
+    cache_dir, data_root
+        As `medfeat extract` takes them.
+    offline
+        Do not try to reach any hub.
+    """
+    checks = [_python(), *_torch(), _compiler(), _cache(resolve_root(cache_dir)), _data(data_root)]
+    checks += list(_extras())
+    if not offline:
+        checks += [_hub(host) for host in _HUBS]
+    checks += list(_backbones())
+    return DoctorReport(tuple(checks))
+
+
+def _python() -> Check:
+    return Check("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+
+
+def _torch() -> Iterator[Check]:
+    try:
+        import torch
+        import torchvision
+    except (ImportError, RuntimeError) as error:
+        yield Check(
+            "torch", "problem", f"does not import: {error}", "install torch and torchvision together, from one index"
+        )
+        return
+    from medfeat.extraction.device import describe_machine, resolve_device
+
+    yield Check("torch", "ok", f"torch {torch.__version__}, torchvision {torchvision.__version__}")
+    machine = describe_machine(resolve_device("auto"))
+    memory = f"{machine.memory_bytes / 2**30:.0f} GiB"
+    yield Check("device", "ok", f"{machine.device}: {machine.name}, {machine.cores} cores, {memory} of memory")
+    if machine.device == "cpu":
+        yield Check("gpu", "note", "none found", "a CPU works; a CUDA device is used as soon as torch sees one")
+
+
+def _compiler() -> Check:
+    from medfeat.extraction.compiling import compile_problem
+    from medfeat.extraction.device import resolve_device
+
+    problem = compile_problem(resolve_device("auto"))
+    if problem is None:
+        return Check("compiler", "ok", "torch.compile can be used")
+    return Check("compiler", "note", problem, "install g++ to make long CPU extractions faster")
+
+
+def _cache(root: Path) -> Check:
+    existing = next(folder for folder in (root, *root.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free / 2**30
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        return Check(
+            "cache", "problem", f"{root} cannot be written: {error.strerror}", "pass --cache-dir or set MEDFEAT_CACHE"
+        )
+    if free < 1:
+        return Check("cache", "problem", f"{root}: {free:.1f} GiB free", "make room, or pass --cache-dir")
+    return Check("cache", "ok", f"{root}, {free:.0f} GiB free")
+
+
+def _data(data_root: str | Path | None) -> Check:
+    from medfeat.datasets import default_data_root
+
+    folder = Path(data_root) if data_root is not None else default_data_root()
+    files = sorted(folder.glob("*mnist*.npz")) if folder.is_dir() else []
+    if not files:
+        return Check("data root", "note", f"{folder}: no MedMNIST file yet", "they are downloaded when first used")
+    return Check("data root", "ok", f"{folder}: {len(files)} MedMNIST files")
+
+
+def _extras() -> Iterator[Check]:
+    for extra, module in _EXTRAS.items():
+        if importlib.util.find_spec(module) is None:
+            yield Check(f"extra {extra}", "note", "not installed", f"pip install 'medfeat[{extra}]'")
+        else:
+            yield Check(f"extra {extra}", "ok", f"{module} is installed")
+
+
+def _hub(host: str) -> Check:
+    try:
+        with socket.create_connection((host, 443), timeout=3):
+            return Check(f"hub {host}", "ok", "reachable")
+    except OSError as error:
+        advice = "pass --weights FILE and --data-root DIR, or copy the hub's cache here, and use --offline"
+        return Check(f"hub {host}", "note", f"not reachable ({error})", advice)
+
+
+def _backbones() -> Iterator[Check]:
+    from medfeat.backbones import backbone_names, readiness
+
+    for name in backbone_names():
+        try:
+            ready, found = readiness(name)
+        except MedfeatError as error:
+            ready, found = False, str(error)
+        advice = "" if ready else "downloaded when first used; or pass --weights FILE"
+        yield Check(f"backbone {name}", "ok" if ready else "note", found, advice)

@@ -1,0 +1,403 @@
+"""Embed datasets with backbones: every pair of a comma list, one store for each view."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from medfeat.backbones import backbone_names
+from medfeat.datasets import dataset_names, source_task
+from medfeat.errors import MedfeatError, UsageError
+from medfeat.extraction.asking import plan_stores
+from medfeat.extraction.device import resolve_device
+from medfeat.extraction.keep import kept_in_memory
+from medfeat.extraction.plan import Plan
+from medfeat.extraction.request import Request, StoreOutcome
+from medfeat.extraction.session import embed
+from medfeat.tasks import dataset_tasks, save_task
+from medfeat.types import OWN_GROUP, Dataset, Fit, Precision, Progress, SilentProgress, TaskType, View, as_names
+from medfeat.workflows.opening import DataOptions
+from medfeat_cache import StoreError, resolve_root
+
+if TYPE_CHECKING:
+    import torch
+
+# What a user can cause or cure; anything else is a bug and keeps its traceback.
+CAUGHT = (MedfeatError, StoreError, OSError)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A pair that could not be embedded, and why; the other pairs went on."""
+
+    dataset: str
+    backbone: str
+    reason: str
+
+    def line(self) -> str:
+        """Return it as one line."""
+        return f"{self.dataset} x {self.backbone}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class ExtractReport:
+    """What `extract` did.
+
+    Attributes
+    ----------
+    stores
+        One outcome a store, in the order asked for.
+    failures
+        Pairs that failed.
+    device
+        Where the networks ran.
+    """
+
+    stores: tuple[StoreOutcome, ...]
+    failures: tuple[Failure, ...]
+    device: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "stores": [store.to_dict() for store in self.stores],
+            "failures": [asdict(failure) for failure in self.failures],
+            "device": self.device,
+        }
+
+    def lines(self) -> list[str]:
+        """Return the closing lines, one a store."""
+        return [_closing_line(store, self.device) for store in self.stores]
+
+    def problem_lines(self) -> list[str]:
+        """Return a line for each image that could not be read and each pair that failed."""
+        bad = {(store.dataset, image.id): image.reason for store in self.stores for image in store.bad}
+        lines = [f"{dataset}: {name} was skipped: {reason}" for (dataset, name), reason in bad.items()]
+        return lines + [failure.line() for failure in self.failures]
+
+    def exit_code(self, *, skip_bad: bool = False) -> int:
+        """Return 0 when everything asked for is there; bad images count unless `skip_bad`."""
+        bad = any(store.bad for store in self.stores)
+        return int(bool(self.failures) or (bad and not skip_bad))
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """What `extract` would do."""
+
+    plans: tuple[Plan, ...]
+    failures: tuple[Failure, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        plans = [asdict(plan) | {"store": None if plan.store is None else str(plan.store)} for plan in self.plans]
+        return {"plans": plans, "failures": [asdict(failure) for failure in self.failures]}
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Return column names and rows for a table."""
+        columns = ["dataset", "backbone", "action", "images", "disk", "time", "why"]
+        return columns, [
+            [
+                plan.dataset,
+                plan.backbone,
+                plan.action,
+                str(plan.images),
+                "not known yet" if plan.disk_bytes is None else f"{plan.disk_bytes / 1e6:.1f} MB",
+                "not known yet" if plan.seconds is None else f"{plan.seconds:.0f} s",
+                plan.why,
+            ]
+            for plan in self.plans
+        ]
+
+
+def extract(
+    data: str | Path,
+    backbone: str | Sequence[str],
+    *,
+    size: int | None = None,
+    weights: str | Path | None = None,
+    seed: int = 0,
+    pool: str | Sequence[str] | None = None,
+    layer: str | Sequence[str] | None = None,
+    slices: str | Sequence[str] | None = None,
+    fit: str = "whole",
+    precision: str = "auto",
+    batch_size: int | str = "auto",
+    device: str = "auto",
+    data_root: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    offline: bool = False,
+    name: str | None = None,
+    intensity: str | None = None,
+    task: TaskType | None = None,
+    path_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
+    split_column: str | None = None,
+    patient_column: str | None = None,
+    recheck: bool = False,
+    compile: bool = True,
+    trust_remote_code: bool = False,
+    progress: Progress | None = None,
+) -> ExtractReport:
+    """Embed every image once and keep the vectors in the cache.
+
+    Parameters
+    ----------
+    data
+        Dataset names (comma list), ``all``, or the path of a folder, CSV or npz.
+    backbone
+        Backbone names (comma list or sequence) or ``all``.
+    size
+        Side of the stored images in pixels; MedMNIST comes in 28, 64, 128 and 224 (3D: 28 and 64).
+    weights
+        None for the pretrained ones, a file or folder of your own, or ``random`` (drawn from `seed`).
+    seed
+        Of random weights.
+    pool, layer, slices
+        Poolings, module names and slice policies; several of each give several stores from one pass.
+    fit
+        ``whole``, ``reference`` or ``pad``: how an image becomes the network's square input.
+    precision
+        ``auto`` (the fastest that agrees with float32, measured), ``fp32``, ``bf16`` or ``fp16``.
+    batch_size
+        ``auto``, or images a forward pass.
+    device
+        ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+    data_root, cache_dir
+        Where dataset files and stores live; None means the usual places.
+    offline
+        Make no network call.
+    name, intensity, task, path_column, label_column, split_column, patient_column
+        For your own images, see `medfeat.open_dataset`.
+    recheck
+        Forget what was remembered of earlier extractions.
+    compile
+        Allow compiling the network when the run is long enough to repay it.
+    trust_remote_code
+        Let a Hugging Face repository run its own code.
+    progress
+        Hears of every batch; None shows nothing.
+
+    Returns
+    -------
+    ExtractReport
+        One outcome a store; a pair that fails is listed and does not stop the others.
+
+    Raises
+    ------
+    MedfeatError
+        For a name or an option that cannot be meant. When only one pair is asked for, its error is raised as it is.
+    """
+    options = _data_options(
+        size, data_root, offline, name, intensity, task, path_column, label_column, split_column, patient_column
+    )
+    request = Request(
+        weights=None if weights is None else str(weights),
+        seed=seed,
+        views=_views(layer, pool, slices),
+        fit=_checked_fit(fit),
+        precision=_checked_precision(precision),
+        batch_size=_checked_batch(batch_size),
+        offline=offline,
+        trust_remote_code=trust_remote_code,
+        recheck=recheck,
+        compile=compile,
+    )
+    chosen, root, progress = resolve_device(device), resolve_root(cache_dir), progress or SilentProgress()
+    datasets, networks = _datasets(data), _networks(backbone, request)
+    progress.say(f"device: {chosen}")
+    run = _Run(options, request, root, chosen, progress, alone=len(datasets) * len(networks) == 1)
+    for source in datasets:
+        run.dataset(source, networks)
+    return ExtractReport(tuple(run.stores), tuple(run.failures), str(chosen))
+
+
+def plan(
+    data: str | Path,
+    backbone: str | Sequence[str],
+    *,
+    size: int | None = None,
+    weights: str | Path | None = None,
+    seed: int = 0,
+    pool: str | Sequence[str] | None = None,
+    layer: str | Sequence[str] | None = None,
+    slices: str | Sequence[str] | None = None,
+    fit: str = "whole",
+    precision: str = "auto",
+    cache_dir: str | Path | None = None,
+    progress: Progress | None = None,
+    **data_options: Any,
+) -> PlanReport:
+    """Say what `extract` would do with the same arguments, and why; loads no network and embeds nothing.
+
+    Parameters
+    ----------
+    data, backbone, size, weights, seed, pool, layer, slices, fit, precision, cache_dir, progress
+        As `extract` takes them.
+    **data_options
+        The other options of `extract` that say what the data is.
+
+    Returns
+    -------
+    PlanReport
+        A plan for each store: reuse, resume or compute.
+    """
+    named = ("data_root", "offline", "name", "intensity", "task")
+    columns = ("path_column", "label_column", "split_column", "patient_column")
+    options = _data_options(size, *(data_options.get(key) for key in named + columns))
+    request = Request(
+        weights=None if weights is None else str(weights),
+        seed=seed,
+        views=_views(layer, pool, slices),
+        fit=_checked_fit(fit),
+        precision=_checked_precision(precision),
+    )
+    root, progress = resolve_root(cache_dir), progress or SilentProgress()
+    plans: list[Plan] = []
+    failures: list[Failure] = []
+    for source, network in itertools.product(_datasets(data), _networks(backbone, request)):
+        try:
+            plans.extend(plan_stores(options.open(source, root=root, progress=progress), network, request, root=root))
+        except CAUGHT as error:
+            failures.append(Failure(source, network, str(error)))
+    return PlanReport(tuple(plans), tuple(failures))
+
+
+class _Run:
+    """The pairs of one call: each is tried, none stops the others."""
+
+    def __init__(
+        self,
+        options: DataOptions,
+        request: Request,
+        root: Path,
+        device: torch.device,
+        progress: Progress,
+        *,
+        alone: bool,
+    ) -> None:
+        self.options, self.request, self.root = options, request, root
+        self.device, self.progress, self.alone = device, progress, alone
+        self.stores: list[StoreOutcome] = []
+        self.failures: list[Failure] = []
+
+    def dataset(self, source: str, networks: Sequence[str]) -> None:
+        """Open one dataset and send it through every network."""
+        try:
+            dataset = self.options.open(source, root=self.root, progress=self.progress)
+            _remember_task(dataset, self.root)
+        except CAUGHT as error:
+            self._failed(error, *(Failure(source, network, str(error)) for network in networks))
+            return
+        # Read once, however many networks follow.
+        images = kept_in_memory(dataset) if len(networks) > 1 else dataset
+        request = replace(self.request, source=self.options.source(source))
+        for network in networks:
+            try:
+                self.stores += embed(
+                    images, network, request, root=self.root, device=self.device, progress=self.progress
+                )
+            except CAUGHT as error:
+                self._failed(error, Failure(dataset.info.name, network, str(error)))
+            finally:
+                self.progress.finish()
+
+    def _failed(self, error: Exception, *failures: Failure) -> None:
+        if self.alone:
+            raise error
+        self.failures += failures
+
+
+def _data_options(
+    size: int | None,
+    data_root: str | Path | None,
+    offline: bool | None,
+    name: str | None,
+    intensity: str | None,
+    task: TaskType | None,
+    path_column: str | None,
+    label_column: str | Sequence[str] | None,
+    split_column: str | None,
+    patient_column: str | None,
+) -> DataOptions:
+    return DataOptions(
+        size=size,
+        data_root=None if data_root is None else str(data_root),
+        offline=bool(offline),
+        name=name,
+        intensity=intensity,
+        task=task,
+        path_column=path_column,
+        label_column=None if label_column is None else as_names(label_column),
+        split_column=split_column,
+        patient_column=patient_column,
+    )
+
+
+def _datasets(data: str | Path) -> tuple[str, ...]:
+    if isinstance(data, Path) or Path(data).exists():
+        return (str(data),)
+    names = as_names(data)
+    if not names:
+        raise UsageError("--data is empty: name a dataset (see `medfeat list datasets`), or a folder, CSV or npz")
+    return tuple(dataset_names()) if names == ("all",) else names
+
+
+def _networks(backbone: str | Sequence[str], request: Request) -> tuple[str, ...]:
+    names = as_names(backbone)
+    if not names:
+        raise UsageError("--backbone is empty: name one or more (see `medfeat list backbones`)")
+    names = tuple(backbone_names()) if names == ("all",) else names
+    if len(names) > 1 and request.weights not in (None, "random"):
+        raise UsageError(f"--weights {request.weights} fits one backbone, got {len(names)}: name one, or drop --weights")
+    return names
+
+
+def _views(*parts: str | Sequence[str] | None) -> tuple[View, ...]:
+    layers, pools, slices = ([None] if part is None else list(as_names(part)) or [None] for part in parts)
+    return tuple(View(*choice) for choice in itertools.product(layers, pools, slices))
+
+
+def _checked_fit(fit: str) -> Fit:
+    if fit not in get_args(Fit):
+        raise UsageError(f"--fit must be one of {', '.join(get_args(Fit))}, got {fit!r}")
+    return cast(Fit, fit)
+
+
+def _checked_precision(precision: str) -> str:
+    allowed = ("auto", *get_args(Precision))
+    if precision not in allowed:
+        raise UsageError(f"--precision must be one of {', '.join(allowed)}, got {precision!r}")
+    return precision
+
+
+def _checked_batch(batch_size: int | str) -> int | None:
+    if batch_size == "auto":
+        return None
+    try:
+        number = int(batch_size)
+    except ValueError as error:
+        raise UsageError(f"--batch-size must be auto or a positive whole number, got {batch_size!r}") from error
+    if number < 1:
+        raise UsageError(f"--batch-size must be auto or a positive whole number, got {number}")
+    return number
+
+
+def _remember_task(dataset: Dataset, root: Path) -> None:
+    """Own images keep labels and split beside the store: changing either embeds nothing again."""
+    if OWN_GROUP in dataset.info.counts and dataset.info.task is not None:
+        save_task(source_task(dataset), dataset_tasks(root, dataset.info.name))
+
+
+def _closing_line(store: StoreOutcome, device: str) -> str:
+    shape = f"{store.images} x {store.dim}"
+    if store.action == "reuse":
+        return f"reused {store.path}  {shape}  (nothing was embedded)"
+    copied = f", {store.copied} copied from an earlier store" if store.copied else ""
+    return (
+        f"wrote {store.path}  {shape}  {store.images_per_second:,.1f} images/s  {store.seconds:.1f} s on {device}"
+        f"{copied}  ~{store.watt_hours:.3f} Wh ({store.energy_method})"
+    )

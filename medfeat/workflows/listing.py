@@ -1,0 +1,103 @@
+"""What there is to choose from: datasets, backbones, heads, published results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from medfeat.errors import unknown_name
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A table of names and what a person needs to choose among them."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return one plain JSON object a row."""
+        return {"rows": [dict(zip(self.columns, row, strict=True)) for row in self.rows]}
+
+
+def listing(kind: str, *, data: str | None = None) -> Listing:
+    """List everything of one kind.
+
+    Parameters
+    ----------
+    kind
+        ``datasets``, ``backbones``, ``heads`` or ``published``.
+    data
+        For ``published``: a dataset, None for all of them.
+
+    Raises
+    ------
+    UsageError
+        When there is no such kind.
+    """
+    if kind not in _KINDS:
+        raise unknown_name("list", kind, _KINDS)
+    return _KINDS[kind](data)
+
+
+def _datasets(_data: str | None) -> Listing:
+    from medfeat.datasets import dataset_names, describe
+
+    rows = []
+    for name in dataset_names():
+        entry = describe(name)
+        counts = " / ".join(str(count) for count in entry.counts.values())
+        sizes = ", ".join(str(size) for size in entry.sizes)
+        rows.append((name, entry.task, str(len(entry.classes)), f"{entry.ndim}D", counts, sizes, entry.licence))
+    return Listing(("name", "task", "classes", "kind", "train / val / test", "sizes", "licence"), tuple(rows))
+
+
+def _backbones(_data: str | None) -> Listing:
+    from medfeat.backbones import backbone_names, describe
+
+    infos = [describe(name) for name in backbone_names()]
+    columns = ("name", "source", "weights", "input", "filter", "pool", "licence", "pretraining", "overlap", "note")
+    return Listing(
+        columns,
+        tuple(
+            (
+                info.name,
+                info.source,
+                info.source_id,
+                f"{info.input_size} px" if info.input_size else "as it is",
+                info.interpolation,
+                info.pool,
+                info.licence,
+                info.pretraining,
+                ", ".join(info.overlap) or "none known",
+                info.note,
+            )
+            for info in infos
+        ),
+    )
+
+
+def _heads(_data: str | None) -> Listing:
+    from medfeat.heads import HEADS
+
+    return Listing(
+        ("name", "what it is"), tuple((name, (HEADS[name].__doc__ or "").strip().splitlines()[0]) for name in HEADS)
+    )
+
+
+def _published(data: str | None) -> Listing:
+    from medfeat.evaluation import published
+
+    datasets = [data] if data else published.datasets()
+    rows = [row for dataset in datasets for row in published.rows(dataset)]
+    columns = ("dataset", "method", "protocol", "AUC", "ACC", "source", "confidence")
+    return Listing(columns, tuple(tuple(row.cells()) for row in rows))
+
+
+_KINDS: dict[str, Callable[[str | None], Listing]] = {
+    "datasets": _datasets,
+    "backbones": _backbones,
+    "heads": _heads,
+    "published": _published,
+}

@@ -1,0 +1,89 @@
+"""Cached embeddings as numpy arrays: one call from names to X, y and ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from medfeat.errors import DataError, UsageError
+from medfeat.tasks import OFFICIAL, gather, load_task, official, tasks_folder
+from medfeat.types import FloatArray, IdArray, LabelArray
+from medfeat_cache import FeatureStore, StoreHeader, differences, find_stores, resolve_root
+
+
+class Loaded(NamedTuple):
+    """Features, labels and ids of one split, row by row the same samples.
+
+    Attributes
+    ----------
+    X
+        (n, d) float32.
+    y
+        (n,) labels, or (n, k) for multi-label sets.
+    ids
+        (n,) sample ids.
+    """
+
+    X: FloatArray
+    y: LabelArray
+    ids: IdArray
+
+
+def load(
+    data: str,
+    backbone: str,
+    *,
+    split: str = "train",
+    task: str = OFFICIAL,
+    cache_dir: str | Path | None = None,
+    **query: Any,
+) -> Loaded:
+    """Read the cached embeddings of one split.
+
+    Parameters
+    ----------
+    data, backbone
+        Names, as they were extracted.
+    split
+        ``train``, ``val`` or ``test``.
+    task
+        Name of a saved task; ``official`` for the dataset's own labels and splits.
+    cache_dir
+        Where stores live; None means the usual place.
+    **query
+        Fields of the recipe, when several stores match: ``size``, ``pool``, ``layer``, ``precision``, ``fit`` ...
+
+    Returns
+    -------
+    Loaded
+        ``X, y, ids``; unpacks like a tuple.
+
+    Raises
+    ------
+    UsageError
+        When no store matches, or more than one; the message says how they differ.
+    """
+    header = one_store(data, backbone, cache_dir=cache_dir, **query)
+    with FeatureStore(header.path) as store:
+        chosen = official(store) if task == OFFICIAL else load_task(task, tasks_folder(store))
+        if split not in ("train", "val", "test"):
+            raise UsageError(f"split must be one of train, val, test, got {split!r}")
+        part = gather(store, chosen).split(split)
+    return Loaded(part.X, part.y[:, 0] if part.y.shape[1] == 1 else part.y, part.ids)
+
+
+def one_store(data: str, backbone: str, *, cache_dir: str | Path | None = None, **query: Any) -> StoreHeader:
+    """Return the header of the one store that matches; `UsageError` says how several differ."""
+    root = resolve_root(cache_dir)
+    found = find_stores(root, dataset=data, backbone=backbone, **query)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        if found.problems:
+            path, problem = found.problems[0]
+            raise DataError(f"no readable store of {data} x {backbone} in {root}; {path.name}: {problem}")
+        raise UsageError(
+            f"no store of {data} x {backbone} in {root}: run `medfeat extract --backbone {backbone} --data {data}` first"
+        )
+    fields = "; ".join(f"{name} is {' or '.join(map(str, values))}" for name, values in differences(found).items())
+    raise UsageError(f"{len(found)} stores of {data} x {backbone} match: {fields}; name one of these fields")

@@ -1,0 +1,46 @@
+"""How a dataset is opened, as plain values: the same options for every command, kept in the store to open it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from medfeat.datasets import open_dataset
+from medfeat.types import Dataset, Progress, TaskType
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Options of `medfeat.datasets.open_dataset`, all but where digests are remembered; None means the default."""
+
+    size: int | None = None
+    data_root: str | None = None
+    offline: bool = False
+    name: str | None = None
+    intensity: str | None = None
+    task: TaskType | None = None
+    path_column: str | None = None
+    label_column: tuple[str, ...] | None = None
+    split_column: str | None = None
+    patient_column: str | None = None
+
+    def open(self, data: str, *, root: Path, progress: Progress) -> Dataset:
+        """Open a dataset; digests of its files are remembered under the cache's root."""
+        return open_dataset(data, **asdict(self), progress=progress, memory=root)
+
+    def source(self, data: str) -> dict[str, Any]:
+        """Spell it so that `from_source` opens the same data from any folder."""
+        where = str(Path(data).absolute()) if Path(data).exists() else data
+        root = None if self.data_root is None else str(Path(self.data_root).absolute())
+        return {"data": where, **asdict(replace(self, data_root=root))}
+
+    @classmethod
+    def from_source(cls, source: Mapping[str, Any], *, data_root: str | Path | None = None) -> tuple[str, DataOptions]:
+        """Read back what `source` spelled; `data_root` says where the files are now."""
+        values = {key: value for key, value in source.items() if key != "data"}
+        if values.get("label_column") is not None:
+            values["label_column"] = tuple(values["label_column"])
+        if data_root is not None:
+            values["data_root"] = str(data_root)
+        return str(source["data"]), cls(**values)

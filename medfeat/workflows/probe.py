@@ -1,0 +1,300 @@
+"""`medfeat probe`: heads on the stores in the cache, each by the protocol, each kept as a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from medfeat_cache import FeatureStore, StoreError, StoreHeader, find_stores, resolve_root
+
+from medfeat.errors import MedfeatError, UsageError, unknown_name
+from medfeat.evaluation.baselines import BASELINE_BACKBONES
+from medfeat.evaluation.bootstrap import RESAMPLES
+from medfeat.evaluation.probing import Options, probe_store
+from medfeat.evaluation.runs import Run
+from medfeat.evaluation.selection import Contender, Selection, contender, select_contender
+from medfeat.heads import HEADS
+from medfeat.report.run_tables import runs_tables, selection_tables
+from medfeat.report.tables import Table
+from medfeat.tasks import OFFICIAL, load_task, official, tasks_folder
+from medfeat.types import Progress, SilentProgress, Task, as_names
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What could not be probed, and why, in one line."""
+
+    what: str
+    error: str
+
+    def line(self) -> str:
+        """Return both in one line."""
+        return f"{self.what}: {self.error}"
+
+
+@dataclass(frozen=True)
+class ProbeReport:
+    """What `probe` found.
+
+    Attributes
+    ----------
+    runs
+        One for each store and head that was asked for, best on val first within a dataset.
+    baselines
+        Runs of the weights-free backbones on the same data, when they are in the cache.
+    reused
+        How many of all these were found instead of made.
+    failed
+        What could not be probed.
+    notes
+        Lines that belong under the table.
+    selections
+        With ``select=True``, what val chose among the cached stores of each dataset.
+    """
+
+    runs: tuple[Run, ...]
+    baselines: tuple[Run, ...] = ()
+    reused: int = 0
+    failed: tuple[Failure, ...] = ()
+    notes: tuple[str, ...] = ()
+    selections: tuple[Selection, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; a run's test score is at ``runs[i].test.auc.value``."""
+        return {
+            "runs": [run.to_dict() for run in self.runs],
+            "baselines": [run.to_dict() for run in self.baselines],
+            "reused": self.reused,
+            "failed": [asdict(failure) for failure in self.failed],
+            "notes": list(self.notes),
+            "selections": [selection.to_dict() for selection in self.selections],
+        }
+
+    def tables(self) -> list[Table]:
+        """Return one table a dataset for `medfeat.report.tables`."""
+        return [*selection_tables(self.selections), *runs_tables(self.runs, baselines=self.baselines)]
+
+
+def probe(
+    data: str | Sequence[str] | None = None,
+    backbone: str | Sequence[str] | None = None,
+    *,
+    head: str | Sequence[str] = "linear",
+    size: int | None = None,
+    task: str | Task | None = None,
+    seed: int = 0,
+    cache_dir: str | Path | None = None,
+    refit: bool = False,
+    resamples: int = RESAMPLES,
+    select: bool = False,
+    progress: Progress | None = None,
+) -> ProbeReport:
+    """Train heads on stores in the cache and evaluate them; unchanged runs are reused.
+
+    Parameters
+    ----------
+    data, backbone
+        Names, several as a sequence or comma list; None (or ``all``) means every one in the cache.
+    head
+        Names of heads, or ``all``.
+    size
+        Side of the stored images in pixels; None means every size in the cache.
+    task
+        A task, or the name of a saved one; None means the dataset's own labels and splits.
+    seed
+        Of the heads and of the bootstrap.
+    cache_dir
+        Where stores live; None means ``$MEDFEAT_CACHE``, else the user cache folder.
+    refit
+        Fit the chosen settings again on train and val; the results say so.
+    resamples
+        Of the bootstrap.
+    select
+        Let val choose among the cached stores of each dataset (backbone, size, layer, pooling) and the heads, and read
+        test for the chosen one alone.
+    progress
+        Told of runs, candidates and resamples.
+
+    Returns
+    -------
+    ProbeReport
+        Also written to ``<cache>/runs/<dataset>/<key>/``, one folder a run.
+
+    Raises
+    ------
+    UsageError
+        Nothing in the cache fits what was asked; the message says what to run.
+    """
+    root = resolve_root(cache_dir)
+    heads = list(HEADS) if head == "all" else list(as_names(head))
+    stores = find_probed(root, data, backbone, size)
+    jobs = [Job(header, Options(name, seed, refit, resamples)) for header in stores for name in heads]
+    for job in jobs:
+        HEADS[job.options.head]  # an unknown name is said before anything is read
+    work = _Work(root, task, progress or SilentProgress())
+    selections = work.select(jobs) if select else []
+    chosen = winners(jobs, selections) if select else jobs
+    runs = work.run(chosen)
+    work.raise_if_alone(runs)
+    extra = work.run(_baseline_jobs(root, chosen))
+    reused = sum(run.reused for run in (*runs, *extra))
+    return ProbeReport(
+        runs=tuple(sorted(runs, key=_order)),
+        baselines=tuple(extra),
+        reused=reused,
+        failed=tuple(work.failed),
+        notes=tuple(_notes([*runs, *extra], reused)),
+        selections=tuple(selections),
+    )
+
+
+@dataclass(frozen=True)
+class Job:
+    """One store to be probed with one head."""
+
+    header: StoreHeader
+    options: Options
+
+    @property
+    def name(self) -> str:
+        """What it is, in a few words."""
+        recipe = self.header.recipe
+        return f"{recipe['dataset']} / {recipe['backbone']} / {self.options.head}"
+
+
+class _Work:
+    """Runs jobs one by one; one that fails is kept for the report and does not stop the others."""
+
+    def __init__(self, root: Path, task: str | Task | None, progress: Progress) -> None:
+        self.root, self.task, self.progress = root, task, progress
+        self.failed: list[Failure] = []
+        self._errors: list[Exception] = []
+
+    def run(self, jobs: Sequence[Job]) -> list[Run]:
+        return self._each(jobs, self._probe)
+
+    def select(self, jobs: Sequence[Job]) -> list[Selection]:
+        """Let val choose one job a dataset, and write each choice down."""
+        found = []
+        for dataset in dict.fromkeys(job.header.recipe["dataset"] for job in jobs):
+            mine = [job for job in jobs if job.header.recipe["dataset"] == dataset]
+            stood = self._each(mine, self._stand)
+            if stood:
+                selection = select_contender(dataset, stood[0][0], [one for _, one in stood])
+                selection.write(self.root)
+                found.append(selection)
+        return found
+
+    def _probe(self, store: FeatureStore, task: Task, job: Job) -> Run:
+        return probe_store(store, task, self.root, job.options, progress=self.progress)
+
+    def _stand(self, store: FeatureStore, task: Task, job: Job) -> tuple[Task, Contender]:
+        return task, contender(store, task, self.root, job.options, progress=self.progress)
+
+    def _each(self, jobs: Sequence[Job], do: Callable[[FeatureStore, Task, Job], T]) -> list[T]:
+        found = []
+        for job in jobs:
+            try:
+                with FeatureStore(job.header.path) as store:
+                    found.append(do(store, task_of(store, self.task), job))
+            except (MedfeatError, StoreError, OSError) as error:
+                self._errors.append(error)
+                self.failed.append(Failure(job.name, str(error)))
+        return found
+
+    def raise_if_alone(self, runs: Sequence[Run]) -> None:
+        """Raise what went wrong when it was all that was asked for: there is no report to put it in."""
+        if not runs and len(self._errors) == 1:
+            raise self._errors[0]
+
+
+def task_of(store: FeatureStore, task: str | Task | None) -> Task:
+    """Return the task that was asked of a store: its own labels, a saved one by name, or a given one."""
+    if isinstance(task, Task):
+        return task
+    return official(store) if task in (None, OFFICIAL) else load_task(task, tasks_folder(store))
+
+
+def winners(jobs: Sequence[Job], selections: Sequence[Selection]) -> list[Job]:
+    """Return the jobs that were selected."""
+    chosen = {(one.store, one.head) for s in selections for one in (s.contenders[s.chosen],)}
+    return [job for job in jobs if (job.header.digest, job.options.head) in chosen]
+
+
+def find_probed(
+    root: Path, data: str | Sequence[str] | None, backbone: str | Sequence[str] | None, size: int | None
+) -> list[StoreHeader]:
+    """Return the stores that were asked for.
+
+    Raises
+    ------
+    UsageError
+        When there are none, saying what is there and what to run.
+    """
+    everything = find_stores(root)
+    if not everything:
+        raise UsageError(
+            f"no stores in {root}: run `medfeat extract --data NAME --backbone NAME` first, or `medfeat demo`"
+        )
+    names = {"dataset": _asked(data, of_data=True), "backbone": _asked(backbone)}
+    for field, wanted in names.items():
+        stored = {header.recipe[field] for header in everything}
+        for name in wanted or ():
+            if name not in stored:
+                error = unknown_name(f"{field} in the cache", name, stored)
+                raise UsageError(f"{error}; to add it, run `medfeat extract --data NAME --backbone NAME`")
+    found = find_stores(root, **names, size=size)
+    if not found:
+        sizes = sorted({int(header.recipe.get("size") or 0) for header in everything})
+        asked = ", ".join(f"{key} {value}" for key, value in {**names, "size": size}.items() if value)
+        raise UsageError(f"no store in {root} has {asked}; sizes there: {sizes}; run `medfeat extract` for it")
+    return list(found)
+
+
+def _asked(names: str | Sequence[str] | None, *, of_data: bool = False) -> tuple[str, ...] | None:
+    if names is None or names == "all":
+        return None
+    return tuple(_dataset_name(name) if of_data else name for name in as_names(names))
+
+
+def _dataset_name(data: str) -> str:
+    """Own images are named by their folder or file, as extraction names them."""
+    if "/" not in data and "\\" not in data:
+        return data
+    path = Path(data).expanduser().absolute()
+    return path.name if path.is_dir() else path.stem
+
+
+def _baseline_jobs(root: Path, jobs: Sequence[Job]) -> list[Job]:
+    """Return the weights-free stores of the same datasets and sizes, with the same heads, that are no jobs already."""
+    there = {(job.header.digest, job.options) for job in jobs}
+    wanted = {(job.header.recipe["dataset"], job.header.recipe.get("size"), job.options) for job in jobs}
+    return [
+        Job(header, options)
+        for dataset, size, options in sorted(wanted, key=str)
+        for header in find_stores(root, dataset=dataset, backbone=BASELINE_BACKBONES, size=size)
+        if (header.digest, options) not in there
+    ]
+
+
+def _notes(runs: Sequence[Run], reused: int) -> list[str]:
+    notes = [f"{reused} unchanged runs were reused, {len(runs) - reused} were made"] if reused else []
+    for dataset, size in dict.fromkeys((run.dataset, run.size) for run in runs):
+        there = {run.backbone for run in runs if (run.dataset, run.size) == (dataset, size)}
+        missing = [name for name in BASELINE_BACKBONES if name not in there]
+        if missing:
+            side = f" --size {size}" if size else ""
+            notes.append(
+                f"{dataset}: no baseline {' or '.join(missing)} in the cache; get it with "
+                f"`medfeat extract --data {dataset}{side} --backbone {','.join(missing)}`"
+            )
+    return notes
+
+
+def _order(run: Run) -> tuple[str, float]:
+    value = run.val.values[run.headline[0]].value
+    return run.dataset, -value if value == value else float("inf")  # noqa: PLR0124 - NaN sorts last
