@@ -1,0 +1,221 @@
+"""Val selects, and test is read once: the order of events that keeps a score honest.
+
+1. Every candidate of the head is fitted on train and scored on val.
+2. The best by official AUC is chosen; ties go to ACC, then to the simpler model.
+3. The choice is written down.
+4. Only then are the labels of test handed out, and the one chosen model is scored on them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from medfeat.errors import DataError, UsageError
+from medfeat.evaluation import metrics
+from medfeat.evaluation.weighted import statistics, value
+from medfeat.heads.inputs import bad_rows
+from medfeat.tasks import Samples, Split
+from medfeat.types import Candidate, Fitted, FloatArray, Head, LabelArray, Progress, SilentProgress, TaskType
+
+PROTOCOL = 1  # part of every run's key: a change of what a score means makes new runs
+TIE = 1e-9
+RULE = {
+    False: "official AUC on val, ties (1e-9) by ACC, then the simpler model",
+    True: "R2 on val, ties (1e-9) by MAE, then the simpler model",
+}
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One candidate, as val saw it; `first` is AUC (R2 for regression), `second` ACC (minus MAE)."""
+
+    settings: Mapping[str, Any]
+    first: float
+    second: float
+    complexity: float
+
+    def beats(self, other: Tried) -> bool:
+        """Tell whether this candidate is chosen before `other`."""
+        for mine, theirs in ((self.first, other.first), (self.second, other.second)):
+            if abs(mine - theirs) > TIE and not (math.isinf(mine) and math.isinf(theirs)):
+                return mine > theirs
+        return self.complexity < other.complexity
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What val chose among everything that was tried.
+
+    Attributes
+    ----------
+    chosen
+        The candidate and its val scores.
+    tried
+        Every candidate, in the order it was tried.
+    rule
+        How it was chosen, in words.
+    model
+        The fitted model; for a refit, the model fitted on train and val.
+    val_scores
+        (n, c) scores on val of the model fitted on train alone.
+    """
+
+    chosen: Tried
+    tried: tuple[Tried, ...]
+    rule: str
+    model: Fitted
+    val_scores: FloatArray
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is written down before test is read; plain JSON values."""
+        return {
+            "rule": self.rule,
+            "settings": dict(self.chosen.settings),
+            "val": _tried(self.chosen),
+            "tried": [_tried(tried) for tried in self.tried],
+        }
+
+
+def _tried(tried: Tried) -> dict[str, Any]:
+    first, second = (part if math.isfinite(part) else None for part in (tried.first, tried.second))
+    return {"settings": dict(tried.settings), "first": first, "second": second, "complexity": tried.complexity}
+
+
+def select(candidates: Iterable[Candidate], val_X: FloatArray, val_y: LabelArray, task_type: TaskType) -> Choice:
+    """Choose among a head's candidates on val.
+
+    Parameters
+    ----------
+    candidates
+        Fitted on train, one at a time; only the best so far is kept.
+    val_X, val_y
+        (n, d) features and (n, k) labels of val.
+    task_type
+        One of `medfeat.types.TASK_TYPES`.
+
+    Returns
+    -------
+    Choice
+        Where val lacks a class, the mean AUC over the classes it has stands in, since the official one is undefined.
+
+    Raises
+    ------
+    DataError
+        The head offered nothing.
+    """
+    best: tuple[Tried, Fitted, FloatArray] | None = None
+    seen: list[Tried] = []
+    for candidate in candidates:
+        scores = np.asarray(candidate.model.scores(val_X), np.float64)
+        tried = Tried(candidate.settings, *_val_scores(val_y, scores, task_type), float(candidate.complexity))
+        seen.append(tried)
+        if best is None or tried.beats(best[0]):
+            best = tried, candidate.model, scores
+    if best is None:
+        raise DataError("the head offered no candidate to choose from: check its grid")
+    return Choice(best[0], tuple(seen), RULE[task_type == "regression"], best[1], best[2])
+
+
+def _val_scores(labels: LabelArray, scores: FloatArray, task_type: TaskType) -> tuple[float, float]:
+    if task_type == "regression":
+        found = statistics(labels, scores, task_type)
+        return _or_worst(value(found["r2"], len(labels))), -value(found["mae"], len(labels))
+    aucs = metrics.class_aucs(labels, scores, task_type)
+    defined = aucs[~np.isnan(aucs)]
+    auc = float(defined.mean()) if defined.size else -math.inf
+    return auc, metrics.acc(labels, scores, task_type)
+
+
+def _or_worst(score: float) -> float:
+    return -math.inf if math.isnan(score) else score
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One head on one task: the choice, and the scores of test."""
+
+    choice: Choice
+    val: Split
+    test: Split
+    test_scores: FloatArray
+
+
+def run_protocol(
+    samples: Samples,
+    head: Head,
+    *,
+    write_down: Callable[[Choice], None],
+    refit: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Scored:
+    """Fit, choose on val, write the choice down, and only then read test.
+
+    Parameters
+    ----------
+    samples
+        A store joined with a task.
+    head
+        Any head of `medfeat.heads.HEADS`.
+    write_down
+        Called with the choice before the labels of test are handed out.
+    refit
+        Fit the chosen settings again on train and val; val scores, temperature and thresholds stay those of the model
+        that was fitted on train alone.
+    seed
+        Of the head.
+    progress
+        Told of each candidate.
+    """
+    choice = choose(samples, head, seed=seed, progress=progress)
+    if refit:
+        choice = refitted(choice, samples, head, seed=seed)
+    write_down(choice)
+    X = samples.X("test")
+    refuse_bad(X, "test")
+    scores = np.asarray(choice.model.scores(X), np.float64)
+    return Scored(choice, samples.val, samples.test, scores)
+
+
+def choose(samples: Samples, head: Head, *, seed: int = 0, progress: Progress | None = None) -> Choice:
+    """Fit a head's candidates on train and choose on val; test stays closed."""
+    progress = progress or SilentProgress()
+    train, val, task = samples.train, samples.val, samples.task
+    refuse_bad(val.X, "val")
+    candidates = head.candidates(
+        (train.X, train.y), (val.X, val.y), task.task_type, len(task.classes), seed=seed, progress=progress
+    )
+    return select(candidates, val.X, val.y, task.task_type)
+
+
+def refitted(choice: Choice, samples: Samples, head: Head, *, seed: int = 0) -> Choice:
+    """Return the choice with its model fitted on train and val together.
+
+    Raises
+    ------
+    UsageError
+        The head did not offer the chosen settings again, as one that stops early on val may not.
+    """
+    train, val, task = samples.train, samples.val, samples.task
+    X, y = np.concatenate([train.X, val.X]), np.concatenate([train.y, val.y])
+    silent = SilentProgress()
+    again = head.candidates((X, y), (val.X, val.y), task.task_type, len(task.classes), seed=seed, progress=silent)
+    for candidate in again:
+        if dict(candidate.settings) == dict(choice.chosen.settings):
+            return replace(choice, rule=f"{choice.rule}; refitted on train+val", model=candidate.model)
+    raise UsageError(f"the {head.name} head cannot be refitted at {dict(choice.chosen.settings)}: leave --refit out")
+
+
+def refuse_bad(X: FloatArray, split: str) -> None:
+    """Refuse features that are not finite, as the heads do for train."""
+    bad = bad_rows(X)
+    if len(bad):
+        raise DataError(
+            f"{split} features of {len(bad)} samples are NaN or infinite (first at row {bad[0]}): "
+            "`medfeat cache verify` names them, `medfeat cache repair` computes them again"
+        )

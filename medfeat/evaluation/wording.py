@@ -1,0 +1,64 @@
+"""A run's protocol and cautions in the words the published table uses, so that both can be put side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+TRAINING = {"linear": "linear probe", "knn": "kNN", "finetune": "fine-tuned"}
+
+
+def training(head: str) -> str:
+    """Return how a head trains, as published rows say it."""
+    return TRAINING.get(head, f"{head} on frozen features")
+
+
+def pixels(recipe: Mapping[str, Any]) -> str:
+    """Return what the network was shown: ``28 native``, ``28 enlarged to 224``, ``native 224`` ...
+
+    Parameters
+    ----------
+    recipe
+        Of the store; absent fields are taken as unknown.
+
+    Examples
+    --------
+    >>> pixels({"size": 28, "input_size": 224, "fit": "whole"})
+    '28 enlarged to 224'
+    """
+    size, fed = int(recipe.get("size") or 0), int(recipe.get("input_size") or 0)
+    if not size:
+        return f"own images resized to {fed}" if fed else "own images as they are"
+    if fed in (0, size):
+        return "native 224" if size == 224 else f"{size} native"
+    if recipe.get("fit") == "pad":
+        return f"{size} zero-padded to {fed}"
+    return f"{size} {'enlarged' if fed > size else 'reduced'} to {fed}"
+
+
+def embedding(recipe: Mapping[str, Any]) -> str:
+    """Return which embedding a store holds, beyond its backbone: layer, pooling, slices, precision where not plain."""
+    parts = [recipe.get("layer"), recipe.get("pool"), recipe.get("slices")]
+    if recipe.get("precision") not in (None, "fp32"):
+        parts.append(recipe["precision"])
+    if recipe.get("fit") not in (None, "whole"):
+        parts.append(f"fit {recipe['fit']}")
+    return ", ".join(str(part) for part in parts if part)
+
+
+def cautions(dataset: str, backbone: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what must be said wherever this run's score is shown.
+
+    Parameters
+    ----------
+    dataset
+        Name of the dataset.
+    backbone
+        ``info["backbone"]`` of the store.
+    """
+    found = []
+    if backbone.get("origin") == "random" or backbone.get("source") == "random":
+        found.append("random weights")
+    if dataset in (backbone.get("overlap") or ()):
+        found.append("pretraining data overlaps this dataset")
+    return tuple(found)

@@ -1,0 +1,117 @@
+"""Our own runs as tables: sorted by val, val first, so that nobody chooses on test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from medfeat.evaluation.baselines import BASELINE_BACKBONES
+from medfeat.evaluation.runs import Run
+from medfeat.evaluation.selection import Selection
+from medfeat.report.tables import Table, number, with_interval
+
+NAMES = {"auc": "AUC", "acc": "ACC", "r2": "R2", "mae": "MAE"}
+
+
+def runs_tables(runs: Sequence[Run], *, baselines: Sequence[Run] = ()) -> list[Table]:
+    """Return one table a dataset and task: runs, baseline runs and the majority class, sorted by val.
+
+    Parameters
+    ----------
+    runs
+        What was asked for.
+    baselines
+        Runs to be shown beside them, marked as baselines.
+    """
+    extra = {run.key for run in baselines}
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in {run.key: run for run in (*runs, *baselines)}.values():
+        groups.setdefault((run.dataset, run.task["name"]), []).append(run)
+    return [_table(group, extra) for group in groups.values()]
+
+
+def _table(runs: Sequence[Run], extra: set[str]) -> Table:
+    first = runs[0]
+    best, other = first.headline
+    ordered = sorted(runs, key=lambda run: -_sortable(run.val.values[best].value))
+    scores = (f"val {NAMES[best]}", f"test {NAMES[best]}", f"test {NAMES[other]}")
+    columns = ("backbone", "px", "embedding", "head", "chosen on val", *scores, "extract s", "probe s", "Wh", "note")
+    rows = [_row(run, run.key in extra) for run in ordered]
+    rows += _majority(first)
+    title = first.dataset if first.task["name"] == "official" else f"{first.dataset}, task {first.task['name']}"
+    notes = dict.fromkeys(f"{run.backbone}: {note}" for run in ordered for note in run.notes)
+    return Table(title, columns, tuple(rows), tuple(notes))
+
+
+def _majority(run: Run) -> list[tuple[str, ...]]:
+    best, other = run.headline
+    return [
+        (name, *[""] * 4, *map(number, (of["val"][best], of["test"][best], of["test"][other])), "", "", "", "baseline")
+        for name, of in run.baselines.items()
+    ]
+
+
+def _row(run: Run, baseline: bool) -> tuple[str, ...]:
+    best, other = run.headline
+    extraction, probe = run.costs["extraction"], run.costs["probe"]
+    watt_hours = [part["energy_wh"] for part in (extraction, probe) if part.get("energy_wh") is not None]
+    remarks = list(run.cautions)
+    remarks += ["refitted on train+val"] if run.protocol["refit"] else []
+    remarks += ["baseline"] if baseline or run.backbone in BASELINE_BACKBONES else []
+    return (
+        run.backbone,
+        str(run.size or "own"),
+        run.store["embedding"],
+        run.head,
+        settings(run.choice["settings"]),
+        number(run.val.values[best].value),
+        with_interval(run.test.values[best]),
+        with_interval(run.test.values[other]),
+        number(extraction.get("seconds"), 1),
+        number(probe["seconds"], 1),
+        number(sum(watt_hours), 2) if watt_hours else "–",
+        ", ".join(remarks),
+    )
+
+
+def selection_tables(selections: Iterable[Selection]) -> list[Table]:
+    """Return what val chose among, one table a dataset, the chosen one first and in bold."""
+    columns = ("backbone", "px", "embedding", "head", "chosen on val", "val", "val, second")
+    tables = []
+    for one in selections:
+        winner = one.contenders[one.chosen]
+        ordered = sorted(one.contenders, key=lambda c: (c is not winner, -c.best.first))
+        rows = tuple(
+            (c.backbone, str(c.size or "own"), c.embedding, c.head, settings(c.best.settings), number(c.best.first),
+             number(c.best.second))
+            for c in ordered
+        )  # fmt: skip
+        title = f"{one.dataset}: chosen among {len(rows)} by {one.rule}"
+        tables.append(Table(title, columns, rows, strong=frozenset({0})))
+    return tables
+
+
+def class_tables(runs: Iterable[Run]) -> list[Table]:
+    """Return the table of classes of each run's test scores."""
+    return [
+        Table(
+            f"{run.dataset}: {run.backbone}, {run.head}, classes of test",
+            ("class", "support", "precision", "recall", "F1", "AUC"),
+            tuple(
+                (row.name, str(row.support), *map(number, (row.precision, row.recall, row.f1, row.auc)))
+                for row in run.test.per_class
+            ),
+            run.test.notes,
+        )
+        for run in runs
+    ]
+
+
+def settings(chosen: Mapping[str, Any]) -> str:
+    """Return settings in a few words: ``C=0.0316``."""
+    words = {key: f"{value:.3g}" if isinstance(value, float) else str(value) for key, value in chosen.items()}
+    return ", ".join(f"{key}={word}" for key, word in words.items())
+
+
+def _sortable(value: float) -> float:
+    return value if value == value else float("-inf")  # noqa: PLR0124 - NaN sorts last

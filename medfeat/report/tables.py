@@ -1,0 +1,134 @@
+"""A table as words, and its four renderings: terminal, Markdown, CSV and tab-separated text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from medfeat.types import Interval
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+NUMERIC = frozenset("0123456789+-.,[] %±*()") | frozenset("–")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns and rows of words, ready to be shown.
+
+    Attributes
+    ----------
+    title
+        One line above.
+    columns
+        Names of the columns.
+    rows
+        One tuple of words a row, as long as `columns`.
+    notes
+        Lines below, each worth reading.
+    strong
+        Positions of rows to set in bold: our own among published ones.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    strong: frozenset[int] = frozenset()
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number with fixed digits; a dash when there is none.
+
+    Examples
+    --------
+    >>> number(0.89912), number(None)
+    ('0.899', '–')
+    """
+    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def with_interval(interval: Interval, digits: int = 3) -> str:
+    """Return ``0.899 [0.842, 0.947]``; the value alone when there is no interval."""
+    if not math.isfinite(interval.low):
+        return number(interval.value, digits)
+    return f"{number(interval.value, digits)} [{number(interval.low, digits)}, {number(interval.high, digits)}]"
+
+
+def markdown(tables: Iterable[Table]) -> str:
+    """Return GitHub Markdown, notes as a list below each table."""
+    return "\n\n".join(_markdown(table) for table in tables) + "\n"
+
+
+def _markdown(table: Table) -> str:
+    numeric = _numeric(table)
+    lines = [f"### {table.title}", ""] if table.title else []
+    lines.append(_markdown_row(table.columns))
+    lines.append(_markdown_row(["---:" if right else "---" for right in numeric]))
+    lines += [
+        _markdown_row([f"**{word}**" if word and i in table.strong else word for word in row])
+        for i, row in enumerate(table.rows)
+    ]
+    if table.notes:
+        lines += ["", *(f"- {note}" for note in table.notes)]
+    return "\n".join(lines)
+
+
+def _markdown_row(words: Sequence[str]) -> str:
+    return "| " + " | ".join(word.replace("|", "\\|") for word in words) + " |"
+
+
+def csv_text(tables: Iterable[Table]) -> str:
+    """Return CSV: one header, the rows of all tables; tables with other columns follow after an empty line."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    columns: tuple[str, ...] = ()
+    for table in tables:
+        if table.columns != columns:
+            if columns:
+                out.write("\n")
+            writer.writerow(table.columns)
+            columns = table.columns
+        writer.writerows(table.rows)
+    return out.getvalue()
+
+
+def plain(tables: Iterable[Table]) -> str:
+    """Return tab-separated text with titles and notes, for output that is not a terminal."""
+    parts = []
+    for table in tables:
+        lines = [table.title] if table.title else []
+        lines += ["\t".join(row) for row in (table.columns, *table.rows)]
+        parts.append("\n".join([*lines, *table.notes]))
+    return "\n\n".join(parts) + "\n"
+
+
+def terminal(tables: Iterable[Table]) -> RenderableType:
+    """Return what `rich.console.Console.print` draws."""
+    from rich import box
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.table import Table as Drawn
+    from rich.text import Text
+
+    parts: list[RenderableType] = []
+    for table in tables:
+        drawn = Drawn(title=Text(table.title, style="bold"), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+        for name, right in zip(table.columns, _numeric(table), strict=True):
+            drawn.add_column(Text(name), justify="right" if right else "left", overflow="fold")
+        for i, row in enumerate(table.rows):
+            drawn.add_row(*map(Text, row), style="bold" if i in table.strong else None)
+        parts.append(drawn)
+        parts += [Padding(Text(note, style="dim"), (0, 0, 0, 1)) for note in table.notes]
+        parts.append(Text(""))
+    return Group(*parts)
+
+
+def _numeric(table: Table) -> list[bool]:
+    """Which columns hold numbers alone, and are set to the right."""
+    return [bool(table.rows) and all(set(row[i]) <= NUMERIC for row in table.rows) for i in range(len(table.columns))]

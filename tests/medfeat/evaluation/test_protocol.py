@@ -1,0 +1,189 @@
+"""Val selects, test is read once: each step of the protocol, and the order of events."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from medfeat_cache import FeatureStore
+
+from medfeat.errors import DataError, UsageError
+from medfeat.evaluation.baselines import majority_scores
+from medfeat.evaluation.metrics import acc, auc
+from medfeat.evaluation.probing import Options, probe_store
+from medfeat.evaluation.protocol import choose, run_protocol, select
+from medfeat.evaluation.runs import CHOICE_FILE, RunSpec, task_digest
+from medfeat.heads import HEADS
+from medfeat.tasks import Samples, gather, official
+from medfeat.types import Candidate
+
+
+def candidate(scores, complexity, **settings):
+    return Candidate(settings, SimpleNamespace(scores=lambda X: np.asarray(scores, float)), complexity)
+
+
+Y = np.array([[0], [0], [1], [1]])
+PERFECT = [[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.2, 0.8]]
+RANKED = [[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]]  # AUC 1, but ACC 0.5
+POOR = [[0.1, 0.9], [0.9, 0.1], [0.8, 0.2], [0.2, 0.8]]
+
+
+def test_the_best_auc_on_val_is_chosen():
+    choice = select([candidate(POOR, 0, C=1), candidate(RANKED, 1, C=2)], None, Y, "binary-class")
+    assert choice.chosen.settings == {"C": 2}
+    assert [tried.settings["C"] for tried in choice.tried] == [1, 2]
+
+
+def test_a_tie_in_auc_goes_to_the_better_acc_even_if_more_complex():
+    choice = select([candidate(RANKED, 0, C=1), candidate(PERFECT, 5, C=2)], None, Y, "binary-class")
+    assert choice.chosen.settings == {"C": 2}
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_full_tie_goes_to_the_simpler_model_whatever_the_order(order):
+    both = [candidate(PERFECT, 3, C=3), candidate(PERFECT, 1, C=1)]
+    assert select([both[i] for i in order], None, Y, "binary-class").chosen.settings == {"C": 1}
+
+
+def test_a_difference_below_a_billionth_is_a_tie():
+    rng = np.random.default_rng(0)
+    y, p = rng.integers(0, 2, (50, 1)), rng.random(50)
+    jitter = [candidate(np.column_stack([1 - p, p]) * f, c, c=c) for f, c in ((1.0, 2), (1 - 1e-13, 1))]
+    assert select(jitter, None, y, "binary-class").chosen.settings == {"c": 1}
+
+
+def test_val_without_a_class_is_judged_by_the_classes_it_has():
+    y = np.array([[0], [1], [0], [1]])  # class 2 never occurs
+    good = [[0.8, 0.1, 0.1], [0.1, 0.8, 0.1]] * 2
+    bad = good[::-1]
+    choice = select([candidate(bad, 0, C=1), candidate(good, 1, C=2)], None, y, "multi-class")
+    assert choice.chosen.settings == {"C": 2} and choice.chosen.first == 1.0
+    json.dumps(choice.to_dict(), allow_nan=False)
+
+
+def test_regression_is_chosen_by_r2():
+    y = np.arange(6.0)[:, None]
+    choice = select([candidate(y * 0, 0, a=0), candidate(y * 0.9, 1, a=1)], None, y, "regression")
+    assert choice.chosen.settings == {"a": 1} and "R2" in choice.rule
+
+
+def test_a_head_without_candidates_is_refused():
+    with pytest.raises(DataError, match="no candidate"):
+        select([], None, Y, "binary-class")
+
+
+@pytest.fixture
+def store(make_store):
+    with FeatureStore(make_store(signal=0.4)) as opened:
+        yield opened
+
+
+def poisoned(task):
+    """The same task with every test label wrong."""
+    labels = task.labels.copy()
+    test = task.split == "test"
+    labels[test] = (labels[test] + 1) % 4
+    return replace(task, labels=labels)
+
+
+def test_poisoned_test_labels_do_not_change_the_selection_but_the_score(store, tmp_path):
+    task, written = official(store), []
+    scored = [
+        run_protocol(gather(store, t), HEADS["linear"](), write_down=written.append) for t in (task, poisoned(task))
+    ]
+    assert scored[0].choice.to_dict() == scored[1].choice.to_dict()
+    np.testing.assert_array_equal(scored[0].test_scores, scored[1].test_scores)
+    scores = [auc(s.test.y, s.test_scores, "multi-class") for s in scored]
+    assert scores[0] > 0.7 > scores[1]
+
+
+def test_the_labels_of_test_are_handed_out_only_after_the_choice_is_written_down(store, cache_root, monkeypatch):
+    events = []
+    plain_split = Samples.split
+
+    def watched(self, name):
+        found = sorted(cache_root.glob(f"runs/*/.*/{CHOICE_FILE}"))
+        events.append((name, bool(found)))
+        return plain_split(self, name)
+
+    monkeypatch.setattr(Samples, "split", watched)
+    probe_store(store, official(store), cache_root, Options(resamples=20))
+    assert [name for name, _ in events] == ["train", "val", "test"]
+    assert dict(events) == {"train": False, "val": False, "test": True}
+
+
+def test_choosing_alone_never_opens_test(store):
+    samples = gather(store, official(store))
+    choose(samples, HEADS["linear"]())
+    assert samples.opened == ["train", "val"]
+
+
+def test_a_refit_trains_on_val_too_and_says_so(store):
+    task = official(store)
+    plain, refit = (
+        run_protocol(gather(store, task), HEADS["linear"](), write_down=lambda _: None, refit=flag)
+        for flag in (False, True)
+    )
+    assert refit.choice.rule.endswith("refitted on train+val") and "refit" not in plain.choice.rule
+    assert refit.choice.chosen.settings == plain.choice.chosen.settings
+    np.testing.assert_array_equal(refit.choice.val_scores, plain.choice.val_scores)
+    assert not np.allclose(refit.test_scores, plain.test_scores)
+
+
+def test_a_head_that_does_not_offer_its_choice_again_cannot_be_refitted(store):
+    class Moody:
+        name = "moody"
+        count = 0
+
+        def candidates(self, train, val, task_type, n_classes, *, seed, progress):
+            self.count += 1
+            yield candidate(np.full((len(val[1]), n_classes), 0.25), 0, round=self.count)
+
+    with pytest.raises(UsageError, match="cannot be refitted"):
+        run_protocol(gather(store, official(store)), Moody(), write_down=lambda _: None, refit=True)
+
+
+@pytest.mark.parametrize("group", ["val", "test"])
+def test_nan_features_are_refused_in_one_line(make_store, cache_root, group):
+    path = make_store()
+    with FeatureStore(path) as opened:
+        features = opened.embeddings
+
+        def spoiled(name):
+            X = np.array(features(name))
+            if name == group:
+                X[3, 2] = np.nan
+            return X
+
+        opened.embeddings = spoiled
+        with pytest.raises(DataError, match=f"{group} features of 1 samples are NaN or infinite .first at row 3"):
+            probe_store(opened, official(opened), cache_root, Options(resamples=10))
+    assert not list(cache_root.glob("runs/*/*")), "nothing half-written is left"
+
+
+def test_the_majority_class_has_an_auc_of_a_half_and_the_accuracy_of_its_share():
+    train, test = np.array([[0], [0], [1], [2]]), np.array([[0], [1], [2], [0], [0]])
+    scores = majority_scores(train, 5, "multi-class", 3)
+    assert auc(test, scores, "multi-class") == 0.5
+    assert acc(test, scores, "multi-class") == 0.6
+    np.testing.assert_allclose(majority_scores(np.array([[1.0], [3.0]]), 2, "regression", 1), [[2.0], [2.0]])
+
+
+def test_a_key_changes_with_everything_that_changes_a_result(store):
+    task = official(store)
+    base = RunSpec("s", task_digest(task), "linear", 0, False, 2000)
+    others = [
+        replace(base, store_digest="t"), replace(base, head="knn"), replace(base, seed=1), replace(base, refit=True),
+        replace(base, resamples=100), replace(base, protocol=2), replace(base, task_digest=task_digest(poisoned(task))),
+    ]  # fmt: skip
+    assert len({spec.key for spec in (base, *others)}) == len(others) + 1
+
+
+def test_the_digest_of_a_task_does_not_depend_on_the_order_of_its_samples(store):
+    task = official(store)
+    order = np.random.default_rng(0).permutation(len(task.ids))
+    shuffled = replace(task, ids=task.ids[order], labels=task.labels[order], split=task.split[order])
+    assert task_digest(shuffled) == task_digest(task)

@@ -1,0 +1,160 @@
+"""`probe`: every store in the cache, one failing store stops no other, unchanged runs are counted."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from medfeat.errors import DataError, UsageError
+from medfeat.evaluation.runs import list_runs
+from medfeat.report import tables
+from medfeat.workflows.probe import probe
+
+QUICK = {"resamples": 20}
+
+
+def test_without_arguments_every_store_in_the_cache_is_probed(make_store, cache_root):
+    make_store()
+    make_store(backbone="vgg16")
+    make_store(dataset="breastmnist", task="binary-class")
+    report = probe(cache_dir=cache_root, **QUICK)
+    assert {(run.dataset, run.backbone) for run in report.runs} == {
+        ("bloodmnist", "resnet18"), ("bloodmnist", "vgg16"), ("breastmnist", "resnet18"),
+    }  # fmt: skip
+    assert report.reused == 0 and not report.failed
+
+
+def test_options_narrow_it_down(make_store, cache_root):
+    for size in (28, 64):
+        for backbone in ("resnet18", "vgg16", "dino"):
+            make_store(backbone=backbone, size=size)
+    report = probe("bloodmnist", "vgg16, dino", size=64, cache_dir=cache_root, **QUICK)
+    assert {(run.backbone, run.size) for run in report.runs} == {("vgg16", 64), ("dino", 64)}
+
+
+def test_the_json_has_the_test_score_where_the_manual_says(make_store, cache_root):
+    make_store()
+    facts = json.loads(json.dumps(probe(cache_dir=cache_root, **QUICK).to_dict(), allow_nan=False))
+    auc = facts["runs"][0]["test"]["auc"]
+    assert auc["low"] <= auc["value"] <= auc["high"]
+    assert set(facts["runs"][0]["test"]["acc"]) >= {"value", "low", "high"}
+    assert facts["runs"][0]["val"]["auc"]["value"] > 0.5
+    assert facts["runs"][0]["costs"]["probe"]["seconds"] > 0
+    assert facts["runs"][0]["baselines"]["majority class"]["test"]["auc"] == 0.5
+
+
+def test_unchanged_runs_are_reused_and_counted(make_store, cache_root):
+    make_store()
+    make_store(backbone="vgg16")
+    probe(backbone="vgg16", cache_dir=cache_root, **QUICK)
+    report = probe(cache_dir=cache_root, **QUICK)
+    assert report.reused == 1
+    assert "1 unchanged runs were reused, 1 were made" in report.notes
+    assert probe(cache_dir=cache_root, **QUICK).reused == 2
+
+
+def test_one_failing_store_does_not_stop_the_others(make_store, cache_root):
+    make_store()
+    make_store(backbone="unlabelled", labels=False)
+    report = probe(cache_dir=cache_root, **QUICK)
+    assert [run.backbone for run in report.runs] == ["resnet18"]
+    assert "unlabelled" in report.failed[0].line() and "has no labels" in report.failed[0].line()
+
+
+def test_a_single_failing_store_is_an_error_of_its_own(make_store, cache_root):
+    make_store(labels=False)
+    with pytest.raises(DataError, match="has no labels"):
+        probe(cache_dir=cache_root, **QUICK)
+
+
+def test_one_class_only_in_train_is_one_clear_line(make_store, cache_root):
+    make_store(task="binary-class", change=lambda group, y: np.zeros_like(y) if group == "train" else y)
+    with pytest.raises(DataError, match="one class only") as caught:
+        probe(cache_dir=cache_root, **QUICK)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_class_absent_from_test_is_said_and_not_crashed(make_store, cache_root):
+    make_store(change=lambda group, y: np.where(y == 3, 2, y) if group == "test" else y)
+    report = probe(cache_dir=cache_root, **QUICK)
+    assert np.isnan(report.runs[0].test.auc.value)
+    assert any("official AUC is undefined" in note and "class 3" in note for note in report.runs[0].notes)
+    assert report.to_dict()["runs"][0]["test"]["auc"]["value"] is None
+    assert "official AUC is undefined" in tables.plain(report.tables())
+
+
+def test_an_empty_cache_says_what_to_run(cache_root):
+    with pytest.raises(UsageError, match=r"no stores in .*medfeat extract"):
+        probe(cache_dir=cache_root)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"backbone": "resnet19"}, "did you mean resnet18"),
+        ({"data": "bloodmist"}, "did you mean bloodmnist"),
+        ({"size": 64}, "sizes there: .28"),
+        ({"head": "liner"}, "did you mean linear"),
+    ],
+)
+def test_what_is_not_in_the_cache_is_named_with_what_is(make_store, cache_root, options, said):
+    make_store()
+    with pytest.raises(UsageError, match=said) as caught:
+        probe(cache_dir=cache_root, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_baselines_in_the_cache_stand_beside_what_was_asked_for(make_store, cache_root):
+    make_store()
+    make_store(backbone="pixels", signal=0.2, input_size=0)
+    report = probe(backbone="resnet18", cache_dir=cache_root, **QUICK)
+    assert [run.backbone for run in report.runs] == ["resnet18"]
+    assert [run.backbone for run in report.baselines] == ["pixels"]
+    text = tables.plain(report.tables())
+    assert "majority class" in text and "pixels" in text
+    assert any("no baseline stats" in note and "medfeat extract" in note for note in report.notes)
+
+
+def test_tables_are_sorted_by_val_with_val_before_test(make_store, cache_root):
+    for backbone, signal in (("weak", 0.2), ("strong", 1.0), ("middling", 0.5)):
+        make_store(backbone=backbone, signal=signal)
+    report = probe(cache_dir=cache_root, **QUICK)
+    (table,) = report.tables()
+    assert [row[0] for row in table.rows] == ["strong", "middling", "weak", "majority class"]
+    assert table.columns.index("val AUC") < table.columns.index("test AUC")
+    assert [run.backbone for run in report.runs] == ["strong", "middling", "weak"]
+
+
+def test_select_lets_val_choose_and_reads_test_for_the_winner_alone(make_store, cache_root):
+    make_store(backbone="weak", signal=0.3)
+    make_store(backbone="strong")
+    make_store(backbone="strong", recipe={"pool": "max"}, signal=0.5)
+    report = probe(cache_dir=cache_root, select=True, **QUICK)
+    (selection,) = report.selections
+    winner = selection.contenders[selection.chosen]
+    assert (winner.backbone, winner.embedding) == ("strong", "avg")
+    assert [run.backbone for run in report.runs] == ["strong"]
+    assert len(list_runs(cache_root)[0]) == 1, "no other store had its test read"
+    written = json.loads(next(cache_root.glob("runs/bloodmnist/selection-*.json")).read_text())
+    assert len(written["contenders"]) == 3
+    assert "chosen among 3" in tables.plain(report.tables())
+
+
+def test_select_takes_the_val_scores_of_runs_that_are_there(make_store, cache_root):
+    make_store(backbone="a", signal=0.3)
+    make_store(backbone="b")
+    fresh = probe(cache_dir=cache_root, select=True, **QUICK).selections[0]
+    probe(cache_dir=cache_root, **QUICK)
+    assert probe(cache_dir=cache_root, select=True, **QUICK).selections[0] == fresh
+
+
+def test_progress_is_told_of_every_run_that_is_made(make_store, cache_root):
+    from medfeat.types import SilentProgress
+
+    make_store()
+    progress = SilentProgress()
+    probe(cache_dir=cache_root, progress=progress, **QUICK)
+    probe(cache_dir=cache_root, progress=progress, **QUICK)
+    assert progress.said == ["probing bloodmnist / resnet18 / linear"]
