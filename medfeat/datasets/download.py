@@ -118,8 +118,8 @@ def _fetch_once(url: str, part: Path, bar: Progress) -> None:
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == WRONG_RANGE and have:
-            error.close()
             return  # nothing is left to fetch; the MD5 decides
         raise
     with response:

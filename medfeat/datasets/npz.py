@@ -102,8 +102,12 @@ def _read_header(path: Path, key: str, stream: IO[bytes]) -> tuple[tuple[int, ..
         if version not in readers:
             raise ValueError(f"format version {version}")
         shape, fortran, dtype = readers[version](stream)
-    except ValueError as error:
-        reason = str(error).splitlines()[0]
+        if min(shape, default=0) < 0:
+            raise ValueError(f"shape {shape}")
+    except DAMAGE:
+        raise
+    except Exception as error:  # numpy tokenizes the header, which on garbage raises more than it documents
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: {key!r} is no plain .npy array ({reason}); save plain arrays") from error
     if dtype.hasobject:
         raise DataError(f"{path}: {key!r} holds Python objects, which could run code; save it as a plain array")
