@@ -166,6 +166,13 @@ class BackboneInfo:
         MedMNIST sets whose sources the pretraining data is known to include; flagged wherever a score is shown.
     note
         Anything a user should know.
+    dim
+        Length of the default embedding; 0 when it depends on the images or is not known before the network is built.
+    resize
+        Under ``fit="reference"``, the side in pixels the image is resized to before the centre crop to `input_size`;
+        0 means `input_size` itself.
+    squash
+        Under ``fit="reference"``, resize both sides to `resize` instead of the shorter one.
     """
 
     name: str
@@ -182,6 +189,9 @@ class BackboneInfo:
     pretraining: str = "unknown"
     overlap: tuple[str, ...] = ()
     note: str = ""
+    dim: int = 0
+    resize: int = 0
+    squash: bool = False
 
 
 @dataclass(frozen=True)

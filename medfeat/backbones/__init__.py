@@ -1,1 +1,32 @@
+"""From a backbone's name to a frozen network and the preprocessing that belongs to it.
 
+Importing this package imports no deep-learning library; loading a backbone does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from medfeat.backbones.names import backbone_names, describe
+from medfeat.backbones.table import BACKBONES, Entry
+
+if TYPE_CHECKING:
+    from medfeat.backbones.load import Backbone, load_backbone
+    from medfeat.backbones.weights import weights_digest
+
+__all__ = ["BACKBONES", "Backbone", "Entry", "backbone_names", "describe", "load_backbone", "weights_digest"]
+
+_LAZY = {
+    "Backbone": "medfeat.backbones.load",
+    "load_backbone": "medfeat.backbones.load",
+    "weights_digest": "medfeat.backbones.weights",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch when it is first asked for."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_LAZY[name]), name)

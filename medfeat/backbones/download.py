@@ -1,0 +1,137 @@
+"""Pretrained weights from the libraries' own caches and hubs; what cannot be had is said in one line."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from medfeat.errors import MissingFileError
+
+_TIMEOUT_S = 15.0
+_KNOCK_S = 5.0
+_BLOCK = 1 << 20
+
+
+def file_of_url(url: str, *, offline: bool) -> Path:
+    """Return the file of a URL in torch's hub cache, downloading it when it is not there.
+
+    Parameters
+    ----------
+    url
+        Its last part is the file's name there; a digest at the name's end is checked, as torch.hub does.
+    offline
+        Make no network call.
+
+    Raises
+    ------
+    MissingFileError
+        When the file is not there and may not, or cannot, be fetched.
+    """
+    import torch
+
+    place = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if place.is_file():
+        return place
+    if offline:
+        raise MissingFileError(_missing(place.name, url, place))
+    try:
+        _download(url, place)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise MissingFileError(f"{_missing(place.name, url, place)} (download failed: {reason})") from error
+    return place
+
+
+def _missing(name: str, url: str, place: Path) -> str:
+    return (
+        f"weights {name} are not on this machine: get {url} and put it at {place}, or give a file with --weights FILE"
+    )
+
+
+def _download(url: str, place: Path) -> None:
+    """Write beside the target, check, rename: a half-written file never passes for weights."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    expected = re.search(r"-([0-9a-f]{8,})\.", place.name)
+    digest = hashlib.sha256()
+    handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
+            while block := answer.read(_BLOCK):
+                digest.update(block)
+                file.write(block)
+        if expected and not digest.hexdigest().startswith(expected[1]):
+            raise ValueError(f"SHA-256 is {digest.hexdigest()[:12]}, the name says {expected[1]}")
+        Path(name).replace(place)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def file_of_repo(repo: str, names: tuple[str, ...], *, revision: str | None = None, offline: bool) -> Path:
+    """Return the first of these files of a Hugging Face repository, from its cache or its hub.
+
+    Parameters
+    ----------
+    repo
+        ``OWNER/NAME``.
+    names
+        File names in order of preference.
+    revision
+        Branch, tag or commit; None is the main branch.
+    offline
+        Make no network call.
+
+    Raises
+    ------
+    MissingFileError
+        When none is there and may, or can, be fetched.
+    """
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+
+    for name in names:
+        found = try_to_load_from_cache(repo, name, revision=revision)
+        if isinstance(found, str):
+            return Path(found)
+    wanted = f"{names[0]} of https://huggingface.co/{repo} is not on this machine (looked in {constants.HF_HUB_CACHE})"
+    advice = f"run `hf download {repo} {names[0]}` where there is a network, or give a file with --weights FILE"
+    if offline or constants.HF_HUB_OFFLINE:
+        raise MissingFileError(f"{wanted}: {advice}")
+    if not _answers(constants.ENDPOINT):
+        raise MissingFileError(f"{wanted}: {advice} ({constants.ENDPOINT} does not answer)")
+    reason = "no such file there"
+    for name in names:
+        try:
+            return Path(hf_hub_download(repo, name, revision=revision, etag_timeout=_TIMEOUT_S))
+        except LocalEntryNotFoundError as error:
+            raise MissingFileError(f"{wanted}: {advice} (the hub cannot be reached)") from error
+        except EntryNotFoundError:
+            continue
+        except (HfHubHTTPError, OSError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+            raise MissingFileError(f"{wanted}: {advice} ({reason})") from error
+    raise MissingFileError(f"{wanted}: {advice} ({reason})")
+
+
+def _answers(endpoint: str) -> bool:
+    """Knock once and briefly: the hub's own client retries for half a minute, and says so line by line."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=_KNOCK_S):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except (OSError, ValueError):
+        return False
+
+
+def commit_of(path: Path) -> str | None:
+    """Read the commit a cached file of a repository belongs to off its place in the cache."""
+    parts = path.parts
+    if "snapshots" not in parts:
+        return None
+    commit = parts[parts.index("snapshots") + 1]
+    return commit if re.fullmatch(r"[0-9a-f]{40}", commit) else None

@@ -1,0 +1,196 @@
+"""A frozen network and the views asked of it, as one module: images in, one tensor a view out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from medfeat.backbones.pooling import pooling, poolings_of
+from medfeat.errors import UsageError, unknown_name
+from medfeat.types import View
+
+Read: TypeAlias = Callable[[nn.Module, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """How to read a network.
+
+    Attributes
+    ----------
+    features
+        From the network and normalised images to its last features: a map (B, C, H, W) or tokens (B, N, d).
+    pool
+        Its own pooling, the default.
+    heads
+        Poolings that need the network's own layers, from its last features to (B, d); they go before the general ones.
+    prefix
+        Tokens before the patch tokens.
+    """
+
+    features: Read
+    pool: str
+    heads: Mapping[str, Read] = field(default_factory=dict)
+    prefix: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The views of a network, resolved by a trial run.
+
+    Attributes
+    ----------
+    views
+        With their poolings filled in.
+    readers
+        From the network and the features of a view's layer to its output.
+    dims
+        Length of each view's vectors.
+    """
+
+    views: tuple[View, ...]
+    readers: tuple[Read, ...]
+    dims: tuple[int, ...]
+
+
+class Embedder(nn.Module):
+    """One forward pass, one output a view.
+
+    Default views call the network directly, without hooks, so that `torch.compile` sees one graph.
+
+    Parameters
+    ----------
+    network
+        The network; set to eval mode, gradients off.
+    features
+        From the network and images to its last features.
+    plan
+        What to read, from `plan_views`.
+    """
+
+    def __init__(self, network: nn.Module, features: Read, plan: Plan) -> None:
+        super().__init__()
+        self.network = network
+        self._features = features
+        self._layers = tuple(view.layer for view in plan.views)
+        self._readers = plan.readers
+        self._caught: dict[str, torch.Tensor] = {}
+        catch_outputs(network, self._layers, self._caught)
+        self.eval().requires_grad_(False)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Map normalised (B, 3, S, S) images to one (B, d) tensor a view, or (B, P, d) for ``tokens``."""
+        last = self._features(self.network, images)
+        return tuple(
+            read(self.network, last if layer is None else self._caught[layer])
+            for layer, read in zip(self._layers, self._readers, strict=True)
+        )
+
+    def train(self, mode: bool = True) -> Embedder:
+        """Stay in eval mode whatever is asked: frozen means frozen."""
+        del mode
+        return super().train(False)
+
+
+def find_layer(network: nn.Module, layer: str) -> nn.Module:
+    """Return a module by its dotted name, or say which names are close."""
+    names = dict(network.named_modules())
+    if not layer or layer not in names:
+        raise unknown_name("layer", layer, [name for name in names if name])
+    return names[layer]
+
+
+def catch_outputs(
+    network: nn.Module, layers: Iterable[str | None], caught: dict[str, torch.Tensor]
+) -> list[RemovableHandle]:
+    """Keep the output of each named layer in `caught` whenever the network runs."""
+
+    def hook(layer: str) -> Callable[[nn.Module, object, object], None]:
+        def keep(_module: nn.Module, _inputs: object, output: object) -> None:
+            caught[layer] = _first_tensor(output)
+
+        return keep
+
+    named = sorted({layer for layer in layers if layer is not None})
+    return [find_layer(network, layer).register_forward_hook(hook(layer)) for layer in named]
+
+
+def plan_views(network: nn.Module, anatomy: Anatomy, views: Sequence[View], size: int) -> Plan:
+    """Resolve views by running the network once on the meta device, which computes nothing.
+
+    Parameters
+    ----------
+    network
+        On the meta device.
+    anatomy
+        How to read it.
+    views
+        What is asked; a pooling of None becomes the network's own, or the natural one of a named layer.
+    size
+        Side of the input in pixels.
+
+    Returns
+    -------
+    Plan
+        For `Embedder`.
+
+    Raises
+    ------
+    UsageError
+        For a layer that is not there or takes no part, and a pooling its features do not allow.
+    """
+    caught: dict[str, torch.Tensor] = {}
+    handles = catch_outputs(network, (view.layer for view in views), caught)
+    with torch.no_grad():
+        last = anatomy.features(network, torch.empty(2, 3, size, size, device="meta"))
+        for handle in handles:
+            handle.remove()
+        resolved, readers, dims = [], [], []
+        for view in views:
+            if view.layer is not None and view.layer not in caught:
+                raise UsageError(f"layer {view.layer!r} takes no part in the forward pass: name another one")
+            features = last if view.layer is None else caught[view.layer]
+            resolved.append(_resolved(view, anatomy, features.ndim))
+            readers.append(_reader(resolved[-1], anatomy, features))
+            dims.append(int(readers[-1](network, features).shape[-1]))
+    return Plan(tuple(resolved), tuple(readers), tuple(dims))
+
+
+def channels_last(features: torch.Tensor) -> bool:
+    """Whether a map of a square image keeps its channels last: its first two sides agree, the last two do not."""
+    return features.ndim == 4 and features.shape[1] == features.shape[2] != features.shape[3]
+
+
+def _resolved(view: View, anatomy: Anatomy, ndim: int) -> View:
+    where = f"layer {view.layer!r}" if view.layer else "this backbone"
+    if ndim not in (2, 3, 4):
+        raise UsageError(f"the output of {where} has {ndim} axes, not 2, 3 or 4: name another layer")
+    natural = poolings_of(ndim, anatomy.prefix)
+    allowed = natural if view.layer else tuple(dict.fromkeys([*anatomy.heads, *natural]))
+    pool = view.pool or (anatomy.pool if anatomy.pool in allowed else natural[0])
+    if pool not in allowed:
+        raise UsageError(f"pool must be one of {', '.join(allowed)} for {where}, got {pool!r}")
+    return replace(view, pool=pool)
+
+
+def _reader(view: View, anatomy: Anatomy, features: torch.Tensor) -> Read:
+    pool = view.pool or anatomy.pool
+    if view.layer is None and pool in anatomy.heads:
+        return anatomy.heads[pool]
+    pooled = pooling(pool, features.ndim, anatomy.prefix)
+    if channels_last(features):
+        return lambda _network, maps: pooled(maps.permute(0, 3, 1, 2))
+    return lambda _network, maps: pooled(maps)
+
+
+def _first_tensor(output: object) -> torch.Tensor:
+    while isinstance(output, (tuple, list)) and output:
+        output = output[0]
+    if not isinstance(output, torch.Tensor):
+        raise UsageError(f"a layer must return a tensor, got {type(output).__name__}: name another layer")
+    return output

@@ -1,0 +1,146 @@
+"""Networks of timm, which says of each how it is read and what belongs to its weights."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import asdict
+
+import timm
+import torch
+from timm.models import PretrainedCfg, get_pretrained_cfg
+from torch import nn
+
+from medfeat.backbones.download import file_of_repo, file_of_url
+from medfeat.backbones.embedder import Anatomy, channels_last
+from medfeat.backbones.network import Access, Adapt, Network, State
+from medfeat.backbones.pooling import poolings_of
+from medfeat.backbones.table import Entry
+from medfeat.backbones.weights import FOLDER_FILES, load_strictly, read_state
+from medfeat.errors import UsageError, WeightsError, unknown_name
+from medfeat.types import BackboneInfo
+
+_AT_HUB = "@hf-hub:"
+# timm's word for a pooling, ours for maps and for tokens
+_MAP_POOLS = {"avg": "avg", "max": "max"}
+_TOKEN_POOLS = {"token": "cls", "avg": "mean", "max": "max", "map": "attention"}
+
+
+def describe(source_id: str, access: Access) -> Entry:
+    """Describe ``NAME[.TAG]`` from timm's own pretrained configuration."""
+    del access
+    name = source_id.partition(".")[0]
+    if not timm.is_model(name):
+        raise unknown_name("timm backbone", name, timm.list_models())
+    config = _config(source_id)
+    size = config.input_size[-1]
+    crop = "" if config.crop_mode == "center" else f"; timm crops it by {config.crop_mode!r}"
+    return Entry(
+        BackboneInfo(
+            name=f"timm:{source_id}",
+            source="timm",
+            source_id=f"{name}.{config.tag}" if config.tag else name,
+            input_size=size,
+            mean=tuple(config.mean),
+            std=tuple(config.std),
+            interpolation=config.interpolation,
+            pool="own",
+            licence=config.license or "unknown",
+            pretraining=(config.tag or "unknown").replace("_", " "),
+            note=f"native size {size} px{crop}",
+            resize=math.floor(size / config.crop_pct),
+            squash=config.crop_mode == "squash",
+        )
+    )
+
+
+def _config(source_id: str) -> PretrainedCfg:
+    name, _, tag = source_id.partition(_AT_HUB)[0].partition(".")
+    config = get_pretrained_cfg(f"{name}.{tag}" if tag else name, allow_unregistered=False)
+    if config is None:
+        tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{name}.*")]
+        raise unknown_name(f"weights of timm:{name}", tag, tags)
+    return config
+
+
+def build(entry: Entry, access: Access) -> Network:
+    """Build the architecture without a classifier, and let one trial run tell how it is read."""
+    del access
+    name = entry.info.source_id.partition(_AT_HUB)[0].partition(".")[0]
+    config = _config(entry.info.source_id)
+    module = timm.create_model(name, pretrained=False, num_classes=0, **entry.options).eval()
+    classifiers = config.classifier or ()
+    heads = (classifiers,) if isinstance(classifiers, str) else tuple(classifiers)
+    return Network(module, _anatomy(module, entry), tuple(f"{head}." for head in heads), _adaptation(module))
+
+
+def _features(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return network.forward_features(x)  # type: ignore[no-any-return, operator]
+
+
+def _own(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return network.forward_head(x, pre_logits=True)  # type: ignore[no-any-return, operator]
+
+
+def _anatomy(module: nn.Module, entry: Entry) -> Anatomy:
+    """Find out the form of the features, and what timm's own pooling is called here."""
+    ghost = module
+    if next(module.parameters()).device.type != "meta":
+        with torch.device("meta"):
+            ghost = timm.create_model(module.pretrained_cfg["architecture"], num_classes=0, **entry.options).eval()
+    size = entry.info.input_size
+    with torch.no_grad():
+        features = _features(ghost, torch.empty(2, 3, size, size, device="meta"))
+        if not isinstance(features, torch.Tensor):
+            raise UsageError(f"{entry.info.name} returns several features at once, which medfeat cannot read")
+        pooled = _own(ghost, features)
+    prefix = int(getattr(module, "num_prefix_tokens", 0)) if features.ndim == 3 else 0
+    pool = _own_pool(module, features, pooled, prefix)
+    default = pool if entry.info.pool == "own" else entry.info.pool
+    return Anatomy(_features, default, {pool: _own}, prefix)
+
+
+def _own_pool(module: nn.Module, features: torch.Tensor, pooled: torch.Tensor, prefix: int) -> str:
+    width = features.shape[-1] if features.ndim == 3 or channels_last(features) else features.shape[1]
+    if pooled.shape[-1] != width:
+        return "pre-logits"
+    told = getattr(module, "global_pool", None) or getattr(getattr(module, "head", None), "global_pool", None)
+    kind = told if isinstance(told, str) else getattr(told, "pool_type", "")
+    names = _TOKEN_POOLS if features.ndim == 3 else _MAP_POOLS
+    return names.get(kind, poolings_of(features.ndim, prefix)[0])
+
+
+def _adaptation(module: nn.Module) -> Adapt | None:
+    """Return timm's own conversion of checkpoints of this architecture, which it keeps beside the architecture."""
+    home = sys.modules[type(module).__module__]
+    return next((getattr(home, name) for name in ("checkpoint_filter_fn", "_filter_fn") if hasattr(home, name)), None)
+
+
+def pretrained(info: BackboneInfo, access: Access) -> tuple[BackboneInfo, State]:
+    """Read the weights from the Hugging Face or torch hub cache, downloading them on first use."""
+    _, elsewhere, repo = info.source_id.partition(_AT_HUB)
+    if elsewhere:
+        return info, read_state(file_of_repo(repo, FOLDER_FILES[2:], offline=access.offline))
+    config = asdict(_config(info.source_id))
+    if config["custom_load"] and not config["hf_hub_id"]:
+        raise WeightsError(f"{info.name} keeps its weights in a form only timm reads: give a file with --weights FILE")
+    if config["hf_hub_id"]:
+        named = config["hf_hub_filename"]
+        repo = _with_tag(config["hf_hub_id"], info.source_id)
+        names = (named,) if named else FOLDER_FILES[:2]
+        return info, read_state(file_of_repo(repo, names, offline=access.offline))
+    if not config["url"]:
+        raise WeightsError(f"timm has no weights for {info.name}: give a file with --weights FILE, or --weights random")
+    return info, read_state(file_of_url(config["url"], offline=access.offline))
+
+
+def _with_tag(hub_id: str, source_id: str) -> str:
+    # timm's table writes "timm/" for its own organisation and means the model's name in it
+    return f"{hub_id}{source_id}" if hub_id.endswith("/") else hub_id
+
+
+def fill(network: Network, state: State, entry: Entry, origin: str) -> tuple[nn.Module, list[str]]:
+    """Load strictly, converted by timm where it must be."""
+    del entry
+    ignored = load_strictly(network.module, state, heads=network.heads, adapt=network.adapt, origin=origin)
+    return network.module, ignored

@@ -1,0 +1,183 @@
+"""Networks of torchvision: where each family keeps its last features and its classifier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torchvision
+from torch import nn
+
+from medfeat.backbones.download import file_of_url
+from medfeat.backbones.embedder import Anatomy, Read
+from medfeat.backbones.network import Access, Network, State
+from medfeat.backbones.table import Entry
+from medfeat.backbones.weights import load_strictly, read_state
+from medfeat.errors import UsageError, unknown_name
+from medfeat.types import BackboneInfo
+
+
+@dataclass(frozen=True)
+class Family:
+    """One architecture of torchvision.
+
+    Attributes
+    ----------
+    head
+        Dotted name of the classifier, which is taken out; a checkpoint's parameters under it are ignored.
+    anatomy
+        How to read what is left.
+    options
+        Arguments of the constructor.
+    ignored
+        Further parameters a checkpoint has and an embedding does not need: auxiliary classifiers.
+    """
+
+    head: str
+    anatomy: Anatomy
+    options: dict[str, Any] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+
+
+def _chain(*names: str) -> Read:
+    def features(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        for name in names:
+            x = getattr(network, name)(x)
+        return x
+
+    return features
+
+
+def _pre_logits(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return network.classifier(torch.flatten(network.avgpool(x), 1))  # type: ignore[no-any-return, operator]
+
+
+def _convnext_average(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return torch.flatten(network.classifier[0](network.avgpool(x)), 1)  # type: ignore[index, operator]
+
+
+def _densenet(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return torch.relu(network.features(x))  # type: ignore[operator]
+
+
+def _swin(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return network.permute(network.norm(network.features(x)))  # type: ignore[no-any-return, operator]
+
+
+def _vit(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    tokens = network._process_input(x)  # type: ignore[operator]
+    first = network.class_token.expand(len(x), -1, -1)  # type: ignore[operator]
+    return network.encoder(torch.cat([first, tokens], 1))  # type: ignore[no-any-return, operator]
+
+
+def _transformed(chain: Read) -> Read:
+    def features(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        # these weights want another normalisation than the library's pipeline gives; the network mends it itself
+        return chain(network, network._transform_input(x))  # type: ignore[operator]
+
+    return features
+
+
+_RESNET = _chain("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
+_INCEPTION = _chain(
+    *("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1", "Conv2d_3b_1x1", "Conv2d_4a_3x3", "maxpool2"),
+    *("Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"),
+    *("Mixed_7a", "Mixed_7b", "Mixed_7c"),
+)
+_GOOGLENET = _chain(
+    *("conv1", "maxpool1", "conv2", "conv3", "maxpool2", "inception3a", "inception3b", "maxpool3"),
+    *("inception4a", "inception4b", "inception4c", "inception4d", "inception4e", "maxpool4"),
+    *("inception5a", "inception5b"),
+)
+_SHUFFLENET = _chain("conv1", "maxpool", "stage2", "stage3", "stage4", "conv5")
+_HIDDEN = {"pre-logits": _pre_logits}
+_NO_INIT = {"init_weights": False, "aux_logits": False, "transform_input": True}
+
+FAMILIES: dict[str, Family] = {
+    "AlexNet": Family("classifier.6", Anatomy(_chain("features"), "pre-logits", _HIDDEN)),
+    "VGG": Family("classifier.6", Anatomy(_chain("features"), "pre-logits", _HIDDEN)),
+    "SqueezeNet": Family("classifier", Anatomy(_chain("features"), "avg")),
+    "DenseNet": Family("classifier", Anatomy(_densenet, "avg")),
+    "ResNet": Family("fc", Anatomy(_RESNET, "avg")),
+    "RegNet": Family("fc", Anatomy(_chain("stem", "trunk_output"), "avg")),
+    "ShuffleNetV2": Family("fc", Anatomy(_SHUFFLENET, "avg")),
+    "MNASNet": Family("classifier", Anatomy(_chain("layers"), "avg")),
+    "MobileNetV2": Family("classifier", Anatomy(_chain("features"), "avg")),
+    "MobileNetV3": Family("classifier.3", Anatomy(_chain("features"), "pre-logits", _HIDDEN)),
+    "EfficientNet": Family("classifier", Anatomy(_chain("features"), "avg")),
+    "ConvNeXt": Family("classifier.2", Anatomy(_chain("features"), "avg", {"avg": _convnext_average})),
+    "SwinTransformer": Family("head", Anatomy(_swin, "avg")),
+    "VisionTransformer": Family("heads", Anatomy(_vit, "cls", prefix=1)),
+    "Inception3": Family("fc", Anatomy(_transformed(_INCEPTION), "avg"), _NO_INIT, ("AuxLogits",)),
+    "GoogLeNet": Family("fc", Anatomy(_transformed(_GOOGLENET), "avg"), _NO_INIT, ("aux1", "aux2")),
+}
+"""How to read each architecture, by the name of its class."""
+
+_OPTIONS = {"inception_v3": "Inception3", "googlenet": "GoogLeNet"}
+
+
+def describe(source_id: str, access: Access) -> Entry:
+    """Describe ``NAME[.WEIGHTS]`` from torchvision's own table of weights."""
+    del access
+    name, _, tag = source_id.partition(".")
+    names = torchvision.models.list_models(module=torchvision.models)
+    if name not in names:
+        raise unknown_name("torchvision backbone", name, names)
+    members = {member.name: member for member in torchvision.models.get_model_weights(name)}
+    if tag and tag not in members:
+        raise unknown_name(f"weights of torchvision:{name}", tag, members)
+    weights = members[tag] if tag else torchvision.models.get_model_weights(name).DEFAULT
+    transforms = weights.transforms()
+    return Entry(
+        BackboneInfo(
+            name=f"torchvision:{source_id}",
+            source="torchvision",
+            source_id=f"{name}.{weights.name}",
+            input_size=transforms.crop_size[0],
+            mean=tuple(transforms.mean),
+            std=tuple(transforms.std),
+            interpolation=transforms.interpolation.value,
+            pool=_family(name).anatomy.pool,
+            licence=weights.meta.get("license", "BSD-3-Clause"),
+            pretraining="ImageNet-1k" if weights.name.startswith("IMAGENET1K_V") else weights.name,
+            resize=transforms.resize_size[0],
+        )
+    )
+
+
+def _family(name: str) -> Family:
+    if name in _OPTIONS:
+        return FAMILIES[_OPTIONS[name]]
+    with torch.device("meta"):
+        kind = type(torchvision.models.get_model(name, weights=None)).__name__
+    if kind not in FAMILIES:
+        raise UsageError(f"torchvision:{name} ({kind}) is not an architecture medfeat can read: try timm:{name}")
+    return FAMILIES[kind]
+
+
+def build(entry: Entry, access: Access) -> Network:
+    """Build the architecture and take its classifier out."""
+    del access
+    name = entry.info.source_id.partition(".")[0]
+    family = FAMILIES[_OPTIONS[name]] if name in _OPTIONS else None
+    module = torchvision.models.get_model(name, weights=None, **(family.options if family else {}))
+    family = family or FAMILIES[type(module).__name__]
+    parent, _, leaf = family.head.rpartition(".")
+    setattr(module.get_submodule(parent), leaf, nn.Identity())
+    heads = tuple(f"{prefix}." for prefix in (family.head, *family.ignored))
+    return Network(module, family.anatomy, heads)
+
+
+def pretrained(info: BackboneInfo, access: Access) -> tuple[BackboneInfo, State]:
+    """Read the weights from torch's hub cache, downloading them on first use."""
+    name, _, tag = info.source_id.partition(".")
+    weights = torchvision.models.get_model_weights(name)[tag]
+    return info, read_state(file_of_url(weights.url, offline=access.offline))
+
+
+def fill(network: Network, state: State, entry: Entry, origin: str) -> tuple[nn.Module, list[str]]:
+    """Load strictly."""
+    del entry
+    ignored = load_strictly(network.module, state, heads=network.heads, adapt=network.adapt, origin=origin)
+    return network.module, ignored

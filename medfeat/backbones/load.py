@@ -1,0 +1,192 @@
+"""From a name to a frozen network that is ready to embed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from medfeat.backbones.embedder import Embedder, Plan, plan_views
+from medfeat.backbones.names import find, library_of
+from medfeat.backbones.network import Access, Network, State
+from medfeat.backbones.table import Entry
+from medfeat.backbones.weights import read_state, weights_digest
+from medfeat.errors import UsageError
+from medfeat.types import BackboneInfo, View
+
+RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen network and everything that belongs to it.
+
+    Attributes
+    ----------
+    info
+        What it is, with the digest of its weights.
+    module
+        From normalised (B, 3, S, S) images to one tensor a view: (B, d), or (B, P, d) for ``tokens``.
+    views
+        What it returns, poolings resolved.
+    dims
+        Embedding length of each view; 0 when it depends on the images.
+    takes_raw
+        `module` takes uint8 images or volumes as they are, without preprocessing.
+    reported
+        What of the weights was ignored, in words.
+    """
+
+    info: BackboneInfo
+    module: nn.Module
+    views: tuple[View, ...]
+    dims: tuple[int, ...]
+    takes_raw: bool = False
+    reported: tuple[str, ...] = ()
+
+
+def load_backbone(
+    name: str,
+    *,
+    views: Sequence[View] = (View(),),
+    weights: str | Path | None = None,
+    seed: int = 0,
+    offline: bool = False,
+    trust_remote_code: bool = False,
+) -> Backbone:
+    """Load a frozen backbone: its architecture, its weights, and how to read it.
+
+    Parameters
+    ----------
+    name
+        A short name, ``timm:NAME[.TAG]``, ``torchvision:NAME[.WEIGHTS]`` or ``hf:OWNER/REPO[@REVISION]``.
+    views
+        What to return of one forward pass.
+    weights
+        None for the pretrained ones, a file or folder, or ``"random"`` for an untrained network.
+    seed
+        Of random weights.
+    offline
+        Make no network call.
+    trust_remote_code
+        Let a Hugging Face repository run its own code.
+
+    Returns
+    -------
+    Backbone
+        In eval mode, without gradients, on the CPU, in float32.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name, layer or pooling.
+    MissingFileError
+        When weights are not there and may not, or cannot, be fetched.
+    WeightsError
+        When weights do not fit the architecture or are not plain tensors.
+    """
+    if not views:
+        raise UsageError("views must name at least one view, got none")
+    access = Access(offline, trust_remote_code)
+    entry = find(name, access)
+    if entry.build is not None:
+        return _own_build(entry, entry.build, views, weights)
+    if weights is None:
+        # looked for before anything is built: what is missing is said at once
+        info, state = library_of(entry.info.source).pretrained(entry.info, access)
+        return _filled(entry, info, views, state, access=access, origin=f"the pretrained file of {name}")
+    if str(weights) == RANDOM:
+        return _random(entry, views, access=access, seed=seed)
+    info = replace(entry.info, origin="file")
+    return _filled(entry, info, views, read_state(weights), access=access, origin=str(weights))
+
+
+def skeleton(entry: Entry, views: Sequence[View], access: Access) -> tuple[Network, Plan]:
+    """Build a network on the meta device, which costs neither memory nor arithmetic, and resolve the views on it.
+
+    Parameters
+    ----------
+    entry
+        What to build.
+    views
+        What to read.
+    access
+        Whether configurations may be fetched.
+
+    Returns
+    -------
+    Network
+        Without values.
+    Plan
+        How to read it.
+    """
+    with torch.device("meta"):
+        network = library_of(entry.info.source).build(entry, access)
+    network.module.eval()
+    return network, plan_views(network.module, network.anatomy, views, entry.info.input_size)
+
+
+def _filled(
+    entry: Entry, info: BackboneInfo, views: Sequence[View], state: State, *, access: Access, origin: str
+) -> Backbone:
+    library = library_of(info.source)
+    network, plan = skeleton(entry, views, access)
+    module, ignored = library.fill(network, state, entry, origin)
+    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
+        # constants that no checkpoint holds exist in a real build only
+        module, ignored = library.fill(library.build(entry, access), state, entry, origin)
+    return _backbone(info, module, network, plan, tuple(ignored))
+
+
+def _random(entry: Entry, views: Sequence[View], *, access: Access, seed: int) -> Backbone:
+    network, plan = skeleton(entry, views, access)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = library_of(entry.info.source).build(entry, access).module
+    info = replace(
+        entry.info,
+        name=f"{entry.info.name}-random{seed}",
+        origin="random",
+        pretraining="none: random weights",
+        overlap=(),
+        note="; ".join(part for part in ("untrained, random weights", entry.info.note) if part),
+    )
+    return _backbone(info, module, network, plan, ())
+
+
+def _backbone(
+    info: BackboneInfo, module: nn.Module, network: Network, plan: Plan, reported: tuple[str, ...]
+) -> Backbone:
+    embedder = Embedder(module, network.anatomy.features, plan)
+    info = replace(info, pool=network.anatomy.pool, weights_digest=weights_digest(embedder))
+    return Backbone(info, embedder, plan.views, plan.dims, reported=reported)
+
+
+def _own_build(
+    entry: Entry, build: Callable[[], nn.Module], views: Sequence[View], weights: str | Path | None
+) -> Backbone:
+    name = entry.info.name
+    if weights is not None:
+        raise UsageError(f"backbone {name} has no weights to replace, got --weights {weights}")
+    if any(view.layer is not None or view.pool not in (None, entry.info.pool) for view in views):
+        raise UsageError(f"backbone {name} has one view only: leave --layer and --pool out")
+    module = _Views(build(), len(views))
+    info = replace(entry.info, weights_digest=weights_digest(module))
+    resolved = tuple(replace(view, pool=entry.info.pool) for view in views)
+    return Backbone(info, module, resolved, (entry.info.dim,) * len(views), entry.takes_raw)
+
+
+class _Views(nn.Module):
+    """Gives the one output of a network as often as it was asked for, in eval mode and without gradients."""
+
+    def __init__(self, network: nn.Module, count: int) -> None:
+        super().__init__()
+        self.network = network
+        self._count = count
+        self.eval().requires_grad_(False)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (self.network(images),) * self._count

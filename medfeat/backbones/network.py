@@ -1,0 +1,69 @@
+"""What a library hands over: an architecture, how to read it, and where its pretrained tensors are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from medfeat.types import BackboneInfo
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from medfeat.backbones.embedder import Anatomy
+    from medfeat.backbones.table import Entry
+
+State: TypeAlias = "Mapping[str, torch.Tensor]"
+Adapt: TypeAlias = "Callable[[dict[str, torch.Tensor], nn.Module], dict[str, torch.Tensor]]"
+
+
+@dataclass(frozen=True)
+class Network:
+    """An architecture without its classifier.
+
+    Attributes
+    ----------
+    module
+        The network; its weights are whatever it was built with.
+    anatomy
+        How to read it.
+    heads
+        Name prefixes of the classifier's parameters, which a checkpoint may have and this network has not.
+    adapt
+        The library's own renaming and resampling of checkpoints that do not fit as they are.
+    """
+
+    module: nn.Module
+    anatomy: Anatomy
+    heads: tuple[str, ...] = ()
+    adapt: Adapt | None = None
+
+
+@dataclass(frozen=True)
+class Access:
+    """Under which conditions weights may be fetched."""
+
+    offline: bool = False
+    trust_remote_code: bool = False
+
+
+class Library(Protocol):
+    """What medfeat asks of torchvision, timm and transformers, each in its own file."""
+
+    def describe(self, source_id: str, access: Access) -> Entry:
+        """Describe a network that has no short name, from the library's own configuration."""
+        ...
+
+    def build(self, entry: Entry, access: Access) -> Network:
+        """Build the architecture on torch's current default device."""
+        ...
+
+    def pretrained(self, info: BackboneInfo, access: Access) -> tuple[BackboneInfo, State]:
+        """Find or download the pretrained tensors; the info comes back with what was resolved (a revision)."""
+        ...
+
+    def fill(self, network: Network, state: State, entry: Entry, origin: str) -> tuple[nn.Module, list[str]]:
+        """Return the module with these weights, and what of them was ignored."""
+        ...

@@ -1,0 +1,189 @@
+"""Pillow's resize as two small matrix products, equal to it bit for bit on any device.
+
+Pillow filters along the width, rounds to whole levels, then filters along the height and rounds again. Its weights
+are fixed-point numbers with 22 fractional bits. A product of an 8-bit level and such a weight, and any sum of them,
+is exact in float64, so a float64 matrix product gives Pillow's integers whatever order it adds in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfeat.types import Interpolation
+
+if TYPE_CHECKING:
+    import torch
+
+_FIXED_POINT = float(1 << 22)
+
+
+def _bilinear(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.clip(1.0 - np.abs(x), 0.0, None)
+
+
+def _bicubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    a = -0.5  # Pillow's choice; OpenCV and torch's non-antialiased filter use -0.75
+    x = np.abs(x)
+    near = ((a + 2.0) * x - (a + 3.0)) * x * x + 1
+    far = (((x - 5) * x + 8) * x - 4) * a
+    return np.where(x < 1.0, near, np.where(x < 2.0, far, 0.0))
+
+
+def _lanczos(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(np.abs(x) < 3.0, np.sinc(x) * np.sinc(x / 3.0), 0.0)
+
+
+_FILTERS: dict[str, tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], float]] = {
+    "bilinear": (_bilinear, 1.0),
+    "bicubic": (_bicubic, 2.0),
+    "lanczos": (_lanczos, 3.0),
+}
+
+
+@lru_cache(maxsize=512)
+def resize_matrix(source: int, target: int, interpolation: Interpolation) -> NDArray[np.float64]:
+    """Build the matrix that resizes one axis the way Pillow does.
+
+    Parameters
+    ----------
+    source, target
+        Length of the axis in pixels, before and after.
+    interpolation
+        Filter; when shrinking, its support is widened by the ratio, which is Pillow's antialiasing.
+
+    Returns
+    -------
+    ndarray
+        (target, source) weights, each a multiple of 2**-22.
+    """
+    if interpolation == "nearest":
+        return _nearest(source, target)
+    function, support = _FILTERS[interpolation]
+    scale = source / target
+    widened = max(scale, 1.0)
+    reach = support * widened
+    matrix = np.zeros((target, source))
+    for row in range(target):
+        centre = (row + 0.5) * scale
+        # int() truncates like the C cast; the half is Pillow's own rounding of the window's ends
+        first = max(int(centre - reach + 0.5), 0)
+        last = min(int(centre + reach + 0.5), source)
+        # multiplied by the reciprocal, as Pillow does: a division would round some weights to another integer
+        weights = function((np.arange(first, last) - centre + 0.5) * (1.0 / widened))
+        # summed one by one, as Pillow does; numpy's pairwise sum may differ in the last bit
+        weights = weights / np.cumsum(weights)[-1]
+        matrix[row, first:last] = np.trunc(weights * _FIXED_POINT + np.copysign(0.5, weights)) / _FIXED_POINT
+    return matrix
+
+
+def vertical_first(source: tuple[int, int], target: tuple[int, int]) -> bool:
+    """Whether Pillow filters the height before the width: since version 13, when the height shrinks much more.
+
+    Parameters
+    ----------
+    source, target
+        (height, width) in pixels, before and after.
+    """
+    shorter, narrower = source[0] - target[0], source[1] - target[1]
+    return shorter > 0 and shorter > 2 * narrower
+
+
+class Resizer:
+    """Resizes batches of images of one shape to one shape, on the device they are on.
+
+    Parameters
+    ----------
+    source
+        (height, width) of the images.
+    target
+        (height, width) to resize to.
+    interpolation
+        Filter.
+    device
+        Where the images will be.
+    window
+        (top, left, height, width) of the part of the resized image that is wanted; the rest is never computed.
+    """
+
+    def __init__(
+        self,
+        source: tuple[int, int],
+        target: tuple[int, int],
+        interpolation: Interpolation,
+        device: torch.device,
+        window: tuple[int, int, int, int] | None = None,
+    ) -> None:
+        top, left, height, width = window or (0, 0, *target)
+        rows = resize_matrix(source[0], target[0], interpolation)[top : top + height]
+        columns = resize_matrix(source[1], target[1], interpolation)[left : left + width]
+        passes = [(_Pass(rows, 1, device), _is_identity(rows)), (_Pass(columns, 2, device), _is_identity(columns))]
+        if not vertical_first(source, target):
+            passes.reverse()
+        self._passes = [one for one, idle in passes if not idle]
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Resize (B, H, W, C) uint8 images to (B, h, w, C) whole levels 0..255, in uint8 or float64."""
+        for one in self._passes:
+            images = one(images)
+        return images
+
+
+class _Pass:
+    """Filters one axis of (B, H, W, C) images: a matrix product for each band of the matrix."""
+
+    def __init__(self, matrix: NDArray[np.float64], axis: int, device: torch.device) -> None:
+        self._axis = axis
+        self._bands = [(first, last, _tensor(block, device)) for first, last, block in _bands(matrix)]
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        batch, height, width, channels = images.shape
+        exact = images.to(torch.float64)
+        if self._axis == 1:
+            lines = exact.reshape(batch, height, width * channels)
+            bands = [torch.matmul(block, lines[:, first:last]) for first, last, block in self._bands]
+            return _levels(torch.cat(bands, 1)).reshape(batch, -1, width, channels)
+        planes = exact.permute(0, 3, 1, 2).contiguous()
+        bands = [torch.matmul(planes[..., first:last], block.T) for first, last, block in self._bands]
+        return _levels(torch.cat(bands, 3)).permute(0, 2, 3, 1)
+
+
+def _levels(values: torch.Tensor) -> torch.Tensor:
+    # half up, then clipped, as Pillow's integers are; in place, for the product is nobody else's
+    return values.add_(0.5).floor_().clamp_(0.0, 255.0)
+
+
+def _bands(matrix: NDArray[np.float64]) -> list[tuple[int, int, NDArray[np.float64]]]:
+    """Cut a banded matrix into blocks of rows with the columns they touch: most of the rest is zeros."""
+    count = min(max(1, matrix.shape[1] // 32), matrix.shape[0])
+    bands = []
+    for block in np.array_split(matrix, count):
+        touched = np.flatnonzero(block.any(axis=0))
+        first, last = int(touched[0]), int(touched[-1]) + 1
+        bands.append((first, last, block[:, first:last]))
+    return bands
+
+
+def _tensor(array: NDArray[np.float64], device: torch.device) -> torch.Tensor:
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+
+def _is_identity(matrix: NDArray[np.float64]) -> bool:
+    return matrix.shape[0] == matrix.shape[1] and np.array_equal(matrix, np.eye(matrix.shape[0]))
+
+
+def _nearest(source: int, target: int) -> NDArray[np.float64]:
+    # which pixel Pillow picks depends on its fixed-point stepping, so Pillow is asked
+    from PIL import Image
+
+    line = Image.fromarray(np.arange(source, dtype=np.int32)[None])
+    picked = np.asarray(line.resize((target, 1), Image.Resampling.NEAREST))[0]
+    return np.eye(source)[picked]

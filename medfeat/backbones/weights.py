@@ -1,0 +1,214 @@
+"""Reading weights from a file without running anything in it, and fitting them strictly to a network."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from medfeat.backbones.network import Adapt, State
+from medfeat.errors import MissingFileError, WeightsError
+
+WRAPPERS = ("teacher", "state_dict", "model_state_dict", "model_state", "model", "net", "weights")
+"""Keys under which training scripts keep the tensors inside a checkpoint."""
+
+FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+
+def read_state(path: str | Path) -> dict[str, torch.Tensor]:
+    """Read named tensors from a .pth, .pt, .bin or .safetensors file, or from a folder that holds one.
+
+    Parameters
+    ----------
+    path
+        File or folder.
+
+    Returns
+    -------
+    dict
+        Tensors by name, on the CPU, unwrapped (see `WRAPPERS`), in the precision of the file.
+
+    Raises
+    ------
+    MissingFileError
+        When there is nothing at `path`.
+    WeightsError
+        When the file is damaged, holds anything but tensors (nothing in it is run), or no tensors at all.
+    """
+    file = _file_at(Path(path).expanduser())
+    if file.suffix == ".safetensors":
+        return _read_safetensors(file)
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(f"{file} {_reason(error)}; medfeat loads tensors only: save its state_dict()") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise WeightsError(f"{file} is not a readable weights file ({_first_line(error)}): get it again") from error
+    return _unwrap(content, file)
+
+
+def _file_at(path: Path) -> Path:
+    if path.is_file():
+        return path
+    if not path.exists():
+        raise MissingFileError(f"weights file {path} is not there: check the path given to --weights")
+    for name in FOLDER_FILES:
+        if (path / name).is_file():
+            return path / name
+    raise MissingFileError(f"folder {path} holds no weights: expected one of {', '.join(FOLDER_FILES)}")
+
+
+def _read_safetensors(file: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(file))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{file} is not a readable safetensors file ({_first_line(error)}): get it again") from error
+
+
+def _reason(error: Exception) -> str:
+    found = re.search(r"GLOBAL ([\w.]+)|class (?:'|`)?([\w.]+)|global ([\w.]+)", str(error))
+    named = next((name for name in found.groups() if name), "") if found else ""
+    what = f"asks for {named}, which is code" if named else "is a pickle of something else than tensors"
+    return f"{what}, and nothing in it was run"
+
+
+def _unwrap(content: object, file: Path) -> dict[str, torch.Tensor]:
+    while isinstance(content, Mapping):
+        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            tensors = {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}
+            if tensors:
+                return tensors
+            break
+        content = inner
+    raise WeightsError(f"{file} holds no named tensors: save the network's state_dict()")
+
+
+def load_strictly(
+    module: nn.Module, state: State, *, heads: Iterable[str], adapt: Adapt | None, origin: str
+) -> list[str]:
+    """Give a network its weights, all of them and no others; a network on the meta device becomes real by it.
+
+    Parameters
+    ----------
+    module
+        The network, changed in place.
+    state
+        Tensors by name; a prefix common to all that fit (``module.``, ``backbone.`` ...) is taken off.
+    heads
+        Name prefixes of classifier parameters, ignored whatever their class count.
+    adapt
+        The library's own conversion, tried when names or shapes do not fit as they are.
+    origin
+        Where the weights come from, for messages.
+
+    Returns
+    -------
+    list of str
+        What was ignored, in words.
+
+    Raises
+    ------
+    WeightsError
+        When anything is missing, unexpected or of another shape.
+    """
+    wanted = module.state_dict()
+    fitting, ignored = _without_heads(_without_prefix(state, wanted), heads)
+    if adapt is not None and any(_misfits(fitting, wanted)):
+        fitting, ignored = _without_heads(adapt(dict(state), module), heads)
+    misfits = _misfits(fitting, wanted)
+    if any(misfits):
+        raise misfit_error(origin, module, *misfits)
+    full = {
+        name: _as_float32(fitting[name]) if name in fitting else torch.zeros((), dtype=torch.long) for name in wanted
+    }
+    module.load_state_dict(full, strict=True, assign=True)
+    return ignored
+
+
+def _as_float32(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _without_prefix(state: State, wanted: State) -> dict[str, torch.Tensor]:
+    """Take off the prefix under which most of the wanted names are found; what is outside of it belongs to others."""
+    probe = next(iter(wanted), "")
+    prefixes = {name.removesuffix(probe) for name in state if name == probe or name.endswith(f".{probe}")}
+    best = max(sorted(prefixes, key=len), key=lambda prefix: sum(prefix + name in state for name in wanted), default="")
+    return {name.removeprefix(best): tensor for name, tensor in state.items() if name.startswith(best)}
+
+
+def _without_heads(state: State, heads: Iterable[str]) -> tuple[dict[str, torch.Tensor], list[str]]:
+    dropped = [name for name in state if name.startswith(tuple(heads))]
+    ignored = [f"classifier {name} {tuple(state[name].shape)} was ignored" for name in dropped]
+    return {name: tensor for name, tensor in state.items() if name not in dropped}, ignored
+
+
+def _misfits(state: State, wanted: State) -> tuple[list[str], list[str], list[str]]:
+    """Return what is missing, what is unexpected, and what has another shape."""
+    # checkpoints older than torch 0.4 do not count batches, and no embedding depends on the count
+    missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
+    unexpected = [name for name in state if name not in wanted]
+    shapes = [
+        f"{name} is {tuple(tensor.shape)} instead of {tuple(wanted[name].shape)}"
+        for name, tensor in state.items()
+        if name in wanted and tensor.shape != wanted[name].shape
+    ]
+    return missing, unexpected, shapes
+
+
+def misfit_error(
+    origin: str, module: nn.Module, missing: list[str], unexpected: list[str], shapes: list[str]
+) -> WeightsError:
+    """Build the error for weights of another architecture, with the first few names of each kind."""
+    parts = [_some(missing, "missing"), _some(unexpected, "unexpected"), _some(shapes, "of another shape")]
+    told = ", ".join(part for part in parts if part)
+    return WeightsError(f"{origin} does not fit {type(module).__name__}: {told}; name the backbone it was made for")
+
+
+def _some(names: list[str], kind: str) -> str:
+    if not names:
+        return ""
+    more = " ..." if len(names) > 3 else ""
+    return f"{len(names)} {kind} ({'; '.join(names[:3])}{more})"
+
+
+def weights_digest(module: nn.Module) -> str:
+    """Digest every parameter and buffer by name, dtype, shape and bytes, whatever their order or memory layout.
+
+    Parameters
+    ----------
+    module
+        Any network; tensors that its state dict leaves out are constants of the architecture and not counted.
+
+    Returns
+    -------
+    str
+        ``blake2b:`` and 32 hexadecimal digits.
+    """
+    state = module.state_dict()
+    # hashing lets go of Python's lock, so threads help
+    with ThreadPoolExecutor() as pool:
+        digests = list(pool.map(lambda item: _tensor_digest(*item), sorted(state.items())))
+    return f"blake2b:{hashlib.blake2b(b''.join(digests), digest_size=16).hexdigest()}"
+
+
+def _tensor_digest(name: str, tensor: torch.Tensor) -> bytes:
+    head = f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode()
+    flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    digest = hashlib.blake2b(head, digest_size=16)
+    digest.update(flat.numpy())
+    return digest.digest()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

@@ -1,0 +1,76 @@
+"""Backbones without weights: what a deep network's features have to beat."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from medfeat.backbones.resize import Resizer
+
+SIDE = 28
+"""Side in pixels of what `Pixels` returns: MedMNIST's own."""
+
+STATISTICS = ("mean", "std", "min", "q10", "q25", "median", "q75", "q90", "max", "edges")
+"""What `Statistics` returns, in order."""
+
+
+class Pixels(nn.Module):
+    """The raw pixels, divided by 255 and flattened: row by row, the channels of a pixel together.
+
+    Images of another size are resized to 28 x 28 with Pillow's bicubic filter; volumes of another size are averaged
+    over the area of each of 28 x 28 x 28 cells.
+    """
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Map (B, H, W), (B, H, W, 3) or (B, D, H, W) uint8 to (B, 784), (B, 2352) or (B, 21952) float32."""
+        if images.ndim == 4 and images.shape[-1] != 3:
+            return _shrunk_volumes(images).flatten(1)
+        planes = images if images.ndim == 4 else images.unsqueeze(-1)
+        height, width = planes.shape[1:3]
+        if (height, width) != (SIDE, SIDE):
+            planes = Resizer((height, width), (SIDE, SIDE), "bicubic", planes.device)(planes)
+        return planes.to(torch.float32).flatten(1) / 255.0
+
+
+def _shrunk_volumes(volumes: torch.Tensor) -> torch.Tensor:
+    levels = volumes.to(torch.float32) / 255.0
+    if volumes.shape[1:] == (SIDE, SIDE, SIDE):
+        return levels
+    return nn.functional.adaptive_avg_pool3d(levels.unsqueeze(1), (SIDE, SIDE, SIDE)).squeeze(1)
+
+
+class Statistics(nn.Module):
+    """Ten statistics of an image or volume over all of its pixels and channels, on the 0..1 scale.
+
+    Mean, standard deviation, minimum, the 10, 25, 50, 75 and 90 % quantiles (the smallest level that at least that
+    share of the pixels does not exceed), maximum, and edges: the mean absolute difference of neighbours along the
+    rows and the columns (of every slice).
+    """
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Map (B, H, W), (B, H, W, 3) or (B, D, H, W) uint8 to (B, 10) float32."""
+        share = _histogram(images) / images[0].numel()
+        level = torch.arange(256, dtype=torch.float64, device=share.device) / 255.0
+        mean = share @ level
+        std = (share @ level.square() - mean.square()).clamp_min(0.0).sqrt()
+        below = share.cumsum(1)
+        # rounding must not push a full share just under the bound
+        asked = torch.tensor([0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0], dtype=torch.float64, device=share.device) - 1e-9
+        bounds = asked.clamp_min(1e-12).expand(len(share), -1).contiguous()
+        quantiles = level[torch.searchsorted(below.contiguous(), bounds).clamp_max(255)]
+        columns = [mean[:, None], std[:, None], quantiles, _edges(images)[:, None].to(torch.float64)]
+        return torch.cat(columns, 1).to(torch.float32)
+
+
+def _histogram(images: torch.Tensor) -> torch.Tensor:
+    flat = images.flatten(1).to(torch.long)
+    offset = torch.arange(len(flat), device=flat.device)[:, None] * 256
+    return torch.bincount((flat + offset).flatten(), minlength=256 * len(flat)).reshape(-1, 256).to(torch.float64)
+
+
+def _edges(images: torch.Tensor) -> torch.Tensor:
+    rgb = images.ndim == 4 and images.shape[-1] == 3
+    down, across = (1, 2) if images.ndim == 3 or rgb else (2, 3)
+    levels = images.to(torch.float32) / 255.0
+    steps = [levels.diff(dim=axis).abs().flatten(1) for axis in (down, across)]
+    return torch.cat(steps, 1).mean(1) if steps[0].shape[1] + steps[1].shape[1] else levels.new_zeros(len(levels))

@@ -1,0 +1,193 @@
+"""From uint8 images of any size to the network's input, in batches, on the device that runs the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, get_args
+
+from medfeat.backbones.resize import Resizer
+from medfeat.errors import UsageError
+from medfeat.types import BackboneInfo, Fit, UInt8Array
+
+if TYPE_CHECKING:
+    import torch
+
+# Filtering goes through float64; this many bytes of it at a time stay in a processor's cache
+_CACHE_BYTES = 1 << 21
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How an image of one shape becomes the network's input.
+
+    Attributes
+    ----------
+    target
+        (height, width) the whole image is resized to.
+    window
+        (top, left, height, width) kept of it.
+    offset
+        (top, left) of the window in the network's input; the rest is filled with the mean colour.
+    """
+
+    target: tuple[int, int]
+    window: tuple[int, int, int, int]
+    offset: tuple[int, int] = (0, 0)
+
+
+def geometry(info: BackboneInfo, fit: Fit, shape: tuple[int, int]) -> Geometry:
+    """Decide how an image of `shape` is laid into the network's input.
+
+    Parameters
+    ----------
+    info
+        The backbone's input size, and its library's own resize and crop.
+    fit
+        ``whole``: the whole image to S x S. ``reference``: resize and centre crop as the library does.
+        ``pad``: unscaled in the middle of S x S, as in the MedMNIST+ study (Doerrich et al., 2025), which pads after
+        normalising, so that the frame is the mean colour; an image larger than S is first shrunk to fit.
+    shape
+        (height, width) of the image in pixels.
+
+    Returns
+    -------
+    Geometry
+        What to resize to, what to keep of it and where it goes.
+
+    Raises
+    ------
+    UsageError
+        When `fit` is none of the three.
+    """
+    size = info.input_size
+    if fit == "whole":
+        return Geometry((size, size), (0, 0, size, size))
+    if fit == "reference":
+        height, width = _reference_target(info, shape)
+        top, left = round((height - size) / 2), round((width - size) / 2)
+        return Geometry((height, width), (top, left, size, size))
+    if fit == "pad":
+        ratio = min(1.0, size / max(shape))
+        height, width = (max(1, round(side * ratio)) for side in shape)
+        return Geometry((height, width), (0, 0, height, width), ((size - height) // 2, (size - width) // 2))
+    raise UsageError(f"fit must be one of {', '.join(get_args(Fit))}, got {fit!r}")
+
+
+def _reference_target(info: BackboneInfo, shape: tuple[int, int]) -> tuple[int, int]:
+    side = max(info.resize, info.input_size)
+    if info.squash:
+        return side, side
+    height, width = shape
+    if height <= width:
+        return side, int(side * width / height)
+    return int(side * height / width), side
+
+
+class Preprocess:
+    """Turns uint8 images of one shape into the network's normalised input.
+
+    Resizing equals Pillow's, level by level, on every device. Grey images are resized as one channel and repeated
+    afterwards.
+
+    Parameters
+    ----------
+    info
+        Input size, filter, mean and standard deviation of the backbone.
+    fit
+        How an image is laid into the network's square input; see `geometry`.
+    device
+        Where the images are, and the result will be; None means the CPU.
+    dtype
+        Of the result; None means float32.
+
+    Examples
+    --------
+    >>> from medfeat.backbones import describe
+    >>> preprocess = Preprocess(describe("resnet18"))
+    >>> preprocess(torch.zeros(2, 28, 28, dtype=torch.uint8)).shape
+    torch.Size([2, 3, 224, 224])
+    """
+
+    def __init__(
+        self,
+        info: BackboneInfo,
+        *,
+        fit: Fit = "whole",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        import torch
+
+        geometry(info, fit, (1, 1))
+        self.info = info
+        self.fit = fit
+        self.device = torch.device(device or "cpu")
+        self.dtype = dtype or torch.float32
+        # (level / 255 - mean) / std, as one multiplication and one addition
+        std = torch.tensor(info.std, dtype=torch.float64)
+        self._scale = (1.0 / (255.0 * std)).to(self.device, torch.float32)
+        self._shift = (-torch.tensor(info.mean, dtype=torch.float64) / std).to(self.device, torch.float32)
+        # Apple's GPUs have no float64: there the CPU filters, and the levels travel
+        self._filters_on = torch.device("cpu") if self.device.type == "mps" else self.device
+        self._resizers: dict[tuple[int, int], tuple[Geometry, Resizer]] = {}
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Preprocess (B, H, W) or (B, H, W, 3) uint8 images into (B, 3, S, S), in channels_last memory order."""
+        import torch
+
+        if images.ndim == 3:
+            images = images.unsqueeze(-1)
+        layout, resizer = self._resizer((images.shape[1], images.shape[2]))
+        size = self.info.input_size
+        shape = (len(images), size, size, 3)
+        whole = layout.window[2:] == (size, size)
+        output = (torch.empty if whole else torch.zeros)(shape, dtype=self.dtype, device=self.device)
+        top, left = layout.offset
+        inner = output[:, top : top + layout.window[2], left : left + layout.window[3]]
+        step = self._step(images)
+        for start in range(0, len(images), step):
+            levels = resizer(images[start : start + step].to(self._filters_on)).to(self.device, torch.float32)
+            inner[start : start + step] = torch.addcmul(self._shift, levels, self._scale)
+        return output.permute(0, 3, 1, 2)
+
+    def _resizer(self, shape: tuple[int, int]) -> tuple[Geometry, Resizer]:
+        if shape not in self._resizers:
+            layout = geometry(self.info, self.fit, shape)
+            resizer = Resizer(shape, layout.target, self.info.interpolation, self._filters_on, layout.window)
+            self._resizers[shape] = (layout, resizer)
+        return self._resizers[shape]
+
+    def _step(self, images: torch.Tensor) -> int:
+        if self._filters_on.type != "cpu":
+            return len(images)
+        return max(1, _CACHE_BYTES // (8 * self.info.input_size**2 * images.shape[-1]))
+
+
+def preprocess_list(preprocess: Preprocess, images: Sequence[UInt8Array]) -> torch.Tensor:
+    """Preprocess images of different shapes, those of one shape together, in the order given.
+
+    Parameters
+    ----------
+    preprocess
+        What to do with them.
+    images
+        (H, W) or (H, W, 3) uint8 arrays.
+
+    Returns
+    -------
+    Tensor
+        (n, 3, S, S).
+    """
+    import numpy as np
+    import torch
+
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for position, image in enumerate(images):
+        alike.setdefault(image.shape, []).append(position)
+    size = preprocess.info.input_size
+    output = torch.empty((len(images), size, size, 3), dtype=preprocess.dtype, device=preprocess.device)
+    for positions in alike.values():
+        batch = torch.from_numpy(np.stack([images[position] for position in positions])).to(preprocess.device)
+        output[positions] = preprocess(batch).permute(0, 2, 3, 1)
+    return output.permute(0, 3, 1, 2)
