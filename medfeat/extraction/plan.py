@@ -149,4 +149,9 @@ def build_recipe(dataset: DatasetInfo, backbone: BackboneInfo, view: View, *, fi
         mean=backbone.mean,
         std=backbone.std,
         precision="fp32" if raw else precision,  # type: ignore[arg-type]  # resolved by the caller
+        resize="" if raw or fit != "reference" else _resize_in_words(backbone),
     )
+
+
+def _resize_in_words(backbone: BackboneInfo) -> str:
+    return f"square of {backbone.resize}" if backbone.squash else f"shorter side to {backbone.resize}"

@@ -1,0 +1,210 @@
+"""Extraction as a whole: what is made, what is reused, what survives a failure."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import medfeat
+from medfeat.errors import DataError, UsageError
+from medfeat.types import SilentProgress
+from medfeat.workflows.extract import extract, plan
+from medfeat_cache import FeatureStore, find_stores
+
+
+def pictures(folder: Path, count: int, *, start: int = 0, classes: tuple[str, ...] = ("a", "b")) -> Path:
+    for number in range(start, start + count):
+        place = folder / classes[number % len(classes)]
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (12, 12, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(place / f"{number:05d}.png")
+    return folder
+
+
+def run(cache_root, data="synthetic-binary", backbone="counting", **options):
+    options = {"precision": "fp32", "batch_size": 16, "device": "cpu", "cache_dir": cache_root} | options
+    return extract(data, backbone, **options)
+
+
+def test_a_store_holds_every_image_in_its_group(counting, cache_root):
+    outcome = run(cache_root).stores[0]
+    with FeatureStore(outcome.path, verify=True) as store:
+        dataset = medfeat.open_dataset("synthetic-binary")
+        assert store.groups == ("train", "val", "test")
+        for group in store.groups:
+            assert list(store.ids(group)) == list(dataset.ids(group))
+            np.testing.assert_array_equal(store.labels(group), dataset.labels(group))
+            images = np.concatenate([batch.images for batch in dataset.batches(group, 64)])
+            grey = images.reshape(len(images), -1).mean(axis=1) / 255
+            np.testing.assert_allclose(store.embeddings(group)[:, 0], grey, atol=4e-3)
+
+
+def test_a_second_extraction_runs_no_batch_and_changes_no_byte(counting, cache_root):
+    first = run(cache_root).stores[0]
+    before, batches = hashlib.sha256(first.path.read_bytes()).hexdigest(), len(counting.batches)
+    second = run(cache_root)
+    assert second.stores[0].action == "reuse"
+    assert second.stores[0].path == first.path
+    assert "reused" in second.lines()[0]
+    assert len(counting.batches) == batches
+    assert hashlib.sha256(first.path.read_bytes()).hexdigest() == before
+
+
+def test_a_second_extraction_finds_its_store_when_the_notes_are_lost(counting, cache_root):
+    first = run(cache_root).stores[0]
+    for note in (cache_root / ".asked").iterdir():
+        note.unlink()
+    batches = len(counting.batches)
+    assert run(cache_root).stores[0].path == first.path
+    assert len(counting.batches) == batches
+
+
+def test_every_batch_has_the_same_size(counting, cache_root):
+    run(cache_root)
+    assert set(counting.batches) == {16}
+
+
+def test_another_fit_makes_another_store(counting, cache_root):
+    paths = {run(cache_root, fit=fit).stores[0].path for fit in ("whole", "pad")}
+    assert len(paths) == 2
+
+
+def test_a_failed_run_goes_on_where_it_stopped(counting, cache_root):
+    whole = run(cache_root / "whole").stores[0]
+    counting.batches.clear()
+    counting.error, counting.fail_after = DataError("cut short"), 30
+    with pytest.raises(DataError, match="cut short"):
+        run(cache_root)
+    assert not find_stores(cache_root)
+    done = len(counting.batches)
+    counting.error = None
+    again = run(cache_root).stores[0]
+    with FeatureStore(whole.path) as one, FeatureStore(again.path) as other:
+        for group in one.groups:
+            np.testing.assert_array_equal(one.embeddings(group), other.embeddings(group))
+            np.testing.assert_array_equal(one.ids(group), other.ids(group))
+    assert again.images == whole.images
+    assert done > 0
+
+
+def test_a_network_that_runs_out_of_memory_is_fed_smaller_batches(counting, cache_root):
+    counting.largest = 4
+    outcome = run(cache_root).stores[0]
+    with FeatureStore(outcome.path, verify=True) as store:
+        assert store.info["settings"]["batch_size"] == 4
+        assert store.info["settings_changes"][0]["reason"] == "memory ran out"
+    assert outcome.images == outcome.embedded
+
+
+def test_ten_new_images_embed_ten_images(counting, cache_root, tmp_path):
+    folder = pictures(tmp_path / "lesions", 200)
+    run(cache_root, data=str(folder))
+    pictures(folder, 10, start=200)
+    outcome = run(cache_root, data=str(folder)).stores[0]
+    assert (outcome.embedded, outcome.copied, outcome.images) == (10, 200, 210)
+    with FeatureStore(outcome.path, verify=True) as store:
+        colours = [np.asarray(Image.open(folder / name)).mean(axis=(0, 1)) / 255 for name in store.ids("all")]
+        np.testing.assert_allclose(store.embeddings("all")[:, :3], colours, atol=0.02)
+
+
+def test_bad_images_are_named_left_out_and_shift_nobody(counting, cache_root, tmp_path):
+    folder = pictures(tmp_path / "lesions", 40)
+    (folder / "a" / "00004.png").write_bytes(b"not a picture")
+    (folder / "b" / "00007.png").write_bytes(b"")
+    report = run(cache_root, data=str(folder))
+    assert report.exit_code() == 1
+    assert report.exit_code(skip_bad=True) == 0
+    assert len(report.problem_lines()) == 2
+    with FeatureStore(report.stores[0].path, verify=True) as store:
+        assert store.n("all") == 38
+        colours = [np.asarray(Image.open(folder / name)).mean(axis=(0, 1)) / 255 for name in store.ids("all")]
+        np.testing.assert_allclose(store.embeddings("all")[:, :3], colours, atol=0.02)
+
+
+def test_nan_outputs_are_refused_by_id(counting, cache_root, monkeypatch):
+    import torch
+
+    from medfeat.extraction.forward import Forward
+
+    monkeypatch.setattr(Forward, "tensors", lambda self, images: [torch.full((len(images), 6), torch.nan)])
+    with pytest.raises(DataError, match=r"NaN.*train/0.*--precision fp32"):
+        run(cache_root)
+    assert not find_stores(cache_root)
+
+
+def test_a_failed_pair_does_not_stop_the_others(counting, cache_root):
+    report = run(cache_root, data="synthetic-binary", backbone="nonesuch,counting")
+    assert len(report.stores) == 1
+    assert "nonesuch" in report.failures[0].line()
+    assert report.exit_code() == 1
+
+
+def test_several_views_come_from_one_pass(cache_root):
+    outcome = run(cache_root, backbone="squeezenet1_1", weights="random", pool="avg,max", batch_size=64)
+    assert len(outcome.stores) == 2
+    assert outcome.stores[0].path != outcome.stores[1].path
+    assert outcome.stores[0].backbone == "squeezenet1_1-random0"
+
+
+def test_a_plan_says_what_would_be_done_and_why(counting, cache_root):
+    assert plan("synthetic-binary", "counting", cache_dir=cache_root).plans[0].action == "compute"
+    counting.error, counting.fail_after = DataError("cut short"), 40
+    with pytest.raises(DataError):
+        run(cache_root)
+    options = {"precision": "fp32", "cache_dir": cache_root}
+    resumed = plan("synthetic-binary", "counting", **options).plans[0]
+    assert resumed.action == "resume"
+    counting.error = None
+    run(cache_root)
+    reused = plan("synthetic-binary", "counting", **options).plans[0]
+    assert (reused.action, reused.images) == ("reuse", 0)
+    assert "answered before" in reused.why
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backbone": "resnet10"}, "unknown backbone 'resnet10': did you mean"),
+        ({"data": "bloodmnis"}, "unknown dataset 'bloodmnis': did you mean bloodmnist"),
+        ({"size": 27}, "size of synthetic-binary must be one of 28, 64, got 27"),
+        ({"fit": "stretch"}, "--fit must be one of whole, reference, pad, got 'stretch'"),
+        ({"precision": "fp8"}, "--precision must be one of auto, fp32, bf16, fp16"),
+        ({"batch_size": "many"}, "--batch-size must be auto or a positive whole number"),
+        ({"device": "cuda:9"}, "device 'cuda:9' is not here"),
+        ({"backbone": ","}, "--backbone is empty"),
+    ],
+)
+def test_bad_requests_are_one_line(counting, cache_root, options, message):
+    with pytest.raises(UsageError) as caught:
+        run(cache_root, **options)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_precision_auto_resolves_and_is_found_again_without_running(counting, cache_root):
+    said = SilentProgress()
+    first = run(cache_root, precision="auto", progress=said).stores[0]
+    assert first.recipe["precision"] in ("fp32", "bf16")
+    batches = len(counting.batches)
+    second = run(cache_root, precision="auto").stores[0]
+    assert second.path == first.path
+    assert len(counting.batches) == batches
+
+
+def test_load_gives_features_labels_and_ids(counting, cache_root):
+    run(cache_root)
+    X, y, ids = medfeat.load("synthetic-binary", "counting", split="val", cache_dir=cache_root)
+    assert len(X) == len(y) == len(ids)
+    assert ids[0] == "val/0"
+
+
+def test_load_says_how_several_stores_differ(counting, cache_root):
+    run(cache_root)
+    run(cache_root, fit="pad")
+    with pytest.raises(UsageError, match="2 stores of synthetic-binary x counting match: fit is"):
+        medfeat.load("synthetic-binary", "counting", cache_dir=cache_root)
+    assert len(medfeat.load("synthetic-binary", "counting", cache_dir=cache_root, fit="pad").ids) > 0
