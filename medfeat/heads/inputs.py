@@ -106,3 +106,23 @@ def spread(scores: FloatArray, present: NDArray[np.int64], n_classes: int) -> Fl
     full = np.zeros((len(scores), n_classes), dtype=scores.dtype)
     full[:, present] = scores
     return full
+
+
+def target_matrix(labels: LabelArray, task_type: TaskType, n_classes: int) -> NDArray[np.float64]:
+    """Return (n, c) targets: one-hot classes, 0/1 labels, or the numbers of a regression."""
+    if task_type == "regression":
+        return labels.astype(np.float64)
+    if task_type == "multi-label":
+        return label_matrix(labels).astype(np.float64)
+    onehot: NDArray[np.float64] = np.eye(n_classes)[class_numbers(labels, n_classes)]
+    return onehot
+
+
+def decide(scores: FloatArray, task_type: TaskType) -> LabelArray:
+    """Return what scores say: (n,) classes, (n, k) labels at a threshold of 0.5, or the (n, k) numbers themselves."""
+    if task_type == "regression":
+        return scores.astype(np.float64)
+    if task_type == "multi-label":
+        return (scores > 0.5).astype(np.int64)
+    numbers: NDArray[np.int64] = scores.argmax(axis=1)
+    return numbers

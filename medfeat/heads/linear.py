@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from medfeat.errors import DataError
-from medfeat.heads.inputs import CLASS_TASKS, check_split, class_numbers, label_matrix, refuse_task, spread
+from medfeat.heads.inputs import CLASS_TASKS, check_split, class_numbers, decide, label_matrix, refuse_task, spread
 from medfeat.heads.logistic import Link, solve_path, working_dtype
 from medfeat.heads.standardise import BLOCK, Standardiser
 from medfeat.types import Candidate, FloatArray, LabelArray, Progress, TaskType
@@ -60,10 +60,9 @@ class LinearProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
 
     predict_proba = scores
 
-    def predict(self, X: FloatArray) -> NDArray[np.int64]:
+    def predict(self, X: FloatArray) -> LabelArray:
         """Return (n,) class numbers, or (n, k) 0/1 labels at a threshold of 0.5."""
-        scores = self.scores(X)
-        return (scores > 0.5).astype(np.int64) if self.task_type == "multi-label" else scores.argmax(axis=1)
+        return decide(self.scores(X), self.task_type)
 
     def _logits(self, X: FloatArray) -> FloatArray:
         logits: FloatArray = ((X - self.mean_) / self.scale_) @ self.coef_.T + self.intercept_

@@ -55,7 +55,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class _Coordinates:
+class Coordinates:
     """Features in fewer coordinates, and the eigenvectors of their covariance there."""
 
     X: FloatArray
@@ -106,7 +106,7 @@ def solve_path(
         One a value of C, in the grid's order.
     """
     dtype = working_dtype(X.size)
-    space = _coordinates(X.astype(dtype, copy=False))
+    space = coordinates(X.astype(dtype, copy=False))
     T = np.ascontiguousarray(targets.T, dtype=np.float64)
     loss = _softmax if link == "softmax" else _sigmoid
     n, c = len(X), len(T)
@@ -140,7 +140,7 @@ def _beyond(
     return beyond
 
 
-def _coordinates(X: FloatArray) -> _Coordinates:
+def coordinates(X: FloatArray) -> Coordinates:
     """Reduce to the row space when there are fewer samples than features, and find the covariance's eigenvectors."""
     from scipy.linalg import eigh, qr
 
@@ -150,11 +150,11 @@ def _coordinates(X: FloatArray) -> _Coordinates:
         X = np.ascontiguousarray(triangle.T)
     r = X.shape[1]
     if r > EIGEN_LIMIT:
-        return _Coordinates(X, row_space, None, np.ones(r))
+        return Coordinates(X, row_space, None, np.ones(r))
     # Any orthogonal basis keeps the problem the same, so that a sample of the rows is enough to find a good one.
     sample = X[:: max(1, len(X) // (8 * r))]
     variances, vectors = eigh(sample.T @ sample / len(sample), driver="evd", check_finite=False)
-    return _Coordinates(X, row_space, vectors, np.maximum(variances, 0).astype(np.float64))
+    return Coordinates(X, row_space, vectors, np.maximum(variances, 0).astype(np.float64))
 
 
 class _Objective:
@@ -162,7 +162,7 @@ class _Objective:
 
     def __init__(
         self,
-        space: _Coordinates,
+        space: Coordinates,
         targets: NDArray[np.float64],
         loss: _Loss,
         penalty: float,

@@ -1,0 +1,163 @@
+"""Gradient-boosted trees (XGBoost, histograms), stopped early on val.
+
+The budget is `SETTINGS`: three depths, each at most `MAX_ROUNDS` rounds and stopped once val loss has not fallen for
+`PATIENCE` rounds. A tree looks at a quarter of the features and four fifths of the samples.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from medfeat.heads.inputs import check_split, class_numbers, decide, label_matrix
+from medfeat.types import Candidate, FloatArray, LabelArray, Progress, TaskType
+
+SETTINGS: tuple[dict[str, Any], ...] = ({"depth": 2, "rate": 0.2}, {"depth": 4, "rate": 0.1}, {"depth": 6, "rate": 0.1})
+MAX_ROUNDS = 300
+PATIENCE = 15
+
+
+class BoostingProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Boosted trees for every task type.
+
+    Parameters
+    ----------
+    depth
+        Of a tree.
+    rate
+        Learning rate.
+    rounds
+        Number of boosting rounds; with a val split the most there will be.
+    task_type, n_classes, seed
+        As in every head.
+    """
+
+    def __init__(
+        self,
+        *,
+        depth: int = 4,
+        rate: float = 0.1,
+        rounds: int = MAX_ROUNDS,
+        task_type: TaskType = "multi-class",
+        n_classes: int = 2,
+        seed: int = 0,
+    ) -> None:
+        self.depth = depth
+        self.rate = rate
+        self.rounds = rounds
+        self.task_type = task_type
+        self.n_classes = n_classes
+        self.seed = seed
+
+    def fit(self, X: FloatArray, y: LabelArray, *, val: tuple[FloatArray, LabelArray] | None = None) -> BoostingProbe:
+        """Boost on (n, d) features and (n, k) labels; with `val`, keep the rounds until its loss was lowest."""
+        import xgboost
+
+        check_split(X, y, "train")
+        train = xgboost.QuantileDMatrix(X, self._targets(y), max_bin=64)
+        parameters = {
+            **_objective(self.task_type, self.n_classes),
+            "tree_method": "hist",
+            "device": device(),
+            "max_bin": 64,
+            "max_depth": self.depth,
+            "learning_rate": self.rate,
+            "subsample": 0.8,
+            "colsample_bytree": 0.25,
+            "seed": self.seed,
+        }
+        if val is None:
+            self.booster_ = xgboost.train(parameters, train, self.rounds)
+            self.rounds_ = self.rounds
+            return self
+        check_split(*val, "val")
+        watched = xgboost.QuantileDMatrix(val[0], self._targets(val[1], watched=True), max_bin=64, ref=train)
+        booster = xgboost.train(
+            parameters,
+            train,
+            self.rounds,
+            evals=[(watched, "val")],
+            early_stopping_rounds=PATIENCE,
+            verbose_eval=False,
+        )
+        self.booster_ = booster[: booster.best_iteration + 1]
+        self.rounds_ = booster.best_iteration + 1
+        return self
+
+    def scores(self, X: FloatArray) -> FloatArray:
+        """Return (n, n_classes) probabilities, or (n, k) numbers of a regression."""
+        import xgboost
+
+        found: FloatArray = self.booster_.predict(xgboost.DMatrix(X))
+        if self.task_type == "binary-class":
+            return np.stack([1 - found, found], axis=1)
+        return found.reshape(len(X), self.n_classes)
+
+    predict_proba = scores
+
+    def predict(self, X: FloatArray) -> LabelArray:
+        """Return (n,) class numbers, (n, k) labels, or numbers for a regression."""
+        return decide(self.scores(X), self.task_type)
+
+    def _targets(self, y: LabelArray, *, watched: bool = False) -> LabelArray:
+        """Return labels as XGBoost takes them; those that are only watched may hold one class."""
+        if self.task_type == "regression" or (watched and self.task_type == "multi-label"):
+            return y
+        if self.task_type == "multi-label":
+            return label_matrix(y)
+        return y[:, 0] if watched else class_numbers(y, self.n_classes)
+
+
+class BoostingHead:
+    """Boosted trees over `SETTINGS`, shallow first."""
+
+    name = "xgboost"
+
+    def candidates(
+        self,
+        train: tuple[FloatArray, LabelArray],
+        val: tuple[FloatArray, LabelArray],
+        task_type: TaskType,
+        n_classes: int,
+        *,
+        seed: int,
+        progress: Progress,
+    ) -> Iterator[Candidate]:
+        """Yield one probe a depth; val decides after how many rounds each stops."""
+        progress.start(len(SETTINGS), self.name, unit="settings")
+        for setting in SETTINGS:
+            probe = BoostingProbe(**setting, task_type=task_type, n_classes=n_classes, seed=seed)
+            probe.fit(*train, val=val)
+            progress.advance(1)
+            # Fitting it again without val makes the rounds that val chose.
+            probe.set_params(rounds=probe.rounds_)
+            yield Candidate({**setting, "rounds": probe.rounds_}, probe, float(setting["depth"]))
+        progress.finish()
+
+
+def device() -> str:
+    """Return ``cuda`` when this XGBoost was built for it and the driver sees a GPU, else ``cpu``."""
+    import xgboost
+
+    if not xgboost.build_info().get("USE_CUDA"):
+        return "cpu"
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return "cpu"
+    count = ctypes.c_int(0)
+    found = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    return "cuda" if found else "cpu"
+
+
+def _objective(task_type: TaskType, n_classes: int) -> dict[str, Any]:
+    if task_type == "regression":
+        return {"objective": "reg:squarederror"}
+    if task_type in ("binary-class", "multi-label"):
+        return {"objective": "binary:logistic", "eval_metric": "logloss"}
+    return {"objective": "multi:softprob", "num_class": n_classes, "eval_metric": "mlogloss"}

@@ -1,0 +1,122 @@
+"""Trained heads on disk, in forms that cannot run code: skops with a closed list of types, XGBoost's own format.
+
+A folder holds ``head.json`` (which form), and beside it ``head.skops`` or ``head.ubj``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from medfeat_cache.files import write_whole
+
+from medfeat.errors import DataError, MissingFileError
+from medfeat.types import Fitted
+
+FORMAT = "medfeat-head"
+VERSION = 1
+PROBES = (
+    "medfeat.heads.linear.LinearProbe",
+    "medfeat.heads.knn.NeighboursProbe",
+    "medfeat.heads.ordinal.OrdinalProbe",
+    "medfeat.heads.ridge.RidgeProbe",
+    "medfeat.heads.mlp.PerceptronProbe",
+    "medfeat.heads.majority.Majority",
+)
+# Beside scikit-learn's own estimators and plain numpy, which skops trusts by itself.
+TRUSTED = (*PROBES, "medfeat.heads.knn.CosineIndex")
+BOOSTING = "medfeat.heads.boosting.BoostingProbe"
+
+
+def save_model(model: Fitted, folder: Path) -> None:
+    """Write a fitted head into a folder, which is made when it is not there.
+
+    Raises
+    ------
+    DataError
+        Not one of medfeat's heads: it could not be loaded again without running foreign code.
+    """
+    kind = _kind(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    header: dict[str, Any] = {"format": FORMAT, "version": VERSION, "kind": kind}
+    if kind == BOOSTING:
+        header["parameters"] = model.get_params()  # type: ignore[attr-defined]  # _kind knows what it is
+        content = bytes(model.booster_.save_raw("ubj"))  # type: ignore[attr-defined]
+        write_whole(folder / "head.ubj", [content], "saving the head")
+    elif kind in PROBES:
+        from skops.io import dumps
+
+        write_whole(folder / "head.skops", [dumps(model)], "saving the head")
+    else:
+        raise DataError(f"a {kind} cannot be saved: only medfeat's own heads load again without running code")
+    write_whole(folder / "head.json", [json.dumps(header, indent=1).encode()], "saving the head")
+
+
+def load_model(folder: Path) -> Fitted:
+    """Read a head that `save_model` wrote; no code in the files is run, whatever they hold.
+
+    Raises
+    ------
+    MissingFileError
+        No head was saved there.
+    DataError
+        A file that is not what it says, is damaged, or holds a type that is not a head's.
+    """
+    path = folder / "head.json"
+    if not path.is_file():
+        raise MissingFileError(f"there is no saved head in {folder}: run `medfeat probe` again")
+    try:
+        header = json.loads(path.read_bytes())
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path} cannot be read ({type(error).__name__}): run `medfeat probe` again") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise DataError(f"{path} is not a saved head: its 'format' must be {FORMAT!r}")
+    if header.get("version") != VERSION:
+        raise DataError(f"{path} has version {header.get('version')!r}, this medfeat reads {VERSION}: update medfeat")
+    if header.get("kind") == BOOSTING:
+        return _load_boosting(folder / "head.ubj", header)
+    return _load_skops(folder / "head.skops")
+
+
+def _load_skops(path: Path) -> Fitted:
+    from skops.io import get_untrusted_types, loads
+
+    if not path.is_file():
+        raise MissingFileError(f"{path} is missing: run `medfeat probe` again")
+    content = path.read_bytes()
+    if not content.startswith(b"PK\x03\x04"):
+        raise DataError(f"{path} is not a skops file (a pickle, perhaps): it was not opened; run `medfeat probe` again")
+    try:
+        strange = sorted(set(get_untrusted_types(data=content)) - set(TRUSTED))
+        if strange:
+            raise DataError(f"{path} holds {', '.join(strange[:3])}, which no head is made of: it was not loaded")
+        model = loads(content, trusted=list(TRUSTED))
+    except DataError:
+        raise
+    # A hostile or damaged archive can fail in any way; whatever it is, this file is no head.
+    except Exception as error:
+        raise DataError(f"{path} is damaged ({type(error).__name__}): run `medfeat probe` again") from error
+    if _kind(model) not in PROBES:
+        raise DataError(f"{path} holds a {_kind(model)}, which is not a head: it was not used")
+    return model  # type: ignore[no-any-return]  # one of PROBES
+
+
+def _load_boosting(path: Path, header: dict[str, Any]) -> Fitted:
+    import xgboost
+
+    from medfeat.heads.boosting import BoostingProbe
+
+    if not path.is_file():
+        raise MissingFileError(f"{path} is missing: run `medfeat probe` again")
+    try:
+        probe = BoostingProbe(**header["parameters"])
+        probe.booster_ = xgboost.Booster(model_file=bytearray(path.read_bytes()))
+        probe.rounds_ = probe.booster_.num_boosted_rounds()
+    except (KeyError, TypeError, ValueError, xgboost.core.XGBoostError) as error:
+        raise DataError(f"{path} is damaged ({type(error).__name__}): run `medfeat probe` again") from error
+    return probe
+
+
+def _kind(model: object) -> str:
+    return f"{type(model).__module__}.{type(model).__qualname__}"

@@ -1,0 +1,124 @@
+"""Each head against scikit-learn, statsmodels or a sum done by hand."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
+
+from medfeat.errors import DataError
+from medfeat.heads import boosting, knn, ordinal, ridge
+from medfeat.heads.majority import Majority
+
+
+def ordered(n=300, d=4, n_classes=4, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d)) * 3 + 1
+    latent = X @ rng.normal(size=d) / 3 + rng.logistic(size=n)
+    cuts = np.quantile(latent, np.linspace(0, 1, n_classes + 1)[1:-1])
+    return X, np.searchsorted(cuts, latent)[:, None].astype(np.int64)
+
+
+def test_without_a_penalty_proportional_odds_equal_those_of_statsmodels():
+    from statsmodels.miscmodels.ordinal_model import OrderedModel
+
+    X, y = ordered()
+    ours = ordinal.OrdinalProbe(1e6, n_classes=4).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = OrderedModel(y[:, 0], StandardScaler().fit_transform(X), distr="logit").fit(method="bfgs", disp=False)
+    np.testing.assert_allclose(ours.coef_, theirs.params[:4], rtol=1e-3)
+    np.testing.assert_allclose(ours.scores(X), theirs.predict(), atol=1e-4)
+
+
+@pytest.mark.parametrize("d", [4, 400], ids=["more samples", "more features"])
+@pytest.mark.parametrize("C", [1e-3, 1.0])
+def test_with_two_classes_proportional_odds_are_logistic_regression(C, d):
+    X, y = ordered(n_classes=2, d=d)
+    ours = ordinal.OrdinalProbe(C, task_type="binary-class").fit(X, y)
+    theirs = LogisticRegression(C=C, tol=1e-10, max_iter=5000).fit(StandardScaler().fit_transform(X), y[:, 0])
+    np.testing.assert_allclose(ours.coef_, theirs.coef_[0], atol=1e-4)
+    np.testing.assert_allclose(ours.thresholds_[0], -theirs.intercept_[0], atol=1e-4)
+
+
+def test_the_gradient_of_proportional_odds_is_the_slope_of_their_loss():
+    from scipy.optimize import approx_fprime
+
+    X, y = ordered(n=60)
+    space = ordinal.coordinates(X)
+    rest = (space, y[:, 0], 0.1, np.linspace(0.5, 2, 7))
+    point = np.array([0.3, -0.2, 0.1, 0.5, -1.0, 0.2, -0.4])
+    numeric = approx_fprime(point, lambda p: ordinal._objective(p, *rest)[0], 1e-6)
+    np.testing.assert_allclose(ordinal._objective(point, *rest)[1], numeric, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(80, 10), (40, 90)], ids=["more samples", "more features"])
+def test_every_alpha_of_ridge_equals_scikit_learn(shape):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=shape) * rng.uniform(0.1, 9, shape[1]) + 5
+    y = X[:, :2] @ rng.normal(size=(2, 3)) + rng.normal(size=(len(X), 3)) + [1, 100, -7]
+    scaled = StandardScaler().fit_transform(X)
+    for probe in ridge.fit_path(X, y, ridge.ALPHAS):
+        theirs = Ridge(alpha=probe.alpha).fit(scaled, y)
+        np.testing.assert_allclose(probe.coef_, theirs.coef_, atol=1e-8)
+        np.testing.assert_allclose(probe.scores(X), theirs.predict(scaled), atol=1e-7)
+
+
+def test_counting_heads_is_scikit_learns_cosine_knn():
+    X, y = ordered()
+    ours = knn.NeighboursProbe(11, temperature=float("inf"), n_classes=4).fit(X[:200], y[:200])
+    theirs = KNeighborsClassifier(11, metric="cosine", algorithm="brute").fit(X[:200], y[:200, 0])
+    np.testing.assert_allclose(ours.scores(X[200:]), theirs.predict_proba(X[200:]), atol=1e-6)
+
+
+def test_a_warm_vote_is_a_softmax_of_cosine_similarity():
+    X, y = ordered(n=50)
+    probe = knn.NeighboursProbe(50, temperature=0.3, n_classes=4).fit(X, y)
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    weights = np.exp(unit[:5] @ unit.T / 0.3)
+    expected = weights @ np.eye(4)[y[:, 0]] / weights.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probe.scores(X[:5]), expected, atol=1e-5)
+
+
+def test_neighbours_found_in_small_blocks_are_the_same(monkeypatch):
+    X, y = ordered()
+    whole = knn.NeighboursProbe(7, n_classes=4).fit(X, y).scores(X)
+    monkeypatch.setattr(knn, "BLOCK_NUMBERS", 3 * len(X))
+    np.testing.assert_allclose(knn.NeighboursProbe(7, n_classes=4).fit(X, y).scores(X), whole, atol=1e-5)
+
+
+def test_an_image_whose_features_are_zero_has_neighbours_all_the_same():
+    X, y = ordered()
+    assert np.bincount(y[:, 0]).tolist() == [75] * 4
+    probe = knn.NeighboursProbe(300, n_classes=4).fit(X, y)
+    np.testing.assert_allclose(probe.scores(np.zeros((1, 4))), [[0.25] * 4], atol=1e-6)
+
+
+def test_more_neighbours_than_samples_are_refused_and_the_head_leaves_them_out():
+    X, y = ordered(n=30)
+    with pytest.raises(DataError, match=r"k must be between 1 and the number of train samples \(30\), got 31"):
+        knn.NeighboursProbe(31, n_classes=4).fit(X, y)
+
+
+def test_boosting_keeps_the_rounds_up_to_the_lowest_val_loss():
+    X, y = ordered(n=400)
+    probe = boosting.BoostingProbe(depth=3, rate=0.3, n_classes=4).fit(X[:200], y[:200], val=(X[200:], y[200:]))
+    assert probe.rounds == boosting.MAX_ROUNDS
+    assert probe.rounds_ < boosting.MAX_ROUNDS
+    assert probe.booster_.num_boosted_rounds() == probe.rounds_
+
+
+def test_boosting_runs_on_the_processor_where_there_is_no_gpu(monkeypatch):
+    def missing(_):
+        raise OSError
+
+    monkeypatch.setattr(boosting.ctypes, "CDLL", missing)
+    assert boosting.device() == "cpu"
+
+
+def test_the_majority_scores_are_the_frequencies_of_train():
+    X, _ = ordered(n=8)
+    scores = Majority(n_classes=3).fit(X, np.array([[0, 0, 0, 0, 1, 1, 2, 2]]).T).scores(X[:2])
+    np.testing.assert_array_equal(scores, [[0.5, 0.25, 0.25]] * 2)
