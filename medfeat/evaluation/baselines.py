@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from medfeat.heads.majority import Majority
 from medfeat.types import FloatArray, LabelArray, TaskType
 
 BASELINE_BACKBONES = ("stats", "pixels")
@@ -11,26 +12,9 @@ MAJORITY = "majority class"
 
 
 def majority_scores(train_labels: LabelArray, n: int, task_type: TaskType, n_classes: int) -> FloatArray:
-    """Return the scores of a model that looks at nothing: the frequencies of train, the same for every sample.
+    """Return (n, n_classes) scores of a model that looks at nothing: the frequencies of train, one row a sample.
 
-    Parameters
-    ----------
-    train_labels
-        (m, k) labels of train.
-    n
-        Number of samples to score.
-    task_type
-        One of `medfeat.types.TASK_TYPES`.
-    n_classes
-        Number of classes, labels or targets.
-
-    Returns
-    -------
-    ndarray
-        (n, n_classes); for regression the mean of train. Its AUC is 0.5 by construction.
+    Its AUC is 0.5 by construction, its ACC the share of the class that is most frequent in train.
     """
-    if task_type in ("multi-label", "regression"):
-        constant = np.asarray(train_labels, np.float64).mean(axis=0)
-    else:
-        constant = np.bincount(train_labels[:, 0].astype(np.int64), minlength=n_classes) / len(train_labels)
-    return np.tile(constant, (n, 1))
+    nothing = np.zeros((len(train_labels), 1))
+    return Majority(task_type=task_type, n_classes=n_classes).fit(nothing, train_labels).scores(np.zeros((n, 1)))

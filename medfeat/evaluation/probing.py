@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from medfeat.evaluation.baselines import MAJORITY, majority_scores
 from medfeat.evaluation.bootstrap import RESAMPLES
 from medfeat.evaluation.evaluate import Metrics, evaluate
 from medfeat.evaluation.protocol import Scored, run_protocol
-from medfeat.evaluation.runs import Run, RunSpec, headline, read_run, run_folder, task_digest
+from medfeat.evaluation.runs import MODEL_FOLDER, Run, RunSpec, headline, read_run, run_folder, task_digest
 from medfeat.evaluation.weighted import statistics, value
 from medfeat.heads import HEADS
+from medfeat.heads.saving import save_model
 from medfeat.tasks import OFFICIAL, Samples, gather
 from medfeat.types import Progress, SilentProgress, Task
 
@@ -112,9 +114,16 @@ def _probe(samples: Samples, store: FeatureStore, spec: RunSpec, hidden: Path, p
     cost = {"seconds": round(seconds, 3), "energy_wh": energy.watt_hours, "energy_method": energy.method}
     run = _run(samples, scored, store=store, spec=spec, found=(val, test), cost=cost)
     recording.write_scores(hidden, scored)
+    _save(scored, hidden)
     _write_official(hidden, scored, run, store)
     recording.write_run(hidden, run)
     return run
+
+
+def _save(scored: Scored, hidden: Path) -> None:
+    # A head somebody registered may have no form that loads without running code: its run is then kept without it.
+    with suppress(DataError):
+        save_model(scored.choice.model, hidden / MODEL_FOLDER)
 
 
 def _metrics(scored: Scored, task: Task, spec: RunSpec, progress: Progress) -> tuple[Metrics, Metrics]:

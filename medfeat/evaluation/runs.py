@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from medfeat.errors import DataError
 from medfeat.evaluation.evaluate import Metrics, without_nan
 from medfeat.evaluation.protocol import PROTOCOL
-from medfeat.types import Task
+from medfeat.types import Fitted, Task
 
 RUNS = "runs"
 RUN_FILE = "run.json"
 CHOICE_FILE = "choice.json"
 SCORES_FILE = "scores.npz"
+MODEL_FOLDER = "model"
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,15 @@ def list_runs(root: Path, dataset: str | None = None) -> tuple[list[Run], list[s
         except DataError as error:
             problems.append(str(error))
     return runs, problems
+
+
+def load_run_model(run: Run) -> Fitted:
+    """Return the trained head of a run, ready to score features of its store's recipe."""
+    from medfeat.heads.saving import load_model
+
+    if run.folder is None:
+        raise DataError(f"run {run.key[:12]} has not been written yet: its head is not on disk")
+    return load_model(run.folder / MODEL_FOLDER)
 
 
 def read_scores(folder: Path) -> dict[str, NDArray[Any]]:

@@ -13,7 +13,7 @@ from medfeat_cache import FeatureStore
 from medfeat.errors import MedfeatError
 from medfeat.evaluation import recording
 from medfeat.evaluation.probing import Options, probe_store
-from medfeat.evaluation.runs import list_runs, read_run, read_scores
+from medfeat.evaluation.runs import list_runs, load_run_model, read_run, read_scores
 from medfeat.tasks import official, subset
 
 QUICK = Options(resamples=20)
@@ -81,6 +81,14 @@ def test_scores_are_kept_a_sample_without_pickle(make_store, cache_root):
     scores = read_scores(run.folder)
     assert scores["test_ids"][:2].tolist() == ["test/0", "test/1"]
     assert scores["test_scores"].shape == (80, 4) and scores["val_scores"].shape == (80, 4)
+
+
+def test_the_saved_head_scores_as_the_run_did(make_store, cache_root):
+    path = make_store()
+    run = probed(path, cache_root)
+    with FeatureStore(path) as store:
+        again = load_run_model(run).scores(store.embeddings("test"))
+    np.testing.assert_allclose(again, read_scores(run.folder)["test_scores"], atol=1e-12)
 
 
 def official_metrics(path, task, labels):
