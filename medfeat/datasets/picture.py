@@ -17,6 +17,7 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 MAX_PIXELS = 89_478_485
 PHOTOMETRIC = 262
 WHITE_IS_ZERO = 0
+DEEP = (";16B", ";16L", ";16N")
 
 
 def read_picture(path: Path) -> Stored:
@@ -42,12 +43,14 @@ def _check(image: Image.Image) -> None:
     if pages > 1 and image.format in ("PNG", "TIFF"):
         raise BadFile(f"holds {pages} pictures; save each as a file of its own, or a volume as NIfTI")
     # Pillow would keep the upper byte of each channel and say nothing.
-    if image.mode not in ("I;16", "I;16B", "I", "F") and any("16" in str(tile[3]) for tile in _tiles(image)):
+    if image.mode not in ("I;16", "I;16B", "I") and any(raw.endswith(DEEP) for raw in _raw_modes(image)):
         raise BadFile("16 bits a channel in colour; save 8 bits a channel, or one grey channel of 16")
 
 
-def _tiles(image: Image.Image) -> list[Any]:
-    return list(getattr(image, "tile", []))
+def _raw_modes(image: Image.Image) -> list[str]:
+    """Return how Pillow will unpack the file, in its own words."""
+    arguments: list[Any] = [tile[3] for tile in getattr(image, "tile", [])]
+    return [str(found[0] if isinstance(found, tuple) else found) for found in arguments]
 
 
 def _too_large(what: str) -> str:

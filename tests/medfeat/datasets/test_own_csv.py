@@ -1,0 +1,189 @@
+"""A CSV of own images: what it may say, and the line of what it may not."""
+
+import numpy as np
+import pytest
+
+from medfeat.datasets import open_dataset, source_task
+from medfeat.errors import DataError
+
+
+@pytest.fixture
+def images(tmp_path, write_png):
+    for name in "abcdef":
+        write_png(tmp_path / "img" / f"{name}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def table(images):
+    def write(text, name="labels.csv", encoding="utf-8"):
+        path = images / name
+        path.write_bytes(text.encode(encoding))
+        return path
+
+    return write
+
+
+def labels(dataset):
+    return dict(zip(dataset.ids("all").tolist(), dataset.labels("all").tolist(), strict=True))
+
+
+def test_paths_and_labels(table, read_all):
+    dataset = open_dataset(table("path,label\nimg/b.png,sick\nimg/a.png,well\n"))
+    assert dataset.info.classes == ("sick", "well") and dataset.info.task == "binary-class"
+    assert labels(dataset) == {"img/a.png": [1], "img/b.png": [0]}
+    assert list(read_all(dataset, "all")) == ["img/a.png", "img/b.png"]
+    assert dataset.info.name == "labels"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("path,label\nimg/a.png,x\nimg/b.png,y\n", "utf-8-sig"),
+        ("path;label\nimg/a.png;x\nimg/b.png;y\n", "utf-8"),
+        ("path\tlabel\r\nimg/a.png\tx\r\nimg/b.png\ty\r\n", "utf-8"),
+        ('path,label\n"img/a.png", x\n\nimg/./b.png,y', "utf-8"),
+        ("path,label\nimg\\a.png,x\nimg\\b.png,y\n", "utf-8"),
+    ],
+    ids=["bom", "semicolon", "tab", "loose", "windows"],
+)
+def test_csv_as_other_programs_write_it(table, text, encoding):
+    assert labels(open_dataset(table(text, encoding=encoding))) == {"img/a.png": [0], "img/b.png": [1]}
+
+
+def test_columns_are_chosen_and_paths_start_where_one_says(table, images):
+    path = table("file,age,who,part\na.png,3.5,p1,train\nb.png,4,p2,test\n")
+    dataset = open_dataset(
+        path,
+        data_root=images / "img",
+        path_column="file",
+        label_column="age",
+        patient_column="who",
+        split_column="part",
+    )
+    assert (dataset.info.task, dataset.info.classes) == ("regression", ("age",))
+    assert labels(dataset) == {"a.png": [3.5], "b.png": [4.0]}
+    assert dataset.patients.tolist() == ["p1", "p2"] and dataset.split.tolist() == ["train", "test"]
+
+
+def test_several_label_columns_are_a_multi_label_set(table):
+    path = table("path,edema,mass\nimg/a.png,1,0\nimg/b.png,0,0\n")
+    dataset = open_dataset(path, label_column="edema,mass")
+    assert (dataset.info.task, dataset.info.classes) == ("multi-label", ("edema", "mass"))
+    assert labels(dataset) == {"img/a.png": [1, 0], "img/b.png": [0, 0]}
+
+
+def test_labels_between_bars_are_a_multi_label_set(table):
+    dataset = open_dataset(table("path,label\nimg/a.png,mass|edema\nimg/b.png,|\nimg/c.png,mass\n"))
+    assert (dataset.info.task, dataset.info.classes) == ("multi-label", ("edema", "mass"))
+    assert labels(dataset) == {"img/a.png": [1, 1], "img/b.png": [0, 0], "img/c.png": [0, 1]}
+
+
+@pytest.mark.parametrize(
+    ("values", "asked", "task", "classes"),
+    [
+        (("0", "1", "2"), None, "multi-class", ("0", "1", "2")),
+        (("0", "1", "2"), "ordinal-regression", "ordinal-regression", ("0", "1", "2")),
+        (("10", "9", "9"), None, "binary-class", ("9", "10")),
+        (("1.5", "2", "3"), None, "regression", ("label",)),
+        (("1", "2", "3"), "regression", "regression", ("label",)),
+        (("a", "b", "b"), "multi-label", "multi-label", ("a", "b")),
+    ],
+)
+def test_what_labels_mean_is_told_from_them_or_declared(table, values, asked, task, classes):
+    rows = "".join(f"img/{name}.png,{value}\n" for name, value in zip("abc", values, strict=True))
+    info = open_dataset(table(f"path,label\n{rows}"), task=asked).info
+    assert (info.task, info.classes) == (task, classes)
+
+
+def test_no_label_column_means_no_labels(table):
+    assert open_dataset(table("path\nimg/a.png\n")).labels("all") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "is empty"),
+        ("path,label\n", "no rows"),
+        ("file,label\nimg/a.png,x\n", "line 1: no column 'path'; it has file, label"),
+        ("path,label,label\nimg/a.png,x,y\n", "line 1: the column 'label' is there twice"),
+        ("path,label\nimg/a.png,x\nimg/b.png\n", "line 3: 1 cells where the header has 2"),
+        ("path,label\nimg/a.png,x\nimg/b.png,y\nimg/a.png,x\n", "line 4: img/a.png is named in line 2 already"),
+        ("path,label\nimg/a.png,x\nimg/../img/a.png,x\n", "line 3: img/../img/a.png is named in line 2 already"),
+        ("path,label\nimg/a.png,x\n,y\n", "line 3: the path is empty"),
+        ("path,label\nimg/a.png,x\nimg/b.png,\n", "line 3: the label in column 'label' is empty"),
+        ("path,label\nimg/a.png,x\n../secret.png,y\n", "line 3: ../secret.png lies outside"),
+        ("path,label\n/etc/passwd,x\n", "line 2: /etc/passwd lies outside"),
+        (
+            "path,label,split\nimg/a.png,x,train\nimg/b.png,y,later\n",
+            "line 3: split must be train, val or test, got 'l",
+        ),
+        ("path,label,split\nimg/a.png,x,train\nimg/b.png,y,\n", "line 3: split must be train, val or test, got ''"),
+        ("path,label,patient\nimg/a.png,x,p\nimg/b.png,y,\n", "line 3: patient is empty"),
+        ('path,label\n"img/a.png,x\n', "line 2: "),
+        (
+            "path,label,split,patient\nimg/a.png,x,train,p1\nimg/b.png,y,val,p2\nimg/c.png,y,test,p1\n",
+            "line 4: patient p1 is in test here and in train in line 2",
+        ),
+    ],
+)
+def test_every_problem_names_its_line(table, text, problem):
+    path = table(text)
+    with pytest.raises(DataError) as error:
+        open_dataset(path)
+    assert problem in str(error.value) and str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"label_column": "grade"}, "line 1: no column 'grade'; it has path, a, b"),
+        ({"split_column": "part"}, "line 1: no column 'part'"),
+        ({"patient_column": "who"}, "line 1: no column 'who'"),
+        ({"label_column": "a,b"}, "line 3: column 'b' must be 0 or 1, as each of several label columns, got '7'"),
+        ({"label_column": "c", "task": "regression"}, "no column 'c'"),
+    ],
+)
+def test_a_column_that_is_not_there_or_not_binary_is_told(table, options, problem):
+    path = table("path,a,b\nimg/a.png,1,0\nimg/b.png,0,7\n")
+    with pytest.raises(DataError) as error:
+        open_dataset(path, **options)
+    assert problem in str(error.value)
+
+
+def test_a_regression_label_that_is_no_number_names_its_line(table):
+    with pytest.raises(DataError, match="line 3: column 'label' must be a number, got 'tall'"):
+        open_dataset(table("path,label\nimg/a.png,1.5\nimg/b.png,tall\n"), task="regression")
+
+
+def test_another_encoding_is_told(table):
+    with pytest.raises(DataError, match="no UTF-8 text"):
+        open_dataset(table("path,label\nimg/a.png,straße\n", encoding="latin-1"))
+
+
+def test_a_missing_image_is_bad_with_its_line_and_the_others_go_on(table, read_all):
+    dataset = open_dataset(table("path,label\nimg/a.png,x\nimg/gone.png,y\nimg/b.png,y\n"))
+    found = read_all(dataset, "all")
+    assert found["img/gone.png"] == "missing file (line 3 of labels.csv)"
+    assert isinstance(found["img/a.png"], np.ndarray) and isinstance(found["img/b.png"], np.ndarray)
+
+
+def test_rows_in_another_order_and_other_labels_are_the_same_images(table):
+    one = open_dataset(table("path,label\nimg/a.png,x\nimg/b.png,y\n"))
+    two = open_dataset(table("path,label,split\nimg/b.png,q,train\nimg/a.png,r,test\n", name="other.csv"))
+    assert one.ids("all").tolist() == two.ids("all").tolist()
+    assert one.info.fingerprint == two.info.fingerprint
+
+
+def test_patients_are_in_one_split_each(images, write_png, table):
+    rows = []
+    for patient in range(30):
+        for view in range(1 + patient % 4):
+            name = f"img/p{patient}_{view}.png"
+            write_png(images / name, (4, 4))
+            rows.append(f"{name},{'sick' if patient % 3 else 'well'},patient {patient}")
+    task = source_task(open_dataset(table("path,label,patient\n" + "\n".join(rows))))
+    for patient in np.unique(task.group):
+        assert len(set(task.split[task.group == patient])) == 1
+    assert set(task.split) == {"train", "val", "test"}
+    assert "by patient from seed 0" in task.origin

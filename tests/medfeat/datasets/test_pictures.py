@@ -1,0 +1,143 @@
+"""Pictures are read as they are meant to be seen; what cannot be read is told in a few words."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medfeat.datasets.decode import BadFile, is_image_name, read_stored
+
+GREY = np.random.default_rng(0).integers(0, 256, (9, 13), np.uint8)
+RGB = np.random.default_rng(1).integers(0, 256, (9, 13, 3), np.uint8)
+
+
+def read(path):
+    return read_stored(path).values
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.tif", "x.tiff", "x.bmp", "X.PNG"])
+@pytest.mark.parametrize("pixels", [GREY, RGB], ids=["grey", "rgb"])
+def test_lossless_formats_give_the_pixels_that_were_saved(tmp_path, name, pixels):
+    Image.fromarray(pixels).save(tmp_path / name)
+    assert np.array_equal(read(tmp_path / name), pixels)
+
+
+def test_jpeg_equals_pillow_and_the_suffix_does_not_decide(tmp_path):
+    path = tmp_path / "really_a_jpeg.png"
+    Image.fromarray(RGB).save(path, format="JPEG")
+    with Image.open(path) as image:
+        assert np.array_equal(read(path), np.asarray(image))
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_photograph_is_turned_upright(tmp_path, turn):
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    Image.fromarray(GREY).save(tmp_path / "x.png", exif=exif)
+    steps = {1: GREY, 2: GREY[:, ::-1], 3: GREY[::-1, ::-1], 4: GREY[::-1], 5: GREY.T, 6: np.rot90(GREY, -1),
+             7: GREY[::-1, ::-1].T, 8: np.rot90(GREY)}  # fmt: skip
+    assert np.array_equal(read(tmp_path / "x.png"), steps[turn])
+
+
+def test_sixteen_bits_keep_their_values(tmp_path):
+    deep = np.random.default_rng(0).integers(0, 65536, (7, 5), np.uint16)
+    for name in ("x.tif", "x.png"):
+        Image.fromarray(deep).save(tmp_path / name)
+        found = read(tmp_path / name)
+        assert found.dtype == np.uint16 and np.array_equal(found, deep)
+
+
+def test_a_big_endian_tiff_is_read_alike(tmp_path):
+    deep = np.array([[1, 256], [4095, 65535]], np.uint16)
+    Image.fromarray(deep.astype(">u2")).save(tmp_path / "x.tif")
+    found = read(tmp_path / "x.tif")
+    assert np.array_equal(found, deep) and found.dtype.isnative
+
+
+def test_floating_point_and_signed_tiff_keep_their_values(tmp_path):
+    for values in (np.array([[-1.5, 0.25]], np.float32), np.array([[-70000, 70000]], np.int32)):
+        Image.fromarray(values).save(tmp_path / "x.tif")
+        assert np.array_equal(read(tmp_path / "x.tif"), values)
+
+
+def test_a_tiff_in_which_white_is_zero_is_inverted_at_16_bits_too(tmp_path):
+    Image.fromarray(np.array([[0, 1000]], np.uint16)).save(tmp_path / "x.tif", tiffinfo={262: 0})
+    with Image.open(tmp_path / "x.tif") as image:
+        assert image.tag_v2[262] == 0
+    assert read_stored(tmp_path / "x.tif").inverted
+
+
+def test_palette_one_bit_and_cmyk_become_what_they_show(tmp_path):
+    Image.fromarray(RGB).quantize(16).save(tmp_path / "p.png")
+    with Image.open(tmp_path / "p.png") as image:
+        assert image.mode == "P" and np.array_equal(read(tmp_path / "p.png"), np.asarray(image.convert("RGB")))
+    Image.fromarray(GREY > 127).save(tmp_path / "1.png")
+    assert np.array_equal(read(tmp_path / "1.png"), np.where(GREY > 127, 255, 0))
+    Image.fromarray(RGB).convert("CMYK").save(tmp_path / "c.tif")
+    assert np.array_equal(read(tmp_path / "c.tif"), RGB)
+
+
+def test_an_opaque_alpha_is_dropped_and_a_transparent_one_laid_on_black(tmp_path):
+    opaque = np.dstack([RGB, np.full(GREY.shape, 255, np.uint8)])
+    half = np.dstack([RGB, np.full(GREY.shape, 128, np.uint8)])
+    for pixels, expected in ((opaque, RGB), (half, np.rint(RGB * (128 / 255)))):
+        Image.fromarray(pixels).save(tmp_path / "x.png")
+        assert np.array_equal(read(tmp_path / "x.png"), expected)
+    Image.fromarray(np.dstack([GREY, 255 - GREY])).save(tmp_path / "la.png")
+    assert np.array_equal(read(tmp_path / "la.png"), np.rint(GREY * ((255 - GREY) / 255.0)))
+
+
+def png(width, height, *, depth=8, colour=0, data=b""):
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+
+
+def truncated(tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)).save(tmp_path / "whole.png")
+    return (tmp_path / "whole.png").read_bytes()[:5000]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty file"),
+        (b"this is a text file called .png\n", "no image of PNG, JPEG, TIFF, BMP"),
+        (png(30_000, 30_000), "too large"),
+        (png(10_000, 10_000), "too large"),
+        (png(2, 1, depth=16, colour=2, data=b"\0" + bytes(12)), "16 bits a channel in colour"),
+        (png(2, 1, depth=16, colour=6, data=b"\0" + bytes(16)), "16 bits a channel in colour"),
+    ],
+    ids=["zero-byte", "text", "bomb", "large", "rgb48", "rgba64"],
+)
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_bad_picture_is_told_in_a_few_words(tmp_path, content, reason):
+    (tmp_path / "x.png").write_bytes(content)
+    with pytest.raises(BadFile, match=reason):
+        read_stored(tmp_path / "x.png")
+
+
+def test_several_pages_are_not_taken_for_one_picture(tmp_path):
+    first, second = Image.fromarray(GREY), Image.fromarray(255 - GREY)
+    first.save(tmp_path / "x.tif", save_all=True, append_images=[second])
+    with pytest.raises(BadFile, match="holds 2 pictures"):
+        read_stored(tmp_path / "x.tif")
+
+
+def test_what_is_missing_or_a_folder_is_told(tmp_path):
+    (tmp_path / "x.png").mkdir()
+    for path, reason in ((tmp_path / "x.png", "not a file"), (tmp_path / "y.png", "missing file")):
+        with pytest.raises(BadFile, match=reason):
+            read_stored(path)
+
+
+def test_names_that_are_taken_for_images(tmp_path):
+    (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "README").write_bytes(b"words")
+    names = ["a.png", "a.JPG", "a.dcm", "a.nii.gz", "IM0001", "README", "a.csv", "a.gz", "missing"]
+    found = [name for name in names if is_image_name(tmp_path / name)]
+    assert found == ["a.png", "a.JPG", "a.dcm", "a.nii.gz", "IM0001"]
