@@ -60,7 +60,7 @@ def source_task(dataset: Dataset, *, seed: int = 0) -> Task:
     split, how = _completed(info.name, ids, _strata(labels, info.task), given, patients=patients, seed=seed)
     official = info.source in ("medmnist", "synthetic")
     return Task(
-        name="official" if official else "own",
+        name="official",
         task_type=info.task,
         classes=info.classes,
         ids=ids,

@@ -36,7 +36,7 @@ def test_its_groups_are_its_split(save, read_all):
     assert dataset.info.task == "binary-class" and dataset.info.fingerprint.startswith("md5:")
     assert np.array_equal(np.stack(list(read_all(dataset, "train").values())), arrays["train_images"])
     task = source_task(dataset)
-    assert (task.name, task.origin) == ("own", "own labels; split as given")
+    assert (task.name, task.origin) == ("official", "own labels; split as given")
     assert task.split[task.ids == "val/1"] == ["val"]
 
 
