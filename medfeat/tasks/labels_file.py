@@ -192,6 +192,8 @@ def _split(
         return split, "split of the dataset"
     # Numbers are stratified by fifths of the first target.
     fifths = np.searchsorted(np.quantile(labels[:, 0], (0.2, 0.4, 0.6, 0.8)), labels[:, :1])
+    # Numbers are stratified by fifths of the first target.
+    fifths = np.searchsorted(np.quantile(labels[:, 0], (0.2, 0.4, 0.6, 0.8)), labels[:, :1])
     values = labels if labels.dtype.kind == "i" else fifths
     strata = np.unique(values, axis=0, return_inverse=True)[1].reshape(-1)
     by = " by patient" if group is not None else ""

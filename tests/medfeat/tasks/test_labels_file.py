@@ -58,13 +58,10 @@ def test_fractions_are_a_regression(tmp_path, store):
 
 
 def test_several_columns_are_several_labels_or_targets(tmp_path, store):
-    path = written(
-        tmp_path, "id,mass,fluid,split", [f"{name},{i % 2},1,{name[:-2]}" for i, name in enumerate(IDS[:10])]
-    )
-    assert from_csv(written(tmp_path, "id,a,b", [f"{n},{i % 2},1" for i, n in enumerate(IDS)]), store).classes == (
-        "a",
-        "b",
-    )
+    both = written(tmp_path, "id,a,b", [f"{name},{i % 2},1" for i, name in enumerate(IDS)])
+    assert (from_csv(both, store).task_type, from_csv(both, store).classes) == ("multi-label", ("a", "b"))
+    rows = [f"{name},{i % 2},1,train" for i, name in enumerate(IDS[:10])]
+    path = written(tmp_path, "id,mass,fluid,split", rows)
     targets = from_csv(path, store, task_type="regression", partial=True)
     assert targets.labels.shape == (10, 2)
     one = from_csv(path, store, columns=["mass"], partial=True)
@@ -156,7 +153,7 @@ def test_columns_and_types_that_do_not_fit_are_refused(tmp_path, store):
 
 
 def test_a_missing_or_foreign_file_is_named(tmp_path, store):
-    with pytest.raises(MissingFileError, match="there is no file .*none.csv"):
+    with pytest.raises(MissingFileError, match=r"there is no file .*none.csv"):
         from_csv(tmp_path / "none.csv", store)
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00id")
     with pytest.raises(DataError, match="CSV in UTF-8"):
