@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,10 +19,12 @@ from medfeat.evaluation.selection import Contender, Selection, contender, select
 from medfeat.heads import HEADS
 from medfeat.report.run_tables import runs_tables, selection_tables
 from medfeat.report.tables import Table
-from medfeat.tasks import OFFICIAL, load_task, official, tasks_folder
 from medfeat.types import Progress, SilentProgress, Task, as_names
+from medfeat.workflows.labels import Question
 
 T = TypeVar("T")
+DEFAULT_HEADS = ("linear",)
+REGRESSION_HEADS = ("ridge", "xgboost")
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,15 @@ def probe(
     data: str | Sequence[str] | None = None,
     backbone: str | Sequence[str] | None = None,
     *,
-    head: str | Sequence[str] = "linear",
+    head: str | Sequence[str] | None = None,
     size: int | None = None,
     task: str | Task | None = None,
+    labels: str | Path | None = None,
+    drop: str | None = None,
+    keep: str | None = None,
+    relabel: str | None = None,
+    name: str | None = None,
+    partial: bool = False,
     seed: int = 0,
     cache_dir: str | Path | None = None,
     refit: bool = False,
@@ -100,11 +109,14 @@ def probe(
     data, backbone
         Names, several as a sequence or comma list; None (or ``all``) means every one in the cache.
     head
-        Names of heads, or ``all``.
+        Names of heads, or ``all``; None means ``linear``, and ``ridge`` with ``xgboost`` for regression.
     size
         Side of the stored images in pixels; None means every size in the cache.
     task
-        A task, or the name of a saved one; None means the dataset's own labels and splits.
+        A task, the name of a saved one, or a task type to read the labels as; None means the dataset's own labels and
+        splits.
+    labels, drop, keep, relabel, name, partial
+        Change that question, and save it under a name: see `medfeat.workflows.labels.Question`.
     seed
         Of the heads and of the bootstrap.
     cache_dir
@@ -130,12 +142,14 @@ def probe(
         Nothing in the cache fits what was asked; the message says what to run.
     """
     root = resolve_root(cache_dir)
-    heads = list(HEADS) if head == "all" else list(as_names(head))
+    question = Question(task, labels, drop, keep, relabel, name, partial)
     stores = find_probed(root, data, backbone, size)
-    jobs = [Job(header, Options(name, seed, refit, resamples)) for header in stores for name in heads]
-    for job in jobs:
-        HEADS[job.options.head]  # an unknown name is said before anything is read
-    work = _Work(root, task, progress or SilentProgress())
+    jobs = [
+        Job(header, Options(one, seed, refit, resamples))
+        for header in stores
+        for one in heads_for(header, head, question)
+    ]
+    work = _Work(root, question, progress or SilentProgress())
     selections = work.select(jobs) if select else []
     chosen = winners(jobs, selections) if select else jobs
     runs = work.run(chosen)
@@ -169,8 +183,8 @@ class Job:
 class _Work:
     """Runs jobs one by one; one that fails is kept for the report and does not stop the others."""
 
-    def __init__(self, root: Path, task: str | Task | None, progress: Progress) -> None:
-        self.root, self.task, self.progress = root, task, progress
+    def __init__(self, root: Path, question: Question, progress: Progress) -> None:
+        self.root, self.question, self.progress = root, question, progress
         self.failed: list[Failure] = []
         self._errors: list[Exception] = []
 
@@ -200,7 +214,7 @@ class _Work:
         for job in jobs:
             try:
                 with FeatureStore(job.header.path) as store:
-                    found.append(do(store, task_of(store, self.task), job))
+                    found.append(do(store, self.question.of(store), job))
             except (MedfeatError, StoreError, OSError) as error:
                 self._errors.append(error)
                 self.failed.append(Failure(job.name, str(error)))
@@ -212,11 +226,19 @@ class _Work:
             raise self._errors[0]
 
 
-def task_of(store: FeatureStore, task: str | Task | None) -> Task:
-    """Return the task that was asked of a store: its own labels, a saved one by name, or a given one."""
-    if isinstance(task, Task):
-        return task
-    return official(store) if task in (None, OFFICIAL) else load_task(task, tasks_folder(store))
+def heads_for(header: StoreHeader, head: str | Sequence[str] | None, question: Question) -> tuple[str, ...]:
+    """Return the heads that were asked for, or those that suit the question; an unknown name is said at once."""
+    if head is not None:
+        names = tuple(HEADS) if head == "all" else as_names(head)
+        for name in names:
+            HEADS[name]
+        return names
+    kind = (header.info.get("dataset") or {}).get("task")
+    if not question.plain:
+        # What cannot be asked of this store is said when its job comes, beside the others.
+        with suppress(MedfeatError, StoreError, OSError), FeatureStore(header.path) as store:
+            kind = question.of(store).task_type
+    return REGRESSION_HEADS if kind == "regression" else DEFAULT_HEADS
 
 
 def winners(jobs: Sequence[Job], selections: Sequence[Selection]) -> list[Job]:
