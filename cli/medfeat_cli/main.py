@@ -22,6 +22,10 @@ app = typer.Typer(
 register(app)
 
 
+_INTERRUPTED, _TERMINATED = 130, 143
+_STOPPED = {_INTERRUPTED: "Ctrl-C", _TERMINATED: "SIGTERM"}
+
+
 class _Terminated(BaseException):
     """SIGTERM, as a scheduler sends it: unwinds like Ctrl-C, so that locks are released and parts stay whole."""
 
@@ -52,23 +56,25 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code: 0 fine, 1 failed, 2 asked wrongly, 130 Ctrl-C, 143 SIGTERM."""
     try:
-        return int(app(arguments, standalone_mode=False) or 0)
+        code = int(app(arguments, standalone_mode=False) or 0)
     except KeyboardInterrupt:
-        output.error("stopped by Ctrl-C; what was finished is kept: the same command goes on from there")
-        return 130
+        code = _INTERRUPTED
     except _Terminated:
-        output.error("stopped by SIGTERM; what was finished is kept: the same command goes on from there")
-        return 143
+        code = _TERMINATED
     except BrokenPipeError:
         # The reader of our output went away (`| head`); there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as problem:
-        code = _exit_code(problem)
-        if code is None:
+        found = _exit_code(problem)
+        if found is None:
             raise
+        code = found
         output.error(_one_line(problem))
-        return code
+    # Typer turns Ctrl-C into an exit code of its own accord, so the code is what is looked at.
+    if code in _STOPPED:
+        output.error(f"stopped by {_STOPPED[code]}; what was finished is kept: the same command goes on from there")
+    return code
 
 
 def _exit_code(problem: Exception) -> int | None:

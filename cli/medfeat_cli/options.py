@@ -59,3 +59,25 @@ Weights = Annotated[
     str | None,
     typer.Option("--weights", help="Own weights (.pth, .pt, .safetensors, Hugging Face folder), or `random`."),
 ]
+
+# What only `extract` takes, but as long as its own list of options.
+Pool = Annotated[str | None, typer.Option("--pool", help="Poolings (comma list); one store each, one pass.")]
+Layer = Annotated[str | None, typer.Option("--layer", help="Layers by module name (comma list).")]
+Slices = Annotated[str | None, typer.Option("--slices", help="Slice policies for volumes (comma list): mean-concat, ...")]
+Fit = Annotated[str, typer.Option("--fit", help="whole (all of the image), reference (the library's own crop) or pad.")]
+Precision = Annotated[str, typer.Option("--precision", help="auto (measured), fp32, bf16 or fp16.")]
+BatchSize = Annotated[str, typer.Option("--batch-size", help="auto, or images a forward pass.")]
+Name = Annotated[str | None, typer.Option("--name", help="Name for your own images; default: the folder's.")]
+Intensity = Annotated[str | None, typer.Option("--intensity", help="How 16-bit, DICOM and NIfTI values become 0..255.")]
+TaskType = Annotated[str | None, typer.Option("--task", help="What own labels mean: multi-class, multi-label, ...")]
+PathColumn = Annotated[str | None, typer.Option("--path-column", help="Column of a CSV with the files.")]
+LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Label columns (comma list: multi-label).")]
+SplitColumn = Annotated[str | None, typer.Option("--split-column", help="Column with train, val, test.")]
+PatientColumn = Annotated[str | None, typer.Option("--patient-column", help="Column with the patient.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Exit with 0 although images could not be read.")]
+Recheck = Annotated[bool, typer.Option("--recheck", help="Forget what was remembered: read and measure again.")]
+NoCompile = Annotated[bool, typer.Option("--no-compile", help="Never compile the network.")]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Let a Hugging Face repository run its own code.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and why; do nothing.")]

@@ -5,16 +5,31 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from medfeat.report.tables import Table
 
 
 def error(message: str) -> None:
     """Print one line about what went wrong, on stderr."""
     typer.secho(f"medfeat: {message}", err=True, fg="red" if sys.stderr.isatty() else None)
+
+
+def errors(messages: Iterable[str]) -> None:
+    """Print several lines about what went wrong."""
+    for message in messages:
+        error(message)
+
+
+def lines(messages: Iterable[str]) -> None:
+    """Print lines of a result."""
+    for message in messages:
+        typer.echo(message)
 
 
 def note(message: str) -> None:
@@ -28,21 +43,22 @@ def as_json(value: Any) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """Print a table: drawn when a person looks at it, tab-separated when the output goes elsewhere."""
-    if not sys.stdout.isatty():
-        for row in [columns, *rows]:
-            typer.echo("\t".join(row))
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    """Print columns and rows as a table."""
+    from medfeat.report.tables import Table
 
-    drawn = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left")
-    for column in columns:
-        drawn.add_column(column, overflow="fold")
-    for row in rows:
-        drawn.add_row(*row)
-    Console().print(drawn)
+    tables([Table(title, tuple(columns), tuple(tuple(row) for row in rows))])
+
+
+def tables(shown: Sequence[Table]) -> None:
+    """Print tables: drawn when a person looks at them, tab-separated when the output goes elsewhere."""
+    from medfeat.report import tables as render
+
+    if not sys.stdout.isatty():
+        typer.echo(render.plain(shown), nl=False)
+        return
+    from rich.console import Console
+
+    Console().print(render.terminal(shown))
 
 
 def text(content: str, out: Path | None = None) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from medfeat.backbones import backbone_names
+from medfeat.backbones import backbone_names, describe
 from medfeat.datasets import dataset_names, source_task
 from medfeat.errors import MedfeatError, UsageError
 from medfeat.extraction.asking import plan_stores
@@ -19,6 +19,7 @@ from medfeat.extraction.request import Request, StoreOutcome
 from medfeat.extraction.session import embed
 from medfeat.tasks import dataset_tasks, save_task
 from medfeat.types import OWN_GROUP, Dataset, Fit, Precision, Progress, SilentProgress, TaskType, View, as_names
+from medfeat.workflows.extract_report import ExtractReport, Failure, PlanReport
 from medfeat.workflows.opening import DataOptions
 from medfeat_cache import StoreError, resolve_root
 
@@ -27,90 +28,6 @@ if TYPE_CHECKING:
 
 # What a user can cause or cure; anything else is a bug and keeps its traceback.
 CAUGHT = (MedfeatError, StoreError, OSError)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A pair that could not be embedded, and why; the other pairs went on."""
-
-    dataset: str
-    backbone: str
-    reason: str
-
-    def line(self) -> str:
-        """Return it as one line."""
-        return f"{self.dataset} x {self.backbone}: {self.reason}"
-
-
-@dataclass(frozen=True)
-class ExtractReport:
-    """What `extract` did.
-
-    Attributes
-    ----------
-    stores
-        One outcome a store, in the order asked for.
-    failures
-        Pairs that failed.
-    device
-        Where the networks ran.
-    """
-
-    stores: tuple[StoreOutcome, ...]
-    failures: tuple[Failure, ...]
-    device: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "stores": [store.to_dict() for store in self.stores],
-            "failures": [asdict(failure) for failure in self.failures],
-            "device": self.device,
-        }
-
-    def lines(self) -> list[str]:
-        """Return the closing lines, one a store."""
-        return [_closing_line(store, self.device) for store in self.stores]
-
-    def problem_lines(self) -> list[str]:
-        """Return a line for each image that could not be read and each pair that failed."""
-        bad = {(store.dataset, image.id): image.reason for store in self.stores for image in store.bad}
-        lines = [f"{dataset}: {name} was skipped: {reason}" for (dataset, name), reason in bad.items()]
-        return lines + [failure.line() for failure in self.failures]
-
-    def exit_code(self, *, skip_bad: bool = False) -> int:
-        """Return 0 when everything asked for is there; bad images count unless `skip_bad`."""
-        bad = any(store.bad for store in self.stores)
-        return int(bool(self.failures) or (bad and not skip_bad))
-
-
-@dataclass(frozen=True)
-class PlanReport:
-    """What `extract` would do."""
-
-    plans: tuple[Plan, ...]
-    failures: tuple[Failure, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        plans = [asdict(plan) | {"store": None if plan.store is None else str(plan.store)} for plan in self.plans]
-        return {"plans": plans, "failures": [asdict(failure) for failure in self.failures]}
-
-    def table(self) -> tuple[list[str], list[list[str]]]:
-        """Return column names and rows for a table."""
-        columns = ["dataset", "backbone", "action", "images", "disk", "time", "why"]
-        return columns, [
-            [
-                plan.dataset,
-                plan.backbone,
-                plan.action,
-                str(plan.images),
-                "not known yet" if plan.disk_bytes is None else f"{plan.disk_bytes / 1e6:.1f} MB",
-                "not known yet" if plan.seconds is None else f"{plan.seconds:.0f} s",
-                plan.why,
-            ]
-            for plan in self.plans
-        ]
 
 
 def extract(
@@ -191,8 +108,17 @@ def extract(
     MedfeatError
         For a name or an option that cannot be meant. When only one pair is asked for, its error is raised as it is.
     """
-    options = _data_options(
-        size, data_root, offline, name, intensity, task, path_column, label_column, split_column, patient_column
+    options = DataOptions.of(
+        size=size,
+        data_root=data_root,
+        offline=offline,
+        name=name,
+        intensity=intensity,
+        task=task,
+        path_column=path_column,
+        label_column=label_column,
+        split_column=split_column,
+        patient_column=patient_column,
     )
     request = Request(
         weights=None if weights is None else str(weights),
@@ -208,6 +134,8 @@ def extract(
     )
     chosen, root, progress = resolve_device(device), resolve_root(cache_dir), progress or SilentProgress()
     datasets, networks = _datasets(data), _networks(backbone, request)
+    if len(networks) == 1 and ":" not in networks[0]:
+        describe(networks[0])  # a mistyped name is said before a gigabyte of images is fetched
     progress.say(f"device: {chosen}")
     run = _Run(options, request, root, chosen, progress, alone=len(datasets) * len(networks) == 1)
     for source in datasets:
@@ -245,9 +173,7 @@ def plan(
     PlanReport
         A plan for each store: reuse, resume or compute.
     """
-    named = ("data_root", "offline", "name", "intensity", "task")
-    columns = ("path_column", "label_column", "split_column", "patient_column")
-    options = _data_options(size, *(data_options.get(key) for key in named + columns))
+    options = DataOptions.of(size=size, **data_options)
     request = Request(
         weights=None if weights is None else str(weights),
         seed=seed,
@@ -311,32 +237,6 @@ class _Run:
         self.failures += failures
 
 
-def _data_options(
-    size: int | None,
-    data_root: str | Path | None,
-    offline: bool | None,
-    name: str | None,
-    intensity: str | None,
-    task: TaskType | None,
-    path_column: str | None,
-    label_column: str | Sequence[str] | None,
-    split_column: str | None,
-    patient_column: str | None,
-) -> DataOptions:
-    return DataOptions(
-        size=size,
-        data_root=None if data_root is None else str(data_root),
-        offline=bool(offline),
-        name=name,
-        intensity=intensity,
-        task=task,
-        path_column=path_column,
-        label_column=None if label_column is None else as_names(label_column),
-        split_column=split_column,
-        patient_column=patient_column,
-    )
-
-
 def _datasets(data: str | Path) -> tuple[str, ...]:
     if isinstance(data, Path) or Path(data).exists():
         return (str(data),)
@@ -390,14 +290,3 @@ def _remember_task(dataset: Dataset, root: Path) -> None:
     """Own images keep labels and split beside the store: changing either embeds nothing again."""
     if OWN_GROUP in dataset.info.counts and dataset.info.task is not None:
         save_task(source_task(dataset), dataset_tasks(root, dataset.info.name))
-
-
-def _closing_line(store: StoreOutcome, device: str) -> str:
-    shape = f"{store.images} x {store.dim}"
-    if store.action == "reuse":
-        return f"reused {store.path}  {shape}  (nothing was embedded)"
-    copied = f", {store.copied} copied from an earlier store" if store.copied else ""
-    return (
-        f"wrote {store.path}  {shape}  {store.images_per_second:,.1f} images/s  {store.seconds:.1f} s on {device}"
-        f"{copied}  ~{store.watt_hours:.3f} Wh ({store.energy_method})"
-    )

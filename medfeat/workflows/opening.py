@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from medfeat.datasets import open_dataset
-from medfeat.types import Dataset, Progress, TaskType
+from medfeat.types import Dataset, Progress, TaskType, as_names
 
 @dataclass(frozen=True)
 class DataOptions:
@@ -24,6 +24,18 @@ class DataOptions:
     label_column: tuple[str, ...] | None = None
     split_column: str | None = None
     patient_column: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        data_root: str | Path | None = None,
+        label_column: str | Sequence[str] | None = None,
+        **values: Any,
+    ) -> DataOptions:
+        """Take the options as a person gives them: paths, and comma lists of columns."""
+        columns = None if label_column is None else as_names(label_column)
+        return cls(data_root=None if data_root is None else str(data_root), label_column=columns, **values)
 
     def open(self, data: str, *, root: Path, progress: Progress) -> Dataset:
         """Open a dataset; digests of its files are remembered under the cache's root."""

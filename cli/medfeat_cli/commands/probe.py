@@ -36,7 +36,6 @@ def probe(
 
     Example: medfeat probe
     """
-    from medfeat.report import tables
     from medfeat.workflows.probe import probe as run
 
     report = run(
@@ -54,9 +53,8 @@ def probe(
     if json:
         output.as_json(report.to_dict())
     else:
-        output.table(*tables.probe_table(report))
+        output.tables(report.tables())
         for line in report.notes:
             output.note(line)
-    for failure in report.failed:
-        output.error(failure.line())
+    output.errors([failure.line() for failure in report.failed])
     raise typer.Exit(int(bool(report.failed)))
