@@ -35,7 +35,7 @@ CAUTIONS = {
     "medmnistv2": "28 px data throughout: 'ResNet (224)' enlarges it by nearest neighbour. Networks start from scratch,"
     " the best val-AUC epoch is tested, at least 3 runs are averaged. Organ and Vessel were cleaned later.",
     "doerrich2025": "Values read from its pictures. Images below 224 px sit in a black frame (zero-padded), so"
-    " only its 224 px rows compare directly. Its linear probes leave the network in train mode. 3 seeds; kNN of 11.",
+    " only its 224 px rows compare directly. Its linear probes leave the network in train mode. 3 seeds; kNN: k = 11.",
     "cmproject": "Student report on 28 px data. Most OCT rows were trained on the official val split by mistake; the"
     " VGG-16 Blood figure comes from OCT data. Rows marked quoted repeat medmnistv2.",
     "raptor2025": "64 px volumes. A logistic regression tuned on val: the closest 3D reference. How its fine-tuned"

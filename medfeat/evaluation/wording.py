@@ -39,6 +39,7 @@ def pixels(recipe: Mapping[str, Any]) -> str:
 def embedding(recipe: Mapping[str, Any]) -> str:
     """Return which embedding a store holds, beyond its backbone: layer, pooling, slices, precision where not plain."""
     parts = [recipe.get("layer"), recipe.get("pool"), recipe.get("slices")]
+    parts = [part for part in parts if part != "none"]  # weights-free backbones pool nothing
     if recipe.get("precision") not in (None, "fp32"):
         parts.append(recipe["precision"])
     if recipe.get("fit") not in (None, "whole"):

@@ -14,7 +14,7 @@ from medfeat.types import Interval
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-NUMERIC = frozenset("0123456789+-.,[] %±*()") | frozenset("–")
+NUMERIC = frozenset("0123456789+-.,[] %±*()/≠•†–")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,195 @@
+"""Comparisons with published results, and the course project's table, as words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from medfeat.evaluation import published
+from medfeat.evaluation.baselines import BASELINE_BACKBONES
+from medfeat.evaluation.comparison import Beside, Comparison, CourseLine, Gap
+from medfeat.evaluation.runs import Run
+from medfeat.report.tables import Table, number, with_interval
+
+SHOWN_RUNS = 3
+LEGEND = (
+    "vs: ours minus published, AUC / ACC; • the published value lies inside our 95 % interval; ≠ the protocols differ"
+    " (training or pixels), so it is no like-for-like comparison"
+)
+CONFIDENCE = (
+    "confidence: high = primary source, checked; medium = README or secondary table; low = known problem, no target"
+)
+COURSE_NOTES = (
+    "† low confidence: most of the course's OCT rows were trained on the official val split by mistake, and its VGG-16"
+    " Blood figure comes from OCT data",
+    "ours: probes of frozen features, the course fine-tuned its networks; the best run on val stands for each network",
+)
+_PAIR_COLUMNS = (
+    "dataset", "run", "backbone", "px", "embedding", "head", "our training", "our pixels", "val AUC",
+    "AUC", "AUC low", "AUC high", "ACC", "ACC low", "ACC high",
+    "published", "training", "pixels", "published AUC", "published AUC std", "published ACC", "published ACC std",
+    "AUC difference", "AUC inside", "ACC difference", "ACC inside", "differs in", "source", "confidence", "note",
+)  # fmt: skip
+
+
+def comparison_table(comparison: Comparison, *, shown: int = SHOWN_RUNS) -> Table:
+    """Return one table for people: our runs in bold, then every published row with a column for each of our best runs.
+
+    Parameters
+    ----------
+    comparison
+        From `medfeat.evaluation.comparison.compare_dataset`.
+    shown
+        How many of our runs get a column, best on val first; `pair_table` has them all.
+    """
+    runs = _shown(comparison.runs, shown)
+    pairs = {(pair.run, id(pair.row)): pair for pair in comparison.pairs}
+    columns = ("system", "training", "pixels", "AUC", "ACC", "source", "confidence", *_run_columns(runs))
+    ours = [_our_row(run, len(runs)) for run in comparison.runs]
+    theirs = [
+        (
+            row.system + (" (chosen on test)" if row.test_selected else ""),
+            row.training,
+            row.pixels,
+            number(row.auc),
+            number(row.acc),
+            row.source,
+            row.confidence,
+            *(_cell(pairs[run.key, id(row)]) for run in runs),
+        )
+        for row in comparison.rows
+    ]
+    return Table(
+        f"{comparison.dataset}: {len(ours)} of our runs beside {len(theirs)} published results",
+        columns,
+        (*ours, *theirs),
+        tuple(_notes(comparison, shown)),
+        strong=frozenset(range(len(ours))),
+    )
+
+
+def _shown(runs: Sequence[Run], shown: int) -> list[Run]:
+    """Return the runs that get a column: networks before baselines, best on val first."""
+    return sorted(runs, key=lambda run: run.backbone in BASELINE_BACKBONES)[:shown]
+
+
+def _run_columns(runs: Sequence[Run]) -> list[str]:
+    """Name each run's column, with a letter where names repeat."""
+    names = [f"vs {run.backbone} {run.head}" for run in runs]
+    return [f"{name} {'abcdefgh'[i % 8]}" if names.count(name) > 1 else name for i, name in enumerate(names)]
+
+
+def _our_row(run: Run, width: int) -> tuple[str, ...]:
+    caution = f" ({', '.join(run.cautions)})" if run.cautions else ""
+    training = run.protocol["training"] + (", refitted on train+val" if run.protocol["refit"] else "")
+    scores = with_interval(run.test.auc), with_interval(run.test.acc)
+    return (
+        f"ours: {run.backbone}{caution}",
+        training,
+        run.protocol["pixels"],
+        *scores,
+        "this cache",
+        "",
+        *[""] * width,
+    )
+
+
+def _cell(pair: Beside) -> str:
+    words = " / ".join(_gap(gap) for gap in (pair.auc, pair.acc))
+    return f"{'≠ ' if pair.differs else ''}{words}"
+
+
+def _gap(gap: Gap | None) -> str:
+    return "–" if gap is None else f"{gap.difference:+.3f}{'•' if gap.inside else ''}"
+
+
+def _notes(comparison: Comparison, shown: int) -> Iterable[str]:
+    sources = published.sources()
+    if comparison.runs:
+        yield LEGEND
+        yield f"our intervals: test-set uncertainty of {comparison.runs[0].test.n} samples"
+    else:
+        yield f"none of ours yet: `medfeat extract --data {comparison.dataset} --backbone NAME`, then `medfeat probe`"
+    if len(comparison.runs) > shown:
+        yield f"{len(comparison.runs) - shown} more of our runs have no column here: CSV and JSON hold every pair"
+    yield CONFIDENCE
+    for name in dict.fromkeys(row.source for row in comparison.rows):
+        yield f"{name}: {sources[name].citation}. {sources[name].caution}"
+
+
+def pair_table(comparison: Comparison) -> Table:
+    """Return one row for each of our runs and each published row; published rows alone when nothing has been run."""
+    runs = {run.key: run for run in comparison.runs}
+    empty = [Beside("", row, None, None, ()) for row in comparison.rows]
+    rows = tuple(_pair_row(comparison.dataset, runs.get(pair.run), pair) for pair in comparison.pairs or empty)
+    return Table(comparison.dataset, _PAIR_COLUMNS, rows)
+
+
+def _pair_row(dataset: str, run: Run | None, pair: Beside) -> tuple[str, ...]:
+    row = pair.row
+    ours = ("", *[""] * 13) if run is None else _run_words(run)
+    scores = (row.auc, row.auc_std, row.acc, row.acc_std)
+    return (
+        dataset,
+        *ours,
+        row.system,
+        row.training,
+        row.pixels,
+        *(_plain(value) for value in scores),
+        *(word for gap in (pair.auc, pair.acc) for word in _gap_words(gap)),
+        "; ".join(pair.differs),
+        row.source,
+        row.confidence,
+        row.note,
+    )
+
+
+def _run_words(run: Run) -> tuple[str, ...]:
+    intervals = (run.test.auc, run.test.acc)
+    return (
+        run.key[:12],
+        run.backbone,
+        str(run.size),
+        run.store["embedding"],
+        run.head,
+        run.protocol["training"],
+        run.protocol["pixels"],
+        f"{run.val.auc.value:.6f}",
+        *(f"{value:.6f}" for one in intervals for value in (one.value, one.low, one.high)),
+    )
+
+
+def _gap_words(gap: Gap | None) -> tuple[str, str]:
+    return ("", "") if gap is None else (f"{gap.difference:.6f}", "yes" if gap.inside else "no")
+
+
+def _plain(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
+
+
+def course_table(lines: Sequence[CourseLine]) -> Table:
+    """Return the course project's table with a column of ours for each set that has been run on."""
+    sets = published.COURSE_DATASETS
+    columns = ("system", *(f"{name} {who} ACC" for name in sets for who in ("course", "our")))
+    rows = tuple(
+        (
+            f"{line.system} (baseline)" if line.baseline else line.system,
+            *(word for name in sets for word in (_their_acc(line, name), _our_acc(line, name))),
+        )
+        for line in lines
+    )
+    ran = sum(len(line.ours) for line in lines)
+    note = f"{ran} of {11 * len(sets)} have been run here; the others: `medfeat extract --data NAME --backbone NAME`"
+    return Table("The course project's table", columns, rows, (*COURSE_NOTES, note))
+
+
+def _their_acc(line: CourseLine, dataset: str) -> str:
+    row = line.theirs[dataset]
+    return number(row.acc) + ("†" if row.confidence == "low" else "")
+
+
+def _our_acc(line: CourseLine, dataset: str) -> str:
+    run = line.ours.get(dataset)
+    if run is None:
+        return ""
+    gap = run.test.acc.value - (line.theirs[dataset].acc or 0.0)
+    return f"{with_interval(run.test.acc)} ({gap:+.3f}, {run.protocol['training']}, {run.protocol['pixels']})"

@@ -1,0 +1,135 @@
+"""`medfeat compare`: every run beside every published result of its dataset."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medfeat_cache import resolve_root
+
+from medfeat.errors import UsageError
+from medfeat.evaluation import published
+from medfeat.evaluation.comparison import Comparison, CourseLine, compare_dataset, course_lines
+from medfeat.evaluation.runs import Run, list_runs
+from medfeat.report import tables as rendering
+from medfeat.report.comparison_tables import comparison_table, course_table, pair_table
+from medfeat.report.tables import Table
+from medfeat.types import as_names
+
+FORMATS = ("table", "markdown", "csv", "json")
+
+
+@dataclass(frozen=True)
+class CompareReport:
+    """What `compare` found.
+
+    Attributes
+    ----------
+    comparisons
+        One a dataset.
+    course
+        Lines of the course project's table, when it was asked for.
+    notes
+        Runs that could not be read, and why.
+    """
+
+    comparisons: tuple[Comparison, ...]
+    course: tuple[CourseLine, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        named = {row.source for one in self.comparisons for row in one.rows}
+        return {
+            "comparisons": [one.to_dict() for one in self.comparisons],
+            "course": [line.to_dict() for line in self.course],
+            "sources": {name: source.__dict__ for name, source in published.sources().items() if name in named},
+            "notes": list(self.notes),
+        }
+
+    def tables(self) -> list[Table]:
+        """Return tables for people: one a dataset, or the course project's."""
+        return [comparison_table(one) for one in self.comparisons] + (
+            [course_table(self.course)] if self.course else []
+        )
+
+    def render(self, form: str = "table") -> str:
+        """Return the report as text.
+
+        Parameters
+        ----------
+        form
+            ``table`` (tab-separated), ``markdown``, ``csv`` (one row for each run and published row) or ``json``.
+        """
+        if form == "json":
+            return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        if form == "csv":
+            pairs = [pair_table(one) for one in self.comparisons]
+            return rendering.csv_text(pairs + ([course_table(self.course)] if self.course else []))
+        if form not in FORMATS:
+            raise UsageError(f"format must be one of {', '.join(FORMATS)}, got {form!r}")
+        return rendering.markdown(self.tables()) if form == "markdown" else rendering.plain(self.tables())
+
+
+def compare(
+    data: str | Sequence[str] | None = None,
+    *,
+    course: bool = False,
+    backbone: str | Sequence[str] | None = None,
+    head: str | Sequence[str] | None = None,
+    size: int | None = None,
+    cache_dir: str | Path | None = None,
+) -> CompareReport:
+    """Put our runs beside the published results of their datasets, protocols flagged.
+
+    Parameters
+    ----------
+    data
+        Dataset names; None means every one that has a run, ``all`` every one that has published results.
+    course
+        The course project's table instead: 11 systems and five baselines on BloodMNIST and OCTMNIST.
+    backbone, head, size
+        Keep only runs of these.
+    cache_dir
+        Where runs live.
+
+    Returns
+    -------
+    CompareReport
+        Published rows stand in it even where nothing has been run.
+
+    Raises
+    ------
+    UsageError
+        A name without published results, or nothing run and nothing named.
+    """
+    found, problems = list_runs(resolve_root(cache_dir))
+    runs = [run for run in found if _kept(run, backbone, head, size)]
+    if course:
+        return CompareReport((), tuple(course_lines(runs)), tuple(problems))
+    comparisons = tuple(compare_dataset(name, runs) for name in _datasets(data, runs, resolve_root(cache_dir)))
+    return CompareReport(comparisons, (), tuple(problems))
+
+
+def _kept(run: Run, backbone: str | Sequence[str] | None, head: str | Sequence[str] | None, size: int | None) -> bool:
+    named = (run.backbone, backbone), (run.head, head)
+    return all(wanted is None or mine in as_names(wanted) for mine, wanted in named) and size in (None, run.size)
+
+
+def _datasets(data: str | Sequence[str] | None, runs: Sequence[Run], root: Path) -> tuple[str, ...]:
+    known = published.datasets()
+    if data == "all":
+        return known
+    if data is not None:
+        return as_names(data)
+    mine = {run.dataset for run in runs}
+    chosen = tuple(name for name in known if name in mine)
+    if not chosen:
+        raise UsageError(
+            f"no runs on published datasets in {root}: run `medfeat probe` first, or name a dataset"
+            " (`medfeat compare --data bloodmnist`) to see its published results alone"
+        )
+    return chosen

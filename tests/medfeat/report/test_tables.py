@@ -1,0 +1,48 @@
+"""Tables say the same in a terminal, in Markdown, in CSV and as plain text."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from medfeat.report.tables import Table, csv_text, markdown, number, plain, terminal, with_interval
+from medfeat.types import Interval
+
+TABLE = Table("Title", ("name", "AUC"), (("ours", "0.9"), ("a|b", "0.8")), ("a note",), strong=frozenset({0}))
+
+
+def test_markdown_aligns_numbers_sets_ours_in_bold_and_escapes_bars():
+    text = markdown([TABLE])
+    assert "### Title" in text and "- a note" in text
+    assert "| --- | ---: |" in text
+    assert "| **ours** | **0.9** |" in text
+    assert r"a\|b" in text
+
+
+def test_csv_reads_back_and_repeats_no_header():
+    rows = list(csv.reader(io.StringIO(csv_text([TABLE, TABLE]))))
+    assert rows == [["name", "AUC"], ["ours", "0.9"], ["a|b", "0.8"], ["ours", "0.9"], ["a|b", "0.8"]]
+
+
+def test_tables_with_other_columns_follow_after_an_empty_line():
+    other = Table("", ("x",), (("1",),))
+    assert csv_text([TABLE, other]).endswith("0.8\n\nx\n1\n")
+
+
+def test_plain_text_is_tab_separated_with_title_and_notes():
+    assert plain([TABLE]) == "Title\nname\tAUC\nours\t0.9\na|b\t0.8\na note\n"
+
+
+def test_the_terminal_shows_every_word():
+    from rich.console import Console
+
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(terminal([TABLE]))
+    text = console.export_text()
+    assert all(word in text for word in ("Title", "name", "AUC", "ours", "0.9", "a|b", "a note"))
+
+
+def test_numbers_and_intervals():
+    assert number(None) == number(float("nan")) == "–"
+    assert with_interval(Interval(0.5, 0.4, 0.6)) == "0.500 [0.400, 0.600]"
+    assert with_interval(Interval(0.5, float("nan"), float("nan"))) == "0.500"

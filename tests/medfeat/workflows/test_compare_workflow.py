@@ -1,0 +1,97 @@
+"""`compare`: published rows for each of the 18 sets, ours beside them, in four forms; the course table in full."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from medfeat.errors import UsageError
+from medfeat.evaluation import published
+from medfeat.workflows.compare import compare
+from medfeat.workflows.probe import probe
+
+
+@pytest.mark.parametrize("dataset", published.datasets())
+def test_published_rows_are_shown_with_protocol_source_and_confidence_even_when_nothing_has_been_run(
+    dataset, cache_root
+):
+    text = compare(dataset, cache_dir=cache_root).render()
+    for row in published.rows(dataset):
+        assert any(
+            all(word in line for word in (row.system, row.training, row.pixels, row.source, row.confidence))
+            for line in text.splitlines()
+        )
+    assert "none of ours yet" in text
+
+
+def test_the_course_table_prints_in_full_when_nothing_has_been_run(cache_root):
+    text = compare(course=True, cache_dir=cache_root).render()
+    assert all(name in text for name in (*published.COURSE_SYSTEMS, "Google AutoML Vision (baseline)"))
+    assert "bloodmnist our ACC" in text and "0 of 22" in text
+    assert len(text.splitlines()) >= 2 + 16
+
+
+def test_the_course_table_has_our_number_where_a_network_has_been_run(make_store, cache_root):
+    make_store(backbone="resnet18")
+    probe(cache_dir=cache_root, resamples=20)
+    text = compare(course=True, cache_dir=cache_root).render("markdown")
+    (line,) = [line for line in text.splitlines() if line.startswith("| ResNet-18 |")]
+    assert "linear probe, 28 enlarged to 224" in line and "1 of 22" in text
+
+
+def test_our_run_stands_in_the_table_with_its_interval_and_flags(make_store, cache_root):
+    make_store(backbone="resnet18", backbone_info={"origin": "random"})
+    (run,) = probe(cache_dir=cache_root, resamples=20).runs
+    text = compare(cache_dir=cache_root).render()
+    assert f"ours: resnet18 (random weights)\tlinear probe\t28 enlarged to 224\t{run.test.auc.value:.3f} [" in text
+    assert "≠" in text and "vs resnet18 linear" in text
+
+
+def test_markdown_csv_and_json_hold_the_comparison(make_store, cache_root):
+    make_store(backbone="resnet18")
+    make_store(backbone="vgg16", signal=0.5)
+    probe(cache_dir=cache_root, resamples=20)
+    report = compare(cache_dir=cache_root)
+    n = len(published.rows("bloodmnist"))
+    assert report.render("markdown").count("\n| ") >= n + 2
+    lines = list(csv.DictReader(io.StringIO(report.render("csv"))))
+    assert len(lines) == 2 * n
+    assert {line["AUC inside"] for line in lines} <= {"yes", "no", ""}
+    facts = json.loads(report.render("json"))["comparisons"][0]
+    assert len(facts["pairs"]) == 2 * n and len(facts["runs"]) == 2
+    pair = facts["pairs"][0]
+    assert facts["published"][pair["published"]]["training"] == "linear probe"
+    assert set(pair["acc"]) == {"difference", "inside"}
+
+
+def test_runs_can_be_narrowed_down(make_store, cache_root):
+    make_store(backbone="resnet18")
+    make_store(backbone="vgg16")
+    probe(cache_dir=cache_root, resamples=20)
+    assert [run.backbone for run in compare(backbone="vgg16", cache_dir=cache_root).comparisons[0].runs] == ["vgg16"]
+    assert compare("bloodmnist", head="knn", cache_dir=cache_root).comparisons[0].runs == ()
+
+
+def test_all_names_every_published_dataset(cache_root):
+    assert len(compare("all", cache_dir=cache_root).comparisons) == 18
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "run `medfeat probe` first"),
+        ({"data": "bloodmist"}, "did you mean bloodmnist"),
+    ],
+)
+def test_nothing_to_compare_is_one_clear_line(cache_root, options, said):
+    with pytest.raises(UsageError, match=said) as caught:
+        compare(cache_dir=cache_root, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_format_is_refused(cache_root):
+    with pytest.raises(UsageError, match="format must be one of table, markdown, csv, json, got 'xml'"):
+        compare("bloodmnist", cache_dir=cache_root).render("xml")
