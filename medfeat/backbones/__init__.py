@@ -7,14 +7,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from medfeat.backbones.names import backbone_names, describe
+from medfeat.backbones.names import backbone_names, describe, readiness
 from medfeat.backbones.table import BACKBONES, Entry
 
 if TYPE_CHECKING:
     from medfeat.backbones.load import Backbone, load_backbone
     from medfeat.backbones.weights import weights_digest
 
-__all__ = ["BACKBONES", "Backbone", "Entry", "backbone_names", "describe", "load_backbone", "weights_digest"]
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "Entry",
+    "backbone_names",
+    "describe",
+    "load_backbone",
+    "readiness",
+    "weights_digest",
+]
 
 _LAZY = {
     "Backbone": "medfeat.backbones.load",

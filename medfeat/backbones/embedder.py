@@ -94,7 +94,8 @@ class Embedder(nn.Module):
     def train(self, mode: bool = True) -> Embedder:
         """Stay in eval mode whatever is asked: frozen means frozen."""
         del mode
-        return super().train(False)
+        super().train(False)
+        return self
 
 
 def find_layer(network: nn.Module, layer: str) -> nn.Module:

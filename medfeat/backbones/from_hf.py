@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from medfeat.backbones.download import commit_of, file_of_repo
 from medfeat.backbones.embedder import Anatomy, Read
 from medfeat.backbones.network import Access, Network, State
 from medfeat.backbones.table import Entry
-from medfeat.backbones.weights import FOLDER_FILES, misfit_error, read_state
+from medfeat.backbones.weights import FOLDER_FILES, misfit_error
 from medfeat.errors import MissingFileError, UsageError
 from medfeat.types import BackboneInfo, Interpolation
 
@@ -42,7 +43,7 @@ def describe(source_id: str, access: Access) -> Entry:
     repo, _, revision = source_id.partition("@")
     if repo.count("/") != 1:
         raise UsageError(f"a Hugging Face backbone must be named hf:OWNER/REPO[@REVISION], got 'hf:{source_id}'")
-    config_file = file_of_repo(repo, ("config.json",), revision=revision or None, offline=access.offline)
+    config_file = _file(repo, ("config.json",), revision, access)
     config = json.loads(config_file.read_text())
     config = config.get("vision_config", config)
     processing = _processing(repo, revision, config, access)
@@ -64,10 +65,15 @@ def describe(source_id: str, access: Access) -> Entry:
     )
 
 
+def _file(repo: str, names: tuple[str, ...], revision: str, access: Access) -> Path:
+    own = [access.folder / name for name in names if access.folder and (access.folder / name).is_file()]
+    return own[0] if own else file_of_repo(repo, names, revision=revision or None, offline=access.offline)
+
+
 def _processing(repo: str, revision: str, config: dict[str, Any], access: Access) -> Processing:
     names = ("preprocessor_config.json", "processor_config.json")
     try:
-        file = file_of_repo(repo, names, revision=revision or None, offline=access.offline)
+        file = _file(repo, names, revision, access)
     except MissingFileError as error:
         message = f"hf:{repo} has no preprocessor_config.json at hand, so its preprocessing is not known ({error})"
         raise MissingFileError(message) from error
@@ -116,8 +122,7 @@ def build(entry: Entry, access: Access) -> Network:
     with _quiet():
         module = transformers.AutoModel.from_config(config, trust_remote_code=access.trust_remote_code)
     # models of images and text keep the former in a tower of its own
-    module = getattr(module, "vision_model", module)
-    module.eval()
+    module = getattr(module, "vision_model", module).eval()
     return Network(module, _anatomy(module, entry))
 
 
@@ -128,7 +133,7 @@ def _config(entry: Entry, access: Access) -> Any:
     repo, _, revision = entry.info.source_id.partition("@")
     try:
         return transformers.AutoConfig.from_pretrained(
-            repo,
+            access.folder if access.folder and (access.folder / "config.json").is_file() else repo,
             revision=revision or "main",
             local_files_only=True,
             trust_remote_code=access.trust_remote_code,
@@ -143,7 +148,7 @@ def _features(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
     return network(pixel_values=x).last_hidden_state  # type: ignore[no-any-return]
 
 
-def _anatomy(module: nn.Module, entry: Entry) -> Anatomy:
+def _anatomy(module: Any, entry: Entry) -> Anatomy:
     config = module.config
     patch = getattr(config, "patch_size", None)
     prefix, heads = 0, _own_heads(module)
@@ -156,7 +161,7 @@ def _anatomy(module: nn.Module, entry: Entry) -> Anatomy:
     return Anatomy(_features, default, heads, prefix)
 
 
-def _prefix(module: nn.Module, size: int) -> int:
+def _prefix(module: Any, size: int) -> int:
     """Count the tokens that are not patches."""
     if any(parameter.device.type != "meta" for parameter in module.parameters()):
         with torch.device("meta"):
@@ -170,29 +175,30 @@ def _own_heads(module: nn.Module) -> dict[str, Read]:
     """Return the pooling layers an architecture has of its own."""
     kind = type(module).__name__
     if kind.startswith(("Beit", "Data2VecVision")) and getattr(module.config, "use_mean_pooling", False):
-        return {"mean": lambda network, x: network.pooler(x)}  # type: ignore[operator]
+        return {"mean": lambda network, x: network.pooler(x)}
     if kind.startswith("Siglip") and hasattr(module, "head"):
-        return {"attention": lambda network, x: network.head(x)}  # type: ignore[operator]
+        return {"attention": lambda network, x: network.head(x)}
     if hasattr(module, "post_layernorm") and kind.startswith("CLIP"):
-        return {"cls": lambda network, x: network.post_layernorm(x[:, 0])}  # type: ignore[operator]
+        return {"cls": lambda network, x: network.post_layernorm(x[:, 0])}
     if kind.startswith("ConvNext") and hasattr(module, "layernorm"):
-        return {"avg": lambda network, x: network.layernorm(x.mean((2, 3)))}  # type: ignore[operator]
+        return {"avg": lambda network, x: network.layernorm(x.mean((2, 3)))}
     return {}
 
 
-def pretrained(info: BackboneInfo, access: Access) -> tuple[BackboneInfo, State]:
-    """Read the weights from the Hugging Face cache, downloading them on first use."""
+def locate(info: BackboneInfo, access: Access) -> tuple[BackboneInfo, Path]:
+    """Find the weights in the Hugging Face cache, downloading them on first use."""
     repo, _, revision = info.source_id.partition("@")
     file = file_of_repo(repo, FOLDER_FILES[:2], revision=revision or None, offline=access.offline)
     commit = commit_of(file)
     resolved = replace(info, source_id=f"{repo}@{commit}") if commit else info
-    return resolved, read_state(file)
+    return resolved, file
 
 
 def fill(network: Network, state: State, entry: Entry, origin: str) -> tuple[nn.Module, list[str]]:
     """Load strictly, through transformers itself, which renames what older checkpoints call otherwise."""
     del entry
-    kind, config = type(network.module), network.module.config
+    kind: Any = type(network.module)
+    config = network.module.config
     with _quiet():
         module, told = kind.from_pretrained(
             None, config=config, state_dict=dict(state), dtype=torch.float32, output_loading_info=True

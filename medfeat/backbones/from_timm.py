@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast, get_args
 
 import timm
 import torch
@@ -16,9 +18,9 @@ from medfeat.backbones.embedder import Anatomy, channels_last
 from medfeat.backbones.network import Access, Adapt, Network, State
 from medfeat.backbones.pooling import poolings_of
 from medfeat.backbones.table import Entry
-from medfeat.backbones.weights import FOLDER_FILES, load_strictly, read_state
+from medfeat.backbones.weights import FOLDER_FILES, load_strictly
 from medfeat.errors import UsageError, WeightsError, unknown_name
-from medfeat.types import BackboneInfo
+from medfeat.types import BackboneInfo, Interpolation
 
 _AT_HUB = "@hf-hub:"
 # timm's word for a pooling, ours for maps and for tokens
@@ -43,7 +45,7 @@ def describe(source_id: str, access: Access) -> Entry:
             input_size=size,
             mean=tuple(config.mean),
             std=tuple(config.std),
-            interpolation=config.interpolation,
+            interpolation=_filter(config),
             pool="own",
             licence=config.license or "unknown",
             pretraining=(config.tag or "unknown").replace("_", " "),
@@ -63,15 +65,24 @@ def _config(source_id: str) -> PretrainedCfg:
     return config
 
 
+def _filter(config: PretrainedCfg) -> Interpolation:
+    known = get_args(Interpolation)
+    return cast(Interpolation, config.interpolation) if config.interpolation in known else "bicubic"
+
+
 def build(entry: Entry, access: Access) -> Network:
     """Build the architecture without a classifier, and let one trial run tell how it is read."""
     del access
-    name = entry.info.source_id.partition(_AT_HUB)[0].partition(".")[0]
     config = _config(entry.info.source_id)
-    module = timm.create_model(name, pretrained=False, num_classes=0, **entry.options).eval()
+    module = _create(entry)
     classifiers = config.classifier or ()
     heads = (classifiers,) if isinstance(classifiers, str) else tuple(classifiers)
     return Network(module, _anatomy(module, entry), tuple(f"{head}." for head in heads), _adaptation(module))
+
+
+def _create(entry: Entry) -> Any:
+    name = entry.info.source_id.partition(_AT_HUB)[0].partition(".")[0]
+    return timm.create_model(name, pretrained=False, num_classes=0, **entry.options).eval()
 
 
 def _features(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -87,7 +98,7 @@ def _anatomy(module: nn.Module, entry: Entry) -> Anatomy:
     ghost = module
     if next(module.parameters()).device.type != "meta":
         with torch.device("meta"):
-            ghost = timm.create_model(module.pretrained_cfg["architecture"], num_classes=0, **entry.options).eval()
+            ghost = _create(entry)
     size = entry.info.input_size
     with torch.no_grad():
         features = _features(ghost, torch.empty(2, 3, size, size, device="meta"))
@@ -116,11 +127,11 @@ def _adaptation(module: nn.Module) -> Adapt | None:
     return next((getattr(home, name) for name in ("checkpoint_filter_fn", "_filter_fn") if hasattr(home, name)), None)
 
 
-def pretrained(info: BackboneInfo, access: Access) -> tuple[BackboneInfo, State]:
-    """Read the weights from the Hugging Face or torch hub cache, downloading them on first use."""
+def locate(info: BackboneInfo, access: Access) -> tuple[BackboneInfo, Path]:
+    """Find the weights in the Hugging Face or torch hub cache, downloading them on first use."""
     _, elsewhere, repo = info.source_id.partition(_AT_HUB)
     if elsewhere:
-        return info, read_state(file_of_repo(repo, FOLDER_FILES[2:], offline=access.offline))
+        return info, file_of_repo(repo, FOLDER_FILES[2:], offline=access.offline)
     config = asdict(_config(info.source_id))
     if config["custom_load"] and not config["hf_hub_id"]:
         raise WeightsError(f"{info.name} keeps its weights in a form only timm reads: give a file with --weights FILE")
@@ -128,10 +139,10 @@ def pretrained(info: BackboneInfo, access: Access) -> tuple[BackboneInfo, State]
         named = config["hf_hub_filename"]
         repo = _with_tag(config["hf_hub_id"], info.source_id)
         names = (named,) if named else FOLDER_FILES[:2]
-        return info, read_state(file_of_repo(repo, names, offline=access.offline))
+        return info, file_of_repo(repo, names, offline=access.offline)
     if not config["url"]:
         raise WeightsError(f"timm has no weights for {info.name}: give a file with --weights FILE, or --weights random")
-    return info, read_state(file_of_url(config["url"], offline=access.offline))
+    return info, file_of_url(config["url"], offline=access.offline)
 
 
 def _with_tag(hub_id: str, source_id: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from medfeat.backbones.download import file_of_url
 from medfeat.backbones.embedder import Anatomy, Read
 from medfeat.backbones.network import Access, Network, State
 from medfeat.backbones.table import Entry
-from medfeat.backbones.weights import load_strictly, read_state
+from medfeat.backbones.weights import load_strictly
 from medfeat.errors import UsageError, unknown_name
 from medfeat.types import BackboneInfo
 
@@ -169,11 +170,11 @@ def build(entry: Entry, access: Access) -> Network:
     return Network(module, family.anatomy, heads)
 
 
-def pretrained(info: BackboneInfo, access: Access) -> tuple[BackboneInfo, State]:
-    """Read the weights from torch's hub cache, downloading them on first use."""
+def locate(info: BackboneInfo, access: Access) -> tuple[BackboneInfo, Path]:
+    """Find the weights in torch's hub cache, downloading them on first use."""
     name, _, tag = info.source_id.partition(".")
     weights = torchvision.models.get_model_weights(name)[tag]
-    return info, read_state(file_of_url(weights.url, offline=access.offline))
+    return info, file_of_url(weights.url, offline=access.offline)
 
 
 def fill(network: Network, state: State, entry: Entry, origin: str) -> tuple[nn.Module, list[str]]:

@@ -11,7 +11,7 @@ from torch import nn
 
 from medfeat.backbones.embedder import Embedder, Plan, plan_views
 from medfeat.backbones.names import find, library_of
-from medfeat.backbones.network import Access, Network, State
+from medfeat.backbones.network import Access, Network
 from medfeat.backbones.table import Entry
 from medfeat.backbones.weights import read_state, weights_digest
 from medfeat.errors import UsageError
@@ -90,18 +90,19 @@ def load_backbone(
     """
     if not views:
         raise UsageError("views must name at least one view, got none")
-    access = Access(offline, trust_remote_code)
+    folder = Path(weights).expanduser() if weights is not None else None
+    access = Access(offline, trust_remote_code, folder if folder and folder.is_dir() else None)
     entry = find(name, access)
     if entry.build is not None:
         return _own_build(entry, entry.build, views, weights)
     if weights is None:
         # looked for before anything is built: what is missing is said at once
-        info, state = library_of(entry.info.source).pretrained(entry.info, access)
-        return _filled(entry, info, views, state, access=access, origin=f"the pretrained file of {name}")
+        info, file = library_of(entry.info.source).locate(entry.info, access)
+        return _filled(entry, info, views, file, access=access)
     if str(weights) == RANDOM:
         return _random(entry, views, access=access, seed=seed)
     info = replace(entry.info, origin="file")
-    return _filled(entry, info, views, read_state(weights), access=access, origin=str(weights))
+    return _filled(entry, info, views, Path(weights), access=access)
 
 
 def skeleton(entry: Entry, views: Sequence[View], access: Access) -> tuple[Network, Plan]:
@@ -129,9 +130,8 @@ def skeleton(entry: Entry, views: Sequence[View], access: Access) -> tuple[Netwo
     return network, plan_views(network.module, network.anatomy, views, entry.info.input_size)
 
 
-def _filled(
-    entry: Entry, info: BackboneInfo, views: Sequence[View], state: State, *, access: Access, origin: str
-) -> Backbone:
+def _filled(entry: Entry, info: BackboneInfo, views: Sequence[View], file: Path, *, access: Access) -> Backbone:
+    state, origin = read_state(file), str(file)
     library = library_of(info.source)
     network, plan = skeleton(entry, views, access)
     module, ignored = library.fill(network, state, entry, origin)

@@ -6,7 +6,7 @@ import importlib
 
 from medfeat.backbones.network import Access, Library
 from medfeat.backbones.table import BACKBONES, Entry
-from medfeat.errors import UsageError
+from medfeat.errors import MissingFileError, UsageError
 from medfeat.types import BackboneInfo
 
 LIBRARIES = ("torchvision", "timm", "hf")
@@ -18,35 +18,61 @@ def backbone_names() -> list[str]:
     return list(BACKBONES)
 
 
-def describe(name: str, *, offline: bool = True) -> BackboneInfo:
-    """Say what a name stands for, without building anything.
+def describe(name: str) -> BackboneInfo:
+    """Say what a name stands for, without building anything and without a network call.
 
     Parameters
     ----------
     name
         A short name (imports no deep-learning library), ``timm:NAME[.TAG]``, ``torchvision:NAME[.WEIGHTS]`` or
         ``hf:OWNER/REPO[@REVISION]``.
-    offline
-        Make no network call; an ``hf:`` repository must then be in the cache.
 
     Returns
     -------
     BackboneInfo
-        Without the digest of the weights.
+        Without the digest of the weights; of a Hugging Face repository that is not on this machine, name and source.
 
     Raises
     ------
     UsageError
         For an unknown name, with close ones named.
-    MissingFileError
-        When an ``hf:`` repository's configuration is not there.
 
     Examples
     --------
     >>> describe("resnet18").input_size
     224
     """
-    return find(name, Access(offline=offline)).info
+    try:
+        return find(name, Access(offline=True)).info
+    except MissingFileError:
+        # all there is to know before the first download
+        repo = name.partition(":")[2]
+        note = "not on this machine yet: the rest is known once it is loaded"
+        return BackboneInfo(name, "hf", repo, 0, (0.0,) * 3, (1.0,) * 3, "bicubic", "own", note=note)
+
+
+def readiness(name: str) -> tuple[bool, str]:
+    """Say whether a backbone can be loaded without a network call.
+
+    Parameters
+    ----------
+    name
+        As for `describe`.
+
+    Returns
+    -------
+    bool
+        Whether its weights are on this machine, or it needs none.
+    str
+        Where they are, or what is missing.
+    """
+    try:
+        entry = find(name, Access(offline=True))
+        if entry.build is not None:
+            return True, "needs no weights"
+        return True, str(library_of(entry.info.source).locate(entry.info, Access(offline=True))[1])
+    except MissingFileError as error:
+        return False, str(error)
 
 
 def find(name: str, access: Access) -> Entry:
@@ -62,5 +88,5 @@ def find(name: str, access: Access) -> Entry:
 
 def library_of(source: str) -> Library:
     """Import what is known of one library: ``torchvision``, ``timm`` or ``hf``."""
-    library: Library = importlib.import_module(f"medfeat.backbones.from_{source}")  # type: ignore[assignment]
+    library: Library = importlib.import_module(f"medfeat.backbones.from_{source}")
     return library

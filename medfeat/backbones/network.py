@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from medfeat.types import BackboneInfo
@@ -43,10 +44,21 @@ class Network:
 
 @dataclass(frozen=True)
 class Access:
-    """Under which conditions weights may be fetched."""
+    """Under which conditions configurations and weights may be fetched.
+
+    Attributes
+    ----------
+    offline
+        Make no network call.
+    trust_remote_code
+        Let a Hugging Face repository run its own code.
+    folder
+        A saved Hugging Face model of the user's own, where configurations are looked for first.
+    """
 
     offline: bool = False
     trust_remote_code: bool = False
+    folder: Path | None = None
 
 
 class Library(Protocol):
@@ -60,8 +72,8 @@ class Library(Protocol):
         """Build the architecture on torch's current default device."""
         ...
 
-    def pretrained(self, info: BackboneInfo, access: Access) -> tuple[BackboneInfo, State]:
-        """Find or download the pretrained tensors; the info comes back with what was resolved (a revision)."""
+    def locate(self, info: BackboneInfo, access: Access) -> tuple[BackboneInfo, Path]:
+        """Find or download the file of the pretrained weights; the info comes back with its revision resolved."""
         ...
 
     def fill(self, network: Network, state: State, entry: Entry, origin: str) -> tuple[nn.Module, list[str]]:

@@ -206,7 +206,7 @@ def _tensor_digest(name: str, tensor: torch.Tensor) -> bytes:
     head = f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode()
     flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
     digest = hashlib.blake2b(head, digest_size=16)
-    digest.update(flat.numpy())
+    digest.update(memoryview(flat.numpy()))
     return digest.digest()
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 # Filtering goes through float64; this many bytes of it at a time stay in a processor's cache
-_CACHE_BYTES = 1 << 21
+_CACHE_BYTES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,8 @@ class Preprocess:
         self.dtype = dtype or torch.float32
         # (level / 255 - mean) / std, as one multiplication and one addition
         std = torch.tensor(info.std, dtype=torch.float64)
-        self._scale = (1.0 / (255.0 * std)).to(self.device, torch.float32)
-        self._shift = (-torch.tensor(info.mean, dtype=torch.float64) / std).to(self.device, torch.float32)
+        self._scale = (1.0 / (255.0 * std)).to(torch.float32).to(self.device)
+        self._shift = (-torch.tensor(info.mean, dtype=torch.float64) / std).to(torch.float32).to(self.device)
         # Apple's GPUs have no float64: there the CPU filters, and the levels travel
         self._filters_on = torch.device("cpu") if self.device.type == "mps" else self.device
         self._resizers: dict[tuple[int, int], tuple[Geometry, Resizer]] = {}
@@ -145,10 +145,15 @@ class Preprocess:
         output = (torch.empty if whole else torch.zeros)(shape, dtype=self.dtype, device=self.device)
         top, left = layout.offset
         inner = output[:, top : top + layout.window[2], left : left + layout.window[3]]
+        # a row of pixels as one long line of colours: adding along an axis of three is eight times slower
+        scale, shift = (values.repeat(layout.window[3]) for values in (self._scale, self._shift))
         step = self._step(images)
         for start in range(0, len(images), step):
             levels = resizer(images[start : start + step].to(self._filters_on)).to(self.device, torch.float32)
-            inner[start : start + step] = torch.addcmul(self._shift, levels, self._scale)
+            if levels.shape[-1] == 1:
+                levels = levels.repeat_interleave(3, -1)
+            lines = torch.addcmul(shift, levels.flatten(2), scale)
+            inner[start : start + step] = lines.unflatten(2, (-1, 3))
         return output.permute(0, 3, 1, 2)
 
     def _resizer(self, shape: tuple[int, int]) -> tuple[Geometry, Resizer]:
