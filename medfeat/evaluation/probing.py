@@ -16,9 +16,11 @@ from medfeat.errors import DataError
 from medfeat.evaluation import recording, wording
 from medfeat.evaluation.baselines import MAJORITY, majority_scores
 from medfeat.evaluation.bootstrap import RESAMPLES
+from medfeat.evaluation.card import CARD_FILE, card
 from medfeat.evaluation.evaluate import Metrics, evaluate
 from medfeat.evaluation.protocol import Scored, run_protocol
 from medfeat.evaluation.runs import MODEL_FOLDER, Run, RunSpec, headline, read_run, run_folder, task_digest
+from medfeat.evaluation.saved import write_probe
 from medfeat.evaluation.weighted import statistics, value
 from medfeat.heads import HEADS
 from medfeat.heads.saving import save_model
@@ -114,16 +116,18 @@ def _probe(samples: Samples, store: FeatureStore, spec: RunSpec, hidden: Path, p
     cost = {"seconds": round(seconds, 3), "energy_wh": energy.watt_hours, "energy_method": energy.method}
     run = _run(samples, scored, store=store, spec=spec, found=(val, test), cost=cost)
     recording.write_scores(hidden, scored)
-    _save(scored, hidden)
+    _save(scored, run, store, hidden)
     _write_official(hidden, scored, run, store)
     recording.write_run(hidden, run)
     return run
 
 
-def _save(scored: Scored, hidden: Path) -> None:
+def _save(scored: Scored, run: Run, store: FeatureStore, hidden: Path) -> None:
     # A head somebody registered may have no form that loads without running code: its run is then kept without it.
     with suppress(DataError):
         save_model(scored.choice.model, hidden / MODEL_FOLDER)
+        write_probe(run, store.info, hidden / MODEL_FOLDER)
+    (hidden / CARD_FILE).write_text(card(run, store.info), encoding="utf-8")
 
 
 def _metrics(scored: Scored, task: Task, spec: RunSpec, progress: Progress) -> tuple[Metrics, Metrics]:
