@@ -98,8 +98,10 @@ class Canvas:
 
     def paint(self, coverage: Array, colour: Array) -> None:
         """Lay a colour, (n, 3) or (3,), over the pictures where `coverage` says."""
-        layer = np.broadcast_to(colour, (len(self.pixels), 3))[:, None, None, :]
-        self.pixels[:] += coverage[..., None] * (layer - self.pixels)
+        layer = np.broadcast_to(colour, (len(self.pixels), 3))
+        picture, row, column = np.nonzero(coverage)
+        under = self.pixels[picture, row, column]
+        self.pixels[picture, row, column] += coverage[picture, row, column, None] * (layer[picture] - under)
 
     def shade(self, factor: Array) -> None:
         """Multiply the pictures with (n, H, W) or (n, H, W, 3) brightness."""

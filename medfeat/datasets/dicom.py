@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from medfeat.datasets.decode import BadFile, missing_extra
 from medfeat.datasets.intensity import Stored
 
-MAX_VALUES = 1 << 28
+MAX_VALUES = 1 << 27
 GREY = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
 

@@ -104,9 +104,10 @@ class FilesDataset:
         waiting: deque[tuple[int, Future[UInt8Array | BadImage]]] = deque()
         pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="medfeat-decode")
         try:
+            ahead = AHEAD if self._ndim == 2 else WORKERS
             for row in rows:
                 waiting.append((row, pool.submit(self._read, row)))
-                if len(waiting) >= AHEAD:
+                if len(waiting) >= ahead:
                     first, future = waiting.popleft()
                     yield first, future.result()
             while waiting:

@@ -68,13 +68,25 @@ def _walk(root: Path) -> tuple[list[str], list[str]]:
     others: list[str] = []
     for path in _files(root):
         relative = path.relative_to(root).as_posix()
+        if not _can_be_id(relative):
+            raise DataError(f"{root}: the name {relative!r} cannot be an id; rename the file to plain characters")
         (images if is_image_name(path) else others).append(relative)
     return sorted(images), sorted(others)
 
 
+def _can_be_id(name: str) -> bool:
+    """Whether a name is text: no line break or other control character, and no byte that is not UTF-8."""
+    return not any(ord(letter) < 32 or 0xD800 <= ord(letter) <= 0xDFFF for letter in name)
+
+
 def _files(folder: Path) -> Iterator[Path]:
+    seen: set[str] = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not _hidden(name)]
+        if (place := os.path.realpath(parent)) in seen:
+            folders.clear()  # a link that leads back
+            continue
+        seen.add(place)
+        folders[:] = sorted(name for name in folders if not _hidden(name))
         yield from (Path(parent, name) for name in files if not _hidden(name))
 
 

@@ -20,6 +20,7 @@ from medfeat.types import UInt8Array
 NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
 ALLOWED = "auto, uint8, uint16, uint16:LO..HI, range:LO..HI, hu:LO..HI, window, window:CENTER,WIDTH or minmax"
 UINT16_MAX = 65535
+STRETCH = 1 << 20
 
 
 class OutsideContract(ValueError):  # noqa: N818 - it names what the image is, and never reaches a user as an exception
@@ -187,8 +188,8 @@ def _window_of(contract: Intensity, image: Stored) -> tuple[float, float]:
 
 def _windowed(values: NDArray[Any], center: float, width: float) -> UInt8Array:
     """Apply the linear window of DICOM PS3.3 C.11.2.1.2.1, whose output saturates at 0 and 255."""
-    scaled = ((values.astype(np.float64) - (center - 0.5)) / (width - 1.0) + 0.5) * 255.0
-    return np.rint(np.clip(scaled, 0.0, 255.0)).astype(np.uint8)
+    low, high = center - 0.5 - (width - 1.0) / 2.0, center - 0.5 + (width - 1.0) / 2.0
+    return _ranged(values, low, high)
 
 
 def _checked_range(values: NDArray[Any], contract: Intensity) -> UInt8Array:
@@ -202,4 +203,9 @@ def _checked_range(values: NDArray[Any], contract: Intensity) -> UInt8Array:
 def _ranged(values: NDArray[Any], low: float, high: float) -> UInt8Array:
     if low == high:
         return np.zeros(values.shape, np.uint8)
-    return np.rint((values.astype(np.float64) - low) * (255.0 / (high - low))).astype(np.uint8)
+    scaled = np.empty(values.shape, np.uint8)
+    step = max(1, STRETCH // max(1, values[:1].size))
+    for start in range(0, len(values), step):  # a whole volume in float64 would be eight times its uint8
+        part = (values[start : start + step].astype(np.float64) - low) * (255.0 / (high - low))
+        scaled[start : start + step] = np.rint(np.clip(part, 0.0, 255.0))
+    return scaled

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medfeat.datasets.decode import BadFile, missing_extra
 from medfeat.datasets.intensity import Stored
 
-MAX_VALUES = 1 << 28
+MAX_VALUES = 1 << 27
 
 
 def read_nifti(path: Path) -> Stored:
@@ -31,14 +32,20 @@ def read_nifti(path: Path) -> Stored:
         raise BadFile("no NIfTI file") from error
     _check_shape(volume.shape)
     library: Any = nibabel  # which has no types
-    upright = library.as_closest_canonical(volume) if len(volume.shape) > 2 else volume
-    values = np.asanyarray(upright.dataobj)
-    if values.dtype.kind not in "uif":
-        raise BadFile(f"voxels of {values.dtype}; numbers are needed")
+    values = _voxels(volume.dataobj)
     values = values.reshape(*values.shape[:2], -1)  # a fourth axis has length 1
+    values = library.orientations.apply_orientation(values, library.io_orientation(volume.affine))
     # The canonical axes run to the right, the front and the head.
     ordered = np.ascontiguousarray(values.transpose(2, 1, 0)[:, ::-1, ::-1])
     return Stored(ordered[0] if len(ordered) == 1 else ordered, modality=True)
+
+
+def _voxels(stored: Any) -> NDArray[Any]:
+    """Return the values as the header scales them, never wider than they need to be: volumes are large."""
+    if stored.dtype.kind not in "uif":
+        raise BadFile(f"voxels of {stored.dtype}; numbers are needed")
+    plain = (stored.slope, stored.inter) == (1.0, 0.0)
+    return np.asarray(stored.get_unscaled()) if plain else np.asarray(stored, dtype=np.float32)
 
 
 def _check_shape(shape: tuple[int, ...]) -> None:

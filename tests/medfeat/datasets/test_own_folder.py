@@ -104,6 +104,18 @@ def test_a_folder_without_images_is_refused(tmp_path):
         open_dataset(tmp_path)
 
 
+def test_a_link_that_leads_back_is_followed_once(classes):
+    (classes / "benign" / "again").symlink_to(classes, target_is_directory=True)
+    assert len(open_dataset(classes).ids("all")) == 4
+
+
+def test_a_name_that_cannot_be_an_id_is_refused(classes, write_png):
+    write_png(classes / "benign" / "two\nlines.png")
+    with pytest.raises(DataError, match=r"'benign/two\\nlines.png' cannot be an id") as error:
+        open_dataset(classes)
+    assert "\n" not in str(error.value)
+
+
 def test_one_image_is_a_dataset_of_one(tmp_path, write_png, read_all):
     write_png(tmp_path / "one.png", (3, 4, 3))
     dataset = open_dataset(tmp_path / "one.png")
