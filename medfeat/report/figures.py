@@ -1,0 +1,205 @@
+"""Figures for a report: scores beside published ones, classes, calibration, and a map of the embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfeat.evaluation.comparison import Comparison
+from medfeat.evaluation.published import PublishedRow
+from medfeat.evaluation.runs import Run
+from medfeat.types import FloatArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+OURS = "#c1272d"
+INK, FAINT = "#222222", "#b8bcc2"
+TRAINING_COLOURS = {
+    "linear probe": "#0072b2",
+    "kNN": "#56b4e9",
+    "frozen, larger head": "#009e73",
+    "fine-tuned": "#e69f00",
+    "from scratch": "#7f7f7f",
+    "end-to-end": "#a6761d",
+    "AutoML": "#8e6bbf",
+}
+# Okabe and Ito's colours first: they can be told apart by colour-blind readers
+CLASS_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#222222", "#8e6bbf")
+CLASS_COLOURS += ("#a6761d", "#9aa0a6", "#f0e442")
+
+
+def scores_figure(comparison: Comparison, *, metric: str = "auc", each: int = 4, ours: int = 8) -> Figure:
+    """Draw our runs with their intervals above published values, one line a result.
+
+    Parameters
+    ----------
+    comparison
+        Of one dataset.
+    metric
+        ``auc`` or ``acc``.
+    each
+        How many published rows to show of each kind of training, the highest first; low confidence is left out.
+    ours
+        How many of our runs to show, best on val first.
+    """
+    runs, rows = comparison.runs[:ours], _best_of_each(comparison.rows, metric, each)
+    total = len(runs) + len(rows)
+    figure, axes = _figure(8.6, 1.3 + 0.25 * total)
+    for y, run in enumerate(runs):
+        interval = getattr(run.test, metric)
+        axes.hlines(total - y, interval.low, interval.high, color=OURS, lw=2.2)
+        axes.plot(interval.value, total - y, "o", color=OURS, ms=6.5, zorder=3)
+    for y, row in enumerate(rows, start=len(runs)):
+        axes.plot(getattr(row, metric), total - y, "o", color=TRAINING_COLOURS[row.training], ms=5.5)
+    if runs:
+        interval = getattr(runs[0].test, metric)
+        axes.axvspan(interval.low, interval.high, color=OURS, alpha=0.07, lw=0)
+    names = [_run_name(run) for run in runs] + [f"{row.system}, {row.pixels}" for row in rows]
+    axes.set_yticks(range(total, 0, -1), names, fontsize=8.5)
+    for label in axes.get_yticklabels()[: len(runs)]:
+        label.set(color=OURS, fontweight="bold")
+    axes.set_ylim(0.3, total + 0.7)
+    axes.set_xlabel(f"test {metric.upper()}; ours with 95 % interval, that of our best run on val shaded", fontsize=9)
+    axes.set_title(f"{comparison.dataset}: ours beside published results", loc="left", fontweight="bold", fontsize=11)
+    axes.grid(axis="x", color=FAINT, lw=0.5, alpha=0.6)
+    _training_legend(axes, rows, with_ours=bool(runs))
+    return figure
+
+
+def _best_of_each(rows: Sequence[PublishedRow], metric: str, each: int) -> list[PublishedRow]:
+    found: list[PublishedRow] = []
+    for training in TRAINING_COLOURS:
+        mine = [row for row in rows if row.training == training and getattr(row, metric) is not None]
+        mine = [row for row in mine if row.confidence != "low"]
+        found += sorted(mine, key=lambda row: -getattr(row, metric))[:each]
+    return found
+
+
+def _run_name(run: Run) -> str:
+    caution = f" ({', '.join(run.cautions)})" if run.cautions else ""
+    return f"{run.backbone}{caution}, {run.protocol['training']}, {run.protocol['pixels']}"
+
+
+def _training_legend(axes: Axes, rows: Sequence[PublishedRow], *, with_ours: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    shown = {row.training for row in rows}
+    colours = {"ours": OURS} if with_ours else {}
+    colours |= {name: colour for name, colour in TRAINING_COLOURS.items() if name in shown}
+    marks = [Line2D([], [], marker="o", ls="", color=colour, ms=6, label=name) for name, colour in colours.items()]
+    axes.legend(handles=marks, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=8.5)
+
+
+def classes_figure(run: Run) -> Figure:
+    """Draw recall and precision of each class of test, in the order of the classes."""
+    rows = run.test.per_class[::-1]
+    figure, axes = _figure(7.2, 1.3 + 0.42 * len(rows))
+    y = np.arange(len(rows))
+    for shift, name, colour in ((0.19, "recall", "#0072b2"), (-0.19, "precision", "#e69f00")):
+        values = [getattr(row, name) for row in rows]
+        axes.barh(y + shift, np.nan_to_num(values), height=0.34, color=colour, label=name)
+    axes.set_yticks(y, [f"{row.name}  (n = {row.support})" for row in rows], fontsize=8.5)
+    axes.set_xlim(0, 1)
+    axes.set_title(f"{run.dataset}: {run.backbone}, {run.head}", loc="left", fontweight="bold", fontsize=11)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=8.5)
+    axes.grid(axis="x", color=FAINT, lw=0.5, alpha=0.6)
+    axes.set_axisbelow(True)
+    return figure
+
+
+def reliability_figure(run: Run) -> Figure:
+    """Draw how often the model was right against how sure it was; each dot's area is its share of test."""
+    rows = run.test.reliability
+    figure, axes = _figure(4.8, 4.6)
+    sure, right = np.array([row.confidence for row in rows]), np.array([row.accuracy for row in rows])
+    share = np.array([row.count for row in rows]) / max(sum(row.count for row in rows), 1)
+    axes.plot([0, 1], [0, 1], color=FAINT, lw=1, zorder=0)
+    axes.vlines(sure, np.minimum(sure, right), np.maximum(sure, right), color=OURS, lw=1.2, alpha=0.5)
+    axes.plot(sure, right, color="#0072b2", lw=1.2)
+    axes.scatter(sure, right, s=20 + 700 * share, color="#0072b2", alpha=0.85, lw=0, zorder=3)
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="how sure", ylabel="how often right")
+    axes.set_aspect("equal")
+    ece = run.test.values["ece"].value
+    axes.set_title(
+        f"{run.dataset}: {run.backbone}, {run.head}\nECE {ece:.3f}", loc="left", fontweight="bold", fontsize=11
+    )
+    return figure
+
+
+def embedding_figure(
+    X: FloatArray,
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    *,
+    title: str = "",
+    seed: int = 0,
+    most: int = 4000,
+) -> Figure:
+    """Draw embeddings on their two strongest principal components, coloured by class.
+
+    Parameters
+    ----------
+    X
+        (n, d) embeddings.
+    labels
+        (n,) class numbers.
+    classes
+        Names in label order.
+    title
+        Above the figure.
+    seed, most
+        At most `most` samples are drawn, picked from `seed`; the components are those of the drawn ones.
+    """
+    pick = np.random.default_rng(seed).permutation(len(X))[:most]
+    points, share = principal_components(X[pick])
+    y = np.asarray(labels).reshape(-1)[pick]
+    figure, axes = _figure(6.8, 4.8)
+    size = 26 if len(pick) < 500 else 9
+    for i, name in enumerate(classes):
+        colour = CLASS_COLOURS[i % len(CLASS_COLOURS)]
+        axes.scatter(*points[y == i].T, s=size, lw=0, alpha=0.7, color=colour, label=name)
+    axes.set(xlabel=f"component 1 ({share[0]:.0%} of variance)", ylabel=f"component 2 ({share[1]:.0%})")
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, loc="left", fontweight="bold", fontsize=11)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=8.5, markerscale=1.6)
+    return figure
+
+
+def principal_components(X: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (n, 2) coordinates on the two strongest components of standardised features, and their variance shares."""
+    Z = np.asarray(X, np.float64)
+    spread = Z.std(axis=0)
+    Z = (Z - Z.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    U, s, _ = np.linalg.svd(Z, full_matrices=False)
+    points, share = np.zeros((len(Z), 2)), np.zeros(2)
+    k = min(2, len(s))
+    points[:, :k] = U[:, :k] * s[:k]
+    total = float(np.sum(s**2))
+    share[:k] = s[:k] ** 2 / total if total else 0.0
+    return points, share
+
+
+def save(figure: Figure, path: str | Path, *, dpi: int = 150) -> Path:
+    """Write a figure; the format is that of the name's ending (PNG, SVG, PDF)."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=dpi)
+    return path
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Any]:
+    # A Figure of its own, not pyplot's: nothing global, no display, nothing to close.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(FAINT)
+    axes.tick_params(color=FAINT, labelcolor=INK, labelsize=8.5)
+    return figure, axes

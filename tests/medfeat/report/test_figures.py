@@ -1,0 +1,74 @@
+"""Figures hold what they claim, need no display, and leave nothing open."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from medfeat.evaluation.comparison import compare_dataset
+from medfeat.report import figures
+from medfeat.workflows.probe import probe
+
+
+@pytest.fixture
+def run(make_store, cache_root):
+    make_store(signal=0.5)
+    return probe(cache_dir=cache_root, resamples=50).runs[0]
+
+
+def test_our_scores_stand_beside_published_ones_low_confidence_left_out(run, tmp_path):
+    comparison = compare_dataset("bloodmnist", [run])
+    figure = figures.scores_figure(comparison, metric="acc", each=2)
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names[0] == "resnet18, linear probe, 28 enlarged to 224"
+    assert "VGG-16, 28 enlarged to 227" not in names
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert legend[:2] == ["ours", "linear probe"]
+    assert figures.save(figure, tmp_path / "deep" / "scores.png").stat().st_size > 5000
+
+
+def test_published_scores_alone_make_a_figure_too():
+    assert figures.scores_figure(compare_dataset("synapsemnist3d", [])).axes[0].get_yticklabels()
+
+
+def test_each_class_has_its_bars(run):
+    axes = figures.classes_figure(run).axes[0]
+    assert len(axes.patches) == 2 * 4
+    assert [label.get_text() for label in axes.get_yticklabels()][-1] == "class 0  (n = 20)"
+
+
+def test_the_reliability_curve_shows_every_bin_and_the_ece(run):
+    axes = figures.reliability_figure(run).axes[0]
+    assert f"ECE {run.test.values['ece'].value:.3f}" in axes.get_title(loc="left")
+    assert len(axes.lines[1].get_xdata()) == len(run.test.reliability)
+
+
+def test_the_map_draws_every_class_and_at_most_the_samples_asked_for():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 500)
+    X = np.eye(3)[y] @ rng.normal(size=(3, 20)) * 3 + rng.normal(size=(500, 20))
+    axes = figures.embedding_figure(X, y, ["a", "b", "c"], most=300).axes[0]
+    assert sum(len(part.get_offsets()) for part in axes.collections) == 300
+
+
+def test_the_map_is_the_principal_components_of_standardised_features():
+    from sklearn.decomposition import PCA
+    from sklearn.preprocessing import StandardScaler
+
+    X = np.random.default_rng(0).normal(size=(60, 5)) @ np.diag([5, 3, 1, 1, 1])
+    ours, share = figures.principal_components(X)
+    pca = PCA(2).fit(StandardScaler().fit_transform(X))
+    theirs = pca.transform(StandardScaler().fit_transform(X))
+    np.testing.assert_allclose(np.abs(ours), np.abs(theirs), atol=1e-9)
+    np.testing.assert_allclose(share, pca.explained_variance_ratio_)
+
+
+def test_features_without_spread_are_drawn_without_a_warning():
+    figures.embedding_figure(np.ones((5, 1)), np.zeros(5, np.int64), ["only"])
+
+
+def test_drawing_leaves_no_figure_open(run):
+    import matplotlib.pyplot as plt
+
+    figures.reliability_figure(run)
+    assert plt.get_fignums() == []
