@@ -1,7 +1,7 @@
 """2,000 stratified resamples of the official AUC against the loop they replace, and a whole probe of a large store.
 
 As an ordinary test it is small. ``MEDFEAT_BENCH=1`` measures 47,280 x 8 scores (the size of TissueMNIST's test set) and
-a probe of 12,000 x 2,048 features with selection, intervals and files, and writes ``benchmarks/results/bootstrap.json``.
+a probe of 12,000 x 2,048 features with selection, intervals and files; it writes ``benchmarks/results/bootstrap.json``.
 """
 
 from __future__ import annotations
