@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import torch
 from torch import nn
@@ -91,7 +91,7 @@ class Embedder(nn.Module):
             for layer, read in zip(self._layers, self._readers, strict=True)
         )
 
-    def train(self, mode: bool = True) -> Embedder:
+    def train(self, mode: bool = True) -> Self:
         """Stay in eval mode whatever is asked: frozen means frozen."""
         del mode
         super().train(False)
@@ -100,7 +100,7 @@ class Embedder(nn.Module):
 
 def find_layer(network: nn.Module, layer: str) -> nn.Module:
     """Return a module by its dotted name, or say which names are close."""
-    names = dict(network.named_modules())
+    names: dict[str, nn.Module] = dict(network.named_modules())
     if not layer or layer not in names:
         raise unknown_name("layer", layer, [name for name in names if name])
     return names[layer]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import transformers
 from torch import nn
-from transformers.utils import logging
+from transformers.utils import logging as transformers_logging
 
 from medfeat.backbones.download import commit_of, file_of_repo
 from medfeat.backbones.embedder import Anatomy, Read
@@ -21,6 +21,10 @@ from medfeat.backbones.table import Entry
 from medfeat.backbones.weights import FOLDER_FILES, misfit_error
 from medfeat.errors import MissingFileError, UsageError
 from medfeat.types import BackboneInfo, Interpolation
+
+# transformers leaves these untyped
+_AUTO: Any = transformers.AutoModel
+logging: Any = transformers_logging
 
 # Pillow's numbers for its filters, which image processors store
 _FILTERS: dict[int, Interpolation] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
@@ -120,7 +124,7 @@ def build(entry: Entry, access: Access) -> Network:
     """Build the image network of the configuration, without any task's head."""
     config = _config(entry, access)
     with _quiet():
-        module = transformers.AutoModel.from_config(config, trust_remote_code=access.trust_remote_code)
+        module = _AUTO.from_config(config, trust_remote_code=access.trust_remote_code)
     # models of images and text keep the former in a tower of its own
     module = getattr(module, "vision_model", module).eval()
     return Network(module, _anatomy(module, entry))

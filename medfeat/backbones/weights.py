@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from medfeat.backbones.network import Adapt, State
@@ -204,9 +206,9 @@ def weights_digest(module: nn.Module) -> str:
 
 def _tensor_digest(name: str, tensor: torch.Tensor) -> bytes:
     head = f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode()
-    flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    flat: NDArray[np.uint8] = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     digest = hashlib.blake2b(head, digest_size=16)
-    digest.update(memoryview(flat.numpy()))
+    digest.update(flat.data)
     return digest.digest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
@@ -65,7 +66,9 @@ def geometry(info: BackboneInfo, fit: Fit, shape: tuple[int, int]) -> Geometry:
         return Geometry((size, size), (0, 0, size, size))
     if fit == "reference":
         height, width = _reference_target(info, shape)
-        top, left = round((height - size) / 2), round((width - size) / 2)
+        # an odd rest: transformers rounds down, torchvision and timm to the even number
+        half = math.floor if info.source == "hf" else round
+        top, left = half((height - size) / 2), half((width - size) / 2)
         return Geometry((height, width), (top, left, size, size))
     if fit == "pad":
         ratio = min(1.0, size / max(shape))
@@ -153,7 +156,7 @@ class Preprocess:
             if levels.shape[-1] == 1:
                 levels = levels.repeat_interleave(3, -1)
             lines = torch.addcmul(shift, levels.flatten(2), scale)
-            inner[start : start + step] = lines.unflatten(2, (-1, 3))
+            inner[start : start + step] = lines.reshape(levels.shape)
         return output.permute(0, 3, 1, 2)
 
     def _resizer(self, shape: tuple[int, int]) -> tuple[Geometry, Resizer]:

@@ -114,7 +114,7 @@ def raptor_projection(dim: int, *, length: int = RAPTOR_LENGTH, seed: int = 0) -
     seed
         The same seed gives the same matrix on every machine and numpy version.
     """
-    drawn = np.random.RandomState(seed).standard_normal((dim, length)) / np.sqrt(length)
+    drawn: NDArray[np.float64] = np.random.RandomState(seed).standard_normal((dim, length)) / np.sqrt(length)
     return drawn.astype(np.float32)
 
 
@@ -178,11 +178,13 @@ class SlicePool:
             planes = [(plane @ projection).reshape(self._count, -1) for plane in planes]
         if policy.endswith("-average"):
             return np.mean(planes, axis=0, dtype=np.float32)
-        return np.concatenate(planes, axis=1)
+        joined: Rows = np.concatenate(planes, axis=1)
+        return joined
 
     def _plane(self, axis: int, *, maximum: bool) -> Rows:
         if maximum:
             return self._max[axis]
         total = self._sum[axis]
         shares = self._seen[axis].reshape(-1, *[1] * (total.ndim - 1)).astype(np.float32)
-        return total / shares
+        mean: Rows = total / shares
+        return mean
