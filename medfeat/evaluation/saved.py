@@ -115,7 +115,7 @@ def load_probe(folder: Path) -> SavedProbe:
     if recipe_digest(recipe) != run.store["digest"] or task["classes"] != list(run.task["classes"]):
         fields = ", ".join(differing_fields(run.store["recipe"], recipe)) or "classes"
         raise DataError(
-            f"{path} was saved for another recipe than {folder} ({fields} differ): run `medfeat probe` again"
+            f"{path} was saved for another recipe than its run ({fields} differ): run `medfeat probe` again"
         )
     labels, scores = _val(folder)
     model = load_model(folder / MODEL_FOLDER)

@@ -1,0 +1,149 @@
+"""`medfeat predict`: a saved probe labels images; where it cannot keep to an error rate, it says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from medfeat_cache import FeatureStore, find_stores, resolve_root
+from numpy.typing import NDArray
+
+from medfeat.errors import DataError, UsageError
+from medfeat.evaluation.conformal import calibrate
+from medfeat.evaluation.saved import SavedProbe, find_run, load_probe, refuse_other_recipe
+from medfeat.types import BadImage, IdArray, Progress, SilentProgress
+from medfeat.workflows.embedding import Images, embed_new, open_images
+from medfeat.workflows.predict_report import PredictReport
+
+ERROR_RATE = 0.1
+
+
+def predict(
+    run: str | Path,
+    images: str | Path | None = None,
+    *,
+    data: str | None = None,
+    out: str | Path | None = None,
+    error_rate: float = ERROR_RATE,
+    intensity: str | None = None,
+    path_column: str | None = None,
+    size: int | None = None,
+    data_root: str | Path | None = None,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    offline: bool = False,
+    cache_dir: str | Path | None = None,
+    progress: Progress | None = None,
+) -> PredictReport:
+    """Label images with a saved probe.
+
+    Parameters
+    ----------
+    run
+        Folder of a run, or the beginning of its key.
+    images
+        What to embed by the probe's recipe: a folder, CSV, npz, image or DICOM series, or a registered name.
+    data
+        Instead of images: a dataset in the cache that was embedded by the probe's recipe; nothing is embedded.
+    out
+        CSV to write: id, label, confidence, set, abstain, and a score a class.
+    error_rate
+        Share of images whose set may miss the truth; calibrated on val, so it holds for images like those.
+    intensity, path_column, size
+        How to read the images; by default as the probe's own were.
+    data_root, weights
+        Where files and weights are now.
+    device, offline
+        As in `medfeat.extract`.
+    cache_dir
+        Where runs and stores live.
+    progress
+        Hears of every batch.
+
+    Returns
+    -------
+    PredictReport
+        Silver-standard labels: keep those that are not abstained.
+
+    Raises
+    ------
+    UsageError
+        A run that is not there, data of another recipe, an error rate that is none.
+    DataError
+        A saved probe that is damaged, or is not what it says; nothing in it was run.
+    """
+    if (images is None) == (data is None):
+        raise UsageError("give either --images (to be embedded) or --data (in the cache already)")
+    root, progress = resolve_root(cache_dir), progress or SilentProgress()
+    probe = load_probe(find_run(root, run))
+    conformal = calibrate(probe.val_labels, probe.val_scores, probe.task_type, error_rate)
+    bad: list[BadImage] = []
+    if images is not None:
+        asked = Images(images, intensity, path_column, size, data_root, weights, device, offline)
+        found = list(_of_images(probe, asked, root, bad, progress))
+    else:
+        found = list(_of_store(probe, str(data), root))
+    ids = np.concatenate([part[0] for part in found]) if found else np.empty(0, np.str_)
+    if not len(ids):
+        said = f": {bad[0].id}: {bad[0].reason}" if bad else ""
+        raise DataError(f"none of the {len(bad)} images of {images or data} could be read{said}")
+    scores = np.concatenate([part[1] for part in found])
+    report = PredictReport(
+        run=probe.run.key,
+        task_type=probe.task_type,
+        classes=probe.classes,
+        ids=ids,
+        scores=scores,
+        calibrated=probe.calibrated(scores),
+        conformal=conformal,
+        bad=tuple(bad),
+        embedded=len(ids) if images is not None else 0,
+        out=None if out is None else Path(out),
+    )
+    if report.out is not None:
+        report.write(report.out)
+    return report
+
+
+Part = tuple[IdArray, NDArray[np.float64]]
+
+
+def _of_images(probe: SavedProbe, asked: Images, root: Path, bad: list[BadImage], progress: Progress) -> Iterator[Part]:
+    dataset = open_images(asked, probe.info, progress, root)
+    for batch in embed_new(dataset, asked, probe.recipe, probe.info, progress):
+        bad.extend(batch.bad)
+        if len(batch.ids):
+            yield batch.ids, probe.scores(batch.features)
+
+
+def _of_store(probe: SavedProbe, data: str, root: Path) -> Iterator[Part]:
+    with FeatureStore(matching_store(root, data, probe.recipe)) as store:
+        for group in store.groups:
+            for ids, features in store.batches(group):
+                yield ids, probe.scores(features)
+
+
+def matching_store(root: Path, data: str, recipe: Mapping[str, Any]) -> Path:
+    """Return the store of a dataset that was embedded by a recipe, the data itself set aside.
+
+    Raises
+    ------
+    UsageError
+        There is none; the fields in which the nearest differs are named.
+    """
+    stores = find_stores(root, dataset=data, backbone=recipe["backbone"])
+    if not stores:
+        raise UsageError(
+            f"no store of {data} x {recipe['backbone']} in {root}: run `medfeat extract --backbone "
+            f"{recipe['backbone']} --data {data}` first"
+        )
+    problems: list[UsageError] = []
+    for header in stores:
+        try:
+            refuse_other_recipe(recipe, header.recipe, f"{data} x {recipe['backbone']}")
+            return header.path
+        except UsageError as error:
+            problems.append(error)
+    raise min(problems, key=lambda error: len(str(error)))

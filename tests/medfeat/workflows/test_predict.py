@@ -1,0 +1,157 @@
+"""`predict`: a saved probe gives new images the scores it gave stored ones, abstains honestly, and runs no code."""
+
+from __future__ import annotations
+
+import csv
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from medfeat.errors import DataError, UsageError
+from medfeat.evaluation.runs import read_scores
+from medfeat.workflows.predict import predict
+from medfeat.workflows.probe import probe
+
+from .embedded import QUICK, embed, export_images, plant
+
+
+@pytest.fixture
+def probed(counting, cache_root):
+    """A run on the synthetic binary set, and the counter of its network."""
+    embed(cache_root)
+    return probe("synthetic-binary", cache_dir=cache_root, **QUICK).runs[0], counting
+
+
+@pytest.mark.parametrize("head", ["linear", "knn", "xgboost"])
+def test_scores_of_exported_images_are_the_stored_ones(counting, cache_root, tmp_path, head):
+    embed(cache_root)
+    run = probe("synthetic-binary", head=head, cache_dir=cache_root, **QUICK).runs[0]
+    folder = export_images(tmp_path / "images")
+    before = counting.images
+    report = predict(run.folder, folder, cache_dir=cache_root, device="cpu")
+    assert report.ids[0] == "00000.png"
+    np.testing.assert_allclose(report.scores, read_scores(run.folder)["test_scores"], atol=1e-4)
+    assert counting.images - before == len(report.ids) == report.embedded
+
+
+def test_the_csv_has_an_answer_a_row_and_all_digits_of_the_scores(probed, cache_root, tmp_path):
+    run, _ = probed
+    out = tmp_path / "silver.csv"
+    report = predict(run.key[:10], export_images(tmp_path / "images"), out=out, cache_dir=cache_root, error_rate=0.05)
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert list(rows[0]) == ["id", "label", "confidence", "set", "abstain", "p:irregular mass", "p:smooth mass"]
+    assert [float(row["p:smooth mass"]) for row in rows] == report.scores[:, 1].tolist()
+    for row in rows:
+        assert (row["set"] == row["label"]) == (row["abstain"] == "0")
+    assert json.loads(json.dumps(report.to_dict()))["n"] == 160
+
+
+def test_stored_images_are_labelled_without_the_network(probed, cache_root):
+    run, counting = probed
+    before = counting.images
+    report = predict(run.folder, data="synthetic-binary", cache_dir=cache_root)
+    assert counting.images == before and report.embedded == 0
+    stored = dict(zip(report.ids.tolist(), report.scores[:, 1], strict=True))
+    test = read_scores(run.folder)
+    assert [stored[name] for name in test["test_ids"].tolist()] == pytest.approx(test["test_scores"][:, 1].tolist())
+
+
+def test_images_that_cannot_be_read_are_named_and_get_no_label(probed, cache_root, tmp_path):
+    run, _ = probed
+    folder = export_images(tmp_path / "images")
+    (folder / "00003.png").write_bytes(b"no picture")
+    report = predict(run.folder, folder, cache_dir=cache_root)
+    assert len(report.ids) == 159 and "00003.png" not in report.ids
+    assert report.problem_lines()[0].startswith("00003.png was skipped")
+
+
+@pytest.mark.parametrize("error_rate", [0.05, 0.1, 0.2])
+def test_sets_miss_the_truth_as_often_as_asked(cache_root, error_rate):
+    plant(cache_root, counts={"train": 600, "val": 4000, "test": 8000}, classes=4, signal=1.0)
+    run = probe("planted", cache_dir=cache_root, **QUICK).runs[0]
+    report = predict(run.folder, data="planted", cache_dir=cache_root, error_rate=error_rate)
+    test = read_scores(run.folder)
+    coverage = report.conformal.covers(test["test_labels"], test["test_scores"]).mean()
+    assert coverage == pytest.approx(1 - error_rate, abs=0.02)
+    assert 0 < report.abstain.mean() < 1
+
+
+def test_a_val_split_too_small_for_the_error_rate_decides_nothing(cache_root):
+    plant(cache_root, counts={"train": 60, "val": 15, "test": 60})
+    run = probe("planted", cache_dir=cache_root, **QUICK).runs[0]
+    report = predict(run.folder, data="planted", cache_dir=cache_root, error_rate=0.01)
+    assert report.abstain.all()
+    assert "too small" in report.tables()[0].notes[-1]
+
+
+def test_data_of_another_recipe_is_refused_and_the_fields_are_named(cache_root):
+    plant(cache_root, counts={"train": 60, "val": 30, "test": 60})
+    plant(cache_root, counts={"train": 60, "val": 30, "test": 60}, dataset="other", pool="max", size=64)
+    run = probe("planted", cache_dir=cache_root, **QUICK).runs[0]
+    with pytest.raises(UsageError, match="pool avg there, max here; size 28 there, 64 here"):
+        predict(run.folder, data="other", cache_dir=cache_root)
+
+
+def test_a_probe_saved_for_another_recipe_is_refused(probed, cache_root):
+    run, _ = probed
+    path = run.folder / "model" / "probe.json"
+    facts = json.loads(path.read_text())
+    facts["recipe"]["input_size"] = 32
+    path.write_text(json.dumps(facts))
+    with pytest.raises(DataError, match=r"saved for another recipe than its run \(input_size differ\)"):
+        predict(run.folder, data="synthetic-binary", cache_dir=cache_root)
+
+
+class Hostile:
+    """Unpickled, it would leave a file behind."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+@pytest.mark.parametrize("kind", ["pickle", "skops"])
+def test_a_hostile_model_file_is_one_line_and_runs_nothing(probed, cache_root, tmp_path, kind):
+    run, _ = probed
+    marker, path = tmp_path / "executed", run.folder / "model" / "head.skops"
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps(Hostile(marker)))
+    else:
+        from sklearn.preprocessing import FunctionTransformer
+        from skops.io import dumps
+
+        path.write_bytes(dumps(FunctionTransformer(func=pytest.fail)))
+    with pytest.raises(DataError, match=r"not opened|not loaded") as caught:
+        predict(run.folder, data="synthetic-binary", cache_dir=cache_root)
+    assert "\n" not in str(caught.value)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "either --images"),
+        ({"data": "synthetic-binary", "error_rate": 1.5}, "between 0 and 1, got 1.5"),
+        ({"data": "nonesuch"}, "no store of nonesuch x counting"),
+    ],
+)
+def test_bad_requests_are_one_line(probed, cache_root, options, said):
+    run, _ = probed
+    with pytest.raises(UsageError, match=said):
+        predict(run.folder, cache_dir=cache_root, **options)
+
+
+def test_a_run_that_is_not_there_is_said(cache_root):
+    with pytest.raises(UsageError, match="no run begins with 'abc'"):
+        predict("abc", data="x", cache_dir=cache_root)
+
+
+def test_the_card_says_what_the_probe_is_and_what_it_must_not_be_used_for(probed):
+    run, _ = probed
+    text = (run.folder / "card.md").read_text()
+    for part in ("linear head on counting", "Not a medical device", "licence CC0-1.0", "Temperature", "| auc |"):
+        assert part in text
