@@ -26,6 +26,10 @@ class DataError(MedfeatError, ValueError):
     """Data that was found, and is not what it must be: a damaged file, a label outside the classes."""
 
 
+class UnsuitedHeadError(DataError):
+    """A head that cannot learn this type of task; when all heads were asked for, it is left out."""
+
+
 class MissingFileError(MedfeatError, FileNotFoundError):
     """A file that is needed and is not there; the message names it, where it comes from and where to put it."""
 

@@ -8,7 +8,11 @@ from medfeat.heads.majority import Majority
 from medfeat.types import FloatArray, LabelArray, TaskType
 
 BASELINE_BACKBONES = ("stats", "pixels")
-MAJORITY = "majority class"
+
+
+def looking_at_nothing(task_type: TaskType) -> str:
+    """Return what the simplest baseline is called: ``majority class``, or ``mean of train`` for regression."""
+    return "mean of train" if task_type == "regression" else "majority class"
 
 
 def majority_scores(train_labels: LabelArray, n: int, task_type: TaskType, n_classes: int) -> FloatArray:

@@ -14,7 +14,7 @@ from medfeat_cache import FeatureStore
 from medfeat.cost import EnergyMeter
 from medfeat.errors import DataError
 from medfeat.evaluation import recording, wording
-from medfeat.evaluation.baselines import MAJORITY, majority_scores
+from medfeat.evaluation.baselines import looking_at_nothing, majority_scores
 from medfeat.evaluation.bootstrap import RESAMPLES
 from medfeat.evaluation.card import CARD_FILE, card
 from medfeat.evaluation.evaluate import Metrics, evaluate
@@ -175,7 +175,7 @@ def _run(
         choice=scored.choice.to_dict(),
         val=found[0],
         test=found[1],
-        baselines={MAJORITY: _majority(scored, samples)},
+        baselines={looking_at_nothing(task.task_type): _majority(scored, samples)},
         costs={"extraction": {key: environment[key] for key in COST_KEYS if key in environment}, "probe": cost},
         cautions=wording.cautions(recipe["dataset"], info.get("backbone") or {}),
         notes=tuple(notes),

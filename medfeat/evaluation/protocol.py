@@ -174,7 +174,7 @@ def run_protocol(
     """
     choice = choose(samples, head, seed=seed, progress=progress)
     if refit:
-        choice = refitted(choice, samples, head, seed=seed)
+        choice = refitted(choice, samples)
     write_down(choice)
     X = samples.X("test")
     refuse_bad(X, "test")
@@ -193,22 +193,21 @@ def choose(samples: Samples, head: Head, *, seed: int = 0, progress: Progress | 
     return select(candidates, val.X, val.y, task.task_type)
 
 
-def refitted(choice: Choice, samples: Samples, head: Head, *, seed: int = 0) -> Choice:
-    """Return the choice with its model fitted on train and val together.
+def refitted(choice: Choice, samples: Samples) -> Choice:
+    """Return the choice with its settings fitted anew on train and val together.
 
     Raises
     ------
     UsageError
-        The head did not offer the chosen settings again, as one that stops early on val may not.
+        The model is no scikit-learn estimator, so its settings cannot be fitted again.
     """
-    train, val, task = samples.train, samples.val, samples.task
+    from sklearn.base import BaseEstimator, clone
+
+    model, train, val = choice.model, samples.train, samples.val
+    if not isinstance(model, BaseEstimator):
+        raise UsageError(f"a {type(model).__name__} cannot be refitted on train and val: leave --refit out")
     X, y = np.concatenate([train.X, val.X]), np.concatenate([train.y, val.y])
-    silent = SilentProgress()
-    again = head.candidates((X, y), (val.X, val.y), task.task_type, len(task.classes), seed=seed, progress=silent)
-    for candidate in again:
-        if dict(candidate.settings) == dict(choice.chosen.settings):
-            return replace(choice, rule=f"{choice.rule}; refitted on train+val", model=candidate.model)
-    raise UsageError(f"the {head.name} head cannot be refitted at {dict(choice.chosen.settings)}: leave --refit out")
+    return replace(choice, rule=f"{choice.rule}; refitted on train+val", model=clone(model).fit(X, y))
 
 
 def refuse_bad(X: FloatArray, split: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.errors import DataError
+from medfeat.errors import DataError, UnsuitedHeadError
 from medfeat.types import FloatArray, LabelArray, TaskType
 
 CLASS_TASKS = ("binary-class", "multi-class", "ordinal-regression")
@@ -92,11 +92,12 @@ def refuse_task(head: str, task_type: TaskType, allowed: tuple[str, ...]) -> Non
 
     Raises
     ------
-    DataError
+    UnsuitedHeadError
         `task_type` is not one of `allowed`.
     """
     if task_type not in allowed:
-        raise DataError(f"the {head} head learns {', '.join(allowed)}; this task is {task_type}: choose another head")
+        known = ", ".join(allowed)
+        raise UnsuitedHeadError(f"the {head} head learns {known}; this task is {task_type}: choose another head")
 
 
 def spread(scores: FloatArray, present: NDArray[np.int64], n_classes: int) -> FloatArray:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from medfeat_cache import FeatureStore, StoreError, StoreHeader, find_stores, resolve_root
 
-from medfeat.errors import MedfeatError, UsageError, unknown_name
+from medfeat.errors import MedfeatError, UnsuitedHeadError, UsageError, unknown_name
 from medfeat.evaluation.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.bootstrap import RESAMPLES
 from medfeat.evaluation.probing import Options, probe_store
@@ -109,7 +109,8 @@ def probe(
     data, backbone
         Names, several as a sequence or comma list; None (or ``all``) means every one in the cache.
     head
-        Names of heads, or ``all``; None means ``linear``, and ``ridge`` with ``xgboost`` for regression.
+        Names of heads, or ``all`` that can learn the task; None means ``linear``, for regression ``ridge`` and
+        ``xgboost``.
     size
         Side of the stored images in pixels; None means every size in the cache.
     task
@@ -149,7 +150,7 @@ def probe(
         for header in stores
         for one in heads_for(header, head, question)
     ]
-    work = _Work(root, question, progress or SilentProgress())
+    work = _Work(root, question, progress or SilentProgress(), lenient=head == "all")
     selections = work.select(jobs) if select else []
     chosen = winners(jobs, selections) if select else jobs
     runs = work.run(chosen)
@@ -183,8 +184,8 @@ class Job:
 class _Work:
     """Runs jobs one by one; one that fails is kept for the report and does not stop the others."""
 
-    def __init__(self, root: Path, question: Question, progress: Progress) -> None:
-        self.root, self.question, self.progress = root, question, progress
+    def __init__(self, root: Path, question: Question, progress: Progress, *, lenient: bool) -> None:
+        self.root, self.question, self.progress, self.lenient = root, question, progress, lenient
         self.failed: list[Failure] = []
         self._errors: list[Exception] = []
 
@@ -216,6 +217,8 @@ class _Work:
                 with FeatureStore(job.header.path) as store:
                     found.append(do(store, self.question.of(store), job))
             except (MedfeatError, StoreError, OSError) as error:
+                if self.lenient and isinstance(error, UnsuitedHeadError):
+                    continue  # all heads were asked for, and this one cannot learn such a task
                 self._errors.append(error)
                 self.failed.append(Failure(job.name, str(error)))
         return found
@@ -229,7 +232,7 @@ class _Work:
 def heads_for(header: StoreHeader, head: str | Sequence[str] | None, question: Question) -> tuple[str, ...]:
     """Return the heads that were asked for, or those that suit the question; an unknown name is said at once."""
     if head is not None:
-        names = tuple(HEADS) if head == "all" else as_names(head)
+        names = tuple(name for name in HEADS if name != "majority") if head == "all" else as_names(head)
         for name in names:
             HEADS[name]
         return names

@@ -133,17 +133,21 @@ def test_a_refit_trains_on_val_too_and_says_so(store):
     assert not np.allclose(refit.test_scores, plain.test_scores)
 
 
-def test_a_head_that_does_not_offer_its_choice_again_cannot_be_refitted(store):
-    class Moody:
-        name = "moody"
-        count = 0
+@pytest.mark.parametrize("head", ["linear", "knn", "xgboost", "mlp"])
+def test_every_head_can_be_refitted_at_what_val_chose(store, head):
+    scored = run_protocol(gather(store, official(store)), HEADS[head](), write_down=lambda _: None, refit=True)
+    assert auc(scored.test.y, scored.test_scores, "multi-class") > 0.6
+
+
+def test_a_model_that_is_no_estimator_cannot_be_refitted(store):
+    class Foreign:
+        name = "foreign"
 
         def candidates(self, train, val, task_type, n_classes, *, seed, progress):
-            self.count += 1
-            yield candidate(np.full((len(val[1]), n_classes), 0.25), 0, round=self.count)
+            yield candidate(np.full((len(val[1]), n_classes), 0.25), 0)
 
     with pytest.raises(UsageError, match="cannot be refitted"):
-        run_protocol(gather(store, official(store)), Moody(), write_down=lambda _: None, refit=True)
+        run_protocol(gather(store, official(store)), Foreign(), write_down=lambda _: None, refit=True)
 
 
 @pytest.mark.parametrize("group", ["val", "test"])

@@ -85,6 +85,29 @@ def test_a_class_absent_from_test_is_said_and_not_crashed(make_store, cache_root
     assert "official AUC is undefined" in tables.plain(report.tables())
 
 
+def test_all_heads_are_those_that_can_learn_the_task(make_store, cache_root):
+    make_store(dataset="retinamnist", task="ordinal-regression", n=(100, 50, 50))
+    report = probe(head="all", cache_dir=cache_root, **QUICK)
+    assert {run.head for run in report.runs} == {"linear", "knn", "xgboost", "ordinal", "mlp"}
+    assert not report.failed
+    assert all(run.test.auc.value > 0.5 for run in report.runs)
+
+
+def test_a_head_that_cannot_learn_the_task_is_one_clear_line_when_it_was_asked_for(make_store, cache_root):
+    make_store()
+    with pytest.raises(DataError, match="choose another head"):
+        probe(head="ridge", cache_dir=cache_root, **QUICK)
+
+
+def test_regression_is_probed_and_shown_by_its_own_metrics(make_store, cache_root):
+    make_store(dataset="ages", task="regression")
+    report = probe(head="ridge", cache_dir=cache_root, **QUICK)
+    (run,) = report.runs
+    assert set(run.test.values) >= {"r2", "mae", "rmse", "spearman"}
+    assert "test R2" in report.tables()[0].columns
+    assert run.baselines["mean of train"]["test"]["r2"] < 0.1
+
+
 def test_an_empty_cache_says_what_to_run(cache_root):
     with pytest.raises(UsageError, match=r"no stores in .*medfeat extract"):
         probe(cache_dir=cache_root)
