@@ -82,15 +82,19 @@ def create(
     # Aligned, so that embeddings can be mapped as numpy arrays without a copy.
     options = {"libver": ("v110", "v110"), "locking": False, "alignment_threshold": 1, "alignment_interval": 64}
     with h5py.File(path, "x", **options) as file:
-        file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
-        file.attrs["recipe"] = canonical_json(dict(recipe))
-        file.attrs["recipe_digest"] = recipe_digest(recipe)
-        file.attrs["created_by"] = created_by()
-        file.attrs["created_utc"] = now_utc()
-        file.attrs["info"] = canonical_json(dict(info))
-        file.attrs["groups"] = json.dumps(list(groups))
-        _fixed_text(file.attrs, "digest", "0" * 64)
+        texts = {
+            "format": FORMAT,
+            "recipe": canonical_json(dict(recipe)),
+            "recipe_digest": recipe_digest(recipe),
+            "created_by": created_by(),
+            "created_utc": now_utc(),
+            "info": canonical_json(dict(info)),
+            "groups": json.dumps(list(groups)),
+            "digest": "0" * 64,
+        }
+        for name, text in texts.items():
+            _fixed_text(file.attrs, name, text)
         found = {name: _create_group(file.create_group(name), shape) for name, shape in groups.items()}
         return Layout(plain_attributes(file.attrs), found)
 
@@ -115,8 +119,10 @@ def _create_group(group: h5py.Group, shape: GroupShape) -> GroupLayout:
 
 
 def _fixed_text(attributes: h5py.AttributeManager, name: str, value: str) -> None:
-    # Fixed length: sealing and repair can then rewrite it where it stands, without moving any other byte.
-    attributes.create(name, value.encode("ascii"), dtype=f"S{len(value)}")
+    # Fixed length: sealing and repair can rewrite it where it stands, and no flipped bit in a heap can hang HDF5.
+    data = value.encode()
+    kind = h5py.string_dtype("utf-8", len(data))
+    attributes.create(name, np.array(data, kind), dtype=kind)
 
 
 def _allocate(group: h5py.Group, name: str, dtype: Any, shape: tuple[int, ...]) -> Column:

@@ -68,7 +68,9 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
                         file, member.file_size, f"{path}: {member.filename}"
                     )
             return arrays
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except StoreError:
+        raise
+    except Exception as error:  # zipfile and zlib raise whichever builtin a damaged archive runs them into
         raise StoreInputError(f"{path} is not a whole npz file ({error}): write it again") from error
 
 

@@ -44,15 +44,15 @@ def open_layout(path: Path) -> tuple[Layout, BinaryIO]:
     StoreNotFoundError, StoreDamaged, StoreVersionError
         Nothing is there, it is not a whole store, it was written by a newer medfeat.
     """
-    if not path.is_file():
-        raise StoreNotFoundError(f"no store at {path}: extract it first, or see `medfeat cache ls`")
-    with saying(path, "reading"):
-        file = path.open("rb", buffering=0)
     try:
-        layout = _read_header(path, os.fstat(file.fileno()))
-        if layout is None:  # replaced between the two opens: a writer has just published, so look again
-            file.close()
-            return open_layout(path)
+        with saying(path, "reading"):
+            file = path.open("rb", buffering=0)
+    except StoreError as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError | IsADirectoryError):
+            raise StoreNotFoundError(f"no store at {path}: extract it first, or see `medfeat cache ls`") from error
+        raise
+    try:
+        layout = _read_header(path, file)
         check_header(path, layout)
         layout = upgraded(path, layout)
         check_shapes(path, layout, os.fstat(file.fileno()).st_size)
@@ -62,13 +62,11 @@ def open_layout(path: Path) -> tuple[Layout, BinaryIO]:
     return layout, file
 
 
-def _read_header(path: Path, expected: os.stat_result) -> Layout | None:
-    # Without locks of HDF5's own: they fail on network folders, and a published file never changes.
+def _read_header(path: Path, opened: BinaryIO) -> Layout:
+    # Through our own open file: no lock of HDF5's, which fail on network folders and clash with other readers in this
+    # process, and whatever replaces the store meanwhile, header and columns are of one and the same file.
     try:
-        with h5py.File(path, "r", locking=False) as file:
-            stat = os.fstat(file.id.get_vfd_handle())
-            if (stat.st_dev, stat.st_ino) != (expected.st_dev, expected.st_ino):
-                return None
+        with h5py.File(opened, "r") as file:
             attributes = plain_attributes(file.attrs)
             check_version(path, attributes)
             return Layout(attributes, {name: _read_group(file, name) for name in file})
@@ -92,18 +90,17 @@ def check_version(path: Path, attributes: Mapping[str, Any]) -> None:
         )
 
 
-def plain_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def plain_attributes(attributes: h5py.AttributeManager) -> dict[str, Any]:
     """Return HDF5 attributes as str and int; anything else has no place in a store."""
     plain: dict[str, Any] = {}
-    for name, value in attributes.items():
-        if isinstance(value, bytes):
-            plain[name] = value.decode("ascii")
-        elif isinstance(value, str):
-            plain[name] = value
-        elif isinstance(value, np.integer):
-            plain[name] = int(value)
-        else:
-            raise ValueError(f"attribute {name!r} has type {type(value).__name__}")
+    for name in attributes:
+        kind = attributes.get_id(name).get_type()
+        if isinstance(kind, h5py.h5t.TypeStringID) and not kind.is_variable_str():
+            plain[name] = attributes[name].decode("utf-8")
+        elif isinstance(kind, h5py.h5t.TypeIntegerID):
+            plain[name] = int(attributes[name])
+        else:  # refused unread: one flipped bit in the heap of variable-length strings can hang HDF5 for ever
+            raise ValueError(f"attribute {name!r} is neither fixed-length text nor a whole number")
     return plain
 
 

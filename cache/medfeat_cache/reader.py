@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -58,6 +59,7 @@ class FeatureStore:
     def __init__(self, path: str | Path, *, verify: bool = False) -> None:
         self.path = Path(path)
         self._layout, self._file = open_layout(self.path)
+        weakref.finalize(self, self._file.close)  # a store that is not used with `with` closes itself
         attributes = self._layout.attributes
         self.recipe: dict[str, Any] = json.loads(attributes["recipe"])
         self.digest: str = attributes["recipe_digest"]

@@ -194,7 +194,8 @@ def _verify_group(layout: Layout, file: BinaryIO, group: str, progress: Callable
         finite = np.isfinite(rows).all(axis=1)
         found["bad"].append(start + np.flatnonzero(bad))
         found["nan"].append(start + np.flatnonzero(~finite))
-        found["zero"].append(start + np.flatnonzero(~rows.any(axis=1)))
+        with np.errstate(invalid="ignore"):  # damaged bytes may well be a signalling NaN
+            found["zero"].append(start + np.flatnonzero(~(rows != 0).any(axis=1)))
         keys.append(np.array([hashlib.blake2b(raw(row), digest_size=16).digest() for row in rows], "V16"))
         progress(len(rows))
     if not keys:

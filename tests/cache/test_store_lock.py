@@ -1,0 +1,194 @@
+"""Two writers of one store: one writes, the other knows who; the dead hold nothing."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from medfeat_cache import FeatureStore, StoreBusy, lock
+from medfeat_cache.lock import Lock, is_stale, me
+from medfeat_cache.root import lock_file
+
+Source = Any
+HOLD = """
+import sys, time
+from pathlib import Path
+from medfeat_cache.lock import Lock
+held = Lock(Path(sys.argv[1])).acquire()
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / ".0123456789ab.lock"
+
+
+def hold(path: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def write_lock(path: Path, age_s: float = 0, **changes: Any) -> None:
+    path.write_text(json.dumps({**vars(me()), "token": "theirs", **changes}))
+    os.utime(path, (time.time() - age_s,) * 2)
+
+
+def test_a_busy_store_names_its_writer(path: Path) -> None:
+    process = hold(path)
+    try:
+        with pytest.raises(StoreBusy, match=rf"written by process {process.pid} on \S+ since 20") as caught:
+            Lock(path).acquire(wait=False)
+        assert isinstance(caught.value, BlockingIOError)
+    finally:
+        end(process)
+
+
+def test_waiting_says_once_for_whom_and_ends_when_the_writer_is_killed(path: Path) -> None:
+    process, said = hold(path), []
+    threading.Timer(0.7, process.send_signal, [signal.SIGKILL]).start()
+    held = Lock(path).acquire(on_wait=said.append)
+    assert len(said) == 1
+    assert f"process {process.pid} on" in said[0]
+    held.release()
+    assert not path.exists()
+    end(process)
+
+
+def test_a_lock_of_a_killed_process_does_not_block(path: Path) -> None:
+    process = hold(path)
+    end(process)
+    assert path.exists()
+    assert is_stale(path)
+    Lock(path).acquire(wait=False).release()
+
+
+def test_a_killed_writer_that_nobody_waited_for_is_dead_too(path: Path) -> None:
+    process = hold(path)
+    process.kill()
+    deadline = time.time() + 10
+    while not is_stale(path) and time.time() < deadline:
+        time.sleep(0.02)
+    assert is_stale(path), "a zombie holds nothing"
+    end(process)
+
+
+def test_a_pid_given_to_another_process_is_not_the_holder(path: Path) -> None:
+    write_lock(path, pid=os.getppid(), start="1")
+    assert is_stale(path)
+
+
+def test_a_stopped_but_living_process_keeps_its_lock(path: Path) -> None:
+    process = hold(path)
+    try:
+        os.utime(path, (0, 0))
+        assert not is_stale(path)
+    finally:
+        end(process)
+
+
+@pytest.mark.parametrize(("age_s", "stale"), [(10, False), (400, True)])
+def test_a_process_on_another_machine_lives_by_its_heartbeat(path: Path, age_s: float, stale: bool) -> None:
+    write_lock(path, age_s, host="elsewhere")
+    assert is_stale(path) is stale
+    write_lock(path, age_s, machine="the same host before it was started anew")
+    assert is_stale(path) is stale
+
+
+@pytest.mark.parametrize(("age_s", "stale"), [(0, False), (20, True)])
+def test_a_lock_without_a_name_gets_seconds_to_be_named(path: Path, age_s: float, stale: bool) -> None:
+    path.touch()
+    os.utime(path, (time.time() - age_s,) * 2)
+    assert is_stale(path) is stale
+
+
+def test_the_heartbeat_beats_while_the_lock_is_held(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "HEARTBEAT_S", 0.02)
+    held = Lock(path).acquire()
+    os.utime(path, (0, 0))
+    deadline = time.time() + 10
+    while path.stat().st_mtime < 1 and time.time() < deadline:
+        time.sleep(0.02)
+    assert path.stat().st_mtime > 1
+    held.release()
+
+
+def test_one_process_does_not_wait_for_itself(path: Path) -> None:
+    held = Lock(path).acquire()
+    with pytest.raises(StoreBusy, match="this very process"):
+        Lock(path).acquire(wait=True)
+    held.release()
+
+
+def test_a_forgotten_lock_is_let_go(path: Path) -> None:
+    held = Lock(path).acquire()
+    del held
+    gc.collect()
+    assert not path.exists()
+
+
+def test_a_lock_that_was_taken_over_is_noticed_and_left_alone(path: Path) -> None:
+    held = Lock(path).acquire()
+    held.check()
+    write_lock(path, host="elsewhere")
+    with pytest.raises(StoreBusy, match=r"taken over by process .* on elsewhere"):
+        held.check()
+    held.release()
+    assert path.exists()
+
+
+def test_it_works_where_flock_fails(
+    path: Path, monkeypatch: pytest.MonkeyPatch, source: Source, tmp_path: Path
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    for name in ("flock", "lockf", "fcntl"):
+        monkeypatch.setattr(fcntl, name, refuse)
+    assert FeatureStore(source.make(tmp_path / "root"), verify=True).n("train") == 30
+
+
+def test_many_threads_break_one_stale_lock_and_one_at_a_time_holds_it(path: Path) -> None:
+    write_lock(path, pid=os.getppid(), start="1")
+    code = (
+        "import sys, time; from pathlib import Path; from medfeat_cache.lock import Lock\n"
+        "lock = Lock(Path(sys.argv[1])).acquire(on_wait=lambda line: None)\n"
+        "inside = Path(sys.argv[1]).with_name('inside')\n"
+        "inside.touch(exist_ok=False); time.sleep(0.05); inside.unlink(); lock.release()"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", code, str(path)]) for _ in range(5)]
+    assert [process.wait() for process in processes] == [0] * 5
+    assert not path.exists()
+
+
+def test_the_writer_of_a_store_holds_its_lock_until_it_is_closed(source: Source, tmp_path: Path) -> None:
+    where = lock_file(source.path(tmp_path))
+    with source.open(tmp_path):
+        assert where.exists()
+        with pytest.raises(StoreBusy):
+            source.open(tmp_path, wait=False)
+    assert not where.exists()
+    with pytest.raises(ZeroDivisionError), source.open(tmp_path):
+        _ = 1 / 0
+    assert not where.exists()
