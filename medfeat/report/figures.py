@@ -30,8 +30,8 @@ TRAINING_COLOURS = {
     "AutoML": "#8e6bbf",
 }
 # Okabe and Ito's colours first: they can be told apart by colour-blind readers
-CLASS_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#222222", "#8e6bbf")
-CLASS_COLOURS += ("#a6761d", "#9aa0a6", "#f0e442")
+_OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#222222")
+CLASS_COLOURS = (*_OKABE_ITO, "#8e6bbf", "#a6761d", "#9aa0a6", "#f0e442")
 
 
 def scores_figure(comparison: Comparison, *, metric: str = "auc", each: int = 4, ours: int = 8) -> Figure:
