@@ -16,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from medfeat.backbones.download import commit_of, file_of_repo
 from medfeat.backbones.embedder import Anatomy, Read
-from medfeat.backbones.network import Access, Network, State
+from medfeat.backbones.network import Access, Network, State, on_meta
 from medfeat.backbones.table import Entry
 from medfeat.backbones.weights import FOLDER_FILES, misfit_error
 from medfeat.errors import MissingFileError, UsageError
@@ -168,8 +168,7 @@ def _anatomy(module: Any, entry: Entry) -> Anatomy:
 def _prefix(module: Any, size: int) -> int:
     """Count the tokens that are not patches."""
     if any(parameter.device.type != "meta" for parameter in module.parameters()):
-        with torch.device("meta"):
-            module = type(module)(module.config).eval()
+        module = on_meta(lambda: type(module)(module.config)).to("meta").eval()
     with torch.no_grad():
         tokens = _features(module, torch.empty(1, 3, size, size, device="meta"))
     return int(tokens.shape[1] - (size // module.config.patch_size) ** 2) if tokens.ndim == 3 else 0

@@ -15,7 +15,7 @@ from torch import nn
 
 from medfeat.backbones.download import file_of_repo, file_of_url
 from medfeat.backbones.embedder import Anatomy, channels_last
-from medfeat.backbones.network import Access, Adapt, Network, State
+from medfeat.backbones.network import Access, Adapt, Network, State, on_meta
 from medfeat.backbones.pooling import poolings_of
 from medfeat.backbones.table import Entry
 from medfeat.backbones.weights import FOLDER_FILES, load_strictly
@@ -58,11 +58,11 @@ def describe(source_id: str, access: Access) -> Entry:
 
 def _config(source_id: str) -> PretrainedCfg:
     name, _, tag = source_id.partition(_AT_HUB)[0].partition(".")
-    config = get_pretrained_cfg(f"{name}.{tag}" if tag else name, allow_unregistered=False)
-    if config is None:
-        tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{name}.*")]
+    tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{name}.*")]
+    if tag and tag not in tags:
         raise unknown_name(f"weights of timm:{name}", tag, tags)
-    return config
+    # a network without any pretrained weights has no configuration of its own
+    return get_pretrained_cfg(source_id.partition(_AT_HUB)[0]) or PretrainedCfg(architecture=name)
 
 
 def _filter(config: PretrainedCfg) -> Interpolation:
@@ -97,8 +97,7 @@ def _anatomy(module: nn.Module, entry: Entry) -> Anatomy:
     """Find out the form of the features, and what timm's own pooling is called here."""
     ghost = module
     if next(module.parameters()).device.type != "meta":
-        with torch.device("meta"):
-            ghost = _create(entry)
+        ghost = on_meta(lambda: _create(entry)).to("meta")
     size = entry.info.input_size
     with torch.no_grad():
         features = _features(ghost, torch.empty(2, 3, size, size, device="meta"))

@@ -12,7 +12,7 @@ from torch import nn
 
 from medfeat.backbones.download import file_of_url
 from medfeat.backbones.embedder import Anatomy, Read
-from medfeat.backbones.network import Access, Network, State
+from medfeat.backbones.network import Access, Network, State, on_meta
 from medfeat.backbones.table import Entry
 from medfeat.backbones.weights import load_strictly
 from medfeat.errors import UsageError, unknown_name
@@ -150,8 +150,7 @@ def describe(source_id: str, access: Access) -> Entry:
 def _family(name: str) -> Family:
     if name in _OPTIONS:
         return FAMILIES[_OPTIONS[name]]
-    with torch.device("meta"):
-        kind = type(torchvision.models.get_model(name, weights=None)).__name__
+    kind = type(on_meta(lambda: torchvision.models.get_model(name, weights=None))).__name__
     if kind not in FAMILIES:
         raise UsageError(f"torchvision:{name} ({kind}) is not an architecture medfeat can read: try timm:{name}")
     return FAMILIES[kind]

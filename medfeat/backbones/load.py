@@ -11,7 +11,7 @@ from torch import nn
 
 from medfeat.backbones.embedder import Embedder, Plan, plan_views
 from medfeat.backbones.names import find, library_of
-from medfeat.backbones.network import Access, Network
+from medfeat.backbones.network import Access, Network, on_meta
 from medfeat.backbones.table import Entry
 from medfeat.backbones.weights import read_state, weights_digest
 from medfeat.errors import UsageError
@@ -124,9 +124,8 @@ def skeleton(entry: Entry, views: Sequence[View], access: Access) -> tuple[Netwo
     Plan
         How to read it.
     """
-    with torch.device("meta"):
-        network = library_of(entry.info.source).build(entry, access)
-    network.module.eval()
+    network = on_meta(lambda: library_of(entry.info.source).build(entry, access))
+    network = replace(network, module=network.module.to("meta").eval())
     return network, plan_views(network.module, network.anatomy, views, entry.info.input_size)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from medfeat.types import BackboneInfo
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from medfeat.backbones.embedder import Anatomy
     from medfeat.backbones.table import Entry
 
+T = TypeVar("T")
 State: TypeAlias = "Mapping[str, torch.Tensor]"
 Adapt: TypeAlias = "Callable[[dict[str, torch.Tensor], nn.Module], dict[str, torch.Tensor]]"
 
@@ -59,6 +60,17 @@ class Access:
     offline: bool = False
     trust_remote_code: bool = False
     folder: Path | None = None
+
+
+def on_meta(build: Callable[[], T]) -> T:
+    """Build on the meta device, or for real where a constructor computes with tensors, as those of RegNet do."""
+    import torch
+
+    try:
+        with torch.device("meta"):
+            return build()
+    except (NotImplementedError, RuntimeError):
+        return build()
 
 
 class Library(Protocol):

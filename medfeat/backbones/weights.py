@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,7 +48,10 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
     if file.suffix == ".safetensors":
         return _read_safetensors(file)
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # a warning about the pickle protocol would stand where the error below says more
+            warnings.simplefilter("ignore")
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(f"{file} {_reason(error)}; medfeat loads tensors only: save its state_dict()") from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
