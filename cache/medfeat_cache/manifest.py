@@ -77,6 +77,8 @@ def load_manifest(folder: Path) -> Manifest | None:
         facts = found["manifest"]
         if digest(canonical_json(facts).encode()) != found["digest"]:
             raise ValueError("digest differs")
-        return Manifest(**{entry.name: facts[entry.name] for entry in fields(Manifest)})
+        return Manifest(
+            **{entry.name: facts[entry.name] for entry in fields(Manifest)} | {"changes": tuple(facts["changes"])}
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise StoreDamaged(f"{path} is damaged ({error}): its parts cannot be used") from error

@@ -114,7 +114,8 @@ class StoreWriter:
         else:
             self.resumed = True
             self.manifest = replace(found, info={**found.info, **self.manifest.info})
-        self.manifest.save(self.folder)
+        if self.manifest != found:
+            self.manifest.save(self.folder)
 
     def _tidy(self) -> None:
         # Under the lock nobody else writes here: what a killed writer left under temporary names is nobody's.
@@ -171,8 +172,9 @@ class StoreWriter:
             if self.manifest.ids.get(name) not in (None, digests.get(name)):
                 self.dropped.append(f"parts of {name!r}: its ids are not the ones they were made from")
                 self._drop_parts(f"{name}-{'[0-9]' * 12}.part")
-        self.manifest = replace(self.manifest, ids=digests)
-        self.manifest.save(self.folder)
+        if self.manifest.ids != digests:
+            self.manifest = replace(self.manifest, ids=digests)
+            self.manifest.save(self.folder)
         self._groups = groups
         for path in sorted(self.folder.glob("*.part")):
             self._take_over(path)

@@ -1,0 +1,145 @@
+"""What is finished, unfinished, known from elsewhere, or nobody's any more."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from medfeat_cache import (
+    FeatureStore,
+    StoreBusy,
+    StoreInputError,
+    StoreNotFoundError,
+    collect_garbage,
+    copy_known,
+    find_donors,
+    remove,
+    unfinished,
+)
+from medfeat_cache.root import lock_file, parts_folder
+
+Source = Any
+
+
+def test_an_unfinished_store_tells_how_far_it_is(source: Source, tmp_path: Path) -> None:
+    path = source.path(tmp_path)
+    assert unfinished(path) is None
+    with source.open(tmp_path) as writer:
+        source.part(writer, "train", 0, 8)
+        bad = [("val/0é", "gone")]
+        writer.write_part("val", 0, 2, [1], source.embeddings("val")[1:2], source.hashes("val")[1:2], bad)
+        found = unfinished(path)
+    assert found is not None
+    assert found.done == {"train": 8, "val": 2}
+    assert found.recipe == source.recipe
+    assert found.settings == {"batch_size": 4}
+    assert found.size_bytes > 9 * 8 * 4
+    (parts_folder(path) / "manifest.json").write_text("{")
+    assert unfinished(path) is None
+
+
+def test_a_store_is_removed_with_all_that_belongs_to_it(source: Source, store: Path, cache_root: Path) -> None:
+    parts_folder(store).mkdir()
+    (parts_folder(store) / "x.part").write_bytes(b"12345")
+    size = store.stat().st_size
+    assert remove(store) == size + 5
+    assert not list(cache_root.rglob("*"))
+    with pytest.raises(StoreNotFoundError):
+        remove(store)
+
+
+def test_only_stores_can_be_removed_and_none_that_is_being_written(
+    source: Source, store: Path, cache_root: Path, tmp_path: Path
+) -> None:
+    precious = tmp_path / "thesis.h5"
+    precious.touch()
+    with pytest.raises(StoreInputError, match="12 hex digits"):
+        remove(precious)
+    with source.open(cache_root), pytest.raises(StoreBusy):
+        remove(store)
+    assert store.exists()
+
+
+def test_garbage_is_what_the_dead_left_and_nothing_else(
+    source: Source, new_source: Callable[..., Source], store: Path, cache_root: Path
+) -> None:
+    unfinished_one = new_source(recipe={**source.recipe, "pool": "max"})
+    with unfinished_one.open(cache_root) as writer:
+        unfinished_one.part(writer, "train", 0, 8)
+    precious = [store, store.parent / "notes.txt", store.parent / ".hidden", unfinished_one.path(cache_root)]
+    for path in precious[1:3]:
+        path.write_text("mine")
+    leftover = parts_folder(store)
+    parts_folder(unfinished_one.path(cache_root)).rename(store.parent / "aside")
+    with source.open(cache_root) as writer:
+        source.part(writer, "train", 0, 8)
+    (store.parent / "aside").rename(parts_folder(unfinished_one.path(cache_root)))
+    temporary = store.with_name(f".{store.name}.1-abcd.tmp")
+    temporary.write_bytes(bytes(100))
+    lock_file(store).write_text("{}")
+    os.utime(lock_file(store), (0, 0))
+
+    expected = {temporary, leftover, lock_file(store)}
+    listed = collect_garbage(cache_root, dry_run=True)
+    assert {one.path for one in listed} == expected
+    assert all(one.path.exists() for one in listed)
+    assert {one.path for one in collect_garbage(cache_root)} == expected
+    assert not any(path.exists() for path in expected)
+    assert all(path.exists() for path in precious[:3])
+    assert unfinished(precious[3]) is not None
+    assert collect_garbage(cache_root) == []
+
+    old = parts_folder(precious[3])
+    for file in old.iterdir():
+        os.utime(file, (time.time() - 10 * 86400,) * 2)
+    assert collect_garbage(cache_root, unfinished_days=30) == []
+    assert [one.why for one in collect_garbage(cache_root, unfinished_days=7)] == ["unfinished, untouched for 10 days"]
+    assert not old.exists()
+
+
+def test_what_a_live_process_works_on_is_no_garbage(source: Source, cache_root: Path) -> None:
+    with source.open(cache_root) as writer:
+        temporary = writer.path.with_name(f".{writer.path.name}.1-abcd.tmp")
+        temporary.touch()
+        assert collect_garbage(cache_root, dry_run=True) == []
+        assert collect_garbage(cache_root) == []
+        assert temporary.exists()
+
+
+def test_a_grown_source_embeds_only_what_is_new(
+    source: Source, new_source: Callable[..., Source], store: Path, cache_root: Path
+) -> None:
+    grown = new_source(counts={"all": 40}, recipe={**source.recipe, "dataset": "grown", "fingerprint": "other"})
+    order = np.random.default_rng(3).permutation(30)
+    hashes, vectors = 255 - grown.hashes("all"), -grown.embeddings("all")
+    hashes[5:35], vectors[5:35] = source.hashes("train")[order], source.embeddings("train")[order]
+    donors = find_donors(cache_root, grown.recipe)
+    assert [header.path for header in donors] == [store]
+    assert find_donors(cache_root, {**grown.recipe, "pool": "max"}) == []
+    known, copied = copy_known([header.path for header in donors], hashes)
+    assert np.flatnonzero(known).tolist() == list(range(5, 35))
+    with grown.open(cache_root) as writer:
+        writer.write_rows("all", np.flatnonzero(known), copied, hashes[known])
+        left = writer.missing_rows("all")
+        assert left.tolist() == [0, 1, 2, 3, 4, 35, 36, 37, 38, 39]
+        writer.write_rows("all", left, vectors[left], hashes[left])
+        opened = FeatureStore(writer.publish(), verify=True)
+    assert np.array_equal(opened.embeddings("all"), vectors)
+
+
+def test_damaged_rows_and_unknown_images_are_not_copied(source: Source, store: Path) -> None:
+    hashes = np.concatenate([source.hashes("train"), source.hashes("val"), np.zeros((1, 16), np.uint8)])
+    data = bytearray(store.read_bytes())
+    data[data.index(source.embeddings("train").tobytes())] ^= 1
+    store.write_bytes(data)
+    known, copied = copy_known([store.with_name("gone.h5"), store], hashes)
+    assert np.flatnonzero(known).tolist() == list(range(30, 37)), "the damaged block vouches for no row"
+    assert np.array_equal(copied, source.embeddings("val"))
+    known, copied = copy_known([], hashes)
+    assert not known.any()
+    assert len(copied) == 0
