@@ -13,7 +13,8 @@ from medfeat.backbones import load_backbone
 from medfeat.datasets.hashing import HASH_BYTES, image_hash
 from medfeat.errors import WeightsError
 from medfeat.extraction.compiling import compile_problem
-from medfeat.extraction.forward import Embedder, Rows, make_embedder
+from medfeat.extraction.building import make_embedder
+from medfeat.extraction.forward import Embedder, Rows
 from medfeat.extraction.settings import Settings
 from medfeat.types import BadImage, Dataset, View
 

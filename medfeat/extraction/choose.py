@@ -93,15 +93,15 @@ def choose_settings(
     first: Precision = "fp32" if precision == "auto" else precision  # type: ignore[assignment]  # checked by the caller
     batch = batch_size or _find_batch(make, sample, tried[0] if tried else first, total, device)
     base = make(first, batch, compiled=False, copied=bool(tried))
-    fastest = seconds_per_batch(base, sample[:batch])
+    fastest = seconds_per_batch(base, sample[: base.batch_size])
     reference: Rows | None = None
     for candidate in tried:
         half = make(candidate, batch, compiled=False, copied=True)
-        seconds = seconds_per_batch(half, sample[:batch])
+        seconds = seconds_per_batch(half, sample[: half.batch_size])
         if fastest / seconds < WORTHWHILE_SPEEDUP:
             progress.say(f"precision {candidate}: {fastest / seconds:.2f} x the speed of fp32 here, not worth its rounding")
             continue
-        half, seconds, compiled = _maybe_compile(make, candidate, half, seconds, sample, total, compile_problem, progress)
+        half, seconds, compiled = _maybe_compile(make, candidate, batch, half, seconds, sample, total, compile_problem, progress)
         reference = _embed_all(base, sample) if reference is None else reference
         found = agreement(reference, _embed_all(half, sample), candidate)
         verdict = "agrees with" if found.passed else "does not agree with"
@@ -110,12 +110,14 @@ def choose_settings(
             return Choice(_settings(device, candidate, batch, compiled, seconds), half, found)
     if tried:
         base = make(first, batch, compiled=False, copied=False)
-    base, fastest, compiled = _maybe_compile(make, first, base, fastest, sample, total, compile_problem, progress)
+    base, fastest, compiled = _maybe_compile(make, first, batch, base, fastest, sample, total, compile_problem, progress)
     return Choice(_settings(device, first, batch, compiled, fastest), base, None)
 
 
 def _find_batch(make: Make, sample: Images, precision: Precision, total: int, device: torch.device) -> int:
     default = _DEFAULT_BATCH.get(device.type, 32)
+    if sample[0].ndim == 3 and sample[0].shape[-1] != 3:
+        return default  # volumes: a batch is one of slices, and there are always enough of those
     if total < 20 * _TRIAL_IMAGES:
         return min(default, 2 ** math.ceil(math.log2(max(total, 1))))
     build: Callable[[int], Embedder] = lambda size: make(precision, size, compiled=False, copied=True)  # noqa: E731
@@ -125,6 +127,7 @@ def _find_batch(make: Make, sample: Images, precision: Precision, total: int, de
 def _maybe_compile(
     make: Make,
     precision: Precision,
+    batch: int,
     eager: Embedder,
     seconds: float,
     sample: Images,
@@ -133,8 +136,7 @@ def _maybe_compile(
     progress: Progress,
 ) -> tuple[Embedder, float, bool]:
     """Compile when the run is long enough to repay it, and keep the result only if it is faster."""
-    batch = eager.batch_size
-    expected = seconds * total / batch
+    expected = seconds * total / eager.batch_size
     if not worth_compiling(expected, guess_compile_seconds(eager.module)):
         return eager, seconds, False
     if problem is not None:
@@ -142,7 +144,7 @@ def _maybe_compile(
         return eager, seconds, False
     started = time.perf_counter()
     compiled = make(precision, batch, compiled=True, copied=True)
-    faster = seconds_per_batch(compiled, sample[:batch])
+    faster = seconds_per_batch(compiled, sample[: compiled.batch_size])
     cost = time.perf_counter() - started
     if faster >= seconds:
         progress.say(f"compiled in {cost:.0f} s, not faster than eager here: running eager")

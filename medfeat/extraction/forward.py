@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from medfeat.errors import OutOfMemoryError
 from medfeat.extraction.preprocess import Preprocess, preprocess_list
 from medfeat.extraction.tuning import is_out_of_memory
-from medfeat.types import DatasetInfo, Fit, Precision, UInt8Array
+from medfeat.types import Fit, Precision, UInt8Array
 
 if TYPE_CHECKING:
     import torch
@@ -32,15 +32,46 @@ def torch_dtype(precision: Precision) -> torch.dtype:
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
+class Result(Protocol):
+    """Rows that are there, or on their way."""
+
+    def result(self) -> list[Rows]:
+        """Wait, and return one float32 array a view."""
+        ...
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Rows that are there."""
+
+    rows: list[Rows]
+
+    def result(self) -> list[Rows]:
+        """Return one float32 array a view."""
+        return self.rows
+
+
 class Embedder(Protocol):
     """What the loop asks of a network: batches of at most `batch_size` images (or volumes) in, rows out."""
 
     batch_size: int
-    device: torch.device
-    module: torch.nn.Module
-    backoff: list[int]
 
-    def submit(self, images: Images) -> Pending:
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        ...
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The frozen network."""
+        ...
+
+    @property
+    def backoff(self) -> list[int]:
+        """Sizes the forward pass was halved to when memory ran out."""
+        ...
+
+    def submit(self, images: Images) -> Result:
         """Start embedding; on a GPU this returns before the work is done."""
         ...
 
@@ -200,7 +231,7 @@ class Embedded(Generic[T]):
 
 def stream(embedder: Embedder, batches: Iterable[tuple[T, Images]], depth: int = 2) -> Iterator[Embedded[T]]:
     """Embed batches in order, keeping `depth` of them in flight so that a GPU never waits for the host."""
-    flying: deque[tuple[T, Pending]] = deque()
+    flying: deque[tuple[T, Result]] = deque()
     for item, images in batches:
         flying.append((item, embedder.submit(images)))
         if len(flying) >= depth or embedder.device.type != "cuda":
@@ -221,20 +252,3 @@ def _padded(images: Images, size: int) -> Images:
         return images + [images[-1]] * missing
     return np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
 
-
-def make_embedder(
-    backbone: Backbone,
-    dataset: DatasetInfo,
-    *,
-    fit: Fit,
-    device: torch.device,
-    precision: Precision,
-    batch_size: int,
-    compiled: bool = False,
-) -> Embedder:
-    """Build what embeds this kind of data: images or volumes, with a network or without weights."""
-    if backbone.takes_raw:
-        return RawForward(backbone, device=device, batch_size=batch_size)
-    return Forward(
-        backbone, fit=fit, device=device, precision=precision, batch_size=batch_size, compiled=compiled
-    )

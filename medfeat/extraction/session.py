@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medfeat.backbones import load_backbone, weights_digest
+from medfeat.backbones import describe, load_backbone, weights_digest
 from medfeat.cost import Energy, EnergyMeter
 from medfeat.errors import DataError, NotFrozenError
 from medfeat.extraction import lookup
@@ -17,12 +17,14 @@ from medfeat.extraction.choose import Choice, choose_settings
 from medfeat.extraction.compiling import compile_problem
 from medfeat.extraction.device import describe_machine, peak_memory
 from medfeat.extraction.donors import copy_known_rows, donors_for
-from medfeat.extraction.forward import Embedder, make_embedder
+from medfeat.extraction.building import make_embedder
+from medfeat.extraction.forward import Embedder
 from medfeat.extraction.plan import Asked, build_recipe
 from medfeat.extraction.request import Request, StoreOutcome
 from medfeat.extraction.run import Figures, extract_rows
 from medfeat.extraction.sample import read_sample
 from medfeat.extraction.settings import Settings
+from medfeat.extraction.volumes import views_for
 from medfeat.types import OWN_GROUP, BadImage, Dataset, Precision, Progress, View
 from medfeat_cache import GroupSpec, StoreWriter, read_header, recipe_digest, store_path
 
@@ -98,7 +100,7 @@ class _Session:
             raise DataError(f"{dataset.info.name} holds no images: nothing to embed")
         self.backbone = load_backbone(
             name,
-            views=tuple(asked),
+            views=views_for(tuple(asked), dataset.info, describe(name)),
             weights=request.weights,
             seed=request.seed,
             offline=request.offline,
