@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from medfeat_cli.commands import cache, compare, demo, doctor, extract, listing, probe
+from medfeat_cli.commands import cache, compare, demo, doctor, extract, listing, predict, probe
 
 
 def register(app: typer.Typer) -> None:
     """Add every command to the application."""
     app.command("extract")(extract.extract)
     app.command("probe")(probe.probe)
+    app.command("predict")(predict.predict)
     app.command("compare")(compare.compare)
     app.command("list")(listing.list_names)
     app.add_typer(cache.app, name="cache")

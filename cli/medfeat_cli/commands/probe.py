@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from medfeat_cli import options, output
+from medfeat_cli import options, output, task_options
+from medfeat_cli.commands import new_tasks
 from medfeat_cli.progress import for_terminal
 
 
@@ -21,14 +22,36 @@ def probe(
     backbone: options.BackboneName = None,
     size: options.Size = None,
     head: Annotated[
-        str, typer.Option("--head", help="Heads (comma list) or `all`.", autocompletion=_heads)
-    ] = "linear",
+        str | None,
+        typer.Option(
+            "--head", help="Heads (comma list) or `all`; default: linear, or what suits.", autocompletion=_heads
+        ),
+    ] = None,
+    task: task_options.Task = None,
+    labels: task_options.Labels = None,
+    relabel: task_options.Relabel = None,
+    keep: task_options.Keep = None,
+    drop: task_options.Drop = None,
+    name: task_options.TaskName = None,
+    partial: task_options.Partial = False,
+    shots: task_options.Shots = None,
+    draws: task_options.Draws = 20,
+    figure: task_options.Figure = None,
+    fuse: task_options.Fuse = None,
+    test_on: task_options.TestOn = None,
+    test_split: task_options.TestSplit = "test",
+    test_relabel: task_options.TestRelabel = None,
+    test_drop: task_options.TestDrop = None,
+    test_labels: task_options.TestLabels = None,
     seed: options.Seed = 0,
     refit: Annotated[bool, typer.Option("--refit", help="Refit on train + val once val has chosen.")] = False,
     select: Annotated[
         bool, typer.Option("--select", help="Choose layer, pooling, size and backbone among the stores on val.")
     ] = False,
-    resamples: Annotated[int, typer.Option("--resamples", help="Bootstrap resamples of each interval.")] = 2000,
+    resamples: Annotated[
+        int | None,
+        typer.Option("--resamples", help="Bootstrap resamples of each interval; default 2000, few-shot 200."),
+    ] = None,
     cache_dir: options.CacheDir = None,
     json: options.Json = False,
 ) -> None:
@@ -36,20 +59,37 @@ def probe(
 
     Example: medfeat probe
     """
+    asked: dict[str, Any] = {key: value for key, value in locals().items() if key in _QUESTION}
+    if resamples is not None:
+        asked["resamples"] = resamples
+    _refuse_together({"--shots": shots, "--fuse": fuse, "--test-on": test_on, "--select": select, "--refit": refit})
+    if shots is not None:
+        new_tasks.few_shot(asked, shots=shots, draws=draws, figure=figure, json=json)
+    elif fuse is not None:
+        new_tasks.fuse(asked, ways=fuse, json=json)
+    elif test_on is not None:
+        there = {"split": test_split, "onto_relabel": test_relabel, "onto_drop": test_drop, "onto_labels": test_labels}
+        new_tasks.transfer(asked, onto=test_on, json=json, **there)
+    else:
+        _probe(asked | {"refit": refit, "select": select}, json=json)
+
+
+_QUESTION = frozenset(
+    ("data", "backbone", "size", "head", "task", "labels", "relabel", "keep", "drop", "name", "partial", "seed")
+) | {"cache_dir"}
+
+
+def _refuse_together(given: dict[str, Any]) -> None:
+    named = [option for option, value in given.items() if value]
+    together = set(named) - {"--select", "--refit"}
+    if len(named) > 1 and together:
+        raise typer.BadParameter(f"{' and '.join(named)} exclude each other: give one of them")
+
+
+def _probe(asked: dict[str, Any], *, json: bool) -> None:
     from medfeat.workflows.probe import probe as run
 
-    report = run(
-        data,
-        backbone,
-        head=head,
-        size=size,
-        seed=seed,
-        refit=refit,
-        select=select,
-        resamples=resamples,
-        cache_dir=cache_dir,
-        progress=for_terminal(),
-    )
+    report = run(**asked, progress=for_terminal())
     if json:
         output.as_json(report.to_dict())
     else:

@@ -1,0 +1,142 @@
+"""`medfeat probe --shots`: how a head's score grows with the number of labels, on stores in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from medfeat_cache import FeatureStore, StoreError, resolve_root
+
+from medfeat.errors import MedfeatError
+from medfeat.evaluation import wording
+from medfeat.evaluation.curve import Curve, CurveOptions, learning_points
+from medfeat.evaluation.protocol import PROTOCOL
+from medfeat.evaluation.runs import task_digest
+from medfeat.heads import HEADS
+from medfeat.report.curve import curve_tables, draw_curves
+from medfeat.report.tables import Table
+from medfeat.types import Progress, SilentProgress, Task, as_names
+from medfeat.workflows.kept import keep_result
+from medfeat.workflows.labels import Question
+from medfeat.workflows.probe import Failure, find_probed, heads_for
+
+
+@dataclass(frozen=True)
+class FewShotReport:
+    """Learning curves.
+
+    Attributes
+    ----------
+    curves
+        One a store and head.
+    options
+        How they were made.
+    failed
+        What could not be.
+    figure
+        Where they were drawn, None when they were not.
+    """
+
+    curves: tuple[Curve, ...]
+    options: CurveOptions
+    failed: tuple[Failure, ...] = ()
+    figure: Path | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "curves": [curve.to_dict() for curve in self.curves],
+            "options": asdict(self.options),
+            "failed": [asdict(failure) for failure in self.failed],
+            "figure": None if self.figure is None else str(self.figure),
+        }
+
+    def tables(self) -> list[Table]:
+        """Return one table a dataset and task."""
+        return curve_tables(self.curves)
+
+
+def few_shot(
+    data: str | Sequence[str] | None = None,
+    backbone: str | Sequence[str] | None = None,
+    *,
+    shots: str | Sequence[str | int] = ("1", "2", "5", "10", "20", "50", "all"),
+    draws: int = 20,
+    head: str | Sequence[str] = "linear",
+    size: int | None = None,
+    task: str | Task | None = None,
+    labels: str | Path | None = None,
+    drop: str | None = None,
+    keep: str | None = None,
+    relabel: str | None = None,
+    name: str | None = None,
+    partial: bool = False,
+    seed: int = 0,
+    resamples: int = 200,
+    figure: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    progress: Progress | None = None,
+) -> FewShotReport:
+    """Train on few labels, drawn many times, and test on all of test.
+
+    Parameters
+    ----------
+    data, backbone, head, size, task, labels, drop, keep, relabel, name, partial, cache_dir
+        As `medfeat.probe` takes them.
+    shots
+        Samples a class from train, and as many from val, which selects (cross-validation below 5); ``all`` for the
+        whole of both.
+    draws
+        Of each number of shots.
+    seed
+        Of draws, heads and resamples; draws are nested, so that curves are comparable.
+    resamples
+        Bootstrap resamples of test for each draw.
+    figure
+        PNG (or SVG, PDF) to draw the curves in.
+    progress
+        Hears of every draw.
+
+    Returns
+    -------
+    FewShotReport
+        Curves with intervals over draws alone, and over draws and test together.
+    """
+    root, progress = resolve_root(cache_dir), progress or SilentProgress()
+    words = as_names(shots) if isinstance(shots, str) else tuple(map(str, shots))
+    options = CurveOptions(words, draws, seed, resamples)
+    question = Question(task, labels, drop, keep, relabel, name, partial)
+    curves, failed, errors = [], [], []
+    for header in find_probed(root, data, backbone, size):
+        for one in heads_for(header, head, question):
+            HEADS[one]
+            try:
+                with FeatureStore(header.path) as store:
+                    curves.append(_curve(store, question.of(store), one, options, root=root, progress=progress))
+            except (MedfeatError, StoreError, OSError) as error:
+                errors.append(error)
+                failed.append(Failure(f"{header.recipe['dataset']} / {header.recipe['backbone']} / {one}", str(error)))
+    if not curves and len(errors) == 1:
+        raise errors[0]
+    drawn = draw_curves(curves, Path(figure)) if figure is not None and curves else None
+    return FewShotReport(tuple(curves), options, tuple(failed), drawn)
+
+
+def _curve(
+    store: FeatureStore, task: Task, head: str, options: CurveOptions, *, root: Path, progress: Progress
+) -> Curve:
+    progress.say(f"few-shot {store.recipe['dataset']} / {store.recipe['backbone']} / {head}")
+    curve = Curve(
+        dataset=store.recipe["dataset"],
+        backbone=store.recipe["backbone"],
+        size=int(store.recipe.get("size") or 0),
+        embedding=wording.embedding(store.recipe),
+        head=head,
+        task=task.name,
+        points=tuple(learning_points(store, task, head, options, progress)),
+    )
+    key = [store.digest, task_digest(task), head, asdict(options), PROTOCOL]
+    keep_result(root, curve.dataset, "curve", {"options": asdict(options), **curve.to_dict()}, key=key)
+    return curve

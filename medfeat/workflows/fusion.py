@@ -1,0 +1,161 @@
+"""`medfeat probe --fuse`: several cached backbones of one dataset answer together, if val finds that better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from medfeat_cache import FeatureStore, StoreHeader, resolve_root
+
+from medfeat.errors import UsageError
+from medfeat.evaluation.bootstrap import RESAMPLES
+from medfeat.evaluation.fusing import WAYS, Fusion, Way, fuse_stores
+from medfeat.evaluation.runs import headline
+from medfeat.heads import HEADS
+from medfeat.report.run_tables import NAMES, settings
+from medfeat.report.tables import Table, number, with_interval
+from medfeat.types import Progress, SilentProgress, Task, as_names
+from medfeat.workflows.kept import keep_result
+from medfeat.workflows.labels import Question
+from medfeat.workflows.probe import find_probed, heads_for
+
+
+@dataclass(frozen=True)
+class FusionReport:
+    """What became of fusing the stores of one dataset.
+
+    Attributes
+    ----------
+    dataset, task, task_type, head
+        What was asked.
+    stores
+        Digests of the stores, in the order of their backbones.
+    fusion
+        Every way, the chosen one, and its scores.
+    """
+
+    dataset: str
+    task: str
+    task_type: str
+    head: str
+    stores: tuple[str, ...]
+    fusion: Fusion
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; the winner's test scores are at ``test``."""
+        facts = {"dataset": self.dataset, "task": self.task, "task_type": self.task_type, "head": self.head}
+        return {
+            **facts,
+            "stores": list(self.stores),
+            "ways": [asdict(way) for way in self.fusion.ways],
+            "chosen": self.fusion.chosen,
+            "val": self.fusion.val.to_dict(),
+            "test": self.fusion.test.to_dict(),
+        }
+
+    def tables(self) -> list[Table]:
+        """Return one table: every way on val, test for the chosen one alone."""
+        best, other = headline(self.task_type)
+        columns = ("features", "head", "chosen on val", f"val {NAMES[best]}", f"val {NAMES[other]}",
+                   f"test {NAMES[best]}", f"test {NAMES[other]}")  # fmt: skip
+        rows = []
+        for i, way in enumerate(self.fusion.ways):
+            test = self.fusion.test.values
+            shown = [with_interval(test[best]), with_interval(test[other])] if i == self.fusion.chosen else ["", ""]
+            words = "" if any(isinstance(value, dict) for value in way.settings.values()) else settings(way.settings)
+            rows.append((way.name, self.head, words, number(way.best.first), number(abs(way.best.second)), *shown))
+        title = f"{self.dataset}, task {self.task}: several backbones"
+        notes = ("val chose; test was read for the chosen one alone",)
+        return [Table(title, columns, tuple(rows), notes, frozenset({self.fusion.chosen}))]
+
+
+def fuse(
+    data: str,
+    backbone: str | Sequence[str] | None = None,
+    *,
+    ways: str | Sequence[str] = WAYS,
+    head: str | None = None,
+    size: int | None = None,
+    task: str | Task | None = None,
+    labels: str | Path | None = None,
+    drop: str | None = None,
+    keep: str | None = None,
+    relabel: str | None = None,
+    name: str | None = None,
+    partial: bool = False,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    cache_dir: str | Path | None = None,
+    progress: Progress | None = None,
+) -> FusionReport:
+    """Let several cached backbones answer one question together.
+
+    Parameters
+    ----------
+    data
+        One dataset.
+    backbone
+        Two or more backbones in the cache; None means every one.
+    ways
+        ``concat``, ``average``, or both (a comma list).
+    head, size, task, labels, drop, keep, relabel, name, partial, seed, resamples, cache_dir, progress
+        As `medfeat.probe` takes them; one head.
+
+    Returns
+    -------
+    FusionReport
+        Each backbone alone and each way of fusing them, chosen among on val.
+
+    Raises
+    ------
+    UsageError
+        Fewer than two stores, or several of one backbone.
+    DataError
+        Stores that do not hold the same ids.
+    """
+    root, progress = resolve_root(cache_dir), progress or SilentProgress()
+    headers = _one_each(find_probed(root, data, backbone, size), data)
+    question = Question(task, labels, drop, keep, relabel, name, partial)
+    heads = heads_for(headers[0], head, question)
+    one = heads[0]
+    HEADS[one]
+    if head is not None and len(heads) > 1:
+        raise UsageError(f"fusion takes one head, got {', '.join(heads)}")
+    with ExitStack() as stack:
+        stores = [stack.enter_context(FeatureStore(header.path)) for header in headers]
+        asked = question.of(stores[0])
+
+        def write_down(tried: Sequence[Way], chosen: int) -> None:
+            facts = {"task": asked.name, "head": one, "ways": [asdict(way) for way in tried], "chosen": chosen}
+            keep_result(root, str(headers[0].recipe["dataset"]), "fusion-choice", facts)
+
+        fusion = fuse_stores(
+            stores,
+            asked,
+            head=one,
+            ways=as_names(ways),
+            seed=seed,
+            resamples=resamples,
+            write_down=write_down,
+            progress=progress,
+        )
+    digests = tuple(header.digest for header in headers)
+    report = FusionReport(str(headers[0].recipe["dataset"]), asked.name, asked.task_type, one, digests, fusion)
+    keep_result(root, report.dataset, "fusion", report.to_dict())
+    return report
+
+
+def _one_each(headers: Sequence[StoreHeader], data: str) -> list[StoreHeader]:
+    datasets = sorted({str(header.recipe["dataset"]) for header in headers})
+    names = [str(header.recipe["backbone"]) for header in headers]
+    if len(datasets) != 1:
+        raise UsageError(f"fusion is for one dataset, {data} names {', '.join(datasets)}")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"{data} has several stores of {', '.join(twice)}: say --size, or keep one of them")
+    if len(headers) < 2:
+        raise UsageError(f"fusion needs two backbones or more in the cache, {data} has {', '.join(names)}")
+    return list(headers)

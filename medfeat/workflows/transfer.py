@@ -1,0 +1,224 @@
+"""`medfeat probe --test-on`: a head trained on one dataset, tested on another that was embedded by the same recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from medfeat_cache import FeatureStore, StoreError, resolve_root
+
+from medfeat.errors import MedfeatError, UsageError
+from medfeat.evaluation.bootstrap import RESAMPLES
+from medfeat.evaluation.evaluate import Metrics, evaluate
+from medfeat.evaluation.probing import Options, probe_store
+from medfeat.evaluation.runs import Run, headline, read_scores
+from medfeat.evaluation.saved import SavedProbe, load_probe
+from medfeat.report.run_tables import NAMES
+from medfeat.report.tables import Table, number, with_interval
+from medfeat.tasks import Split, align, gather
+from medfeat.types import OFFICIAL_GROUPS, Progress, SilentProgress, Task
+from medfeat.workflows.kept import keep_result
+from medfeat.workflows.labels import Question
+from medfeat.workflows.predict import matching_store
+from medfeat.workflows.probe import Failure, find_probed, heads_for
+
+EVERYTHING = "all"
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One head, tested elsewhere.
+
+    Attributes
+    ----------
+    run
+        Where it was trained, with its scores on the dataset's own test.
+    onto, split, task
+        Which samples it was tested on.
+    elsewhere
+        Its scores there; temperature and thresholds are those of the training dataset's val.
+    shared
+        How many of these samples show an image, byte for byte, that is in train or val: a score cannot count on them.
+    """
+
+    run: Run
+    onto: str
+    split: str
+    task: str
+    elsewhere: Metrics
+    shared: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        facts = {"onto": self.onto, "split": self.split, "task": self.task, "shared": self.shared}
+        return {**facts, "run": self.run.to_dict(), "elsewhere": self.elsewhere.to_dict()}
+
+
+@dataclass(frozen=True)
+class TransferReport:
+    """What became of each head elsewhere, and what could not be tried."""
+
+    transfers: tuple[Transfer, ...]
+    failed: tuple[Failure, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "transfers": [transfer.to_dict() for transfer in self.transfers],
+            "failed": [asdict(failure) for failure in self.failed],
+        }
+
+    def tables(self) -> list[Table]:
+        """Return one table for all."""
+        if not self.transfers:
+            return []
+        best, other = headline(self.transfers[0].run.task["type"])
+        names = (f"own test {NAMES[best]}", f"there {NAMES[best]}", f"there {NAMES[other]}")
+        columns = ("trained on", "tested on", "n", "backbone", "head", f"val {NAMES[best]}", *names)
+        notes = [
+            f"{one.run.dataset} and {one.onto} share {one.shared} images byte for byte, which are in train or val there"
+            for one in self.transfers
+            if one.shared
+        ]
+        rows = tuple(_row(one) for one in self.transfers)
+        return [Table("trained on one dataset, tested on another", columns, rows, tuple(notes))]
+
+
+def _row(one: Transfer) -> tuple[str, ...]:
+    best, other = one.run.headline
+    return (
+        one.run.dataset,
+        f"{one.onto}, {one.split}",
+        str(one.elsewhere.n),
+        one.run.backbone,
+        one.run.head,
+        number(one.run.val.values[best].value),
+        with_interval(one.run.test.values[best]),
+        with_interval(one.elsewhere.values[best]),
+        with_interval(one.elsewhere.values[other]),
+    )
+
+
+def transfer(
+    data: str,
+    onto: str,
+    backbone: str | Sequence[str] | None = None,
+    *,
+    split: str = "test",
+    head: str | Sequence[str] | None = None,
+    size: int | None = None,
+    task: str | Task | None = None,
+    labels: str | Path | None = None,
+    drop: str | None = None,
+    keep: str | None = None,
+    relabel: str | None = None,
+    onto_drop: str | None = None,
+    onto_relabel: str | None = None,
+    onto_labels: str | Path | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    cache_dir: str | Path | None = None,
+    progress: Progress | None = None,
+) -> TransferReport:
+    """Train on one dataset's store, test on another's.
+
+    Parameters
+    ----------
+    data, backbone, head, size, task, labels, drop, keep, relabel, seed, resamples, cache_dir, progress
+        The training side, as `medfeat.probe` takes it; an unchanged run is reused.
+    onto
+        The dataset to test on.
+    split
+        Which of its samples: ``test``, ``val``, ``train`` or ``all``.
+    onto_drop, onto_relabel, onto_labels
+        Map its labels; afterwards its classes must have the names of the trained ones, in any order.
+
+    Returns
+    -------
+    TransferReport
+        Also written under ``<cache>/runs/<data>/``.
+
+    Raises
+    ------
+    UsageError
+        No store of the same backbone and recipe (the data set aside), or other classes; both are named.
+    """
+    if split not in (*OFFICIAL_GROUPS, EVERYTHING):
+        raise UsageError(f"--test-split must be one of {', '.join((*OFFICIAL_GROUPS, EVERYTHING))}, got {split!r}")
+    root, progress = resolve_root(cache_dir), progress or SilentProgress()
+    here = Question(task, labels, drop, keep, relabel)
+    there = Question(labels=onto_labels, drop=onto_drop, relabel=onto_relabel)
+    found, failed, errors = [], [], []
+    for header in find_probed(root, data, backbone, size):
+        for one in heads_for(header, head, here):
+            try:
+                options = Options(one, seed, False, resamples)
+                with FeatureStore(header.path) as store, _other(root, onto, header.recipe) as other:
+                    run = probe_store(store, here.of(store), root, options, progress=progress)
+                    found.append(_test(run, store, other, there, split))
+            except (MedfeatError, StoreError, OSError) as error:
+                errors.append(error)
+                failed.append(Failure(f"{data} / {header.recipe['backbone']} / {one} on {onto}", str(error)))
+    if not found and len(errors) == 1:
+        raise errors[0]
+    for result in found:
+        keep_result(root, result.run.dataset, "transfer", result.to_dict())
+    return TransferReport(tuple(found), tuple(failed))
+
+
+def _other(root: Path, onto: str, recipe: dict[str, Any]) -> FeatureStore:
+    return FeatureStore(matching_store(root, onto, recipe))
+
+
+def _test(run: Run, store: FeatureStore, other: FeatureStore, question: Question, split: str) -> Transfer:
+    if run.folder is None:
+        raise UsageError(f"run {run.key[:12]} was not written: its head cannot be tested elsewhere")
+    probe = load_probe(run.folder)
+    task = align(question.of(other), probe.classes)
+    part = _part(other, task, split)
+    metrics = evaluate(
+        part.y,
+        probe.scores(part.X),
+        probe.task_type,
+        probe.classes,
+        val=(probe.val_labels, probe.val_scores),
+        groups=part.group,
+        seed=run.protocol["seed"],
+        resamples=run.protocol["resamples"],
+    )
+    onto = str(other.recipe["dataset"])
+    return Transfer(run, onto, split, task.name, metrics, _shared(probe, store, other, part))
+
+
+def _part(store: FeatureStore, task: Task, split: str) -> Split:
+    if split != EVERYTHING:
+        return gather(store, task).split(split)
+    return Split(EVERYTHING, store.take(task.ids), task.labels, task.ids, task.group)
+
+
+def _shared(probe: SavedProbe, store: FeatureStore, other: FeatureStore, part: Split) -> int:
+    """Count the tested images whose pixels were in train or val; stores without hashes share nothing known."""
+    tested = _hashes(other, part.ids.tolist())
+    test = {str(name) for name in _test_ids(probe)}
+    learnt = [name for group in store.groups for name in store.ids(group).tolist() if name not in test]
+    seen = set(_hashes(store, learnt))
+    return sum(one in seen for one in tested)
+
+
+def _test_ids(probe: SavedProbe) -> list[str]:
+    found: list[str] = [] if probe.run.folder is None else read_scores(probe.run.folder)["test_ids"].tolist()
+    return found
+
+
+def _hashes(store: FeatureStore, ids: list[str]) -> list[bytes]:
+    wanted = set(ids)
+    pairs = (
+        (name, image.tobytes())
+        for group in store.groups
+        for name, image in zip(store.ids(group).tolist(), store.image_hash(group), strict=True)
+    )
+    nothing = bytes(np.zeros(16, np.uint8))
+    return [image for name, image in pairs if name in wanted and image != nothing]
