@@ -18,7 +18,7 @@ from medfeat.backbones.download import commit_of, file_of_repo
 from medfeat.backbones.embedder import Anatomy, Read
 from medfeat.backbones.network import Access, Network, State, on_meta
 from medfeat.backbones.table import Entry
-from medfeat.backbones.weights import FOLDER_FILES, misfit_error
+from medfeat.backbones.weights import FOLDER_FILES, misfit_error, without_wrapper_prefix
 from medfeat.errors import MissingFileError, UsageError
 from medfeat.types import BackboneInfo, Interpolation
 
@@ -202,15 +202,24 @@ def fill(network: Network, state: State, entry: Entry, origin: str) -> tuple[nn.
     del entry
     kind: Any = type(network.module)
     config = network.module.config
+    state = without_wrapper_prefix(state)
     with _quiet():
         module, told = kind.from_pretrained(
-            None, config=config, state_dict=dict(state), dtype=torch.float32, output_loading_info=True
+            None,
+            config=config,
+            state_dict=dict(state),
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below, with everything else that does not fit
         )
     unexpected = sorted(told["unexpected_keys"])
     ignored = [name for name in unexpected if _is_head(name)]
     wrong = [name for name in unexpected if name not in ignored]
     missing = [name for name in sorted(told["missing_keys"]) if not _is_unused(name, network)]
-    shapes = [str(name[0] if isinstance(name, tuple) else name) for name in told["mismatched_keys"]]
+    shapes = [
+        f"{name} is {tuple(found)} instead of {tuple(wanted)}"
+        for name, found, wanted in sorted(told["mismatched_keys"])
+    ]
     if missing or wrong or shapes:
         raise misfit_error(origin, module, missing, wrong, shapes)
     return module.eval(), [

@@ -21,6 +21,7 @@ from medfeat.errors import MissingFileError, WeightsError
 WRAPPERS = ("teacher", "state_dict", "model_state_dict", "model_state", "model", "net", "weights")
 """Keys under which training scripts keep the tensors inside a checkpoint."""
 
+_PREFIXES = {"module", "model", "backbone", "network", "_orig_mod"}
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
@@ -151,6 +152,14 @@ def _without_prefix(state: State, wanted: State) -> dict[str, torch.Tensor]:
     prefixes = {name.removesuffix(probe) for name in state if name == probe or name.endswith(f".{probe}")}
     best = max(sorted(prefixes, key=len), key=lambda prefix: sum(prefix + name in state for name in wanted), default="")
     return {name.removeprefix(best): tensor for name, tensor in state.items() if name.startswith(best)}
+
+
+def without_wrapper_prefix(state: State) -> dict[str, torch.Tensor]:
+    """Take off what training scripts put before every name: ``module.`` and the like."""
+    names = dict(state)
+    while names and len(first := {name.partition(".")[0] for name in names}) == 1 and first <= _PREFIXES:
+        names = {name.partition(".")[2]: tensor for name, tensor in names.items()}
+    return names
 
 
 def _without_heads(state: State, heads: Iterable[str]) -> tuple[dict[str, torch.Tensor], list[str]]:

@@ -177,7 +177,8 @@ class SlicePool:
             projection = raptor_projection(planes[0].shape[-1])
             planes = [(plane @ projection).reshape(self._count, -1) for plane in planes]
         if policy.endswith("-average"):
-            return np.mean(planes, axis=0, dtype=np.float32)
+            average: Rows = np.mean(planes, axis=0, dtype=np.float32)
+            return average
         joined: Rows = np.concatenate(planes, axis=1)
         return joined
 

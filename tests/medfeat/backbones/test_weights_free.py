@@ -1,0 +1,66 @@
+"""Pixels and statistics: numbers one can check by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from medfeat.backbones import load_backbone
+from medfeat.backbones.weights_free import STATISTICS, Statistics
+
+
+def embed(name: str, images: np.ndarray) -> np.ndarray:
+    backbone = load_backbone(name)
+    assert backbone.takes_raw
+    return backbone.module(torch.from_numpy(images))[0].numpy()
+
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (28, 28, 3), (28, 28, 28)])
+def test_pixels_of_28_are_the_image_itself(shape: tuple[int, ...]) -> None:
+    images = RNG.integers(0, 256, (3, *shape), dtype=np.uint8)
+    np.testing.assert_array_equal(embed("pixels", images), (images / np.float32(255)).reshape(3, -1))
+
+
+def test_pixels_of_another_size_are_pillow_s_bicubic() -> None:
+    images = RNG.integers(0, 256, (2, 90, 61, 3), dtype=np.uint8)
+    small = [np.asarray(Image.fromarray(i).resize((28, 28), Image.Resampling.BICUBIC)) for i in images]
+    np.testing.assert_array_equal(embed("pixels", images), (np.stack(small) / np.float32(255)).reshape(2, -1))
+
+
+def test_volumes_are_averaged_over_the_area_of_each_cell() -> None:
+    volumes = RNG.integers(0, 256, (2, 56, 56, 56), dtype=np.uint8)
+    expected = volumes.reshape(2, 28, 2, 28, 2, 28, 2).mean((2, 4, 6)) / 255
+    np.testing.assert_allclose(embed("pixels", volumes), expected.reshape(2, -1), atol=1e-6)
+    assert embed("pixels", RNG.integers(0, 256, (1, 12, 40, 30), dtype=np.uint8)).shape == (1, 28**3)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (31, 17, 3), (9, 12, 15)])
+def test_statistics_are_what_they_are_called(shape: tuple[int, ...]) -> None:
+    images = RNG.integers(0, 256, (4, *shape), dtype=np.uint8)
+    values = images.reshape(4, -1) / 255
+    rows = dict(zip(STATISTICS, embed("stats", images).T, strict=True))
+    np.testing.assert_allclose(rows["mean"], values.mean(1), atol=1e-6)
+    np.testing.assert_allclose(rows["std"], values.std(1), atol=1e-6)
+    np.testing.assert_allclose(rows["min"], values.min(1), atol=1e-6)
+    np.testing.assert_allclose(rows["max"], values.max(1), atol=1e-6)
+    for name, share in {"q10": 0.1, "q25": 0.25, "median": 0.5, "q75": 0.75, "q90": 0.9}.items():
+        expected = np.quantile(values, share, axis=1, method="inverted_cdf")
+        np.testing.assert_allclose(rows[name], expected, atol=1e-6)
+
+
+def test_edges_are_steps_between_neighbours() -> None:
+    stripes = np.zeros((1, 4, 4), np.uint8)
+    stripes[:, :, ::2] = 255
+    assert embed("stats", stripes)[0, STATISTICS.index("edges")] == pytest.approx(0.5)
+    colour = np.tile(np.array([0, 128, 255], np.uint8), (1, 4, 4, 1))
+    assert embed("stats", colour)[0, STATISTICS.index("edges")] == 0
+
+
+def test_a_flat_image_has_no_spread() -> None:
+    (row,) = Statistics()(torch.full((1, 5, 5), 51, dtype=torch.uint8))
+    torch.testing.assert_close(row, torch.tensor([0.2, 0, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0]), atol=1e-6, rtol=0)
