@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from medfeat.errors import DataError
 from medfeat.heads.inputs import CLASS_TASKS, check_split, class_numbers, decide, label_matrix, refuse_task, spread
 from medfeat.heads.logistic import Link, solve_path, working_dtype
-from medfeat.heads.standardise import BLOCK, Standardiser
+from medfeat.heads.standardise import Standardiser, row_blocks
 from medfeat.types import Candidate, FloatArray, LabelArray, Progress, TaskType
 
 GRID = tuple(10.0 ** (half / 2) for half in range(-10, 5))
@@ -47,7 +47,7 @@ class LinearProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
 
     def scores(self, X: FloatArray) -> FloatArray:
         """Return (n, n_classes) probabilities of (n, d) features."""
-        logits = np.concatenate([self._logits(X[i : i + BLOCK]) for i in range(0, max(len(X), 1), BLOCK)])
+        logits = np.concatenate([self._logits(X[rows]) for rows in row_blocks(len(X))])
         if self.task_type == "multi-label":
             full = np.tile(self.chance_, (len(X), 1))
             full[:, self.present_] = _sigmoid(logits)

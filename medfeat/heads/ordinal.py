@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from medfeat.heads.inputs import check_split, class_numbers, decide, refuse_task, spread
 from medfeat.heads.linear import GRID
 from medfeat.heads.logistic import Coordinates, coordinates, working_dtype
-from medfeat.heads.standardise import BLOCK, Standardiser
+from medfeat.heads.standardise import Standardiser, row_blocks
 from medfeat.types import Candidate, FloatArray, LabelArray, Progress, TaskType
 
 Vector = NDArray[np.float64]
@@ -45,7 +45,7 @@ class OrdinalProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
 
     def scores(self, X: FloatArray) -> FloatArray:
         """Return (n, n_classes) probabilities."""
-        blocks = [(X[i : i + BLOCK] - self.mean_) / self.scale_ for i in range(0, max(len(X), 1), BLOCK)]
+        blocks = [(X[rows] - self.mean_) / self.scale_ for rows in row_blocks(len(X))]
         along = np.concatenate([block @ self.coef_ for block in blocks])
         below = expit(self.thresholds_ - along[:, None])
         edges = np.hstack([np.zeros((len(X), 1)), below, np.ones((len(X), 1))])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from medfeat.heads.inputs import check_split, refuse_task
-from medfeat.heads.standardise import BLOCK, Standardiser
+from medfeat.heads.standardise import Standardiser, row_blocks
 from medfeat.types import Candidate, FloatArray, LabelArray, Progress, TaskType
 
 ALPHAS = tuple(10.0 ** (half / 2) for half in range(12, -3, -1))
@@ -39,7 +39,7 @@ class RidgeProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
 
     def scores(self, X: FloatArray) -> FloatArray:
         """Return (n, k) predicted numbers."""
-        blocks = [(X[i : i + BLOCK] - self.mean_) / self.scale_ for i in range(0, max(len(X), 1), BLOCK)]
+        blocks = [(X[rows] - self.mean_) / self.scale_ for rows in row_blocks(len(X))]
         return np.concatenate([block @ self.coef_.T + self.intercept_ for block in blocks])
 
     predict = scores

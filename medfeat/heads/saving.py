@@ -9,10 +9,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from medfeat_cache.files import write_whole
+import numpy as np
 
 from medfeat.errors import DataError, MissingFileError
 from medfeat.types import Fitted
+from medfeat_cache.files import write_whole
 
 FORMAT = "medfeat-head"
 VERSION = 1
@@ -42,6 +43,7 @@ def save_model(model: Fitted, folder: Path) -> None:
     header: dict[str, Any] = {"format": FORMAT, "version": VERSION, "kind": kind}
     if kind == BOOSTING:
         header["parameters"] = model.get_params()  # type: ignore[attr-defined]  # _kind knows what it is
+        header["features"] = model.features_.tolist()  # type: ignore[attr-defined]
         content = bytes(model.booster_.save_raw("ubj"))  # type: ignore[attr-defined]
         write_whole(folder / "head.ubj", [content], "saving the head")
     elif kind in PROBES:
@@ -112,6 +114,7 @@ def _load_boosting(path: Path, header: dict[str, Any]) -> Fitted:
     try:
         probe = BoostingProbe(**header["parameters"])
         probe.booster_ = xgboost.Booster(model_file=bytearray(path.read_bytes()))
+        probe.features_ = np.array(header["features"], dtype=np.int64)
         probe.rounds_ = probe.booster_.num_boosted_rounds()
     except (KeyError, TypeError, ValueError, xgboost.core.XGBoostError) as error:
         raise DataError(f"{path} is damaged ({type(error).__name__}): run `medfeat probe` again") from error

@@ -110,6 +110,15 @@ def test_boosting_keeps_the_rounds_up_to_the_lowest_val_loss():
     assert probe.booster_.num_boosted_rounds() == probe.rounds_
 
 
+def test_boosting_looks_at_the_features_most_correlated_with_a_class(monkeypatch):
+    monkeypatch.setattr(boosting, "MOST_FEATURES", 2)
+    X, y = ordered(d=6)
+    X[:, 1], X[:, 4] = y[:, 0] == 2, -100.0 * (y[:, 0] == 3)
+    probe = boosting.BoostingProbe(depth=2, rounds=5, n_classes=4).fit(X, y)
+    assert probe.features_.tolist() == [1, 4]
+    assert (probe.predict(X[y[:, 0] >= 2]) == y[y[:, 0] >= 2, 0]).all()
+
+
 def test_boosting_runs_on_the_processor_where_there_is_no_gpu(monkeypatch):
     def missing(_):
         raise OSError
