@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from medfeat_cache import FeatureStore, canonical_json
 from numpy.typing import NDArray
 
 from medfeat.errors import UsageError
@@ -23,6 +22,7 @@ from medfeat.evaluation.weighted import statistics, value
 from medfeat.heads import HEADS
 from medfeat.tasks import FewShot, Split, few_shot, gather
 from medfeat.types import Candidate, FloatArray, Head, Interval, Progress, SilentProgress, Task
+from medfeat_cache import FeatureStore, canonical_json
 
 ALL = "all"
 METRICS = ("auc", "acc")

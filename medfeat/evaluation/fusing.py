@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from medfeat_cache import FeatureStore
 
 from medfeat.errors import UsageError
 from medfeat.evaluation import metrics
@@ -18,6 +17,7 @@ from medfeat.heads import HEADS
 from medfeat.heads.standardise import Standardiser
 from medfeat.tasks import FusedStore, fuse, gather
 from medfeat.types import FloatArray, IdArray, LabelArray, Progress, Task, TaskType
+from medfeat_cache import FeatureStore
 
 CONCAT, AVERAGE = "concat", "average"
 WAYS = (CONCAT, AVERAGE)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError
 from medfeat.evaluation.bootstrap import RESAMPLES, bootstrap, interval, strata_of
+from medfeat.evaluation.runs import Run, read_scores
 from medfeat.evaluation.weighted import statistics, value
 from medfeat.types import FloatArray, IdArray, Interval, LabelArray, TaskType
 
@@ -71,6 +73,54 @@ def compare_pair(
     point = value(both["a"], len(labels)) - value(both["b"], len(labels))
     p = _two_sided(differences)
     return Difference(*names, metric, interval(point, differences), p, p)
+
+
+def compare_runs(
+    runs: Sequence[Run], *, metric: str = "auc", seed: int = 0, resamples: int = RESAMPLES
+) -> list[Difference]:
+    """Compare the first of several runs with each of the others on the same test set, corrected by Holm's method.
+
+    Parameters
+    ----------
+    runs
+        At least two, of one dataset and task, in the order wanted: the best on val first. Where the task named
+        patients, whole patients are drawn.
+    metric
+        Any metric the task has.
+    seed, resamples
+        Of the bootstrap; every run is scored on the same resamples.
+
+    Raises
+    ------
+    DataError
+        The runs did not score the same samples.
+    """
+    task_type, scores = runs[0].task["type"], [_test_scores(run) for run in runs]
+    first = scores[0]
+    for run, other in zip(runs, scores, strict=True):
+        if not np.array_equal(other["ids"], first["ids"]) or not np.array_equal(other["labels"], first["labels"]):
+            pair = f"{runs[0].key[:12]} and {run.key[:12]}"
+            raise DataError(f"runs {pair} did not score the same samples: compare runs on the same images and task")
+    found = {str(i): statistics(one["labels"], one["scores"], task_type)[metric] for i, one in enumerate(scores)}
+    strata = strata_of(first["labels"], task_type)
+    draws = bootstrap(found, strata, seed=seed, resamples=resamples, groups=first.get("groups"))
+    points = {name: value(statistic, len(strata)) for name, statistic in found.items()}
+    names = [f"{run.backbone} {run.head} {run.key[:12]}" for run in runs]
+    differences = []
+    for i in range(1, len(runs)):
+        gaps = draws["0"] - draws[str(i)]
+        gap, p = interval(points["0"] - points[str(i)], gaps), _two_sided(gaps)
+        differences.append(Difference(names[0], names[i], metric, gap, p, p))
+    return with_holm(differences)
+
+
+def _test_scores(run: Run) -> dict[str, NDArray[Any]]:
+    """Read what a run's folder holds of test, in the order of the ids."""
+    if run.folder is None:
+        raise DataError(f"run {run.key[:12]} has not been written yet: its scores are not on disk")
+    stored = {name.removeprefix("test_"): column for name, column in read_scores(run.folder).items()}
+    order = np.argsort(stored["ids"], kind="stable")
+    return {name: column[order] for name, column in stored.items() if not name.startswith("val_")}
 
 
 def _two_sided(differences: NDArray[np.float64]) -> float:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medfeat_cache import FeatureStore
-
 from medfeat.cost import EnergyMeter
 from medfeat.errors import DataError
 from medfeat.evaluation import recording, wording
@@ -26,6 +24,7 @@ from medfeat.heads import HEADS
 from medfeat.heads.saving import save_model
 from medfeat.tasks import OFFICIAL, Samples, gather
 from medfeat.types import Progress, SilentProgress, Task
+from medfeat_cache import FeatureStore
 
 Cost = dict[str, Any]
 COST_KEYS = ("seconds", "energy_wh", "energy_method", "images_per_second", "device", "device_name", "precision")

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from medfeat_cache import canonical_json, slug
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError
 from medfeat.evaluation.evaluate import Metrics, without_nan
 from medfeat.evaluation.protocol import PROTOCOL
 from medfeat.types import Fitted, Task
+from medfeat_cache import canonical_json, slug
 
 RUNS = "runs"
 RUN_FILE = "run.json"

@@ -9,9 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from medfeat_cache import FeatureStore, canonical_json, slug
-from medfeat_cache.files import write_whole
-
 from medfeat.evaluation import wording
 from medfeat.evaluation.evaluate import without_nan
 from medfeat.evaluation.probing import Options, existing_run
@@ -20,6 +17,8 @@ from medfeat.evaluation.runs import RUNS
 from medfeat.heads import HEADS
 from medfeat.tasks import gather
 from medfeat.types import Progress, Task
+from medfeat_cache import FeatureStore, canonical_json, slug
+from medfeat_cache.files import write_whole
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from medfeat.evaluation import published
 from medfeat.evaluation.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.comparison import Beside, Comparison, CourseLine, Gap
+from medfeat.evaluation.paired import Difference
 from medfeat.evaluation.runs import Run
 from medfeat.report.tables import Table, number, with_interval
 
@@ -109,11 +112,26 @@ def _notes(comparison: Comparison, shown: int) -> Iterable[str]:
         yield f"our intervals: test-set uncertainty of {comparison.runs[0].test.n} samples"
     else:
         yield f"none of ours yet: `medfeat extract --data {comparison.dataset} --backbone NAME`, then `medfeat probe`"
+    yield from _seed_notes(comparison.runs)
     if len(comparison.runs) > shown:
         yield f"{len(comparison.runs) - shown} more of our runs have no column here: CSV and JSON hold every pair"
     yield CONFIDENCE
     for name in dict.fromkeys(row.source for row in comparison.rows):
         yield f"{name}: {sources[name].citation}. {sources[name].caution}"
+
+
+def _seed_notes(runs: Sequence[Run]) -> Iterable[str]:
+    """Say how scores spread over seeds where a head was run with several; that is no confidence interval."""
+    same: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        same.setdefault((run.backbone, run.head, run.store["digest"], str(run.protocol["refit"])), []).append(run)
+    for (backbone, head, *_), group in same.items():
+        if len({run.protocol["seed"] for run in group}) > 1:
+            auc, acc = (np.std([getattr(run.test, name).value for run in group], ddof=1) for name in ("auc", "acc"))
+            yield (
+                f"{backbone}, {head}: over {len(group)} seeds the standard deviation is {auc:.4f} AUC and"
+                f" {acc:.4f} ACC (spread over seeds, not a confidence interval)"
+            )
 
 
 def pair_table(comparison: Comparison) -> Table:
@@ -164,6 +182,18 @@ def _gap_words(gap: Gap | None) -> tuple[str, str]:
 
 def _plain(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
+
+
+def difference_table(differences: Sequence[tuple[str, Difference]]) -> Table:
+    """Return our best run on val against each other one, a line a pair and metric."""
+    columns = ("dataset", "metric", "run", "minus", "difference", "p", "p by Holm")
+    rows = tuple(
+        (dataset, one.metric.upper(), one.first, one.second, with_interval(one.difference), number(one.p),
+         number(one.p_holm))
+        for dataset, one in differences
+    )  # fmt: skip
+    note = "paired bootstrap on the same resamples of test; p is two-sided, Holm's correction is over a metric's pairs"
+    return Table("Our best run on val against the others", columns, rows, (note,))
 
 
 def course_table(lines: Sequence[CourseLine]) -> Table:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-from medfeat_cache import resolve_root
 
 from medfeat.errors import UsageError
 from medfeat.evaluation import published
 from medfeat.evaluation.comparison import Comparison, CourseLine, compare_dataset, course_lines
+from medfeat.evaluation.paired import Difference, compare_runs
 from medfeat.evaluation.runs import Run, list_runs
 from medfeat.report import tables as rendering
-from medfeat.report.comparison_tables import comparison_table, course_table, pair_table
+from medfeat.report.comparison_tables import comparison_table, course_table, difference_table, pair_table
 from medfeat.report.tables import Table
 from medfeat.types import as_names
+from medfeat_cache import resolve_root
 
 FORMATS = ("table", "markdown", "csv", "json")
 
@@ -34,11 +34,14 @@ class CompareReport:
         Lines of the course project's table, when it was asked for.
     notes
         Runs that could not be read, and why.
+    differences
+        With ``paired=True``, our best run on val against each other one, a dataset and metric at a time.
     """
 
     comparisons: tuple[Comparison, ...]
     course: tuple[CourseLine, ...] = ()
     notes: tuple[str, ...] = ()
+    differences: tuple[tuple[str, Difference], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -47,14 +50,15 @@ class CompareReport:
             "comparisons": [one.to_dict() for one in self.comparisons],
             "course": [line.to_dict() for line in self.course],
             "sources": {name: source.__dict__ for name, source in published.sources().items() if name in named},
+            "differences": [{"dataset": name} | asdict(one) for name, one in self.differences],
             "notes": list(self.notes),
         }
 
     def tables(self) -> list[Table]:
         """Return tables for people: one a dataset, or the course project's."""
-        return [comparison_table(one) for one in self.comparisons] + (
-            [course_table(self.course)] if self.course else []
-        )
+        course = [course_table(self.course)] if self.course else []
+        paired = [difference_table(self.differences)] if self.differences else []
+        return [comparison_table(one) for one in self.comparisons] + paired + course
 
     def render(self, form: str = "table") -> str:
         """Return the report as text.
@@ -81,6 +85,7 @@ def compare(
     backbone: str | Sequence[str] | None = None,
     head: str | Sequence[str] | None = None,
     size: int | None = None,
+    paired: bool = False,
     cache_dir: str | Path | None = None,
 ) -> CompareReport:
     """Put our runs beside the published results of their datasets, protocols flagged.
@@ -93,6 +98,8 @@ def compare(
         The course project's table instead: 11 systems and five baselines on BloodMNIST and OCTMNIST.
     backbone, head, size
         Keep only runs of these.
+    paired
+        Also compare our best run on val with each other one on the same test set: paired bootstrap, Holm over them.
     cache_dir
         Where runs live.
 
@@ -111,7 +118,16 @@ def compare(
     if course:
         return CompareReport((), tuple(course_lines(runs)), tuple(problems))
     comparisons = tuple(compare_dataset(name, runs) for name in _datasets(data, runs, resolve_root(cache_dir)))
-    return CompareReport(comparisons, (), tuple(problems))
+    differences = tuple(pair for one in comparisons for pair in _paired(one)) if paired else ()
+    return CompareReport(comparisons, (), tuple(problems), differences)
+
+
+def _paired(comparison: Comparison) -> list[tuple[str, Difference]]:
+    if len(comparison.runs) < 2:
+        return []
+    return [
+        (comparison.dataset, one) for metric in ("auc", "acc") for one in compare_runs(comparison.runs, metric=metric)
+    ]
 
 
 def _kept(run: Run, backbone: str | Sequence[str] | None, head: str | Sequence[str] | None, size: int | None) -> bool:

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from medfeat_cache import FeatureStore
 
 from medfeat.errors import MedfeatError
 from medfeat.evaluation import recording
 from medfeat.evaluation.probing import Options, probe_store
 from medfeat.evaluation.runs import list_runs, load_run_model, read_run, read_scores
 from medfeat.tasks import official, subset
+from medfeat_cache import FeatureStore
 
 QUICK = Options(resamples=20)
 
@@ -141,6 +141,22 @@ def test_part_of_a_split_gets_no_official_file(make_store, cache_root):
         task = official(store)
     run = probed(path, cache_root, task=subset(task, task.ids != "test/79"))
     assert not list(run.folder.glob("*_test_*.csv")) and list(run.folder.glob("*_val_*.csv"))
+
+
+def test_patients_are_kept_with_the_scores_and_drawn_whole(make_store, cache_root):
+    from medfeat.evaluation.paired import compare_runs
+
+    path = make_store(task="binary-class", n=(200, 100, 200), signal=0.3)
+    with FeatureStore(path) as store:
+        task = official(store)
+    patient = np.array(
+        [f"{split}-{int(name.split('/')[1]) // 20}" for name, split in zip(task.ids, task.split, strict=True)]
+    )
+    alone, grouped = (probed(path, cache_root, task=one) for one in (task, replace(task, group=patient)))
+    assert grouped.protocol["intervals"] == "cluster bootstrap" and grouped.key != alone.key
+    assert grouped.test.auc.value == alone.test.auc.value and grouped.test.auc != alone.test.auc
+    assert read_scores(grouped.folder)["test_groups"].shape == (200,)
+    assert compare_runs([grouped, alone])[0].p == 1.0
 
 
 def test_a_failure_leaves_nothing_behind(tmp_path):

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from medfeat.errors import UsageError
+from medfeat.errors import DataError, UsageError
 from medfeat.evaluation import published
 from medfeat.workflows.compare import compare
 from medfeat.workflows.probe import probe
@@ -65,6 +65,38 @@ def test_markdown_csv_and_json_hold_the_comparison(make_store, cache_root):
     pair = facts["pairs"][0]
     assert facts["published"][pair["published"]]["training"] == "linear probe"
     assert set(pair["acc"]) == {"difference", "inside"}
+
+
+def test_our_runs_are_compared_in_pairs_on_the_same_test_samples(make_store, cache_root):
+    make_store(backbone="strong")
+    make_store(backbone="weak", signal=0.2)
+    make_store(backbone="twin", recipe={"pool": "max"})
+    probe(cache_dir=cache_root, resamples=20)
+    report = compare(cache_dir=cache_root, paired=True)
+    found = {(one.metric, one.second.split()[0]): one for _, one in report.differences}
+    assert len(found) == 4
+    best = report.comparisons[0].runs[0].backbone
+    assert best in ("strong", "twin")
+    assert found["auc", "weak"].p_holm < 0.01 and found["auc", "weak"].difference.low > 0
+    other = "twin" if best == "strong" else "strong"
+    assert found["auc", other].p_holm == 1.0 and found["auc", other].difference.value == 0.0
+    assert "p by Holm" in report.render()
+
+
+def test_runs_on_other_samples_are_not_compared_in_pairs(make_store, cache_root):
+    make_store()
+    make_store(backbone="vgg16", n=(240, 80, 60))
+    probe(cache_dir=cache_root, resamples=20)
+    with pytest.raises(DataError, match="did not score the same samples"):
+        compare(cache_dir=cache_root, paired=True)
+
+
+def test_the_spread_over_seeds_is_shown_and_not_called_an_interval(make_store, cache_root):
+    make_store()
+    for seed in (0, 1, 2):
+        probe(head="mlp", seed=seed, cache_dir=cache_root, resamples=20)
+    (note,) = [line for line in compare(cache_dir=cache_root).render().splitlines() if "over 3 seeds" in line]
+    assert "not a confidence interval" in note
 
 
 def test_runs_can_be_narrowed_down(make_store, cache_root):
