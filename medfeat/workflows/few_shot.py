@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from medfeat_cache import FeatureStore, StoreError, resolve_root
-
 from medfeat.errors import MedfeatError
 from medfeat.evaluation import wording
 from medfeat.evaluation.curve import Curve, CurveOptions, learning_points
@@ -21,6 +19,7 @@ from medfeat.types import Progress, SilentProgress, Task, as_names
 from medfeat.workflows.kept import keep_result
 from medfeat.workflows.labels import Question
 from medfeat.workflows.probe import Failure, find_probed, heads_for
+from medfeat_cache import FeatureStore, StoreError, resolve_root
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from medfeat_cache import FeatureStore, StoreHeader, resolve_root
-
 from medfeat.errors import UsageError
 from medfeat.evaluation.bootstrap import RESAMPLES
 from medfeat.evaluation.fusing import WAYS, Fusion, Way, fuse_stores
@@ -21,6 +19,7 @@ from medfeat.types import Progress, SilentProgress, Task, as_names
 from medfeat.workflows.kept import keep_result
 from medfeat.workflows.labels import Question
 from medfeat.workflows.probe import find_probed, heads_for
+from medfeat_cache import FeatureStore, StoreHeader, resolve_root
 
 
 @dataclass(frozen=True)

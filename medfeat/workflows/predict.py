@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from medfeat_cache import FeatureStore, find_stores, resolve_root
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError, UsageError
@@ -16,6 +15,7 @@ from medfeat.evaluation.saved import SavedProbe, find_run, load_probe, refuse_ot
 from medfeat.types import BadImage, IdArray, Progress, SilentProgress
 from medfeat.workflows.embedding import Images, embed_new, open_images
 from medfeat.workflows.predict_report import PredictReport
+from medfeat_cache import FeatureStore, find_stores, resolve_root
 
 ERROR_RATE = 0.1
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from medfeat_cache import FeatureStore, StoreError, resolve_root
 
 from medfeat.errors import MedfeatError, UsageError
 from medfeat.evaluation.bootstrap import RESAMPLES
@@ -24,6 +23,7 @@ from medfeat.workflows.kept import keep_result
 from medfeat.workflows.labels import Question
 from medfeat.workflows.predict import matching_store
 from medfeat.workflows.probe import Failure, find_probed, heads_for
+from medfeat_cache import FeatureStore, StoreError, resolve_root
 
 EVERYTHING = "all"
 

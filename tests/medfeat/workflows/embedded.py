@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from medfeat_cache import GroupSpec, StoreWriter, recipe_digest, store_path
 from PIL import Image
 
 from medfeat.datasets import open_dataset
 from medfeat.workflows.extract import extract
+from medfeat_cache import GroupSpec, StoreWriter, recipe_digest, store_path
 
 QUICK = {"resamples": 20}
 
