@@ -76,7 +76,9 @@ def _write_json(path: Path, facts: Mapping[str, Any]) -> None:
 
 def write_scores(folder: Path, scored: Scored) -> None:
     """Write ids, labels and scores of every sample of val and test, and patients if known; plain arrays, no pickle."""
-    groups = {f"{part.name}_groups": part.group for part in (scored.val, scored.test) if part.group is not None}
+    groups: dict[str, Any] = {
+        f"{part.name}_groups": part.group for part in (scored.val, scored.test) if part.group is not None
+    }
     np.savez(
         folder / SCORES_FILE,
         val_ids=scored.val.ids,

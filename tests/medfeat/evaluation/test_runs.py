@@ -149,9 +149,8 @@ def test_patients_are_kept_with_the_scores_and_drawn_whole(make_store, cache_roo
     path = make_store(task="binary-class", n=(200, 100, 200), signal=0.3)
     with FeatureStore(path) as store:
         task = official(store)
-    patient = np.array(
-        [f"{split}-{int(name.split('/')[1]) // 20}" for name, split in zip(task.ids, task.split, strict=True)]
-    )
+    numbers = [int(name.split("/")[1]) // 20 for name in task.ids]
+    patient = np.array([f"{split}-{number}" for split, number in zip(task.split, numbers, strict=True)])
     alone, grouped = (probed(path, cache_root, task=one) for one in (task, replace(task, group=patient)))
     assert grouped.protocol["intervals"] == "cluster bootstrap" and grouped.key != alone.key
     assert grouped.test.auc.value == alone.test.auc.value and grouped.test.auc != alone.test.auc
