@@ -30,7 +30,7 @@ class _Terminated(BaseException):
     """SIGTERM, as a scheduler sends it: unwinds like Ctrl-C, so that locks are released and parts stay whole."""
 
 
-def _version(value: bool) -> None:  # noqa: FBT001 - the signature typer calls
+def _version(value: bool) -> None:
     if value:
         from medfeat import __version__
 
@@ -40,7 +40,7 @@ def _version(value: bool) -> None:  # noqa: FBT001 - the signature typer calls
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(  # noqa: ARG001, FBT001 - typer needs the parameter, the callback does the work
+    version: bool = typer.Option(
         False, "--version", help="Show the version and stop.", callback=_version, is_eager=True
     ),
 ) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from medfeat.errors import DataError, MissingFileError
 from medfeat.tasks.check import check_task, subset
-from medfeat.tasks.file import load_task
+from medfeat.tasks.file import load_task, task_names
 from medfeat.tasks.fusion import Readable
 from medfeat.types import OFFICIAL_GROUPS, LabelArray, Task
 
@@ -31,9 +33,9 @@ def official(store: Readable) -> Task:
     DataError
         The dataset has no labels.
     """
-    if not set(store.groups) <= set(OFFICIAL_GROUPS):
-        return _saved(store)
     info = store.info["dataset"]
+    if not set(store.groups) <= set(OFFICIAL_GROUPS) or (_is_own(info) and _has_saved(store)):
+        return _saved(store)
     labels: LabelArray = np.concatenate([_labels(store, group) for group in store.groups])
     return check_task(
         Task(
@@ -46,6 +48,14 @@ def official(store: Readable) -> Task:
             origin=f"official labels and splits of {info['name']}",
         )
     )
+
+
+def _is_own(info: Mapping[str, Any]) -> bool:
+    return info.get("source") not in ("medmnist", "synthetic")
+
+
+def _has_saved(store: Readable) -> bool:
+    return OFFICIAL in task_names(tasks_folder(store))
 
 
 def _labels(store: Readable, group: str) -> LabelArray:

@@ -18,7 +18,7 @@ from medfeat.extraction.plan import Plan
 from medfeat.extraction.request import Request, StoreOutcome
 from medfeat.extraction.session import embed
 from medfeat.tasks import dataset_tasks, save_task
-from medfeat.types import OWN_GROUP, Dataset, Fit, Precision, Progress, SilentProgress, TaskType, View, as_names
+from medfeat.types import Dataset, Fit, Precision, Progress, SilentProgress, TaskType, View, as_names
 from medfeat.workflows.extract_report import ExtractReport, Failure, PlanReport
 from medfeat.workflows.opening import DataOptions
 from medfeat_cache import StoreError, resolve_root
@@ -288,5 +288,5 @@ def _checked_batch(batch_size: int | str) -> int | None:
 
 def _remember_task(dataset: Dataset, root: Path) -> None:
     """Own images keep labels and split beside the store: changing either embeds nothing again."""
-    if OWN_GROUP in dataset.info.counts and dataset.info.task is not None:
+    if dataset.info.source not in ("medmnist", "synthetic") and dataset.info.task is not None:
         save_task(source_task(dataset), dataset_tasks(root, dataset.info.name))

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medfeat.datasets import open_dataset
+from medfeat.datasets import DATASETS, open_dataset
 from medfeat.types import Dataset, Progress, TaskType, as_names
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class DataOptions:
 
     def source(self, data: str) -> dict[str, Any]:
         """Spell it so that `from_source` opens the same data from any folder."""
-        where = str(Path(data).absolute()) if Path(data).exists() else data
+        where = data if data in DATASETS else str(Path(data).expanduser().absolute())
         root = None if self.data_root is None else str(Path(self.data_root).absolute())
         return {"data": where, **asdict(replace(self, data_root=root))}
 

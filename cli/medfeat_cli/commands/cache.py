@@ -28,7 +28,7 @@ def ls(
 
     Example: medfeat cache ls --data bloodmnist
     """
-    from medfeat.report.stores import store_dict, store_row, store_columns
+    from medfeat.report.stores import store_columns, store_dict, store_row
     from medfeat.workflows.cache import list_stores
 
     found = list_stores(data=data, backbone=backbone, size=size, cache_dir=cache_dir)
