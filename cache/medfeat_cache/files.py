@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from medfeat_cache.errors import StoreDamaged, saying
 
 CHUNK_BYTES = 8 << 20
 TEMPORARY = ".tmp"
+_SEEKING = threading.Lock()
 
 
 def raw(values: NDArray[Any]) -> memoryview:
@@ -26,15 +28,23 @@ def raw(values: NDArray[Any]) -> memoryview:
 def read_at(file: BinaryIO, offset: int, out: NDArray[Any]) -> None:
     """Fill `out` with the bytes at `offset`; a file that ends before is damaged.
 
-    Plain reads, not a mapping: what was read does not stay in the memory of the process.
+    Plain reads, not a mapping: what was read does not stay in the memory of the process. Threads, and processes that
+    were forked, may read the same open file at once.
     """
     left = raw(out)
-    file.seek(offset)
     while left:
-        count = file.readinto(left)  # type: ignore[attr-defined]  # BinaryIO lacks it, every real file has it
+        count = _read_some(file, offset, left)
         if not count:
             raise StoreDamaged(f"{getattr(file, 'name', 'file')} is truncated: {len(left)} bytes are missing")
-        left = left[count:]
+        offset, left = offset + count, left[count:]
+
+
+def _read_some(file: BinaryIO, offset: int, out: memoryview) -> int:
+    if hasattr(os, "preadv"):
+        return os.preadv(file.fileno(), [out], offset)
+    with _SEEKING:  # Windows has no read that leaves the position alone
+        file.seek(offset)
+        return int(file.readinto(out))  # type: ignore[attr-defined]  # BinaryIO lacks it, every real file has it
 
 
 def write_at(file: BinaryIO, offset: int, values: NDArray[Any]) -> None:

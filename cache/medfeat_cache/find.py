@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from medfeat_cache.errors import StoreDamaged, StoreError
+from medfeat_cache.errors import StoreError
 from medfeat_cache.key import canonical_json
 from medfeat_cache.layout import open_layout
 from medfeat_cache.root import STORE_NAME
@@ -70,17 +70,13 @@ def read_header(path: str | Path) -> StoreHeader:
     layout, file = open_layout(path)
     file.close()
     facts = layout.attributes
-    try:
-        counts = {name: layout.groups[name].columns["embeddings"].shape[0] for name in json.loads(facts["groups"])}
-        embeddings = layout.groups[next(iter(counts))].columns["embeddings"]
-        recipe, info = json.loads(facts["recipe"]), json.loads(facts["info"])
-    except (ValueError, KeyError, StopIteration) as error:
-        raise StoreDamaged(f"{path}: its groups, recipe or info cannot be read ({error}): extract again") from error
+    counts = {name: layout.groups[name].columns["embeddings"].shape[0] for name in json.loads(facts["groups"])}
+    embeddings = layout.groups[next(iter(counts))].columns["embeddings"]
     return StoreHeader(
         path=path,
         digest=facts["recipe_digest"],
-        recipe=recipe,
-        info=info,
+        recipe=json.loads(facts["recipe"]),
+        info=json.loads(facts["info"]),
         counts=counts,
         dim=embeddings.shape[1],
         dtype=np.dtype(embeddings.dtype).name,

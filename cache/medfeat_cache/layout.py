@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,7 @@ from medfeat_cache.format import (
     count_blocks,
     header_digest,
 )
+from medfeat_cache.key import recipe_digest
 from medfeat_cache.upgrade import upgraded
 
 ALLOWED_DTYPES = {"<f4", "<f2", "<i8", "<f8", "|u1"}
@@ -55,6 +57,7 @@ def open_layout(path: Path) -> tuple[Layout, BinaryIO]:
         layout = _read_header(path, file)
         check_header(path, layout)
         layout = upgraded(path, layout)
+        check_facts(path, layout)
         check_shapes(path, layout, os.fstat(file.fileno()).st_size)
     except BaseException:
         file.close()
@@ -144,6 +147,27 @@ def check_header(path: Path, layout: Layout) -> None:
             f"{path}: the attributes (recipe, info, shapes) are not the ones that were written: "
             "remove it and extract again"
         )
+
+
+def check_facts(path: Path, layout: Layout) -> None:
+    """Check that the attributes mean what they must: whoever can compute a digest can still write nonsense."""
+    facts = layout.attributes
+    try:
+        recipe, info, names = (json.loads(facts[name]) for name in ("recipe", "info", "groups"))
+        digests = [json.loads(group.attributes["digests"]) for group in layout.groups.values()]
+        sources = [group.attributes["source_rows"] for group in layout.groups.values()]
+        good = (
+            all(isinstance(one, dict) for one in (recipe, info, *digests))
+            and all(isinstance(one, int) for one in sources)
+            and isinstance(names, list)
+            and len(names) == len(layout.groups) > 0
+            and set(map(str, names)) == set(layout.groups)
+            and recipe_digest(recipe) == facts["recipe_digest"]
+        )
+    except (ValueError, KeyError, RecursionError) as error:
+        raise StoreDamaged(f"{path}: its recipe, info, groups or digests cannot be read: extract again") from error
+    if not good:
+        raise StoreDamaged(f"{path}: its recipe, info, groups and digests do not belong together: extract again")
 
 
 def check_shapes(path: Path, layout: Layout, size: int) -> None:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from medfeat_cache.errors import StoreDamaged, UnknownIdsError
 from medfeat_cache.format import Column, chunk_rows, read_rows
-from medfeat_cache.key import recipe_digest
 from medfeat_cache.layout import open_layout
 from medfeat_cache.verify import check_columns, check_digests, chunks, refuse_rows
 
@@ -67,8 +66,6 @@ class FeatureStore:
         self.groups: tuple[str, ...] = tuple(json.loads(attributes["groups"]))
         self.created_by: str = attributes["created_by"]
         self.created_utc: str = attributes["created_utc"]
-        if recipe_digest(self.recipe) != self.digest or set(self.groups) != set(self._layout.groups):
-            raise StoreDamaged(f"{self.path}: the recipe or the groups are not what their digest says: extract again")
         first = self._column(self.groups[0], "embeddings")
         self.dim: int = first.shape[1]
         self.dtype: np.dtype[Any] = first.dtype

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from medfeat_cache import GroupSpec, StoreWriter, recipe_digest, store_path
 from numpy.typing import NDArray
+
+from medfeat_cache import GroupSpec, StoreWriter, recipe_digest, store_path
 
 Array = NDArray[Any]
 

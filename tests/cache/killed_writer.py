@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from medfeat_cache import GroupSpec, StoreWriter, recipe_digest, store_path
 
 COUNTS = {"train": 48, "val": 10, "test": 13}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from medfeat_cache import (
     FeatureStore,
     StoreBusy,

@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+
 from medfeat_cache.format import REQUIRED_ATTRIBUTES, REQUIRED_COLUMNS
 
 PAGE = Path(__file__).parents[2] / "docs" / "store-format.md"

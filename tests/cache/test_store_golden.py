@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+
 from medfeat_cache import FeatureStore, recipe_digest, verify_store
 
 V1 = Path(__file__).parent / "golden" / "v1.h5"

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from medfeat_cache import StoreInputError, differing_fields, recipe_digest, resolve_root, slug, store_path
 
 RECIPE = {"dataset": "toy", "weights_digest": "blake2b:aa", "pool": "mean", "size": 28, "mean": [0.5], "layer": None}

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from medfeat_cache import FeatureStore, StoreNotFoundError, find_stores, unfinished
 
 WRITER = Path(__file__).with_name("killed_writer.py")

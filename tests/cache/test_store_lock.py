@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from medfeat_cache import FeatureStore, StoreBusy, lock
 from medfeat_cache.lock import Lock, is_stale, me
 from medfeat_cache.root import lock_file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+
 from medfeat_cache import (
     FeatureStore,
     StoreDamaged,
@@ -270,6 +272,37 @@ def test_a_missing_column_is_named(store: Path) -> None:
     write_digests(store, replace(layout, groups={**layout.groups, "val": replace(group, columns=columns)}))
     with pytest.raises(StoreDamaged, match="'val' lacks rows"):
         FeatureStore(store)
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        {"recipe": "[1]"},
+        {"recipe": "{"},
+        {"recipe": '{"dataset":"other"}'},
+        {"info": "[" * 100_000},
+        {"groups": "[]"},
+        {"groups": '["train", "train"]'},
+        {"groups": '["train", ["val"]]'},
+        {"recipe_digest": "0" * 64},
+    ],
+)
+def test_nonsense_under_a_right_digest_is_refused(store: Path, nonsense: dict[str, str]) -> None:
+    for name, value in nonsense.items():
+        _edit(store, name, value)
+    with pytest.raises(StoreDamaged, match="extract again"):
+        FeatureStore(store)
+
+
+def test_threads_may_share_one_open_store(new_source: Callable[..., Source], tmp_path: Path) -> None:
+    opened = FeatureStore(new_source(counts={"all": 4000}, dim=64).make(tmp_path))
+    expected = opened.read("all")
+
+    def read(size: int) -> bool:
+        return bool(np.array_equal(np.concatenate([rows for _, rows in opened.batches("all", size)]), expected))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(read, [7, 64, 100, 333] * 3))
 
 
 def test_every_error_is_one_line_and_a_store_error() -> None:

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+
 from medfeat_cache import GroupSpec, StoreWriter
 
 RECIPE = {"dataset": "golden", "backbone": "ramp", "size": 4, "pool": "none", "precision": "fp32"}
