@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from medfeat_cache import FeatureStore
 
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.baselines import majority_scores
@@ -19,6 +18,7 @@ from medfeat.evaluation.runs import CHOICE_FILE, RunSpec, task_digest
 from medfeat.heads import HEADS
 from medfeat.tasks import Samples, gather, official
 from medfeat.types import Candidate
+from medfeat_cache import FeatureStore
 
 
 def candidate(scores, complexity, **settings):
