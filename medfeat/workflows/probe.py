@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from medfeat_cache import FeatureStore, StoreError, StoreHeader, find_stores, resolve_root
-
 from medfeat.errors import MedfeatError, UnsuitedHeadError, UsageError, unknown_name
 from medfeat.evaluation.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.bootstrap import RESAMPLES
@@ -21,6 +19,7 @@ from medfeat.report.run_tables import runs_tables, selection_tables
 from medfeat.report.tables import Table
 from medfeat.types import Progress, SilentProgress, Task, as_names
 from medfeat.workflows.labels import Question
+from medfeat_cache import FeatureStore, StoreError, StoreHeader, find_stores, resolve_root
 
 T = TypeVar("T")
 DEFAULT_HEADS = ("linear",)
@@ -162,7 +161,7 @@ def probe(
         baselines=tuple(extra),
         reused=reused,
         failed=tuple(work.failed),
-        notes=tuple(_notes([*runs, *extra], reused)),
+        notes=(*_notes([*runs, *extra], reused), *_unreadable(root)),
         selections=tuple(selections),
     )
 
@@ -261,13 +260,15 @@ def find_probed(
         When there are none, saying what is there and what to run.
     """
     everything = find_stores(root)
+    if not everything and everything.problems:
+        raise UsageError(f"no readable store in {root}: {everything.problems[0][1]}")
     if not everything:
         raise UsageError(
             f"no stores in {root}: run `medfeat extract --data NAME --backbone NAME` first, or `medfeat demo`"
         )
     names = {"dataset": _asked(data, of_data=True), "backbone": _asked(backbone)}
     for field, wanted in names.items():
-        stored = {header.recipe[field] for header in everything}
+        stored = {str(header.recipe.get(field)) for header in everything}
         for name in wanted or ():
             if name not in stored:
                 error = unknown_name(f"{field} in the cache", name, stored)
@@ -318,6 +319,12 @@ def _notes(runs: Sequence[Run], reused: int) -> list[str]:
                 f"`medfeat extract --data {dataset}{side} --backbone {','.join(missing)}`"
             )
     return notes
+
+
+def _unreadable(root: Path) -> list[str]:
+    problems = find_stores(root).problems
+    more = f" (and {len(problems) - 1} more: `medfeat cache verify`)" if len(problems) > 1 else ""
+    return [f"left out: {problems[0][1]}{more}"] if problems else []
 
 
 def _order(run: Run) -> tuple[str, float]:

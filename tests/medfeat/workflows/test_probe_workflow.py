@@ -85,6 +85,18 @@ def test_a_class_absent_from_test_is_said_and_not_crashed(make_store, cache_root
     assert "official AUC is undefined" in tables.plain(report.tables())
 
 
+def test_a_file_that_is_no_store_is_named_and_left_out(make_store, cache_root):
+    path = make_store()
+    damaged = path.with_name("0123456789ab.h5")
+    damaged.write_bytes(path.read_bytes()[:2000])
+    report = probe(cache_dir=cache_root, **QUICK)
+    assert len(report.runs) == 1
+    assert any("left out" in note and damaged.name in note for note in report.notes)
+    path.unlink()
+    with pytest.raises(UsageError, match="no readable store"):
+        probe(cache_dir=cache_root, **QUICK)
+
+
 def test_all_heads_are_those_that_can_learn_the_task(make_store, cache_root):
     make_store(dataset="retinamnist", task="ordinal-regression", n=(100, 50, 50))
     report = probe(head="all", cache_dir=cache_root, **QUICK)
