@@ -97,8 +97,9 @@ def file_of_repo(repo: str, names: tuple[str, ...], *, revision: str | None = No
         found = try_to_load_from_cache(repo, name, revision=revision)
         if isinstance(found, str):
             return Path(found)
-    wanted = f"{names[0]} of https://huggingface.co/{repo} is not on this machine (looked in {constants.HF_HUB_CACHE})"
-    advice = f"run `hf download {repo} {names[0]}` where there is a network, or give a file with --weights FILE"
+    either = " or ".join(names)
+    wanted = f"{either} of https://huggingface.co/{repo} is not on this machine (looked in {constants.HF_HUB_CACHE})"
+    advice = f"run `hf download {repo}` where there is a network, or give a file with --weights FILE"
     if offline or constants.HF_HUB_OFFLINE:
         raise MissingFileError(f"{wanted}: {advice}")
     if not _answers(constants.ENDPOINT):

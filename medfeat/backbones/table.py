@@ -267,7 +267,7 @@ _hf(
     interpolation="bicubic",
     colours=CHEST,
     squash=False,
-    licence="MIT (MSRLA before 2025); for research, see the model card",
+    licence="MIT (earlier: MSRLA); for research, see the model card",
     options={"config": "Dinov2Config", "image_size": 518},
     overlap=("chestmnist",),
     note="ChestMNIST is made from NIH ChestX-ray14, which it was trained on",

@@ -79,7 +79,7 @@ def test_a_folder_of_other_weights_is_refused(repository: Path) -> None:
 def test_a_repository_that_is_not_here_has_a_name_and_no_more() -> None:
     info = describe("hf:clinic/unknown")
     assert (info.name, info.source_id) == ("hf:clinic/unknown", "clinic/unknown")
-    with pytest.raises(MissingFileError, match="https://huggingface.co/clinic/unknown"):
+    with pytest.raises(MissingFileError, match=r"https://huggingface.co/clinic/unknown"):
         load_backbone("hf:clinic/unknown", offline=True)
 
 
