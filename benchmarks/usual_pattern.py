@@ -1,4 +1,4 @@
-"""What most scripts do: decode and resize with PIL in a DataLoader, run the network eagerly in float32, collect in a list.
+"""What most scripts do: resize with PIL in a DataLoader, run the network eagerly in float32, collect in a list.
 
 A program of its own, so that its wall time can be measured; it shares nothing with medfeat.
 

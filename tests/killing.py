@@ -118,7 +118,7 @@ def child(root: Path, log: Path, part_batches: int) -> int:
     if pid:
         return pid
     with suppress(BaseException):
-        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - lives as long as the child
+        sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - lives as long as the child
         extract_once(root, log, part_batches)
         os._exit(0)
     os._exit(1)
@@ -159,9 +159,7 @@ def kill_many(folder: Path, kills: int, *, seed: int, part_batches: int = 4) -> 
     return tally
 
 
-def _kill_one(
-    root: Path, log: Path, part_batches: int, chance: random.Random, duration: float, tally: Tally
-) -> None:
+def _kill_one(root: Path, log: Path, part_batches: int, chance: random.Random, duration: float, tally: Tally) -> None:
     before = _lines(log)
     pid = child(root, log, part_batches)
     if chance.random() < 0.4:

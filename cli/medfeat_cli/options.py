@@ -42,7 +42,9 @@ BackboneRequired = Annotated[
     str,
     typer.Option("--backbone", "-b", help="Backbone names (comma list) or `all`.", autocompletion=_backbones),
 ]
-Size = Annotated[int | None, typer.Option("--size", help="Side of the stored images in pixels (MedMNIST: 28, 64, 128, 224).")]
+Size = Annotated[
+    int | None, typer.Option("--size", help="Side of the stored images in pixels (MedMNIST: 28, 64, 128, 224).")
+]
 CacheDir = Annotated[
     Path | None,
     typer.Option("--cache-dir", help="Where stores live; default: $MEDFEAT_CACHE, else the user cache folder."),
@@ -63,7 +65,9 @@ Weights = Annotated[
 # What only `extract` takes, but as long as its own list of options.
 Pool = Annotated[str | None, typer.Option("--pool", help="Poolings (comma list); one store each, one pass.")]
 Layer = Annotated[str | None, typer.Option("--layer", help="Layers by module name (comma list).")]
-Slices = Annotated[str | None, typer.Option("--slices", help="Slice policies for volumes (comma list): mean-concat, ...")]
+Slices = Annotated[
+    str | None, typer.Option("--slices", help="Slice policies for volumes (comma list): mean-concat, ...")
+]
 Fit = Annotated[str, typer.Option("--fit", help="whole (all of the image), reference (the library's own crop) or pad.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto (measured), fp32, bf16 or fp16.")]
 BatchSize = Annotated[str, typer.Option("--batch-size", help="auto, or images a forward pass.")]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from medfeat.backbones import load_backbone
 from medfeat.datasets.hashing import HASH_BYTES, image_hash
 from medfeat.errors import WeightsError
-from medfeat.extraction.compiling import compile_problem
 from medfeat.extraction.building import make_embedder
+from medfeat.extraction.compiling import compile_problem
 from medfeat.extraction.forward import Embedder, Rows
 from medfeat.extraction.settings import Settings
 from medfeat.types import BadImage, Dataset, View
@@ -74,9 +74,10 @@ def load_for_recipe(
         offline=offline,
     )
     if backbone.info.weights_digest != recipe["weights_digest"]:
+        found, wanted = backbone.info.weights_digest[:20], recipe["weights_digest"][:20]
         raise WeightsError(
             f"the weights of {recipe['backbone']} are not the ones its store was made with "
-            f"({backbone.info.weights_digest[:20]}... instead of {recipe['weights_digest'][:20]}...): pass --weights FILE"
+            f"({found}... instead of {wanted}...): pass --weights FILE"
         )
     return backbone
 

@@ -62,7 +62,7 @@ def unfinished_precision(root: Path, asked: Sequence[Asked]) -> Precision | None
         for manifest, _ in _unfinished(root, question):
             found = manifest.settings.get("precision")
             if found in get_args(Precision):
-                return found  # type: ignore[no-any-return]  # checked in the line above
+                return found
     return None
 
 

@@ -38,9 +38,7 @@ def make_embedder(
     """
     if backbone.takes_raw:
         return RawForward(backbone, device=device, batch_size=batch_size)
-    forward = Forward(
-        backbone, fit=fit, device=device, precision=precision, batch_size=batch_size, compiled=compiled
-    )
+    forward = Forward(backbone, fit=fit, device=device, precision=precision, batch_size=batch_size, compiled=compiled)
     if dataset.ndim == 2:
         return forward
     return VolumeForward(forward, [view.slices or DEFAULT_POLICY for view in backbone.views], dataset.size)

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -92,6 +93,9 @@ def choose_settings(
     tried: list[Precision] = list(candidates(device)) if precision == "auto" else []
     first: Precision = "fp32" if precision == "auto" else precision  # type: ignore[assignment]  # checked by the caller
     batch = batch_size or _find_batch(make, sample, tried[0] if tried else first, total, device)
+    compiling = partial(
+        _maybe_compile, make, batch=batch, sample=sample, total=total, problem=compile_problem, progress=progress
+    )
     base = make(first, batch, compiled=False, copied=bool(tried))
     fastest = seconds_per_batch(base, sample[: base.batch_size])
     reference: Rows | None = None
@@ -99,9 +103,11 @@ def choose_settings(
         half = make(candidate, batch, compiled=False, copied=True)
         seconds = seconds_per_batch(half, sample[: half.batch_size])
         if fastest / seconds < WORTHWHILE_SPEEDUP:
-            progress.say(f"precision {candidate}: {fastest / seconds:.2f} x the speed of fp32 here, not worth its rounding")
+            progress.say(
+                f"precision {candidate}: {fastest / seconds:.2f} x the speed of fp32 here, not worth its rounding"
+            )
             continue
-        half, seconds, compiled = _maybe_compile(make, candidate, batch, half, seconds, sample, total, compile_problem, progress)
+        half, seconds, compiled = compiling(half, seconds, precision=candidate)
         reference = _embed_all(base, sample) if reference is None else reference
         found = agreement(reference, _embed_all(half, sample), candidate)
         verdict = "agrees with" if found.passed else "does not agree with"
@@ -110,26 +116,27 @@ def choose_settings(
             return Choice(_settings(device, candidate, batch, compiled, seconds), half, found)
     if tried:
         base = make(first, batch, compiled=False, copied=False)
-    base, fastest, compiled = _maybe_compile(make, first, batch, base, fastest, sample, total, compile_problem, progress)
+    base, fastest, compiled = compiling(base, fastest, precision=first)
     return Choice(_settings(device, first, batch, compiled, fastest), base, None)
 
 
 def _find_batch(make: Make, sample: Images, precision: Precision, total: int, device: torch.device) -> int:
-    default = _DEFAULT_BATCH.get(device.type, 32)
+    default: int = _DEFAULT_BATCH.get(device.type, 32)
     if sample[0].ndim == 3 and sample[0].shape[-1] != 3:
         return default  # volumes: a batch is one of slices, and there are always enough of those
     if total < 20 * _TRIAL_IMAGES:
-        return min(default, 2 ** math.ceil(math.log2(max(total, 1))))
+        return min(default, 1 << math.ceil(math.log2(max(total, 1))))
     build: Callable[[int], Embedder] = lambda size: make(precision, size, compiled=False, copied=True)  # noqa: E731
     return choose_batch_size(build, sample, device)
 
 
 def _maybe_compile(
     make: Make,
-    precision: Precision,
-    batch: int,
     eager: Embedder,
     seconds: float,
+    *,
+    precision: Precision,
+    batch: int,
     sample: Images,
     total: int,
     problem: str | None,
@@ -164,5 +171,3 @@ def _embed_all(embedder: Embedder, sample: Images) -> Rows:
 def _settings(device: torch.device, precision: Precision, batch: int, compiled: bool, seconds: float) -> Settings:
     batches = max(1, min(round(_PART_SECONDS / max(seconds, 1e-6)), _MAX_PART_ROWS // batch))
     return Settings(str(device), precision, batch, compiled, batches)
-
-

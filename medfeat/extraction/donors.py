@@ -61,9 +61,7 @@ def copy_known_rows(writer: StoreWriter, dataset: Dataset, donors: list[Path]) -
     return copied
 
 
-def _hash_rows(
-    dataset: Dataset, group: str, missing: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+def _hash_rows(dataset: Dataset, group: str, missing: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     rows: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     hashes: list[bytes] = []
     for batch in dataset.batches(group, _READ_BATCH, missing):

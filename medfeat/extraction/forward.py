@@ -119,7 +119,7 @@ class Forward:
         dtype = torch_dtype(precision)
         self.module = backbone.module.to(device=device, dtype=dtype)
         # channels_last is what convolution kernels want, on tensor cores and in oneDNN alike
-        self.module = self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.module = self.module.to(memory_format=torch.channels_last)
         self._preprocess = Preprocess(backbone.info, fit=fit, device=device, dtype=dtype)
         self._network: Callable[[torch.Tensor], tuple[torch.Tensor, ...]] = self.module
         if compiled:
@@ -146,7 +146,8 @@ class Forward:
                     raise
                 if self._pass_size == 1:
                     raise OutOfMemoryError(
-                        f"one image does not fit into the memory of {self.device}: use a smaller backbone, or --device cpu"
+                        f"one image does not fit into the memory of {self.device}: "
+                        "use a smaller backbone, or --device cpu"
                     ) from error
             self._pass_size = max(1, self._pass_size // 2)
             self.backoff.append(self._pass_size)
@@ -209,7 +210,7 @@ class Pending:
             self._host = [torch.empty_like(output, device="cpu", pin_memory=True) for output in outputs]
             for host, output in zip(self._host, outputs, strict=True):
                 host.copy_(output, non_blocking=True)
-            self._event = torch.cuda.Event()
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._event.record()
         else:
             self._host = [output.cpu() for output in outputs]
@@ -251,4 +252,3 @@ def _padded(images: Images, size: int) -> Images:
     if isinstance(images, list):
         return images + [images[-1]] * missing
     return np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
-

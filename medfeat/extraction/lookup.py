@@ -20,7 +20,7 @@ _FOLDER = ".asked"
 
 
 def file_identity(path: Path) -> dict[str, Any]:
-    """Identify a file or folder cheaply: resolved path, size in bytes, modification time in ns (newest, for a folder)."""
+    """Identify a file or folder cheaply: resolved path, size in bytes, newest modification time in ns."""
     resolved = path.resolve()
     files = sorted(p for p in resolved.rglob("*") if p.is_file()) if resolved.is_dir() else [resolved]
     stats = [p.stat() for p in files]

@@ -53,7 +53,7 @@ class ReadAhead(Generic[T]):
             for item in self._source:
                 if not self._put(item):
                     return
-        except BaseException as error:  # noqa: BLE001 - carried over to the consuming thread, whatever it is
+        except BaseException as error:
             self._error = error
         self._put(self._END)
 

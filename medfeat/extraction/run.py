@@ -113,7 +113,15 @@ def extract_rows(
         scope: AbstractContextManager[object] = pool if pool is not None else nullcontext()
         with scope, ReadAhead(_hashed(dataset, group, embedder.batch_size, missing)) as reads:
             save = _Saver(writers, group, figures, pool)
-            _embed_group(_timed(reads, figures), embedder, part_batches, save, ids, progress, figures)
+            _embed_group(
+                _timed(reads, figures),
+                embedder,
+                save,
+                part_batches=part_batches,
+                ids=ids,
+                progress=progress,
+                figures=figures,
+            )
             save.wait()
         progress.finish()
     figures.seconds = time.perf_counter() - started
@@ -123,8 +131,9 @@ def extract_rows(
 def _embed_group(
     reads: Iterator[_Read],
     embedder: Embedder,
-    part_batches: int,
     save: Callable[[_Part], None],
+    *,
+    part_batches: int,
     ids: NDArray[np.str_],
     progress: Progress,
     figures: Figures,
@@ -179,12 +188,13 @@ class _Saver:
         bad = [found for read in part.reads for found in _bad_rows(read)]
         for view, writer in self._writers.items():
             embeddings = np.concatenate([outputs[view].reshape(len(outputs[view]), -1) for outputs in part.outputs])
-            _write_missing(writer, self._group, asked, rows, embeddings, hashes, bad)
+            _write_missing(writer, self._group, asked=asked, rows=rows, embeddings=embeddings, hashes=hashes, bad=bad)
 
 
 def _write_missing(
     writer: StoreWriter,
     group: str,
+    *,
     asked: NDArray[np.int64],
     rows: NDArray[np.int64],
     embeddings: Rows,

@@ -13,11 +13,11 @@ from medfeat.cost import Energy, EnergyMeter
 from medfeat.errors import DataError, NotFrozenError
 from medfeat.extraction import lookup
 from medfeat.extraction.asking import describe_request, unfinished_precision, unfinished_settings
+from medfeat.extraction.building import make_embedder
 from medfeat.extraction.choose import Choice, choose_settings
 from medfeat.extraction.compiling import compile_problem
 from medfeat.extraction.device import describe_machine, peak_memory
 from medfeat.extraction.donors import copy_known_rows, donors_for
-from medfeat.extraction.building import make_embedder
 from medfeat.extraction.forward import Embedder
 from medfeat.extraction.plan import Asked, build_recipe
 from medfeat.extraction.request import Request, StoreOutcome
@@ -30,8 +30,6 @@ from medfeat_cache import GroupSpec, StoreWriter, read_header, recipe_digest, st
 
 if TYPE_CHECKING:
     import torch
-
-    from medfeat.backbones import Backbone
 
 
 def embed(
@@ -64,7 +62,7 @@ def embed(
     outcomes = {view: _reused(path, view) for view, path in found.items() if path is not None}
     left = {view: question for view, question in asked.items() if view not in outcomes}
     if left:
-        outcomes |= _Session(dataset, backbone, request, left, root, device, progress).run()
+        outcomes |= _Session(dataset, backbone, request, left, root=root, device=device, progress=progress).run()
     return [outcomes[view] for view in request.views]
 
 
@@ -89,6 +87,7 @@ class _Session:
         name: str,
         request: Request,
         asked: dict[View, Asked],
+        *,
         root: Path,
         device: torch.device,
         progress: Progress,
@@ -183,8 +182,8 @@ class _Session:
             if settings is not None:
                 made = Choice(settings, self._rebuilt(settings), None)
             elif self.backbone.takes_raw:
-                settings = Settings(str(self.device), "fp32", self.request.batch_size or 64, False, 64)
-                made = Choice(settings, self._rebuilt(settings), None)
+                plain = Settings(str(self.device), "fp32", self.request.batch_size or 64, False, 64)
+                made = Choice(plain, self._rebuilt(plain), None)
             else:
                 made = choice or self._measure(precision)
             outcomes |= self._pass(together, made)

@@ -28,7 +28,9 @@ def views_for(views: Sequence[View], dataset: DatasetInfo, backbone: BackboneInf
         sliced = next((view.slices for view in views if view.slices is not None), None)
         if sliced is not None:
             why = f"{dataset.name} holds images" if dataset.ndim == 2 else f"{backbone.name} takes volumes whole"
-            raise UsageError(f"slice policy {sliced!r} is for volumes through a 2D network, and {why}: leave --slices out")
+            raise UsageError(
+                f"slice policy {sliced!r} is for volumes through a 2D network, and {why}: leave --slices out"
+            )
         return tuple(views)
     return tuple(slice_view(view) for view in views)
 

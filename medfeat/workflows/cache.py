@@ -1,4 +1,4 @@
-"""Looking after the cache: which stores there are, whether they are whole, mending them, moving them, taking them away."""
+"""Looking after the cache: which stores there are, whether they are whole; mending, moving, taking them away."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ class Verified:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        problems = [{"group": p.group, "rows": list(p.rows), "what": p.what, "level": p.level} for p in self.report.problems]
+        problems = [
+            {"group": p.group, "rows": list(p.rows), "what": p.what, "level": p.level} for p in self.report.problems
+        ]
         return {
             "path": str(self.path),
             "ok": self.ok,
@@ -189,7 +191,7 @@ def delete(stores: Sequence[StoreHeader]) -> int:
     return sum(remove(header.path) for header in stores)
 
 
-def export(header: StoreHeader, out: str | Path, *, format: str = "npy") -> Path:  # noqa: A002 - the option's name
+def export(header: StoreHeader, out: str | Path, *, format: str = "npy") -> Path:
     """Write a store as npy and JSON, or as Parquet; return where it is."""
     return export_store(header.path, out, format=format)  # type: ignore[arg-type]  # checked there, in one line
 
@@ -305,7 +307,9 @@ def _torch_features(path: Path, ids: str | Path | None) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise MissingFileError(f"no file {path}: name an npz, npy, HDF5 or pt file of features") from error
     except Exception as error:
-        raise WeightsError(f"{path} is not a file of plain tensors, and nothing else is loaded: save it as npz") from error
+        raise WeightsError(
+            f"{path} is not a file of plain tensors, and nothing else is loaded: save it as npz"
+        ) from error
     if isinstance(content, torch.Tensor):
         content = {"embeddings": content}
     if not isinstance(content, dict):
@@ -315,7 +319,12 @@ def _torch_features(path: Path, ids: str | Path | None) -> dict[str, Any]:
         for name, value in content.items()
         if isinstance(value, torch.Tensor)
     }
-    named = {str(k): np.asarray(v) for k, v in content.items() if isinstance(v, (list, tuple)) and v and isinstance(v[0], str)}
+    named = {
+        str(k): np.asarray(v)
+        for k, v in content.items()
+        if isinstance(v, (list, tuple)) and v and isinstance(v[0], str)
+    }
     with tempfile.TemporaryDirectory() as folder:
-        np.savez(Path(folder) / "features.npz", **arrays, **named)
+        everything: dict[str, Any] = {**arrays, **named}
+        np.savez(Path(folder) / "features.npz", **everything)
         return dict(read_features(Path(folder) / "features.npz", ids=ids))

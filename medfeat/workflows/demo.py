@@ -1,4 +1,4 @@
-"""The whole main job on made-up images: extract, probe, comparison against baselines, a picture. No network is reached."""
+"""The whole main job on made-up images: extract, probe, baselines, a picture. The internet is not needed."""
 
 from __future__ import annotations
 

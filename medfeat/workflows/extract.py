@@ -252,7 +252,9 @@ def _networks(backbone: str | Sequence[str], request: Request) -> tuple[str, ...
         raise UsageError("--backbone is empty: name one or more (see `medfeat list backbones`)")
     names = tuple(backbone_names()) if names == ("all",) else names
     if len(names) > 1 and request.weights not in (None, "random"):
-        raise UsageError(f"--weights {request.weights} fits one backbone, got {len(names)}: name one, or drop --weights")
+        raise UsageError(
+            f"--weights {request.weights} fits one backbone, got {len(names)}: name one, or drop --weights"
+        )
     return names
 
 

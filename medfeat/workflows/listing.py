@@ -110,63 +110,6 @@ def _score(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-_KINDS:
-        raise unknown_name("list", kind, _KINDS)
-    return _KINDS[kind](data)
-
-
-def _datasets(_data: str | None) -> Listing:
-    from medfeat.datasets import dataset_names, describe
-
-    rows = []
-    for name in dataset_names():
-        entry = describe(name)
-        counts = " / ".join(str(count) for count in entry.counts.values())
-        sizes = ", ".join(str(size) for size in entry.sizes)
-        rows.append((name, entry.task, str(len(entry.classes)), f"{entry.ndim}D", counts, sizes, entry.licence))
-    return Listing(("name", "task", "classes", "kind", "train / val / test", "sizes", "licence"), tuple(rows))
-
-
-def _backbones(_data: str | None) -> Listing:
-    from medfeat.backbones import backbone_names, describe
-
-    infos = [describe(name) for name in backbone_names()]
-    columns = ("name", "source", "weights", "input", "filter", "pool", "licence", "pretraining", "overlap", "note")
-    return Listing(
-        columns,
-        tuple(
-            (
-                info.name,
-                info.source,
-                info.source_id,
-                f"{info.input_size} px" if info.input_size else "as it is",
-                info.interpolation,
-                info.pool,
-                info.licence,
-                info.pretraining,
-                ", ".join(info.overlap) or "none known",
-                info.note,
-            )
-            for info in infos
-        ),
-    )
-
-
-def _heads(_data: str | None) -> Listing:
-    from medfeat.heads import HEADS, describe
-
-    return Listing(("name", "what it is"), tuple((name, describe(name)) for name in HEADS))
-
-
-def _published(data: str | None) -> Listing:
-    from medfeat.evaluation import published
-
-    datasets = [data] if data else published.datasets()
-    rows = [row for dataset in datasets for row in published.rows(dataset)]
-    columns = ("dataset", "method", "protocol", "AUC", "ACC", "source", "confidence")
-    return Listing(columns, tuple(tuple(row.cells()) for row in rows))
-
-
 _KINDS: dict[str, Callable[[str | None], Listing]] = {
     "datasets": _datasets,
     "backbones": _backbones,

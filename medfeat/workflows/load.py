@@ -83,7 +83,8 @@ def one_store(data: str, backbone: str, *, cache_dir: str | Path | None = None, 
             path, problem = found.problems[0]
             raise DataError(f"no readable store of {data} x {backbone} in {root}; {path.name}: {problem}")
         raise UsageError(
-            f"no store of {data} x {backbone} in {root}: run `medfeat extract --backbone {backbone} --data {data}` first"
+            f"no store of {data} x {backbone} in {root}: "
+            f"run `medfeat extract --backbone {backbone} --data {data}` first"
         )
     fields = "; ".join(f"{name} is {' or '.join(map(str, values))}" for name, values in differences(found).items())
     raise UsageError(f"{len(found)} stores of {data} x {backbone} match: {fields}; name one of these fields")

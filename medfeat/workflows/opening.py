@@ -10,6 +10,7 @@ from typing import Any
 from medfeat.datasets import DATASETS, open_dataset
 from medfeat.types import Dataset, Progress, TaskType, as_names
 
+
 @dataclass(frozen=True)
 class DataOptions:
     """Options of `medfeat.datasets.open_dataset`, all but where digests are remembered; None means the default."""

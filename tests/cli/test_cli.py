@@ -151,5 +151,5 @@ def test_shell_completion_knows_the_names():
         "COMP_CWORD": "3",
     }
     code = "from medfeat_cli.main import app; app(prog_name='medfeat')"
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert {"resnet18", "resnet101", "resnet152"} <= set(done.stdout.split())

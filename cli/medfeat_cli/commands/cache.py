@@ -119,8 +119,11 @@ def repair(
 
 
 @app.command("rm")
-def rm(stores: Annotated[list[str], typer.Argument(help="Paths, or the first digits of digests.")],
-       yes: options.Yes = False, cache_dir: options.CacheDir = None) -> None:
+def rm(
+    stores: Annotated[list[str], typer.Argument(help="Paths, or the first digits of digests.")],
+    yes: options.Yes = False,
+    cache_dir: options.CacheDir = None,
+) -> None:
     """Remove stores.
 
     Example: medfeat cache rm 3f9a

@@ -9,12 +9,22 @@ import typer
 
 from medfeat_cli import options, output
 
+Course = Annotated[bool, typer.Option("--course", help="The course project's table: 11 networks on two sets.")]
+Paired = Annotated[bool, typer.Option("--paired", help="Also compare our runs pairwise: bootstrap, Holm.")]
+Form = Annotated[str, typer.Option("--format", help="table, markdown, csv or json.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Write to a file instead of the screen.")]
+Head = Annotated[str | None, typer.Option("--head", help="Only runs of these heads (comma list).")]
+
 
 def compare(
     data: options.Data = None,
-    course: Annotated[bool, typer.Option("--course", help="The course project's table: 11 networks x 2 sets.")] = False,
-    fmt: Annotated[str, typer.Option("--format", help="table, markdown, csv or json.")] = "table",
-    out: Annotated[Path | None, typer.Option("--out", help="Write it to a file instead of the screen.")] = None,
+    backbone: options.BackboneName = None,
+    head: Head = None,
+    size: options.Size = None,
+    course: Course = False,
+    paired: Paired = False,
+    fmt: Form = "table",
+    out: Out = None,
     cache_dir: options.CacheDir = None,
     json: options.Json = False,
 ) -> None:
@@ -22,16 +32,13 @@ def compare(
 
     Example: medfeat compare --data breastmnist
     """
-    from medfeat.report import tables
     from medfeat.workflows.compare import compare as run
 
-    report = run(data, course=course, cache_dir=cache_dir)
+    report = run(data, course=course, backbone=backbone, head=head, size=size, paired=paired, cache_dir=cache_dir)
     if json:
         output.as_json(report.to_dict())
     elif fmt == "table" and out is None:
-        for part in tables.compare_tables(report):
-            output.table(*part)
+        output.tables(report.tables())
     else:
-        output.text(tables.render_compare(report, fmt), out)
-    for line in [] if json else report.notes:
-        output.note(line)
+        output.text(report.render(fmt), out)
+    output.errors(report.notes)
