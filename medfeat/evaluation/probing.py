@@ -197,7 +197,7 @@ def _majority(scored: Scored, samples: Samples) -> dict[str, dict[str, float]]:
 def _write_official(hidden: Path, scored: Scored, run: Run, store: FeatureStore) -> None:
     if run.task["type"] == "regression" or run.task["name"] != OFFICIAL:
         return
-    counts = store.info["dataset"].get("counts") or {}
+    counts = (store.info.get("dataset") or {}).get("counts") or {}
     for split, found in (("val", run.val), ("test", run.test)):
         facts: dict[str, Any] = {"flag": run.dataset, "size": run.size, "metrics": found}
         name = f"{run.backbone}-{run.head}-{run.key[:12]}"

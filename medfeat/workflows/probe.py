@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from medfeat.errors import MedfeatError, UnsuitedHeadError, UsageError, unknown_name
+from medfeat.errors import DataError, MedfeatError, UnsuitedHeadError, UsageError, unknown_name
 from medfeat.evaluation.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.bootstrap import RESAMPLES
 from medfeat.evaluation.probing import Options, probe_store
@@ -214,13 +214,19 @@ class _Work:
         for job in jobs:
             try:
                 with FeatureStore(job.header.path) as store:
-                    found.append(do(store, self.question.of(store), job))
+                    found.append(do(store, self._task(store), job))
             except (MedfeatError, StoreError, OSError) as error:
                 if self.lenient and isinstance(error, UnsuitedHeadError):
                     continue  # all heads were asked for, and this one cannot learn such a task
                 self._errors.append(error)
                 self.failed.append(Failure(job.name, str(error)))
         return found
+
+    def _task(self, store: FeatureStore) -> Task:
+        if self.question.plain and not store.info.get("dataset"):
+            name = store.recipe["dataset"]
+            raise DataError(f"{name} was imported without a task: give labels with --labels FILE.csv (id,label,split)")
+        return self.question.of(store)
 
     def raise_if_alone(self, runs: Sequence[Run]) -> None:
         """Raise what went wrong when it was all that was asked for: there is no report to put it in."""

@@ -97,6 +97,15 @@ def test_a_file_that_is_no_store_is_named_and_left_out(make_store, cache_root):
         probe(cache_dir=cache_root, **QUICK)
 
 
+def test_imported_features_without_a_task_ask_for_labels_in_one_line(cache_root):
+    from medfeat_cache.ingest import Features, import_arrays
+
+    features = {"all": Features(np.array(["a", "b"]), np.ones((2, 3), np.float32), None)}
+    import_arrays(features, cache_root, dataset="mine", backbone="theirs")
+    with pytest.raises(DataError, match="imported without a task: give labels"):
+        probe(cache_dir=cache_root, **QUICK)
+
+
 def test_all_heads_are_those_that_can_learn_the_task(make_store, cache_root):
     make_store(dataset="retinamnist", task="ordinal-regression", n=(100, 50, 50))
     report = probe(head="all", cache_dir=cache_root, **QUICK)
