@@ -23,7 +23,7 @@ from medfeat_cache import FeatureStore, find_stores
 
 MEASURE = os.environ.get("MEDFEAT_BENCH") == "1"
 ROWS, DIM = (165_466, 2_048) if MEASURE else (3_000, 64)
-REPEATS = 5
+REPEATS = 9
 
 # Run in processes of their own, so that peak memory is theirs alone.
 STEPS = """
@@ -75,13 +75,15 @@ def processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
-def best_s(read: Callable[[], Any]) -> float:
-    times = []
+def best_s(reads: dict[str, Callable[[], Any]]) -> dict[str, float]:
+    """Time all in turn, several times over, so that other work on the machine meets each of them alike."""
+    times: dict[str, list[float]] = {name: [] for name in reads}
     for _ in range(REPEATS):
-        begin = time.perf_counter()
-        read()
-        times.append(time.perf_counter() - begin)
-    return min(times)
+        for name, read in reads.items():
+            begin = time.perf_counter()
+            read()
+            times[name].append(time.perf_counter() - begin)
+    return {name: min(taken) for name, taken in times.items()}
 
 
 def read_speed(root: Path) -> dict[str, float]:
@@ -90,13 +92,15 @@ def read_speed(root: Path) -> dict[str, float]:
     def scan(values: np.ndarray) -> float:
         return float(values.sum())
 
-    times = {
-        "numpy_load_s": best_s(lambda: np.load(npy)),
-        "store_read_s": best_s(lambda: FeatureStore(path).read("train")),
-        "numpy_load_and_sum_s": best_s(lambda: scan(np.load(npy))),
-        "numpy_mapped_sum_s": best_s(lambda: scan(np.load(npy, mmap_mode="r"))),
-        "store_mapped_sum_s": best_s(lambda: scan(FeatureStore(path).embeddings("train"))),
-    }
+    times = best_s(
+        {
+            "numpy_load_s": lambda: np.load(npy),
+            "store_read_s": lambda: FeatureStore(path).read("train"),
+            "numpy_load_and_sum_s": lambda: scan(np.load(npy)),
+            "numpy_mapped_sum_s": lambda: scan(np.load(npy, mmap_mode="r")),
+            "store_mapped_sum_s": lambda: scan(FeatureStore(path).embeddings("train")),
+        }
+    )
     times["read_over_numpy_load"] = times["numpy_load_s"] / times["store_read_s"]
     times["mapped_over_numpy_load_and_sum"] = times["numpy_load_and_sum_s"] / times["store_mapped_sum_s"]
     times["mapped_over_numpy_mapped"] = times["numpy_mapped_sum_s"] / times["store_mapped_sum_s"]

@@ -127,7 +127,8 @@ def break_stale(path: Path) -> None:
         guard.unlink(missing_ok=True)
 
 
-def _say(message: str) -> None:
+def log_wait(message: str) -> None:
+    """Tell the log, which Python shows on stderr unless it is told otherwise."""
     logging.getLogger("medfeat_cache").warning(message)
 
 
@@ -146,7 +147,7 @@ class Lock:
         self._stop = threading.Event()
         self._release: weakref.finalize[Any, Any] | None = None
 
-    def acquire(self, *, wait: bool = True, on_wait: Callable[[str], None] = _say) -> Lock:
+    def acquire(self, *, wait: bool = True, on_wait: Callable[[str], None] = log_wait) -> Lock:
         """Take the lock; wait for whoever holds it, or refuse.
 
         Parameters

@@ -16,7 +16,6 @@ from medfeat_cache.create import GroupShape, create, seal
 from medfeat_cache.errors import StoreDamaged, StoreInputError
 from medfeat_cache.files import raw, write_at
 from medfeat_cache.format import Column, GroupLayout, Layout, read_rows
-from medfeat_cache.parts import Part
 
 TEXT_ROWS = 8192
 
@@ -108,8 +107,3 @@ def _digest_at(file: BinaryIO, column: Column, where: NDArray[np.int64]) -> str:
             last = min(first + step, stop)
             state.update(raw(read_rows(file, column, int(where[first]), int(where[last - 1]) + 1)))
     return state.hexdigest()
-
-
-def parts_of(groups: Mapping[str, Coverage]) -> list[Part]:
-    """Return every part of every group."""
-    return [part for group in groups.values() for part in group.parts]

@@ -18,7 +18,7 @@ from medfeat_cache.files import TEMPORARY, replacing
 from medfeat_cache.format import EMBEDDING_DTYPES, HASH_BYTES
 from medfeat_cache.key import canonical_json, differing_fields, digest
 from medfeat_cache.layout import open_layout
-from medfeat_cache.lock import Lock, _say
+from medfeat_cache.lock import Lock, log_wait
 from medfeat_cache.manifest import Manifest, load_manifest
 from medfeat_cache.merge import merge
 from medfeat_cache.parts import Part, read_part, write_part
@@ -61,7 +61,7 @@ class StoreWriter:
         info: Mapping[str, Any],
         settings: Mapping[str, Any],
         wait: bool = True,
-        on_wait: Callable[[str], None] = _say,
+        on_wait: Callable[[str], None] = log_wait,
     ) -> StoreWriter:
         """Take the lock and the manifest of a store, its own or that of an interrupted run.
 
