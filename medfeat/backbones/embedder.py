@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Self, TypeAlias
 
 import torch
@@ -110,15 +111,13 @@ def catch_outputs(
     network: nn.Module, layers: Iterable[str | None], caught: dict[str, torch.Tensor]
 ) -> list[RemovableHandle]:
     """Keep the output of each named layer in `caught` whenever the network runs."""
-
-    def hook(layer: str) -> Callable[[nn.Module, object, object], None]:
-        def keep(_module: nn.Module, _inputs: object, output: object) -> None:
-            caught[layer] = _first_tensor(output)
-
-        return keep
-
     named = sorted({layer for layer in layers if layer is not None})
-    return [find_layer(network, layer).register_forward_hook(hook(layer)) for layer in named]
+    # A partial, not a closure: a deep copy of the network then keeps its outputs in its own copy of `caught`.
+    return [find_layer(network, layer).register_forward_hook(partial(_keep, caught, layer)) for layer in named]
+
+
+def _keep(caught: dict[str, torch.Tensor], layer: str, _module: nn.Module, _inputs: object, output: object) -> None:
+    caught[layer] = _first_tensor(output)
 
 
 def plan_views(network: nn.Module, anatomy: Anatomy, views: Sequence[View], size: int) -> Plan:
