@@ -13,13 +13,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-from medfeat_cache import GroupSpec, StoreWriter, recipe_digest, store_path
 
 from medfeat.cost import usable_cores
 from medfeat.evaluation import metrics
 from medfeat.evaluation.bootstrap import bootstrap, resample_weights, strata_of
 from medfeat.evaluation.weighted import mean_auc, statistics
 from medfeat.workflows.probe import probe
+from medfeat_cache import GroupSpec, StoreWriter, recipe_digest, store_path
 
 FULL = os.environ.get("MEDFEAT_BENCH") == "1"
 RESULTS = Path(__file__).parent / "results" / "bootstrap.json"
