@@ -20,8 +20,8 @@ from medfeat.heads.inputs import check_split, class_numbers, decide, label_matri
 from medfeat.heads.standardise import Standardiser, row_blocks
 from medfeat.types import Candidate, FloatArray, LabelArray, Progress, TaskType
 
-SETTINGS: tuple[dict[str, Any], ...] = ({"depth": 2, "rate": 0.3}, {"depth": 4, "rate": 0.2}, {"depth": 6, "rate": 0.2})
-MAX_ROUNDS = 150
+SETTINGS: tuple[dict[str, Any], ...] = ({"depth": 2, "rate": 0.3}, {"depth": 4, "rate": 0.3}, {"depth": 6, "rate": 0.2})
+MAX_ROUNDS = 100
 PATIENCE = 10
 MOST_FEATURES = 512
 MAX_BIN = 64

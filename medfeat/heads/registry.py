@@ -37,7 +37,7 @@ HEADS: Registry[Callable[[], Head]] = Registry("head", "(`medfeat list heads` sh
 _BUILTIN = {
     "linear": ("medfeat.heads.linear:LinearHead", "L2 logistic regression, 15 values of C from 1e-5 to 1e2"),
     "knn": ("medfeat.heads.knn:NeighboursHead", "cosine nearest neighbours with soft votes; k and temperature"),
-    "xgboost": ("medfeat.heads.boosting:BoostingHead", "gradient-boosted trees, 3 depths, at most 150 rounds each"),
+    "xgboost": ("medfeat.heads.boosting:BoostingHead", "gradient-boosted trees, 3 depths, at most 100 rounds each"),
     "ordinal": ("medfeat.heads.ordinal:OrdinalHead", "proportional odds for ordered classes, 15 values of C"),
     "ridge": ("medfeat.heads.ridge:RidgeHead", "L2 linear regression of numbers, 15 values of alpha"),
     "mlp": ("medfeat.heads.mlp:PerceptronHead", "one hidden layer, 4 settings of at most 40 epochs"),

@@ -82,7 +82,7 @@ def keep(task: Task, classes: str, *, name: str | None = None) -> Task:
     name
         Of the new task; by default made of the classes kept.
     """
-    return _kept(task, np.sort(class_positions(task, classes)), name)
+    return _kept(task, np.unique(class_positions(task, classes)), name)
 
 
 def drop(task: Task, classes: str, *, name: str | None = None) -> Task:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from medfeat_cache import FeatureStore
 
 from medfeat.errors import DataError
 from medfeat.tasks.check import examples
 from medfeat.types import FloatArray, IdArray, LabelArray
+from medfeat_cache import FeatureStore
 
 
 class Readable(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -102,9 +103,8 @@ def _read(path: Path, asked: tuple[str, ...], stored: IdArray) -> _Table:
     try:
         text = path.read_text(encoding="utf-8-sig")
         delimiter = max(",;\t", key=text.partition("\n")[0].count)
-        lines = [
-            [cell.strip() for cell in row] for row in csv.reader(text.splitlines(), delimiter=delimiter, strict=True)
-        ]
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        lines = [[cell.strip() for cell in row] for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as a CSV in UTF-8 ({error}): save it again as one") from error
     header, *rows = [row for row in lines if any(row)] or [[]]

@@ -1,6 +1,7 @@
 """Small stores of known content, written through the real writer."""
 
 import numpy as np
+
 from medfeat_cache import FeatureStore, GroupSpec, StoreWriter, recipe_digest, store_path
 
 OPEN: list[FeatureStore] = []

@@ -75,7 +75,7 @@ def test_a_rule_that_cannot_be_meant_is_one_clear_line(rule, said):
 
 
 def test_keeping_and_dropping_are_counterparts():
-    kept, dropped = keep(four_classes(), "normal,0"), drop(four_classes(), "dme,drusen")
+    kept, dropped = keep(four_classes(), "normal,0,cnv"), drop(four_classes(), "dme,drusen")
     assert kept.classes == dropped.classes == ("cnv", "normal")
     assert kept.task_type == "binary-class"
     np.testing.assert_array_equal(kept.ids, dropped.ids)

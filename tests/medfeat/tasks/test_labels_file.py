@@ -158,3 +158,9 @@ def test_a_missing_or_foreign_file_is_named(tmp_path, store):
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00id")
     with pytest.raises(DataError, match="CSV in UTF-8"):
         from_csv(tmp_path / "binary.csv", store)
+
+
+def test_cells_may_hold_anything_that_is_quoted(tmp_path, store):
+    rows = [f'"{name}","{"one, or" if i % 2 else "two"}\u2028\nmore"' for i, name in enumerate(IDS)]
+    task = from_csv(written(tmp_path, "id,label", rows, encoding="utf-8"), store)
+    assert task.classes == ("one, or\u2028\nmore", "two\u2028\nmore")

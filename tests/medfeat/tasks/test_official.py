@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from medfeat_cache import FeatureStore
 
 from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.tasks import (
@@ -19,6 +18,7 @@ from medfeat.tasks import (
     tasks_folder,
 )
 from medfeat.types import Task
+from medfeat_cache import FeatureStore
 
 from .stores import COUNTS, labels_of, vector, write_store
 
