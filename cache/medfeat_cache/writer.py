@@ -123,9 +123,14 @@ class StoreWriter:
             for left in folder.glob(pattern):
                 with saying(left, "removing"):
                     left.unlink(missing_ok=True)
+        if self.published and all(part.stat().st_mtime <= self.path.stat().st_mtime for part in self._parts()):
+            shutil.rmtree(self.folder, ignore_errors=True)  # killed between publishing the store and tidying up
+
+    def _parts(self, pattern: str = "*.part") -> list[Path]:
+        return sorted(self.folder.glob(pattern))
 
     def _drop_parts(self, pattern: str = "*.part") -> None:
-        for path in self.folder.glob(pattern):
+        for path in self._parts(pattern):
             with saying(path, "removing"):
                 path.unlink(missing_ok=True)
 
@@ -176,7 +181,7 @@ class StoreWriter:
             self.manifest = replace(self.manifest, ids=digests)
             self.manifest.save(self.folder)
         self._groups = groups
-        for path in sorted(self.folder.glob("*.part")):
+        for path in self._parts():
             self._take_over(path)
 
     def _take_over(self, path: Path) -> None:
@@ -310,7 +315,7 @@ class StoreWriter:
 
     def close(self) -> None:
         """Release the lock; the parts stay for the next run."""
-        if self._lock.held and self.folder.exists() and not any(self.folder.glob("*.part")):
+        if self._lock.held and self.folder.exists() and not self._parts():
             shutil.rmtree(self.folder, ignore_errors=True)  # nothing was made yet, so nothing is decided
         self._lock.release()
 

@@ -152,6 +152,7 @@ def test_killed_while_publishing_it_ends_with_the_uninterrupted_store(
     assert _path(tmp_path).exists() is (where == "tidy")
     assert wait(start(tmp_path)) == 0
     assert contents(_path(tmp_path)) == uninterrupted
+    assert [entry.name for entry in _path(tmp_path).parent.iterdir()] == [_path(tmp_path).name]
 
 
 def test_two_processes_end_with_one_good_store(uninterrupted: dict[str, Any], tmp_path: Path) -> None:
