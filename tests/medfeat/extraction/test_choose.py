@@ -1,0 +1,162 @@
+"""Settings come from measurements: half precision only where it agrees, compiling only where it pays."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from medfeat.extraction import choose, tuning
+from medfeat.extraction.choose import choose_settings
+from medfeat.extraction.forward import Finished
+from medfeat.types import SilentProgress
+
+CPU = torch.device("cpu")
+
+
+class Network:
+    """A network that is as fast, as exact and as hungry as a test wants; time is what it says it is."""
+
+    def __init__(self, clock, seconds, noise=0.0, batch_size=32, largest=None):
+        self.clock, self.seconds, self.noise = clock, seconds, noise
+        self.batch_size, self.largest = batch_size, largest
+        self.device, self.module, self.backoff = CPU, torch.nn.Linear(1, 1), []
+
+    def __call__(self, images):
+        return self.submit(images).result()
+
+    def submit(self, images):
+        if self.largest is not None and len(images) > self.largest:
+            self.backoff.append(self.largest)
+        self.clock.now += self.seconds
+        rows = np.asarray(images, np.float32).reshape(len(images), -1)
+        spoiled = rows + self.noise * np.random.default_rng(0).normal(size=rows.shape) * rows.std()
+        return Finished([spoiled.astype(np.float32)])
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    class Clock:
+        now = 0.0
+
+    monkeypatch.setattr(tuning.time, "perf_counter", lambda: Clock.now)
+    return Clock
+
+
+def decide(clock, speeds, *, noise=0.0, total=10_000, precision="auto", problem=None):
+    """Choose with a fake network whose batch takes `speeds[(precision, compiled)]` seconds."""
+
+    def make(asked, batch_size, *, compiled, copied):
+        return Network(clock, speeds[asked, compiled], noise if asked != "fp32" else 0.0, batch_size)
+
+    said = SilentProgress()
+    images = np.random.default_rng(1).integers(0, 256, (64, 6, 6), dtype=np.uint8)
+    choice = choose_settings(
+        make,
+        images,
+        total=total,
+        precision=precision,
+        batch_size=32,
+        compile_problem=problem,
+        device=CPU,
+        progress=said,
+    )
+    return choice, said.said
+
+
+FAST_HALF = {("fp32", False): 1.0, ("fp32", True): 0.7, ("bf16", False): 0.4, ("bf16", True): 0.2}
+
+
+def test_auto_takes_half_precision_that_is_faster_and_agrees(clock):
+    choice, said = decide(clock, FAST_HALF)
+    assert choice.settings.precision == "bf16"
+    assert choice.settings.compiled
+    assert choice.agreement.cosine_p01 > 0.999
+    assert any("agrees with fp32" in line for line in said)
+
+
+def test_auto_refuses_half_precision_that_does_not_agree(clock):
+    choice, said = decide(clock, FAST_HALF, noise=0.5)
+    assert choice.settings.precision == "fp32"
+    assert choice.agreement is None
+    assert any("does not agree" in line for line in said)
+
+
+def test_auto_does_not_try_half_precision_that_is_no_faster(clock):
+    slow = FAST_HALF | {("bf16", False): 0.95}
+    choice, said = decide(clock, slow)
+    assert choice.settings.precision == "fp32"
+    assert any("not worth its rounding" in line for line in said)
+
+
+def test_a_precision_that_was_asked_for_is_not_questioned(clock):
+    choice, _ = decide(clock, FAST_HALF, noise=0.5, precision="bf16")
+    assert choice.settings.precision == "bf16"
+
+
+def test_a_short_run_is_not_compiled(clock):
+    choice, _ = decide(clock, FAST_HALF, total=64)
+    assert not choice.settings.compiled
+
+
+def test_compiling_that_gains_nothing_is_undone(clock):
+    choice, said = decide(clock, FAST_HALF | {("bf16", True): 0.5})
+    assert not choice.settings.compiled
+    assert any("not faster than eager" in line for line in said)
+
+
+def test_a_missing_compiler_is_one_line(clock):
+    choice, said = decide(clock, FAST_HALF, problem="no C++ compiler found: running eager")
+    assert not choice.settings.compiled
+    assert said.count("no C++ compiler found: running eager") == 1
+
+
+def test_the_batch_doubles_while_it_gains(clock):
+    def make(size):
+        return Network(clock, 0.01 + 0.001 * size if size <= 32 else 0.002 * size, batch_size=size)
+
+    assert tuning.choose_batch_size(make, np.zeros((16, 4, 4), np.uint8), CPU) == 32
+
+
+def test_the_batch_stops_where_memory_ends(clock):
+    def make(size):
+        return Network(clock, 0.01, batch_size=size, largest=16)
+
+    assert tuning.choose_batch_size(make, np.zeros((16, 4, 4), np.uint8), CPU) == 16
+
+
+def test_a_part_takes_about_ten_seconds(clock):
+    choice, _ = decide(clock, FAST_HALF)
+    assert choice.settings.part_batches == round(choose._PART_SECONDS / 0.2)
+
+
+def test_agreement_is_the_first_percentile_of_cosine():
+    rows = np.random.default_rng(0).normal(size=(200, 64)).astype(np.float32)
+    spoiled = rows.copy()
+    spoiled[:3] *= -1
+    found = tuning.agreement(rows, spoiled, "bf16")
+    cosine = np.r_[[-1.0] * 3, [1.0] * 197]
+    assert math.isclose(found.cosine_p01, np.percentile(cosine, 1), abs_tol=1e-6)
+    assert not found.passed
+    assert tuning.agreement(rows, rows, "bf16").passed
+
+
+def test_a_value_that_is_not_finite_never_agrees():
+    rows = np.ones((4, 3), np.float32)
+    broken = rows.copy()
+    broken[2, 1] = np.inf
+    assert not tuning.agreement(rows, broken, "fp16").passed
+
+
+def test_rows_of_zeros_agree_with_themselves():
+    assert tuning.agreement(np.zeros((4, 3), np.float32), np.zeros((4, 3), np.float32), "bf16").passed
+
+
+def test_the_sample_is_always_the_same_and_spread():
+    rows = tuning.sample_rows(1000, 10)
+    assert rows[0] == 0
+    assert rows[-1] == 999
+    assert np.array_equal(rows, tuning.sample_rows(1000, 10))
+    assert np.array_equal(tuning.sample_rows(5, 10), np.arange(5))

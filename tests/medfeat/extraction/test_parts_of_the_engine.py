@@ -1,0 +1,146 @@
+"""The engine's small parts: reading ahead, keeping images, remembering answers, deciding."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medfeat.datasets import open_dataset
+from medfeat.errors import UsageError
+from medfeat.extraction import lookup
+from medfeat.extraction.compiling import compile_problem
+from medfeat.extraction.device import describe_machine, resolve_device
+from medfeat.extraction.keep import kept_in_memory
+from medfeat.extraction.plan import Asked, decide
+from medfeat.extraction.reader import ReadAhead
+from medfeat.types import View
+
+
+def test_reading_ahead_keeps_the_order_and_the_bound():
+    ahead = []
+
+    def source():
+        for number in range(20):
+            ahead.append(number)
+            yield number
+
+    with ReadAhead(source(), depth=2) as items:
+        for number in items:
+            assert ahead[-1] - number <= 4
+    assert ahead == list(range(20))
+
+
+def test_an_error_while_reading_surfaces_where_items_are_used():
+    def source():
+        yield 1
+        raise OSError("the disk is gone")
+
+    with ReadAhead(source()) as items, pytest.raises(OSError, match="the disk is gone"):
+        list(items)
+
+
+def test_leaving_early_stops_the_thread():
+    before = threading.active_count()
+    with ReadAhead(iter(range(10_000)), depth=1) as items:
+        next(iter(items))
+    assert threading.active_count() == before
+
+
+class CountingReads:
+    def __init__(self, dataset):
+        self.dataset, self.reads = dataset, 0
+        self.info, self.ids, self.labels = dataset.info, dataset.ids, dataset.labels
+
+    def batches(self, group, batch_size, rows=None):
+        self.reads += 1
+        return self.dataset.batches(group, batch_size, rows)
+
+
+def test_images_are_read_once_for_several_backbones():
+    source = CountingReads(open_dataset("synthetic-binary"))
+    kept = kept_in_memory(source)
+    rows = np.arange(source.info.counts["val"])
+    for _ in range(3):
+        images = np.concatenate([batch.images for batch in kept.batches("val", 16, rows)])
+    assert source.reads == 1
+    assert len(images) == len(rows)
+
+
+def test_images_that_do_not_fit_are_read_again():
+    source = CountingReads(open_dataset("synthetic-binary"))
+    kept = kept_in_memory(source, limit_bytes=1000)
+    for _ in range(2):
+        assert sum(len(batch.rows) for batch in kept.batches("val", 16)) == source.info.counts["val"]
+    assert source.reads == 2
+
+
+def test_an_answer_is_remembered_until_its_store_is_gone(tmp_path):
+    store = tmp_path / "data" / "net" / "abc.h5"
+    store.parent.mkdir(parents=True)
+    store.write_bytes(b"")
+    lookup.remember_store(tmp_path, {"what": 1}, store)
+    assert lookup.remembered_store(tmp_path, {"what": 1}) == store
+    assert lookup.remembered_store(tmp_path, {"what": 2}) is None
+    store.unlink()
+    assert lookup.remembered_store(tmp_path, {"what": 1}) is None
+
+
+def test_a_note_cannot_lead_out_of_the_cache(tmp_path):
+    root = tmp_path / "cache"
+    outside = tmp_path / "outside.h5"
+    outside.write_bytes(b"")
+    root.mkdir()
+    lookup.remember_store(root, {"a": 1}, root / "x.h5")
+    note = next((root / ".asked").iterdir())
+    note.write_text('{"store": "../outside.h5"}')
+    assert lookup.remembered_store(root, {"a": 1}) is None
+    note.write_text("not json")
+    assert lookup.remembered_store(root, {"a": 1}) is None
+
+
+def test_other_weights_under_the_same_name_are_another_request(tmp_path):
+    file = tmp_path / "weights.pth"
+    file.write_bytes(b"one")
+    first = lookup.file_identity(file)
+    file.write_bytes(b"another")
+    assert lookup.file_identity(file) != first
+
+
+ASKED = Asked("d", 28, "f", "b", "timm", "x", {"origin": "pretrained"}, View(), "whole", "fp32")
+
+
+@pytest.mark.parametrize(
+    ("remembered", "unfinished", "action", "images"),
+    [(Path("s.h5"), None, "reuse", 0), (None, 40, "resume", 60), (None, None, "compute", 100), (Path("s"), 9, "reuse", 0)],
+)
+def test_the_plan_is_a_pure_decision(remembered, unfinished, action, images):
+    plan = decide(
+        ASKED, counts=100, remembered=remembered, unfinished_rows=unfinished, known_dim=512, known_rate=10.0
+    )
+    assert (plan.action, plan.images) == (action, images)
+    assert plan.disk_bytes == 100 * 512 * 4
+    assert plan.seconds == images / 10
+
+
+def test_auto_is_a_device_that_is_here():
+    machine = describe_machine(resolve_device("auto"))
+    assert machine.cores >= 1
+    assert machine.memory_bytes > 0
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:99", "tpu"])
+def test_a_device_that_is_not_here_is_refused(name):
+    with pytest.raises(UsageError, match=name):
+        resolve_device(name)
+
+
+def test_compiling_without_a_compiler_says_so(monkeypatch):
+    import torch
+
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    assert "no C++ compiler" in (compile_problem(torch.device("cpu")) or "")
+    assert "mps" in (compile_problem(torch.device("mps")) or "")
