@@ -136,17 +136,12 @@ def locate(info: BackboneInfo, access: Access) -> tuple[BackboneInfo, Path]:
         raise WeightsError(f"{info.name} keeps its weights in a form only timm reads: give a file with --weights FILE")
     if config["hf_hub_id"]:
         named = config["hf_hub_filename"]
-        repo = _with_tag(config["hf_hub_id"], info.source_id)
+        repo = config["hf_hub_id"]
         names = (named,) if named else FOLDER_FILES[:2]
         return info, file_of_repo(repo, names, offline=access.offline)
     if not config["url"]:
         raise WeightsError(f"timm has no weights for {info.name}: give a file with --weights FILE, or --weights random")
     return info, file_of_url(config["url"], offline=access.offline)
-
-
-def _with_tag(hub_id: str, source_id: str) -> str:
-    # timm's table writes "timm/" for its own organisation and means the model's name in it
-    return f"{hub_id}{source_id}" if hub_id.endswith("/") else hub_id
 
 
 def fill(network: Network, state: State, entry: Entry, origin: str) -> tuple[nn.Module, list[str]]:

@@ -142,6 +142,7 @@ def test_an_unknown_fit_is_refused_at_once() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("size", [28, 64, 128, 300])
 def test_a_gpu_gives_the_same_input(name: str, size: int) -> None:
