@@ -134,13 +134,9 @@ def extract(
     )
     chosen, root, progress = resolve_device(device), resolve_root(cache_dir), progress or SilentProgress()
     datasets, networks = _datasets(data), _networks(backbone, request)
-    if len(networks) == 1 and ":" not in networks[0]:
-        describe(networks[0])  # a mistyped name is said before a gigabyte of images is fetched
-    progress.say(f"device: {chosen}")
-    run = _Run(options, request, root, chosen, progress, alone=len(datasets) * len(networks) == 1)
-    for source in datasets:
-        run.dataset(source, networks)
-    return ExtractReport(tuple(run.stores), tuple(run.failures), str(chosen))
+    return _Run(options, request, root, chosen, progress, alone=len(datasets) * len(networks) == 1).every(
+        datasets, networks
+    )
 
 
 def plan(
@@ -209,6 +205,15 @@ class _Run:
         self.device, self.progress, self.alone = device, progress, alone
         self.stores: list[StoreOutcome] = []
         self.failures: list[Failure] = []
+
+    def every(self, datasets: Sequence[str], networks: Sequence[str]) -> ExtractReport:
+        """Send each dataset through each network."""
+        if len(networks) == 1 and ":" not in networks[0]:
+            describe(networks[0])  # a mistyped name is said before a gigabyte of images is fetched
+        self.progress.say(f"device: {self.device}")
+        for source in datasets:
+            self.dataset(source, networks)
+        return ExtractReport(tuple(self.stores), tuple(self.failures), str(self.device))
 
     def dataset(self, source: str, networks: Sequence[str]) -> None:
         """Open one dataset and send it through every network."""
