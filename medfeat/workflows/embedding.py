@@ -13,9 +13,12 @@ from medfeat.datasets import open_dataset
 from medfeat.errors import DataError, UsageError
 from medfeat.extraction.again import embedder_for, load_for_recipe
 from medfeat.extraction.device import resolve_device
+from medfeat.extraction.forward import Embedder
 from medfeat.types import BadImage, Dataset, FloatArray, IdArray, Progress
 
 PLAIN_INTENSITY = "uint8"
+# Compiling takes half a minute; below this many images it is not repaid.
+WORTH_COMPILING = 5000
 
 
 @dataclass(frozen=True)
@@ -89,19 +92,8 @@ def open_images(images: Images, info: Mapping[str, Any], progress: Progress, mem
 def embed_new(
     dataset: Dataset, images: Images, recipe: Mapping[str, Any], info: Mapping[str, Any], progress: Progress
 ) -> Iterator[Embedded]:
-    """Yield every image of a dataset, embedded by a store's recipe, a batch at a time.
-
-    Raises
-    ------
-    DataError
-        The store was imported, and nobody knows by which network.
-    """
-    if not info.get("asked") or not info.get("settings"):
-        raise DataError(
-            f"the features of {recipe.get('dataset')} were not made by medfeat: no new image can be embedded"
-        )
-    backbone = load_for_recipe(recipe, info, weights=images.weights, offline=images.offline)
-    embedder = embedder_for(backbone, recipe, info, dataset, resolve_device(images.device))
+    """Yield every image of a dataset, embedded by a store's recipe, a batch at a time."""
+    embedder = network_of(dataset, images, recipe, info)
     progress.start(sum(dataset.info.counts.values()), "embedding")
     for group in dataset.info.counts:
         ids = dataset.ids(group)
@@ -113,3 +105,21 @@ def embed_new(
                 yield Embedded(ids[:0], np.empty((0, 0), np.float32), batch.bad)
             progress.advance(len(batch.rows) + len(batch.bad))
     progress.finish()
+
+
+def network_of(
+    dataset: Dataset, images: Images, recipe: Mapping[str, Any], info: Mapping[str, Any], *, count: int | None = None
+) -> Embedder:
+    """Build the network of a store, ready for `count` images of a dataset (None means all of them).
+
+    Raises
+    ------
+    DataError
+        The store was imported, and nobody knows by which network.
+    """
+    if not info.get("asked") or not info.get("settings"):
+        raise DataError(f"the features of {recipe.get('dataset')} were not made by medfeat: no new image can join them")
+    backbone = load_for_recipe(recipe, info, weights=images.weights, offline=images.offline)
+    if (sum(dataset.info.counts.values()) if count is None else count) < WORTH_COMPILING:
+        info = {**info, "settings": {**info["settings"], "compiled": False}}
+    return embedder_for(backbone, recipe, info, dataset, resolve_device(images.device))

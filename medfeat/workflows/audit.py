@@ -1,0 +1,238 @@
+"""`medfeat audit`: images that are there twice, scores without them, and labels that look wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfeat.errors import DataError, MedfeatError, UsageError
+from medfeat.evaluation.bootstrap import RESAMPLES
+from medfeat.evaluation.duplicates import EXACT, NEAR, Calibration, Pair, exact_pairs, families, leaked
+from medfeat.evaluation.evaluate import Metrics, evaluate
+from medfeat.evaluation.label_errors import LabelError, cross_scores, find_label_errors
+from medfeat.evaluation.nearest import Near, near_pairs
+from medfeat.evaluation.probing import Options, probe_store
+from medfeat.evaluation.runs import Run, read_scores
+from medfeat.types import Progress, SilentProgress, Task
+from medfeat.workflows.audit_images import StoredImages, open_again
+from medfeat.workflows.audit_report import AuditReport
+from medfeat.workflows.embedding import Images
+from medfeat.workflows.kept import keep_result
+from medfeat.workflows.labels import Question
+from medfeat.workflows.load import one_store
+from medfeat.workflows.probe import heads_for
+from medfeat_cache import FeatureStore, resolve_root
+
+SAMPLE = 64
+
+
+def audit(
+    data: str,
+    backbone: str,
+    *,
+    threshold: float | None = None,
+    out: str | Path | None = None,
+    head: str | None = None,
+    size: int | None = None,
+    task: str | Task | None = None,
+    labels: str | Path | None = None,
+    sample: int = SAMPLE,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    weights: str | Path | None = None,
+    data_root: str | Path | None = None,
+    device: str = "auto",
+    offline: bool = False,
+    cache_dir: str | Path | None = None,
+    progress: Progress | None = None,
+    **query: Any,
+) -> AuditReport:
+    """Look for duplicates inside and across splits, and for label errors.
+
+    Parameters
+    ----------
+    data, backbone, size
+        Which store.
+    threshold
+        Cosine from which two images are near duplicates; None calibrates it on augmented copies of a few images.
+    out
+        Folder for `duplicates.csv` and `label_errors.csv`.
+    head
+        Whose scores are compared and cross-validated; by default the one that suits the task.
+    task, labels
+        As `medfeat.probe` takes them.
+    sample
+        Images to make copies of.
+    seed, resamples
+        Of sample, folds and bootstrap.
+    weights, data_root, device, offline
+        Where weights and images are now, and how to run the network over the copies.
+    cache_dir
+        Where stores live.
+    progress
+        Hears of copies and runs.
+    **query
+        Other fields of the recipe, when several stores match.
+
+    Returns
+    -------
+    AuditReport
+        Also written under ``<cache>/runs/<data>/``.
+    """
+    if threshold is not None and not -1 <= threshold <= 1:
+        raise UsageError(f"--threshold is a cosine between -1 and 1, got {threshold}")
+    root, progress = resolve_root(cache_dir), progress or SilentProgress()
+    header = one_store(data, backbone, cache_dir=cache_dir, size=size, **query)
+    question = Question(task, labels, partial=True)
+    asked = Images("", weights=weights, data_root=data_root, device=device, offline=offline)
+    with FeatureStore(header.path) as store:
+        answer = _Answer.of(store, question)
+        images, notes = _images(store, root, asked, threshold, progress)
+        if threshold is None and images is not None:
+            line = images.calibrate(asked, sample=sample, seed=seed, progress=progress)
+        else:
+            line = Calibration(float(threshold or 1.0), None)
+        pairs = _pairs(store, answer, line, images)
+        report = AuditReport(
+            dataset=str(store.recipe["dataset"]),
+            backbone=str(store.recipe["backbone"]),
+            task="" if answer.task is None else answer.task.name,
+            task_type="" if answer.task is None else answer.task.task_type,
+            head="",
+            pairs=tuple(pairs),
+            calibration=line,
+            label_errors=(),
+            before=None,
+            after=None,
+            removed=0,
+            embedded=0 if images is None else images.embedded,
+            notes=tuple(notes),
+            out=None if out is None else Path(out),
+        )
+        if answer.task is not None:
+            options = Options(heads_for(header, head, question)[0], seed, False, resamples)
+            run = probe_store(store, answer.task, root, options, progress=progress)
+            report = _with_scores(report, run, answer.task, store)
+    if report.out is not None:
+        report.write(report.out)
+    keep_result(root, report.dataset, "audit", report.to_dict(), key=[header.digest, report.task, report.head])
+    return report
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What is known of each stored row: where it is used and what it is labelled."""
+
+    task: Task | None
+    ids: NDArray[np.str_]
+    splits: list[str]
+    labels: list[tuple[float, ...] | None]
+
+    @classmethod
+    def of(cls, store: FeatureStore, question: Question) -> _Answer:
+        """Ask a store; one without labels is still audited for duplicates."""
+        ids = np.concatenate([store.ids(group) for group in store.groups])
+        groups = np.repeat(np.array(store.groups), [store.n(group) for group in store.groups])
+        try:
+            task: Task | None = question.of(store)
+        except DataError:
+            if not question.plain:
+                raise
+            task = None
+        known = {} if task is None else {
+            str(name): (str(split), tuple(row))
+            for name, split, row in zip(task.ids, task.split, task.labels.tolist(), strict=True)
+        }  # fmt: skip
+        splits = [
+            known[name][0] if name in known else str(group) for name, group in zip(ids.tolist(), groups, strict=True)
+        ]
+        return cls(task, ids, splits, [known[name][1] if name in known else None for name in ids.tolist()])
+
+
+def _images(
+    store: FeatureStore, root: Path, asked: Images, threshold: float | None, progress: Progress
+) -> tuple[StoredImages | None, list[str]]:
+    if threshold is not None:
+        return None, []
+    try:
+        return StoredImages(store, open_again(store, root, asked.data_root, progress)), []
+    except (MedfeatError, OSError) as error:
+        reason = f"near duplicates were not looked for, the images cannot be opened: {error}"
+        return None, [f"{reason} (or give --threshold)"]
+
+
+def _pairs(store: FeatureStore, answer: _Answer, line: Calibration, images: StoredImages | None) -> list[Pair]:
+    first, second = exact_pairs(store)
+    same = set(zip(first.tolist(), second.tolist(), strict=True))
+    found = [_pair(answer, a, b, EXACT, 1.0, 1.0) for a, b in same]
+    if line.threshold < 1.0 or images is not None:
+        near = near_pairs(store, line.threshold)
+        details = np.full(len(near.first), np.nan) if images is None else images.details(near)
+        # Where the images can be looked at, features alone do not make two of them the same.
+        keep = np.isnan(details) if line.detail is None else details >= line.detail
+        alike = _families_of(first, second)
+        found += [
+            _pair(answer, int(a), int(b), NEAR, float(cosine), float(detail))
+            for a, b, cosine, detail in zip(*_only(near, keep), details[keep], strict=True)
+            if alike.get(int(a), -1) != alike.get(int(b), -2)
+        ]
+    return sorted(found, key=lambda pair: (not pair.across, pair.kind, -pair.cosine, pair.first, pair.second))
+
+
+def _families_of(first: NDArray[np.int64], second: NDArray[np.int64]) -> dict[int, int]:
+    """Return by row the first row that shows the same pixels, for rows that are there more than once."""
+    return dict(zip(second.tolist(), first.tolist(), strict=True)) | {row: row for row in first.tolist()}
+
+
+def _only(near: Near, keep: NDArray[np.bool_]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
+    return near.first[keep].tolist(), near.second[keep].tolist(), near.cosine[keep].tolist()
+
+
+def _pair(answer: _Answer, a: int, b: int, kind: str, cosine: float, detail: float) -> Pair:
+    labels = answer.labels[a], answer.labels[b]
+    same = None if None in labels else labels[0] == labels[1]
+    ids = str(answer.ids[a]), str(answer.ids[b])
+    return Pair(*ids, answer.splits[a], answer.splits[b], kind, cosine, detail, same)
+
+
+def _with_scores(report: AuditReport, run: Run, task: Task, store: FeatureStore) -> AuditReport:
+    """Add the scores without leaked test images, and the likely label errors."""
+    gone = leaked(report.pairs)
+    after, removed = _without(run, task, gone)
+    errors: tuple[LabelError, ...] = ()
+    if task.task_type != "regression":
+        together = families(task.ids, report.pairs) if task.group is None else task.group
+        scores = cross_scores(
+            store, task, run.head, run.choice["settings"], together=together, seed=run.protocol["seed"]
+        )
+        errors = tuple(find_label_errors(task, scores))
+    return replace(report, head=run.head, before=run.test, after=after, removed=removed, label_errors=errors)
+
+
+def _without(run: Run, task: Task, gone: set[str]) -> tuple[Metrics | None, int]:
+    if run.folder is None:
+        return None, 0
+    stored = read_scores(run.folder)
+    kept = ~np.isin(stored["test_ids"], sorted(gone))
+    if not kept.any():
+        return None, int((~kept).sum())
+    group = None
+    if task.group is not None:
+        of = dict(zip(task.ids.tolist(), task.group.tolist(), strict=True))
+        group = np.array([of[name] for name in stored["test_ids"][kept].tolist()])
+    metrics = evaluate(
+        stored["test_labels"][kept],
+        stored["test_scores"][kept],
+        task.task_type,
+        task.classes,
+        val=(stored["val_labels"], stored["val_scores"]),
+        groups=group,
+        seed=run.protocol["seed"],
+        resamples=run.protocol["resamples"],
+    )
+    return metrics, int((~kept).sum())

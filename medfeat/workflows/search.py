@@ -1,0 +1,150 @@
+"""`medfeat search`: the stored images that look most like one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from medfeat.errors import DataError, UsageError
+from medfeat.evaluation.nearest import nearest
+from medfeat.report.tables import Table
+from medfeat.tasks import load_task, official, tasks_folder
+from medfeat.types import FloatArray, Progress, SilentProgress, Task
+from medfeat.workflows.embedding import Images, embed_new, open_images
+from medfeat.workflows.load import one_store
+from medfeat_cache import FeatureStore, resolve_root
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A stored image: its cosine to what was searched for, and what it is labelled."""
+
+    id: str
+    cosine: float
+    split: str
+    label: str
+
+
+@dataclass(frozen=True)
+class SearchReport:
+    """The nearest stored images, nearest first; `embedded` counts the images that went through the network."""
+
+    query: str
+    dataset: str
+    backbone: str
+    hits: tuple[Hit, ...]
+    embedded: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+    def tables(self) -> list[Table]:
+        """Return one row a hit."""
+        rows = tuple((str(i), hit.id, f"{hit.cosine:.4f}", hit.split, hit.label) for i, hit in enumerate(self.hits, 1))
+        title = f"nearest to {self.query} in {self.dataset} by {self.backbone}"
+        return [Table(title, ("", "id", "cosine", "split", "label"), rows)]
+
+
+def search(
+    data: str,
+    backbone: str,
+    *,
+    image: str | Path | None = None,
+    id: str | None = None,
+    k: int = 10,
+    size: int | None = None,
+    task: str | None = None,
+    intensity: str | None = None,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    offline: bool = False,
+    cache_dir: str | Path | None = None,
+    progress: Progress | None = None,
+    **query: Any,
+) -> SearchReport:
+    """Find the stored images nearest to one, by the cosine of their embeddings.
+
+    Parameters
+    ----------
+    data, backbone, size
+        Which store.
+    image
+        A file, embedded by the store's recipe; or
+    id
+        a stored image, for which nothing is embedded, and which is not among its own hits.
+    k
+        How many.
+    task
+        Saved task whose labels are shown; None means the dataset's own.
+    intensity, weights, device, offline
+        As in `medfeat.predict`.
+    cache_dir
+        Where stores live.
+    progress
+        Hears of the embedding.
+    **query
+        Other fields of the recipe, when several stores match.
+
+    Returns
+    -------
+    SearchReport
+        With ids, cosines, splits and labels.
+
+    Raises
+    ------
+    UsageError
+        Neither or both of `image` and `id`, a `k` below 1, an id that is not stored.
+    """
+    if (image is None) == (id is None):
+        raise UsageError("give either --image FILE or --id ID to search for")
+    if k < 1:
+        raise UsageError(f"-k must be 1 or more, got {k}")
+    header = one_store(data, backbone, cache_dir=cache_dir, size=size, **query)
+    with FeatureStore(header.path) as store:
+        if id is not None:
+            vector = store.take([id])[0]
+        else:
+            asked = Images(str(image), intensity=intensity, weights=weights, device=device, offline=offline)
+            vector = _embedded(store, asked, resolve_root(cache_dir), progress or SilentProgress())
+        ids, cosines = nearest(store, vector, k + (id is not None))
+        found = [(str(name), float(cosine)) for name, cosine in zip(ids, cosines, strict=True) if str(name) != id][:k]
+        labels = _labels(store, task)
+        hits = tuple(Hit(name, cosine, *labels.get(name, _unlabelled(name))) for name, cosine in found)
+    return SearchReport(str(id or image), data, backbone, hits, int(image is not None))
+
+
+def _embedded(store: FeatureStore, asked: Images, root: Path, progress: Progress) -> FloatArray:
+    if not Path(asked.path).is_file():
+        raise UsageError(f"there is no image file {asked.path}")
+    dataset = open_images(asked, store.info, progress, root)
+    parts = list(embed_new(dataset, asked, store.recipe, store.info, progress))
+    found = [part for part in parts if len(part.ids)]
+    if len(found) != 1 or len(found[0].ids) != 1:
+        bad = [one.reason for part in parts for one in part.bad]
+        raise DataError(f"{asked.path} could not be read as one image{': ' + bad[0] if bad else ''}")
+    vector: FloatArray = found[0].features[0]
+    return vector
+
+
+def _labels(store: FeatureStore, name: str | None) -> dict[str, tuple[str, str]]:
+    """Return split and label in words by id; nothing for a dataset without labels."""
+    try:
+        task = load_task(name, tasks_folder(store)) if name else official(store)
+    except DataError:
+        return {}
+    words = _words(task)
+    return {str(id_): (str(split), word) for id_, split, word in zip(task.ids, task.split, words, strict=True)}
+
+
+def _words(task: Task) -> list[str]:
+    if task.task_type == "regression":
+        return ["|".join(f"{value:g}" for value in row) for row in task.labels]
+    if task.task_type == "multi-label":
+        return ["|".join(n for n, here in zip(task.classes, row, strict=True) if here) for row in task.labels]
+    return [task.classes[int(number)] for number in task.labels[:, 0]]
+
+
+def _unlabelled(name: str) -> tuple[str, str]:
+    return name.partition("/")[0] if name.startswith(("train/", "val/", "test/")) else "", ""
