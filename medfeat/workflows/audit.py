@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError, MedfeatError, UsageError
+from medfeat.evaluation import metrics
 from medfeat.evaluation.bootstrap import RESAMPLES
 from medfeat.evaluation.duplicates import EXACT, NEAR, Calibration, Pair, exact_pairs, families, leaked
 from medfeat.evaluation.evaluate import Metrics, evaluate
@@ -169,7 +170,7 @@ def _images(
 def _pairs(store: FeatureStore, answer: _Answer, line: Calibration, images: StoredImages | None) -> list[Pair]:
     first, second = exact_pairs(store)
     same = set(zip(first.tolist(), second.tolist(), strict=True))
-    found = [_pair(answer, a, b, EXACT, 1.0, 1.0) for a, b in same]
+    found = [_pair(answer, a, b, EXACT, cosine=1.0, detail=1.0) for a, b in same]
     if line.threshold < 1.0 or images is not None:
         near = near_pairs(store, line.threshold)
         details = np.full(len(near.first), np.nan) if images is None else images.details(near)
@@ -177,7 +178,7 @@ def _pairs(store: FeatureStore, answer: _Answer, line: Calibration, images: Stor
         keep = np.isnan(details) if line.detail is None else details >= line.detail
         alike = _families_of(first, second)
         found += [
-            _pair(answer, int(a), int(b), NEAR, float(cosine), float(detail))
+            _pair(answer, int(a), int(b), NEAR, cosine=float(cosine), detail=float(detail))
             for a, b, cosine, detail in zip(*_only(near, keep), details[keep], strict=True)
             if alike.get(int(a), -1) != alike.get(int(b), -2)
         ]
@@ -193,11 +194,11 @@ def _only(near: Near, keep: NDArray[np.bool_]) -> tuple[Sequence[Any], Sequence[
     return near.first[keep].tolist(), near.second[keep].tolist(), near.cosine[keep].tolist()
 
 
-def _pair(answer: _Answer, a: int, b: int, kind: str, cosine: float, detail: float) -> Pair:
+def _pair(answer: _Answer, a: int, b: int, kind: str, *, cosine: float, detail: float) -> Pair:
     labels = answer.labels[a], answer.labels[b]
     same = None if None in labels else labels[0] == labels[1]
     ids = str(answer.ids[a]), str(answer.ids[b])
-    return Pair(*ids, answer.splits[a], answer.splits[b], kind, cosine, detail, same)
+    return Pair(*ids, answer.splits[a], answer.splits[b], kind, cosine=cosine, detail=detail, same_label=same)
 
 
 def _with_scores(report: AuditReport, run: Run, task: Task, store: FeatureStore) -> AuditReport:
@@ -211,6 +212,9 @@ def _with_scores(report: AuditReport, run: Run, task: Task, store: FeatureStore)
             store, task, run.head, run.choice["settings"], together=together, seed=run.protocol["seed"]
         )
         errors = tuple(find_label_errors(task, scores))
+        right = metrics.acc(task.labels, scores, task.task_type)
+        note = f"left out, {right:.0%} of labels are predicted right: the fewer, the less a doubt means"
+        report = replace(report, notes=(*report.notes, note))
     return replace(report, head=run.head, before=run.test, after=after, removed=removed, label_errors=errors)
 
 
@@ -225,7 +229,7 @@ def _without(run: Run, task: Task, gone: set[str]) -> tuple[Metrics | None, int]
     if task.group is not None:
         of = dict(zip(task.ids.tolist(), task.group.tolist(), strict=True))
         group = np.array([of[name] for name in stored["test_ids"][kept].tolist()])
-    metrics = evaluate(
+    found = evaluate(
         stored["test_labels"][kept],
         stored["test_scores"][kept],
         task.task_type,
@@ -235,4 +239,4 @@ def _without(run: Run, task: Task, gone: set[str]) -> tuple[Metrics | None, int]
         seed=run.protocol["seed"],
         resamples=run.protocol["resamples"],
     )
-    return metrics, int((~kept).sum())
+    return found, int((~kept).sum())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from medfeat_cli.commands import cache, compare, demo, doctor, extract, listing, predict, probe
+from medfeat_cli.commands import audit, cache, compare, demo, doctor, extract, listing, predict, probe, search
 
 
 def register(app: typer.Typer) -> None:
@@ -12,6 +12,8 @@ def register(app: typer.Typer) -> None:
     app.command("extract")(extract.extract)
     app.command("probe")(probe.probe)
     app.command("predict")(predict.predict)
+    app.command("search")(search.search)
+    app.command("audit")(audit.audit)
     app.command("compare")(compare.compare)
     app.command("list")(listing.list_names)
     app.add_typer(cache.app, name="cache")

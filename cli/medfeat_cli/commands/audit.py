@@ -1,0 +1,61 @@
+"""`medfeat audit`: images that are there twice, and labels that look wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medfeat_cli import options, output, task_options
+from medfeat_cli.progress import for_terminal
+
+
+def audit(
+    data: options.DataRequired,
+    backbone: options.BackboneRequired,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for duplicates.csv and label_errors.csv.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", help="Cosine of near duplicates; default: calibrated on copies.")
+    ] = None,
+    size: options.Size = None,
+    head: Annotated[str | None, typer.Option("--head", help="Head whose scores are used; default: what suits.")] = None,
+    task: task_options.Task = None,
+    labels: task_options.Labels = None,
+    seed: options.Seed = 0,
+    weights: options.Weights = None,
+    data_root: options.DataRoot = None,
+    device: options.Device = "auto",
+    offline: options.Offline = False,
+    cache_dir: options.CacheDir = None,
+    json: options.Json = False,
+) -> None:
+    """Look for duplicates inside and across splits, the score without them, and likely label errors.
+
+    Example: medfeat audit --data breastmnist --backbone resnet101 --out audit
+    """
+    from medfeat.workflows.audit import audit as run
+
+    report = run(
+        data,
+        backbone,
+        out=out,
+        threshold=threshold,
+        size=size,
+        head=head,
+        task=task,
+        labels=labels,
+        seed=seed,
+        weights=weights,
+        data_root=data_root,
+        device=device,
+        offline=offline,
+        cache_dir=cache_dir,
+        progress=for_terminal(),
+    )
+    if json:
+        output.as_json(report.to_dict())
+    else:
+        output.tables(report.tables())
+    if report.out is not None:
+        output.note(f"wrote {report.out / 'duplicates.csv'} and {report.out / 'label_errors.csv'}")
