@@ -127,13 +127,19 @@ def pipeline(name, images):
 
 
 def embetter(name, images):
-    """(e): embetter's timm encoder, when it is installed."""
+    """(e): embetter's timm encoder, when it is installed; its own code downloads weights, so it gets random ones."""
     if importlib.util.find_spec("embetter") is None or name != "resnet50":
         return None
+    import timm
     from embetter.vision import TimmEncoder
     from PIL import Image
 
-    encoder = TimmEncoder(name)
+    create = timm.create_model
+    timm.create_model = lambda *args, **options: create(*args, **(options | {"pretrained": False}))
+    try:
+        encoder = TimmEncoder("resnet50.tv_in1k")
+    finally:
+        timm.create_model = create
     several = [Image.fromarray(image).convert("RGB") for image in images]
     return rate(lambda: encoder.transform(several), len(several))
 

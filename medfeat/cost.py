@@ -66,5 +66,5 @@ def _cuda_watts(device: str) -> float | None:
 
     try:
         return float(torch.cuda.power_draw(device)) / 1000
-    except Exception:  # noqa: BLE001 - the driver's own library may be absent in many ways; the fallback covers all
+    except Exception:
         return None

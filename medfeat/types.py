@@ -198,7 +198,8 @@ class BackboneInfo:
 class Recipe:
     """Everything that changes the bytes of an embedding, and nothing else; its canonical JSON is the store's key.
 
-    Device, batch size, compile and worker count are recorded beside it in the store, not in it.
+    Device, batch size, compile and worker count are recorded beside it in the store, not in it. `resize` says in words
+    what ``--fit reference`` resizes to before it crops; it is empty for the other fits.
     """
 
     dataset: str
@@ -217,6 +218,7 @@ class Recipe:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     precision: Precision
+    resize: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, ready for `medfeat_cache.key.recipe_digest`."""

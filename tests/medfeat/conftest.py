@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from medfeat_cache import GroupSpec, StoreWriter, recipe_digest, store_path
 from torch import nn
 
 from medfeat.backbones.table import BACKBONES, Entry
 from medfeat.types import BackboneInfo
+from medfeat_cache import GroupSpec, StoreWriter, recipe_digest, store_path
 
 
 @dataclass
