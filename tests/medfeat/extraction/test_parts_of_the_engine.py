@@ -114,12 +114,15 @@ ASKED = Asked("d", 28, "f", "b", "timm", "x", {"origin": "pretrained"}, View(), 
 
 @pytest.mark.parametrize(
     ("remembered", "unfinished", "action", "images"),
-    [(Path("s.h5"), None, "reuse", 0), (None, 40, "resume", 60), (None, None, "compute", 100), (Path("s"), 9, "reuse", 0)],
+    [
+        (Path("s.h5"), None, "reuse", 0),
+        (Path("s.h5"), 9, "reuse", 0),
+        (None, 40, "resume", 60),
+        (None, None, "compute", 100),
+    ],
 )
 def test_the_plan_is_a_pure_decision(remembered, unfinished, action, images):
-    plan = decide(
-        ASKED, counts=100, remembered=remembered, unfinished_rows=unfinished, known_dim=512, known_rate=10.0
-    )
+    plan = decide(ASKED, counts=100, remembered=remembered, unfinished_rows=unfinished, known_dim=512, known_rate=10.0)
     assert (plan.action, plan.images) == (action, images)
     assert plan.disk_bytes == 100 * 512 * 4
     assert plan.seconds == images / 10
