@@ -117,7 +117,7 @@ def few_shot(
             except (MedfeatError, StoreError, OSError) as error:
                 errors.append(error)
                 failed.append(Failure(f"{header.recipe['dataset']} / {header.recipe['backbone']} / {one}", str(error)))
-    if not curves and len(errors) == 1:
+    if not curves and len({str(error) for error in errors}) == 1:
         raise errors[0]
     drawn = draw_curves(curves, Path(figure)) if figure is not None and curves else None
     return FewShotReport(tuple(curves), options, tuple(failed), drawn)

@@ -229,8 +229,8 @@ class _Work:
         return self.question.of(store)
 
     def raise_if_alone(self, runs: Sequence[Run]) -> None:
-        """Raise what went wrong when it was all that was asked for: there is no report to put it in."""
-        if not runs and len(self._errors) == 1:
+        """Raise what went wrong when it was the one thing that did: there is no report to put it in."""
+        if not runs and len({str(error) for error in self._errors}) == 1:
             raise self._errors[0]
 
 

@@ -162,7 +162,7 @@ def transfer(
             except (MedfeatError, StoreError, OSError) as error:
                 errors.append(error)
                 failed.append(Failure(f"{data} / {header.recipe['backbone']} / {one} on {onto}", str(error)))
-    if not found and len(errors) == 1:
+    if not found and len({str(error) for error in errors}) == 1:
         raise errors[0]
     for result in found:
         keep_result(root, result.run.dataset, "transfer", result.to_dict())
