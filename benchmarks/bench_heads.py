@@ -73,6 +73,7 @@ def head_seconds(name, train, val):
 
 
 def test_the_whole_path_is_three_times_faster_than_fitting_anew_at_the_same_val_auc():
+    load = round(os.getloadavg()[0], 1)
     X, y = embeddings(N + N // 6, D, CLASSES)
     statistics = Standardiser.fit(X[:N])
     train, val = statistics.transform(X[:N], np.float32), statistics.transform(X[N:], np.float32)
@@ -98,7 +99,12 @@ def test_the_whole_path_is_three_times_faster_than_fitting_anew_at_the_same_val_
         "val_auc": {"ours": round(max(our_auc), 5), "scikit-learn": round(max(rounds[0][2]), 5)},
         "largest_val_auc_difference_at_one_C": round(by_C, 6),
         "whole_heads": {name: head_seconds(name, *pairs) for name in ("linear", *OTHERS)},
-        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "processor": processor()},
+        "machine": {
+            "cores": os.cpu_count(),
+            "load_before": load,
+            "python": platform.python_version(),
+            "processor": processor(),
+        },
     }
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
