@@ -200,6 +200,8 @@ class _Session:
             writers = {t.index: self._open(t, choice, stack) for t in sorted(targets, key=lambda t: t.path)}
             done = {t.view: self._found(t) for t in targets if writers[t.index].published}
             left = [target for target in targets if target.view not in done]
+            if not left:
+                return done
             for target in left:
                 self._declare(target, writers[target.index])
             running = {target.index: writers[target.index] for target in left}

@@ -89,7 +89,7 @@ def audit(
         raise UsageError(f"--threshold is a cosine between -1 and 1, got {threshold}")
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
     header = one_store(data, backbone, cache_dir=cache_dir, size=size, **query)
-    question = Question(task, labels, partial=True)
+    question = Question(task, labels, partial=labels is not None)
     asked = Images("", weights=weights, data_root=data_root, device=device, offline=offline)
     with FeatureStore(header.path) as store:
         answer = _Answer.of(store, question)

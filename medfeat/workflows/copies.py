@@ -42,7 +42,7 @@ def recompressed(image: UInt8Array) -> UInt8Array:
         return np.stack([recompressed(part) for part in image])
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=JPEG_QUALITY)
-    return np.asarray(Image.open(file), np.uint8)
+    return np.array(Image.open(file), np.uint8)
 
 
 COPIES: dict[str, Callable[[UInt8Array], UInt8Array]] = {

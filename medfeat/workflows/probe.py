@@ -141,6 +141,8 @@ def probe(
     UsageError
         Nothing in the cache fits what was asked; the message says what to run.
     """
+    for one in () if head in (None, "all") else as_names(head):
+        HEADS[one]  # a mistyped name is said before anything is looked for
     root = resolve_root(cache_dir)
     question = Question(task, labels, drop, keep, relabel, name, partial)
     stores = find_probed(root, data, backbone, size)
@@ -235,12 +237,9 @@ class _Work:
 
 
 def heads_for(header: StoreHeader, head: str | Sequence[str] | None, question: Question) -> tuple[str, ...]:
-    """Return the heads that were asked for, or those that suit the question; an unknown name is said at once."""
+    """Return the heads that were asked for, or those that suit the question."""
     if head is not None:
-        names = tuple(name for name in HEADS if name != "majority") if head == "all" else as_names(head)
-        for name in names:
-            HEADS[name]
-        return names
+        return tuple(name for name in HEADS if name != "majority") if head == "all" else as_names(head)
     kind = (header.info.get("dataset") or {}).get("task")
     if not question.plain:
         # What cannot be asked of this store is said when its job comes, beside the others.
