@@ -8,7 +8,6 @@ claimed one, the likelier.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError
+from medfeat.evaluation.weighted import statistics, value
 from medfeat.heads import HEADS
 from medfeat.tasks.fusion import Readable
-from medfeat.types import IdArray, SilentProgress, Task
+from medfeat.types import Candidate, IdArray, SilentProgress, Task
+from medfeat_cache import canonical_json
 
 FOLDS = 5
 # What val decides on its own in every fold.
@@ -50,23 +51,17 @@ class LabelError:
 
 
 def cross_scores(
-    store: Readable,
-    task: Task,
-    head: str,
-    settings: Mapping[str, Any],
-    *,
-    together: IdArray | None = None,
-    folds: int = FOLDS,
-    seed: int = 0,
+    store: Readable, task: Task, head: str, *, together: IdArray | None = None, folds: int = FOLDS, seed: int = 0
 ) -> NDArray[np.float64]:
     """Return (n, c) scores of every sample by a head that was trained without it.
 
+    Of the head's settings, those with the least cross-validated log loss: here probabilities have to mean something,
+    and settings that rank best need not.
+
     Parameters
     ----------
-    store, task
-        What is asked.
-    head, settings
-        The head and the settings to fit in every fold, as a run's val chose them.
+    store, task, head
+        What is asked, and who answers.
     together
         (n,) samples that must not be parted: patients, or copies of one image.
     folds, seed
@@ -75,23 +70,25 @@ def cross_scores(
     fold = draw_folds(task, together, folds, seed)
     X = store.take(task.ids)
     X = X.astype(np.float32) if X.dtype == np.float16 else X
-    scores: NDArray[np.float64] | None = None
-    for number in range(folds):
+    tried: dict[str, list[tuple[NDArray[np.bool_], NDArray[np.float64]]]] = {}
+    used = [number for number in range(folds) if (fold == number).any()]
+    for number in used:
         out, rest = fold == number, fold != number
-        if not out.any():
-            continue
-        train, val = (X[rest], task.labels[rest]), (X[out], task.labels[out])
-        offered = HEADS[head]().candidates(
-            train, train, task.task_type, len(task.classes), seed=seed, progress=SilentProgress()
-        )
-        model = next((one.model for one in offered if _same(one.settings, settings)), None)
-        if model is None:
-            raise DataError(f"the {head} head does not offer {dict(settings)} on four fifths of the samples")
-        part = np.asarray(model.scores(val[0]), np.float64)
-        scores = np.zeros((len(X), part.shape[1])) if scores is None else scores
+        if not rest.any():
+            raise DataError(f"task {task.name!r} has too few samples to leave some out")
+        train = X[rest], task.labels[rest]
+        asked: dict[str, Any] = {"seed": seed, "progress": SilentProgress()}
+        for one in HEADS[head]().candidates(train, train, task.task_type, len(task.classes), **asked):
+            tried.setdefault(_name(one), []).append((out, np.asarray(one.model.scores(X[out]), np.float64)))
+    whole = [_joined(parts, len(X)) for parts in tried.values() if len(parts) == len(used)]
+    losses = [value(statistics(task.labels, one, task.task_type)["log_loss"], len(X)) for one in whole]
+    return whole[int(np.argmin(losses))]
+
+
+def _joined(parts: list[tuple[NDArray[np.bool_], NDArray[np.float64]]], n: int) -> NDArray[np.float64]:
+    scores = np.zeros((n, parts[0][1].shape[1]))
+    for out, part in parts:
         scores[out] = part
-    if scores is None:
-        raise DataError(f"task {task.name!r} has too few samples to leave some out")
     return scores
 
 
@@ -159,5 +156,5 @@ def _doubtful(task: Task, y: NDArray[np.int64], p: NDArray[np.float64], names: t
     ]
 
 
-def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return {k: v for k, v in one.items() if k not in _FREE} == {k: v for k, v in other.items() if k not in _FREE}
+def _name(one: Candidate) -> str:
+    return canonical_json({key: part for key, part in one.settings.items() if key not in _FREE})

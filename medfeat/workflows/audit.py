@@ -208,9 +208,7 @@ def _with_scores(report: AuditReport, run: Run, task: Task, store: FeatureStore)
     errors: tuple[LabelError, ...] = ()
     if task.task_type != "regression":
         together = families(task.ids, report.pairs) if task.group is None else task.group
-        scores = cross_scores(
-            store, task, run.head, run.choice["settings"], together=together, seed=run.protocol["seed"]
-        )
+        scores = cross_scores(store, task, run.head, together=together, seed=run.protocol["seed"])
         errors = tuple(find_label_errors(task, scores))
         right = metrics.acc(task.labels, scores, task.task_type)
         note = f"left out, {right:.0%} of labels are predicted right: the fewer, the less a doubt means"
