@@ -18,35 +18,53 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from medfeat.backbones import backbone_names, load_backbone
     from medfeat.datasets import dataset_names, open_dataset
+    from medfeat.workflows.audit import audit
     from medfeat.workflows.compare import compare
     from medfeat.workflows.extract import extract
+    from medfeat.workflows.few_shot import few_shot
+    from medfeat.workflows.fusion import fuse
     from medfeat.workflows.load import load
+    from medfeat.workflows.predict import predict
     from medfeat.workflows.probe import probe
+    from medfeat.workflows.search import search
+    from medfeat.workflows.transfer import transfer
     from medfeat_cache import FeatureStore
 
 _WHERE = {
     "FeatureStore": "medfeat_cache",
+    "audit": "medfeat.workflows.audit",
     "backbone_names": "medfeat.backbones",
     "compare": "medfeat.workflows.compare",
     "dataset_names": "medfeat.datasets",
     "extract": "medfeat.workflows.extract",
+    "few_shot": "medfeat.workflows.few_shot",
+    "fuse": "medfeat.workflows.fusion",
     "load": "medfeat.workflows.load",
     "load_backbone": "medfeat.backbones",
     "open_dataset": "medfeat.datasets",
+    "predict": "medfeat.workflows.predict",
     "probe": "medfeat.workflows.probe",
+    "search": "medfeat.workflows.search",
+    "transfer": "medfeat.workflows.transfer",
 }
 
 __all__ = [
     "FeatureStore",
     "__version__",
+    "audit",
     "backbone_names",
     "compare",
     "dataset_names",
     "extract",
+    "few_shot",
+    "fuse",
     "load",
     "load_backbone",
     "open_dataset",
+    "predict",
     "probe",
+    "search",
+    "transfer",
 ]
 
 

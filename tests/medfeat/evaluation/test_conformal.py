@@ -7,7 +7,6 @@ import pytest
 
 from medfeat.errors import UsageError
 from medfeat.evaluation.conformal import calibrate
-from medfeat.types import TASK_TYPES
 
 
 def answers(task_type, n, seed):
