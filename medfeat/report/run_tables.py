@@ -40,7 +40,17 @@ def _table(runs: Sequence[Run], extra: set[str]) -> Table:
     rows += _majority(first)
     title = first.dataset if first.task["name"] == "official" else f"{first.dataset}, task {first.task['name']}"
     notes = dict.fromkeys(f"{run.backbone}: {note}" for run in ordered for note in run.notes)
-    return Table(title, columns, tuple(rows), tuple(notes))
+    return Table(title, columns, tuple(rows), (*notes, *_numbers(ordered)))
+
+
+def _numbers(runs: Sequence[Run]) -> list[str]:
+    """Return the other metrics of a regression, which have no column of their own."""
+    return [
+        f"{run.backbone}, {run.head}: test RMSE {with_interval(run.test.values['rmse'])}, "
+        f"Spearman {with_interval(run.test.values['spearman'])}"
+        for run in runs
+        if run.task["type"] == "regression"
+    ]
 
 
 def _majority(run: Run) -> list[tuple[str, ...]]:

@@ -73,6 +73,7 @@ def test_numbers_are_a_regression_with_its_own_heads_and_metrics(cache_root, tmp
             interval = run.test.values[name]
             assert interval.low <= interval.value <= interval.high
         assert run.test.values["r2"].value > 0.3
+    assert any("test RMSE" in note and "Spearman" in note for note in report.tables()[0].notes)
 
 
 def test_grades_are_read_as_numbers_without_another_file(cache_root):
