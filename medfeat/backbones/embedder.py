@@ -117,7 +117,8 @@ def catch_outputs(
 
 
 def _keep(caught: dict[str, torch.Tensor], layer: str, _module: nn.Module, _inputs: object, output: object) -> None:
-    caught[layer] = _first_tensor(output)
+    # A copy: ReLU(inplace) and `out += identity` would overwrite what was kept, and another tensor be stored.
+    caught[layer] = _first_tensor(output).clone()
 
 
 def plan_views(network: nn.Module, anatomy: Anatomy, views: Sequence[View], size: int) -> Plan:

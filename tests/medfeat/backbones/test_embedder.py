@@ -61,6 +61,19 @@ def test_named_layers_and_the_default_come_out_of_one_pass() -> None:
     torch.testing.assert_close(default, end.mean((2, 3)))
 
 
+@pytest.mark.parametrize("layer", ["bn1", "layer1.0.bn1", "layer4.1.bn2"])
+def test_a_layer_before_an_operation_in_place_is_the_one_named(layer: str) -> None:
+    backbone = load_backbone("resnet18", weights="random", views=[View(layer)])
+    seen: list[torch.Tensor] = []
+    # hooks run in the order they were added, and this one copies before anything else can write
+    backbone.module.network.get_submodule(layer).register_forward_hook(
+        lambda _module, _inputs, output: seen.append(output.mean((2, 3)))
+    )
+    with torch.inference_mode():
+        (found,) = backbone.module(randn(224))
+    torch.testing.assert_close(found, seen[0])
+
+
 def test_maps_that_keep_their_channels_last_are_read_as_maps() -> None:
     backbone = load_backbone("timm:swin_tiny_patch4_window7_224", weights="random", views=[View(), View("layers.1")])
     assert backbone.dims == (768, 192)
