@@ -19,10 +19,11 @@ def embed(root, data="synthetic-binary", backbone="counting", **options):
 
 
 def export_images(folder, data="synthetic-binary", group="test"):
-    """Write a group's images as PNG files, named so that their order is the group's."""
+    """Write a group's images (of a dataset or its name) as PNG files, named so that their order is the group's."""
     folder.mkdir(parents=True, exist_ok=True)
     number = 0
-    for batch in open_dataset(data).batches(group, 64):
+    dataset = open_dataset(data) if isinstance(data, str) else data
+    for batch in dataset.batches(group, 64):
         for image in batch.images:
             Image.fromarray(image).save(folder / f"{number:05d}.png")
             number += 1
