@@ -9,6 +9,7 @@ import pickle
 import numpy as np
 import pytest
 
+from medfeat.datasets import open_dataset
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.runs import read_scores
 from medfeat.workflows.predict import predict
@@ -155,3 +156,69 @@ def test_the_card_says_what_the_probe_is_and_what_it_must_not_be_used_for(probed
     text = (run.folder / "card.md").read_text()
     for part in ("linear head on counting", "Not a medical device", "licence CC0-1.0", "Temperature", "| auc |"):
         assert part in text
+
+
+def test_a_csv_an_npz_one_file_and_a_name_are_images_too(probed, cache_root, tmp_path):
+    run, _ = probed
+    folder = export_images(tmp_path / "images")
+    whole = predict(run.folder, folder, cache_dir=cache_root).scores
+    (tmp_path / "list.csv").write_text("file\nimages/00007.png\nimages/00003.png\n")
+    listed = predict(run.folder, tmp_path / "list.csv", path_column="file", cache_dir=cache_root)
+    assert listed.ids.tolist() == ["images/00003.png", "images/00007.png"]
+    np.testing.assert_allclose(listed.scores, whole[[3, 7]], atol=1e-4)
+    np.savez(tmp_path / "some.npz", images=next(open_dataset("synthetic-binary").batches("test", 5)).images)
+    packed = predict(run.folder, tmp_path / "some.npz", cache_dir=cache_root)
+    np.testing.assert_allclose(packed.scores, whole[:5], atol=1e-4)
+    one = predict(run.folder, folder / "00009.png", cache_dir=cache_root)
+    np.testing.assert_allclose(one.scores, whole[[9]], atol=1e-4)
+    named = predict(run.folder, "synthetic-binary", cache_dir=cache_root)
+    np.testing.assert_allclose(named.scores[named.ids == "test/11"], whole[[11]], atol=1e-4)
+
+
+def write_dicom(path, pixels):
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    file = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    file.SOPClassUID, file.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    file.Rows, file.Columns = pixels.shape
+    file.SamplesPerPixel, file.PixelRepresentation, file.PhotometricInterpretation = 1, 0, "MONOCHROME2"
+    file.BitsAllocated = file.BitsStored = 16
+    file.HighBit = 15
+    file.PixelData = pixels.tobytes()
+    file.save_as(path, enforce_file_format=True)
+
+
+def test_a_dicom_series_is_embedded_like_any_other_image(probed, cache_root, tmp_path):
+    pytest.importorskip("pydicom")
+    run, _ = probed
+    folder = tmp_path / "series"
+    folder.mkdir()
+    for i, image in enumerate(next(open_dataset("synthetic-binary").batches("test", 3)).images):
+        write_dicom(folder / f"{i}.dcm", image.astype(np.uint16) * 16)
+    report = predict(run.folder, folder, intensity="range:0..4080", cache_dir=cache_root)
+    assert len(report.ids) == 3
+    np.testing.assert_allclose(report.scores, read_scores(run.folder)["test_scores"][:3], atol=1e-3)
+
+
+def test_volumes_are_refused_by_a_probe_of_images(probed, cache_root):
+    run, _ = probed
+    with pytest.raises(UsageError, match="holds volumes, and synthetic-binary holds images"):
+        predict(run.folder, "synthetic-3d", cache_dir=cache_root)
+
+
+def test_labels_and_numbers_have_their_own_columns(counting, cache_root, tmp_path):
+    embed(cache_root, data="synthetic-multilabel")
+    run = probe("synthetic-multilabel", cache_dir=cache_root, **QUICK).runs[0]
+    report = predict(run.folder, data="synthetic-multilabel", cache_dir=cache_root, out=tmp_path / "m.csv")
+    row = next(csv.DictReader((tmp_path / "m.csv").read_text().splitlines()))
+    assert set(row["label"].split("|")) <= {*report.classes, ""}
+    embed(cache_root)
+    run = probe("synthetic-binary", task="regression", head="ridge", cache_dir=cache_root, **QUICK).runs[0]
+    predict(run.folder, data="synthetic-binary", cache_dir=cache_root, out=tmp_path / "r.csv")
+    row = next(csv.DictReader((tmp_path / "r.csv").read_text().splitlines()))
+    assert float(row["low"]) < float(row["label"]) < float(row["high"])
