@@ -20,6 +20,9 @@ from medfeat.types import Interpolation
 _FIXED_POINT = float(1 << 22)
 # Rows of a matrix multiplied at once: fewer skip more zeros, more keep the products efficient; 32 measured best
 _BAND_ROWS = 32
+# Bytes of float64 filtered at once: on the CPU they stay in its cache, on a GPU they leave room for the network.
+_CPU_PIECE_BYTES = 1 << 22
+_GPU_PIECE_BYTES = 1 << 28
 
 
 def _bilinear(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -45,7 +48,8 @@ _FILTERS: dict[str, tuple[Callable[[NDArray[Any]], NDArray[Any]], float]] = {
 }
 
 
-@lru_cache(maxsize=512)
+# A few, for images of one shape that come one by one; a matrix of a large image takes megabytes.
+@lru_cache(maxsize=4)
 def resize_matrix(source: int, target: int, interpolation: Interpolation) -> NDArray[np.float64]:
     """Build the matrix that resizes one axis the way Pillow does.
 
@@ -67,18 +71,31 @@ def resize_matrix(source: int, target: int, interpolation: Interpolation) -> NDA
     scale = source / target
     widened = max(scale, 1.0)
     reach = support * widened
+    centre = (np.arange(target) + 0.5) * scale
+    # astype truncates like the C cast; the half is Pillow's own rounding of the window's ends
+    first = np.maximum((centre - reach + 0.5).astype(np.int64), 0)
+    last = np.minimum((centre + reach + 0.5).astype(np.int64), source)
+    columns = first[:, None] + np.arange((last - first).max())
+    inside = columns < last[:, None]
+    # multiplied by the reciprocal, as Pillow does: a division would round some weights to another integer
+    weights = np.where(inside, function((columns - centre[:, None] + 0.5) * (1.0 / widened)), 0.0)
+    # summed one by one, as Pillow does; numpy's pairwise sum may differ in the last bit
+    weights = weights / np.cumsum(weights, axis=1)[:, -1:]
     matrix = np.zeros((target, source))
-    for row in range(target):
-        centre = (row + 0.5) * scale
-        # int() truncates like the C cast; the half is Pillow's own rounding of the window's ends
-        first = max(int(centre - reach + 0.5), 0)
-        last = min(int(centre + reach + 0.5), source)
-        # multiplied by the reciprocal, as Pillow does: a division would round some weights to another integer
-        weights = function((np.arange(first, last) - centre + 0.5) * (1.0 / widened))
-        # summed one by one, as Pillow does; numpy's pairwise sum may differ in the last bit
-        weights = weights / np.cumsum(weights)[-1]
-        matrix[row, first:last] = np.trunc(weights * _FIXED_POINT + np.copysign(0.5, weights)) / _FIXED_POINT
+    fixed = np.trunc(weights * _FIXED_POINT + np.copysign(0.5, weights)) / _FIXED_POINT
+    matrix[np.nonzero(inside)[0], columns[inside]] = fixed[inside]
     return matrix
+
+
+def piece_bytes(device: torch.device) -> int:
+    """Return how many bytes of float64 are filtered at once on a device.
+
+    Parameters
+    ----------
+    device
+        Where the filter runs.
+    """
+    return _CPU_PIECE_BYTES if device.type == "cpu" else _GPU_PIECE_BYTES
 
 
 def vertical_first(source: tuple[int, int], target: tuple[int, int]) -> bool:
@@ -142,6 +159,15 @@ class _Pass:
         self._bands = [(row, columns, _tensor(block, device)) for row, columns, block in _bands(matrix)]
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Filter in strips along the other axis, each independent of the rest: float64 is eight times the image."""
+        other = 3 - self._axis
+        line = 8 * images.numel() // images.shape[other]
+        strip = max(1, piece_bytes(images.device) // line)
+        if strip >= images.shape[other]:
+            return self._filter(images)
+        return torch.cat([self._filter(part) for part in torch.split(images, strip, dim=other)], dim=other)
+
+    def _filter(self, images: torch.Tensor) -> torch.Tensor:
         batch, height, width, channels = images.shape
         exact = images.to(torch.float64)
         if self._axis == 1:

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
-from medfeat.backbones.resize import Resizer
+from medfeat.backbones.resize import Resizer, piece_bytes
 from medfeat.errors import UsageError
 from medfeat.types import BackboneInfo, Fit, UInt8Array
 
 if TYPE_CHECKING:
     import torch
 
-# Filtering goes through float64; this many bytes of it at a time stay in a processor's cache
-_CACHE_BYTES = 1 << 22
+# Shapes whose filters are kept: every image of a user's own may have another one
+_SHAPES_KEPT = 16
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Preprocess:
         inner = output[:, top : top + layout.window[2], left : left + layout.window[3]]
         # a row of pixels as one long line of colours: adding along an axis of three is eight times slower
         scale, shift = (values.repeat(layout.window[3]) for values in (self._scale, self._shift))
-        step = self._step(images)
+        step = self._step(images, layout)
         for start in range(0, len(images), step):
             levels = resizer(images[start : start + step].to(self._filters_on)).to(self.device, torch.float32)
             if levels.shape[-1] == 1:
@@ -160,16 +160,21 @@ class Preprocess:
         return output.permute(0, 3, 1, 2)
 
     def _resizer(self, shape: tuple[int, int]) -> tuple[Geometry, Resizer]:
-        if shape not in self._resizers:
+        found = self._resizers.pop(shape, None)
+        if found is None:
             layout = geometry(self.info, self.fit, shape)
-            resizer = Resizer(shape, layout.target, self.info.interpolation, self._filters_on, layout.window)
-            self._resizers[shape] = (layout, resizer)
-        return self._resizers[shape]
+            target, filters = layout.target, self.info.interpolation
+            found = layout, Resizer(shape, target, filters, self._filters_on, layout.window)
+        # the latest goes last, and the one not asked for the longest goes away
+        self._resizers[shape] = found
+        if len(self._resizers) > _SHAPES_KEPT:
+            del self._resizers[next(iter(self._resizers))]
+        return found
 
-    def _step(self, images: torch.Tensor) -> int:
-        if self._filters_on.type != "cpu":
-            return len(images)
-        return max(1, _CACHE_BYTES // (8 * self.info.input_size**2 * images.shape[-1]))
+    def _step(self, images: torch.Tensor, layout: Geometry) -> int:
+        """Choose how many images are filtered at once: by what one takes in float64 before, between or after."""
+        height, width = (max(pair) for pair in zip(images.shape[1:3], layout.window[2:], strict=True))
+        return max(1, piece_bytes(self._filters_on) // (8 * height * width * images.shape[-1]))
 
 
 def preprocess_list(preprocess: Preprocess, images: Sequence[UInt8Array]) -> torch.Tensor:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms import v2
 
 from medfeat.backbones import describe
@@ -139,6 +143,50 @@ def test_a_list_of_different_shapes_keeps_its_order() -> None:
 def test_an_unknown_fit_is_refused_at_once() -> None:
     with pytest.raises(UsageError, match="fit must be one of whole, reference, pad, got 'crop'"):
         Preprocess(describe("resnet18"), fit="crop")
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the bytes of the largest tensor of fractions that any operation made."""
+
+    nbytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and made.is_floating_point():
+            self.nbytes = max(self.nbytes, made.untyped_storage().nbytes())
+        return made
+
+
+@pytest.mark.parametrize("shape", [(2, 3000, 4000, 3), (1, 12000, 1000, 3), (40, 600, 500)])
+def test_large_images_are_filtered_in_small_pieces(shape: tuple[int, ...]) -> None:
+    batch = torch.zeros(shape, dtype=torch.uint8)
+    preprocess = Preprocess(describe("resnet18"))
+    with Largest() as seen:
+        preprocess(batch)
+    # one image of 12 megapixels takes 288 MB in float64; the network's input of 40 takes 24 MB
+    assert seen.nbytes < 32 << 20
+
+
+def test_filters_of_many_shapes_do_not_pile_up() -> None:
+    preprocess = Preprocess(describe("resnet18"))
+    preprocess(images((1, 999, 999)))
+    tracemalloc.start()
+    try:
+        for more in range(60):
+            preprocess(torch.zeros((1, 1500 + more, 1000 + more), dtype=torch.uint8))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 40 << 20
+
+
+def test_a_shape_that_was_forgotten_gives_the_same_input_again() -> None:
+    preprocess = Preprocess(describe("resnet18"))
+    batch = images((2, 31, 47, 3))
+    before = preprocess(batch)
+    for side in range(60, 100):
+        preprocess(torch.zeros((1, side, side), dtype=torch.uint8))
+    assert torch.equal(preprocess(batch), before)
 
 
 @pytest.mark.gpu
