@@ -10,6 +10,9 @@ from medfeat.backbones.resize import Resizer
 SIDE = 28
 """Side in pixels of what `Pixels` returns: MedMNIST's own."""
 
+# Levels looked at together: images of many megapixels, and volumes, go through in several pieces.
+_PIECE_LEVELS = 1 << 22
+
 STATISTICS = ("mean", "std", "min", "q10", "q25", "median", "q75", "q90", "max", "edges")
 """What `Statistics` returns, in order."""
 
@@ -23,6 +26,10 @@ class Pixels(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map (B, H, W), (B, H, W, 3) or (B, D, H, W) uint8 to (B, 784), (B, 2352) or (B, 21952) float32."""
+        return torch.cat([self._flattened(part) for part in _pieces(images)])
+
+    @staticmethod
+    def _flattened(images: torch.Tensor) -> torch.Tensor:
         if images.ndim == 4 and images.shape[-1] != 3:
             return _shrunk_volumes(images).flatten(1)
         planes = images if images.ndim == 4 else images.unsqueeze(-1)
@@ -49,6 +56,10 @@ class Statistics(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map (B, H, W), (B, H, W, 3) or (B, D, H, W) uint8 to (B, 10) float32."""
+        return torch.cat([self._described(part) for part in _pieces(images)])
+
+    @staticmethod
+    def _described(images: torch.Tensor) -> torch.Tensor:
         share = _histogram(images) / images[0].numel()
         level = torch.arange(256, dtype=torch.float64, device=share.device) / 255.0
         mean = share @ level
@@ -58,19 +69,24 @@ class Statistics(nn.Module):
         asked = torch.tensor([0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0], dtype=torch.float64, device=share.device) - 1e-9
         bounds = asked.clamp_min(1e-12).expand(len(share), -1).contiguous()
         quantiles = level[torch.searchsorted(below.contiguous(), bounds).clamp_max(255)]
-        columns = [mean[:, None], std[:, None], quantiles, _edges(images)[:, None].to(torch.float64)]
+        columns = [mean[:, None], std[:, None], quantiles, _edges(images)[:, None]]
         return torch.cat(columns, 1).to(torch.float32)
 
 
+def _pieces(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Cut a batch: what is computed on the way takes many times the bytes of the images."""
+    return torch.split(images, max(1, _PIECE_LEVELS // images[0].numel()))
+
+
 def _histogram(images: torch.Tensor) -> torch.Tensor:
-    flat = images.flatten(1).to(torch.long)
-    offset = torch.arange(len(flat), device=flat.device)[:, None] * 256
-    return torch.bincount((flat + offset).flatten(), minlength=256 * len(flat)).reshape(-1, 256).to(torch.float64)
+    # one by one: counting them together takes a 64-bit number for every pixel
+    return torch.stack([torch.bincount(image.flatten(), minlength=256) for image in images]).to(torch.float64)
 
 
 def _edges(images: torch.Tensor) -> torch.Tensor:
     rgb = images.ndim == 4 and images.shape[-1] == 3
-    down, across = (1, 2) if images.ndim == 3 or rgb else (2, 3)
-    levels = images.to(torch.float32) / 255.0
-    steps = [levels.diff(dim=axis).abs().flatten(1) for axis in (down, across)]
-    return torch.cat(steps, 1).mean(1) if steps[0].shape[1] + steps[1].shape[1] else levels.new_zeros(len(levels))
+    levels = images.to(torch.int16)
+    # whole numbers: the sum is the same in whatever order and pieces it is taken
+    steps = [levels.diff(dim=axis).abs_().flatten(1) for axis in ((1, 2) if images.ndim == 3 or rgb else (2, 3))]
+    total = torch.stack([step.sum(1, dtype=torch.int64) for step in steps]).sum(0).to(torch.float64)
+    return total / (255.0 * max(1, sum(step.shape[1] for step in steps)))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from medfeat.backbones import load_backbone
 from medfeat.backbones.weights_free import STATISTICS, Statistics
@@ -64,3 +67,34 @@ def test_edges_are_steps_between_neighbours() -> None:
 def test_a_flat_image_has_no_spread() -> None:
     (row,) = Statistics()(torch.full((1, 5, 5), 51, dtype=torch.uint8))
     torch.testing.assert_close(row, torch.tensor([0.2, 0, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0]), atol=1e-6, rtol=0)
+
+
+class Allocated(TorchDispatchMode):
+    """Remembers the bytes of the largest tensor that an operation made out of nothing or out of another dtype."""
+
+    nbytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and made.dtype != torch.uint8:
+            self.nbytes = max(self.nbytes, made.untyped_storage().nbytes())
+        return made
+
+
+@pytest.mark.parametrize("name", ["stats", "pixels"])
+@pytest.mark.parametrize("shape", [(24, 1000, 1000, 3), (6, 160, 160, 160)])
+def test_many_large_images_take_little_memory(name: str, shape: tuple[int, ...]) -> None:
+    images = torch.zeros(shape, dtype=torch.uint8)
+    module = load_backbone(name).module
+    with Allocated() as seen:
+        module(images)
+    # all of them together would take 288 or 98 MB as float32
+    assert seen.nbytes < 36 << 20
+
+
+@pytest.mark.parametrize("name", ["stats", "pixels"])
+@pytest.mark.parametrize("shape", [(28, 28), (700, 900, 3), (150, 170, 160)])
+def test_an_image_is_described_the_same_alone_and_among_others(name: str, shape: tuple[int, ...]) -> None:
+    images = RNG.integers(0, 256, (5, *shape), dtype=np.uint8)
+    alone = np.concatenate([embed(name, images[i : i + 1]) for i in range(5)])
+    np.testing.assert_array_equal(embed(name, images), alone)
