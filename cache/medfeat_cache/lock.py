@@ -220,7 +220,8 @@ def _let_go(path: Path, holder: Holder, stop: threading.Event) -> None:
 
 def _beat(path: Path, holder: Holder, stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT_S):
-        if _read(path) != holder:
+        found = _read(path)
+        if found is not None and found != holder:  # a read that failed tells nothing: the lock may well be ours
             return
         with suppress(OSError):
             os.utime(path)

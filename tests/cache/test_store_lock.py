@@ -133,6 +133,34 @@ def test_the_heartbeat_beats_while_the_lock_is_held(path: Path, monkeypatch: pyt
     held.release()
 
 
+def test_the_heartbeat_survives_a_read_that_failed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "HEARTBEAT_S", 0.02)
+    failed, read = [], lock._read
+
+    def flaky(where: Path) -> Any:
+        return read(where) if len(failed) > 2 else failed.append(where)
+
+    monkeypatch.setattr(lock, "_read", flaky)
+    held = Lock(path).acquire()
+    deadline = time.time() + 10
+    while len(failed) < 3 and time.time() < deadline:
+        time.sleep(0.02)
+    os.utime(path, (0, 0))
+    while path.stat().st_mtime < 1 and time.time() < deadline:
+        time.sleep(0.02)
+    assert path.stat().st_mtime > 1
+    held.release()
+
+
+def test_the_heartbeat_ends_when_another_took_the_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "HEARTBEAT_S", 0.02)
+    held = Lock(path).acquire()
+    write_lock(path, age_s=1000, host="elsewhere")
+    time.sleep(0.2)
+    assert time.time() - path.stat().st_mtime > 900
+    held.release()
+
+
 def test_one_process_does_not_wait_for_itself(path: Path) -> None:
     held = Lock(path).acquire()
     with pytest.raises(StoreBusy, match="this very process"):
