@@ -79,12 +79,17 @@ class Coverage:
     group: str
     ids: NDArray[np.str_]
     labels: NDArray[Any] | None
-    parts: list[Part] = field(default_factory=list)
+    parts: list[Part] = field(init=False)
 
     def __post_init__(self) -> None:
+        self._rows: dict[str, int] | None = None
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all parts."""
+        self.parts = []
         self.stored = np.zeros(len(self.ids), bool)
         self.covered = np.zeros(len(self.ids), bool)
-        self._rows: dict[str, int] | None = None
 
     def missing(self) -> NDArray[np.int64]:
         """Return the rows that are neither stored nor bad."""

@@ -57,9 +57,15 @@ class Part:
         return self.columns["embeddings"].dtype.str
 
     def column(self, name: str) -> NDArray[Any]:
-        """Read one column into memory."""
+        """Read one column into memory, checked against its digest."""
         with self.path.open("rb", buffering=0) as file:
-            return read_rows(file, self.columns[name], 0, self.columns[name].shape[0])
+            values = read_rows(file, self.columns[name], 0, self.columns[name].shape[0])
+        self._check(name, hashlib.blake2b(raw(values), digest_size=32).hexdigest())
+        return values
+
+    def _check(self, name: str, found: str) -> None:
+        if found != self.digests[name]:
+            raise StoreDamaged(f"part {self.path} changed since it was written: run the same command again")
 
     def chunks(self) -> Iterator[tuple[int, NDArray[Any]]]:
         """Yield (first, embeddings) a few megabytes at a time; damage found on the way is raised at the end."""
@@ -70,8 +76,7 @@ class Part:
                 rows = read_rows(file, embeddings, start, min(start + step, embeddings.shape[0]))
                 state.update(raw(rows))
                 yield start, rows
-        if state.hexdigest() != self.digests["embeddings"]:
-            raise StoreDamaged(f"part {self.path} changed since it was written: run the same command again")
+        self._check("embeddings", state.hexdigest())
 
 
 def _columns(rows: int, dim: int, dtype: str, offset: int) -> dict[str, Column]:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from medfeat_cache.coverage import Coverage, GroupSpec, as_ids, as_labels, refuse_repeated
 from medfeat_cache.errors import StoreConflictError, StoreDamaged, StoreError, StoreInputError, UnknownIdsError, saying
-from medfeat_cache.files import TEMPORARY, replacing
+from medfeat_cache.files import TEMPORARY, replacing, sync_folder
 from medfeat_cache.format import EMBEDDING_DTYPES, HASH_BYTES
 from medfeat_cache.key import canonical_json, differing_fields, digest
 from medfeat_cache.layout import open_layout
@@ -302,6 +302,16 @@ class StoreWriter:
             self._lock.check()
         shutil.rmtree(self.folder, ignore_errors=True)  # the store is there; leftovers are collected by `gc`
         return self.path
+
+    def discard(self) -> None:
+        """Drop every part, durably: the embeddings in them turned out not to be what they should be.
+
+        The writer stays open, and misses all images again.
+        """
+        self._drop_parts()
+        sync_folder(self.folder)
+        for group in self._groups.values():
+            group.clear()
 
     def bad_images(self) -> list[dict[str, str]]:
         """Return group, id and reason of every image that could not be read so far."""

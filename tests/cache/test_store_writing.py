@@ -20,6 +20,7 @@ from medfeat_cache import (
     StoreWriter,
     UnknownIdsError,
 )
+from medfeat_cache.parts import read_part
 from medfeat_cache.root import parts_folder
 
 Source = Any
@@ -224,6 +225,21 @@ def test_float_labels_stay_floats(source: Source, tmp_path: Path) -> None:
     assert np.array_equal(labels, source.labels("val") / 2)
 
 
+def test_discarded_parts_are_gone_for_good(source: Source, store: Path, tmp_path: Path) -> None:
+    with source.open(tmp_path) as writer:
+        source.part(writer, "train", 0, 8)
+        source.part(writer, "val", 0, 7)
+        writer.discard()
+        assert not list(writer.folder.glob("*.part"))
+        assert writer.missing_rows("train").tolist() == list(range(30))
+        source.fill(writer)
+        assert same(writer.publish(), store)
+    with source.open(tmp_path / "again") as writer:
+        source.part(writer, "train", 0, 8)
+        writer.discard()
+    assert not parts_folder(writer.path).exists()
+
+
 def test_an_unfinished_store_cannot_be_published(source: Source, tmp_path: Path) -> None:
     with source.open(tmp_path) as writer:
         source.part(writer, "train", 0, 30)
@@ -362,13 +378,16 @@ def test_a_read_only_folder_is_one_line(source: Source, tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
-def test_no_part_is_lost_or_believed_when_it_changes_before_the_merge(source: Source, tmp_path: Path) -> None:
+@pytest.mark.parametrize("column", ["rows", "image_hash", "embeddings"])
+def test_no_part_is_lost_or_believed_when_it_changes_before_the_merge(
+    source: Source, tmp_path: Path, column: str
+) -> None:
     with source.open(tmp_path) as writer:
         source.fill(writer)
-        part = next(writer.folder.glob("val-*.part"))
-        data = bytearray(part.read_bytes())
-        data[-1] ^= 1
-        part.write_bytes(data)
+        part = read_part(next(writer.folder.glob("val-*.part")))
+        data = bytearray(part.path.read_bytes())
+        data[part.columns[column].offset + part.columns[column].nbytes - 1] ^= 1
+        part.path.write_bytes(data)
         with pytest.raises(StoreError, match="changed since it was written"):
             writer.publish()
         assert not writer.path.exists()
