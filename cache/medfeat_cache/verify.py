@@ -19,6 +19,7 @@ from medfeat_cache.layout import open_layout
 
 Level = Literal["damage", "suspect", "note"]
 SAME_IMAGE_COSINE = 0.999
+WEIGHTS_FREE = "weights-free"
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Problem:
         In words.
     level
         ``damage``: not the bytes that were written, or not finite. ``suspect``: as written, yet no frozen backbone
-        should give it. ``note``: worth knowing, nothing to mend.
+        should give it. ``note``: worth knowing, nothing to mend; zero and equal embeddings of a weights-free
+        backbone are no more than that.
     """
 
     group: str
@@ -171,9 +173,11 @@ def verify_store(path: str | Path, *, progress: Callable[[int], None] | None = N
     except StoreError as error:
         return Report(path, 0, [Problem("", (), str(error))])
     problems = []
+    # What a formula gives of an image may well be zero, or that of another image: a network's features may not.
+    odd: Level = "note" if json.loads(layout.attributes["recipe"]).get("source") == WEIGHTS_FREE else "suspect"
     with file:
         for group in layout.groups:
-            problems += _verify_group(layout, file, group, progress or _silent)
+            problems += _verify_group(layout, file, group, odd=odd, progress=progress or _silent)
     order: dict[Level, int] = {"damage": 0, "suspect": 1, "note": 2}
     rows = sum(group.columns["rows"].shape[0] for group in layout.groups.values())
     return Report(path, rows, sorted(problems, key=lambda problem: order[problem.level]))
@@ -183,7 +187,9 @@ def _silent(count: int) -> None:
     """Say nothing."""
 
 
-def _verify_group(layout: Layout, file: BinaryIO, group: str, progress: Callable[[int], None]) -> list[Problem]:
+def _verify_group(
+    layout: Layout, file: BinaryIO, group: str, *, odd: Level, progress: Callable[[int], None]
+) -> list[Problem]:
     problems = [
         Problem(group, (), f"{name} are not the ones that were written")
         for name in damaged_columns(layout, file, group)
@@ -203,18 +209,18 @@ def _verify_group(layout: Layout, file: BinaryIO, group: str, progress: Callable
     names: dict[str, tuple[str, Level]] = {
         "bad": ("embeddings are not the ones that were written", "damage"),
         "nan": ("embeddings hold NaN or infinity", "damage"),
-        "zero": ("embeddings are all zero", "suspect"),
+        "zero": ("embeddings are all zero", odd),
     }
     for kind, pieces in found.items():
         rows = np.concatenate(pieces)
         if len(rows):
             problems.append(Problem(group, tuple(rows.tolist()), *names[kind]))
     broken = np.concatenate([*found["bad"], *found["nan"], *found["zero"]])
-    return problems + _repeated(layout, file, group, np.concatenate(keys), broken)
+    return problems + _repeated(layout, file, group, np.concatenate(keys), broken, odd=odd)
 
 
 def _repeated(
-    layout: Layout, file: BinaryIO, group: str, keys: NDArray[Any], broken: NDArray[np.int64]
+    layout: Layout, file: BinaryIO, group: str, keys: NDArray[Any], broken: NDArray[np.int64], *, odd: Level
 ) -> list[Problem]:
     """Compare equal embeddings with equal images: one without the other is suspect."""
     columns = layout.groups[group].columns
@@ -226,12 +232,13 @@ def _repeated(
     same = np.flatnonzero(usable & _occurs_again(keys, usable))
     if len(same):
         alike = _one_value_each(keys[same], hashes[same])
-        for rows, what, level in (
-            (same[~alike], "embeddings are equal although the images differ", "suspect"),
-            (same[alike], "the same image occurs more than once", "note"),
-        ):
+        levels: dict[str, tuple[NDArray[np.int64], Level]] = {
+            "embeddings are equal although the images differ": (same[~alike], odd),
+            "the same image occurs more than once": (same[alike], "note"),
+        }
+        for what, (rows, level) in levels.items():
             if len(rows):
-                problems.append(Problem(group, tuple(rows.tolist()), what, level))  # type: ignore[arg-type]
+                problems.append(Problem(group, tuple(rows.tolist()), what, level))
     differ = _unlike(columns["embeddings"], file, hashes, np.flatnonzero(known & _occurs_again(hashes, known)))
     if differ:
         problems.append(Problem(group, tuple(differ), "the same image has different embeddings", "suspect"))

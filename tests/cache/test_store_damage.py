@@ -127,6 +127,19 @@ def test_nan_and_zero_rows_are_found_even_when_they_were_written_so(store: Path)
     assert report.rows_to_repair()["train"].tolist() == [3, 4, 9]
 
 
+def test_zero_and_equal_rows_of_a_weights_free_backbone_are_notes(
+    new_source: Callable[..., Source], cache_root: Path
+) -> None:
+    recipe = {"dataset": "toy", "backbone": "pixels", "source": "weights-free"}
+    path = new_source(recipe=recipe).make(cache_root)
+    same = np.ones(8, np.float32)
+    overwrite(path, "train", [3, 4, 9], np.stack([same, same, np.zeros(8, np.float32)]), sealed=True)
+    report = verify_store(path)
+    assert report.ok
+    assert [(problem.rows, problem.level) for problem in report.problems] == [((9,), "note"), ((3, 4), "note")]
+    assert report.rows_to_repair() == {}
+
+
 def test_equal_embeddings_are_a_note_for_equal_images_and_suspect_for_others(source: Source, tmp_path: Path) -> None:
     vectors, hashes = source.embeddings("train"), source.hashes("train")
     vectors[5], hashes[5] = vectors[2], hashes[2]
