@@ -21,12 +21,13 @@ from medfeat_cache.errors import (
 )
 
 if TYPE_CHECKING:
-    from medfeat_cache.collect import Garbage, Unfinished, collect_garbage, remove, unfinished
+    from medfeat_cache.collect import Garbage, Unfinished, collect_garbage, find_unfinished, remove, unfinished
     from medfeat_cache.coverage import GroupSpec
-    from medfeat_cache.donors import copy_known, find_donors
+    from medfeat_cache.donors import DATA_FIELDS, find_donors, iter_known
     from medfeat_cache.export import export_store
-    from medfeat_cache.find import Found, StoreHeader, differences, find_stores, read_header
-    from medfeat_cache.ingest import Features, import_arrays, import_features, read_features
+    from medfeat_cache.files import write_whole
+    from medfeat_cache.find import Found, StoreHeader, differences, find_stores, locate, read_header, store_files
+    from medfeat_cache.ingest import TORCH, Features, import_arrays, named_features, read_features
     from medfeat_cache.key import canonical_json, differing_fields, recipe_digest
     from medfeat_cache.reader import FeatureStore
     from medfeat_cache.repair import Repair, repair_rows, restore_column
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from medfeat_cache.writer import StoreWriter
 
 _WHERE = {
+    "DATA_FIELDS": "donors",
     "FeatureStore": "reader",
     "Features": "ingest",
     "Found": "find",
@@ -45,17 +47,20 @@ _WHERE = {
     "Report": "verify",
     "StoreHeader": "find",
     "StoreWriter": "writer",
+    "TORCH": "ingest",
     "Unfinished": "collect",
     "canonical_json": "key",
     "collect_garbage": "collect",
-    "copy_known": "donors",
     "differences": "find",
     "differing_fields": "key",
     "export_store": "export",
     "find_donors": "donors",
     "find_stores": "find",
+    "find_unfinished": "collect",
     "import_arrays": "ingest",
-    "import_features": "ingest",
+    "iter_known": "donors",
+    "locate": "find",
+    "named_features": "ingest",
     "read_features": "ingest",
     "read_header": "find",
     "recipe_digest": "key",
@@ -64,12 +69,16 @@ _WHERE = {
     "resolve_root": "root",
     "restore_column": "repair",
     "slug": "root",
+    "store_files": "find",
     "store_path": "root",
     "unfinished": "collect",
     "verify_store": "verify",
+    "write_whole": "files",
 }
 
 __all__ = [
+    "DATA_FIELDS",
+    "TORCH",
     "FeatureStore",
     "Features",
     "Found",
@@ -92,14 +101,16 @@ __all__ = [
     "UnknownIdsError",
     "canonical_json",
     "collect_garbage",
-    "copy_known",
     "differences",
     "differing_fields",
     "export_store",
     "find_donors",
     "find_stores",
+    "find_unfinished",
     "import_arrays",
-    "import_features",
+    "iter_known",
+    "locate",
+    "named_features",
     "read_features",
     "read_header",
     "recipe_digest",
@@ -108,9 +119,11 @@ __all__ = [
     "resolve_root",
     "restore_column",
     "slug",
+    "store_files",
     "store_path",
     "unfinished",
     "verify_store",
+    "write_whole",
 ]
 
 

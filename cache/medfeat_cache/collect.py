@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medfeat_cache.errors import StoreBusy, StoreDamaged, StoreError, StoreInputError, StoreNotFoundError, saying
+from medfeat_cache.errors import StoreBusy, StoreError, StoreInputError, StoreNotFoundError, saying
 from medfeat_cache.find import read_header
 from medfeat_cache.lock import Lock, is_stale
 from medfeat_cache.manifest import load_manifest
 from medfeat_cache.parts import read_part
-from medfeat_cache.root import HIDDEN_NAME, STORE_NAME, lock_file, parts_folder
+from medfeat_cache.root import HIDDEN_NAME, STORE_NAME, is_parts_folder, lock_file, parts_folder, slug, store_beside
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Unfinished:
     ----------
     path
         Where the store will be.
-    recipe, settings
+    recipe, settings, info
         Of its manifest.
     done
         Images of each group that durable parts cover, bad ones included.
@@ -37,6 +37,7 @@ class Unfinished:
     path: Path
     recipe: dict[str, Any]
     settings: dict[str, Any]
+    info: dict[str, Any]
     done: dict[str, int]
     size_bytes: int
 
@@ -62,7 +63,7 @@ def unfinished(path: str | Path) -> Unfinished | None:
     folder = parts_folder(path)
     try:
         manifest = load_manifest(folder)
-    except StoreDamaged:
+    except StoreError:
         return None
     if manifest is None:
         return None
@@ -71,26 +72,42 @@ def unfinished(path: str | Path) -> Unfinished | None:
         with suppress(StoreError, OSError):  # damaged, or just merged: it will not count
             part = read_part(file, check=False)
             done[part.group] = done.get(part.group, 0) + part.columns["rows"].shape[0] + len(part.bad)
-    return Unfinished(path, manifest.recipe, manifest.settings, done, _size(folder))
+    return Unfinished(path, manifest.recipe, manifest.settings, manifest.info, done, _size(folder))
+
+
+def find_unfinished(root: str | Path, *, dataset: str | None = None) -> list[Unfinished]:
+    """Return the unfinished stores below `root` that could be resumed, of one dataset or of all, sorted by path."""
+    folder = "*" if dataset is None else slug(dataset)
+    parts = sorted(filter(is_parts_folder, Path(root).glob(f"{folder}/*/.*.parts")))
+    found = (unfinished(store_beside(path)) for path in parts)
+    return [one for one in found if one is not None]
 
 
 def remove(path: str | Path) -> int:
-    """Remove a store with its parts; return the bytes that were freed.
+    """Remove a store with all that belongs to it; return the bytes that were freed.
+
+    Parameters
+    ----------
+    path
+        Of the store, be it whole, damaged or unfinished: it is not read. Or of its folder of parts, to remove these
+        alone.
 
     Raises
     ------
     StoreBusy
         It is being written, by whom the message says.
     """
-    path = Path(path).absolute()
+    asked = Path(path).absolute()
+    path = store_beside(asked) if is_parts_folder(asked) else asked
     if not STORE_NAME.fullmatch(path.name):
         raise StoreInputError(f"a store's file name must be 12 hex digits and .h5, got {path.name!r}")
     if not path.exists() and not parts_folder(path).exists():
         raise StoreNotFoundError(f"no store at {path}: see `medfeat cache ls`")
     lock = Lock(lock_file(path)).acquire(wait=False)
     try:
+        all_of_it = (path, parts_folder(path), *path.parent.glob(f".{path.name}.*.tmp"))
         freed = 0
-        for found in (path, parts_folder(path), *path.parent.glob(f".{path.name}.*.tmp")):
+        for found in all_of_it if asked == path else (parts_folder(path),):
             freed += _size(found)
             _delete(found)
     finally:
@@ -118,9 +135,8 @@ def collect_garbage(root: str | Path, *, dry_run: bool = False, unfinished_days:
     """
     stems: dict[Path, list[Path]] = {}
     for found in sorted(Path(root).glob("*/*/.*")):
-        match = HIDDEN_NAME.fullmatch(found.name)
-        if match:
-            stems.setdefault(found.with_name(f"{match['stem']}.h5"), []).append(found)
+        if HIDDEN_NAME.fullmatch(found.name):
+            stems.setdefault(store_beside(found), []).append(found)
     garbage: list[Garbage] = []
     for path, left in stems.items():
         with _unused(path, dry_run) as free:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from medfeat_cache.key import canonical_json
 from medfeat_cache.layout import open_layout
 from medfeat_cache.verify import chunks, damaged_columns
 
+# What names the data and not the way it was embedded.
 DATA_FIELDS = ("dataset", "fingerprint", "size")
+SLICE_ROWS = 4096
 
 
 def find_donors(
@@ -31,18 +34,23 @@ def find_donors(
     recipe
         Of the store that is to be made.
     data_fields
-        The fields that do not matter, because equal pixels have an equal image hash.
+        The fields that do not matter, because equal pixels have an equal image hash. One that is left out must be
+        equal too; without ``dataset`` among them, only stores of that dataset are opened.
     """
     aside = set(data_fields)
+    names = {name: recipe.get(name) for name in ("dataset", "backbone") if name not in aside}
 
     def kept(facts: Mapping[str, Any]) -> str:
         return canonical_json({name: value for name, value in facts.items() if name not in aside})
 
-    return [header for header in find_stores(root) if kept(header.recipe) == kept(recipe)]
+    wanted = kept(recipe)
+    return [header for header in find_stores(root, **names) if kept(header.recipe) == wanted]
 
 
-def copy_known(paths: Iterable[str | Path], image_hash: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[Any]]:
-    """Look images up in other stores.
+def iter_known(
+    paths: Iterable[str | Path], image_hash: NDArray[np.uint8]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
+    """Look images up in other stores; memory grows with the number of images, not with their embeddings.
 
     Parameters
     ----------
@@ -51,24 +59,23 @@ def copy_known(paths: Iterable[str | Path], image_hash: NDArray[np.uint8]) -> tu
     image_hash
         (m, 16) uint8 of the images in question.
 
-    Returns
-    -------
-    known
-        (m,) whether the image was found.
-    embeddings
-        (known.sum(), d), in the order of the images. Only rows whose digest still vouches for them are copied.
+    Yields
+    ------
+    places : ndarray
+        Ascending positions in `image_hash` of some images that were found, each only once.
+    embeddings : ndarray
+        Theirs, a few megabytes at a time. Only rows whose digest still vouches for them are given.
     """
     wanted = _keys(image_hash)
-    known = np.zeros(len(wanted), bool)
-    embeddings: NDArray[Any] | None = None
+    left = wanted != np.zeros(1, wanted.dtype)
+    kinds: set[tuple[int, str]] = set()  # of the first embeddings given: the others must be like them
     for path in paths:
-        try:
-            embeddings = _copy_from(Path(path), wanted, known, embeddings)
-        except StoreError:  # a donor that is gone or damaged costs time, not correctness
-            continue
-    if embeddings is None:
-        return known, np.empty((0, 0), np.float32)
-    return known, embeddings[known]
+        with suppress(StoreError):  # a donor that is gone or damaged costs time, not correctness
+            for places, embeddings in _iter_store(Path(path), wanted, left):
+                kinds = kinds or {(embeddings.shape[1], embeddings.dtype.str)}
+                if (embeddings.shape[1], embeddings.dtype.str) in kinds:
+                    left[places] = False
+                    yield places, embeddings
 
 
 def _keys(image_hash: NDArray[np.uint8]) -> NDArray[Any]:
@@ -76,27 +83,23 @@ def _keys(image_hash: NDArray[np.uint8]) -> NDArray[Any]:
     return pairs.view([("a", "<u8"), ("b", "<u8")]).reshape(-1)
 
 
-def _copy_from(
-    path: Path, wanted: NDArray[Any], known: NDArray[np.bool_], embeddings: NDArray[Any] | None
-) -> NDArray[Any] | None:
+def _iter_store(
+    path: Path, wanted: NDArray[Any], left: NDArray[np.bool_]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
     layout, file = open_layout(path)
-    zero = np.zeros(1, wanted.dtype)
     with file:
         for name, group in layout.groups.items():
-            column = group.columns["embeddings"]
-            if not column.shape[0] or "image_hash" in damaged_columns(layout, file, name):
+            hashes = group.columns["image_hash"]
+            if not hashes.shape[0] or "image_hash" in damaged_columns(layout, file, name):
                 continue
-            if embeddings is None:
-                embeddings = np.empty((len(wanted), column.shape[1]), column.dtype)
-            have = _keys(read_rows(file, group.columns["image_hash"], 0, column.shape[0]))
+            have = _keys(read_rows(file, hashes, 0, hashes.shape[0]))
             order = np.argsort(have)
-            at = np.minimum(np.searchsorted(have, wanted, sorter=order), len(have) - 1)
-            source = order[at]
-            found = np.flatnonzero((have[source] == wanted) & ~known & (wanted != zero))
-            if len(found) and embeddings.shape[1:] == column.shape[1:]:
-                for start, rows, bad in chunks(layout, file, name):
-                    here = found[(source[found] >= start) & (source[found] < start + len(rows))]
-                    here = here[~bad[source[here] - start] & np.isfinite(rows[source[here] - start]).all(axis=1)]
-                    embeddings[here] = rows[source[here] - start]
-                    known[here] = True
-    return embeddings
+            source = order[np.minimum(np.searchsorted(have, wanted, sorter=order), len(have) - 1)]
+            found = np.flatnonzero((have[source] == wanted) & left)
+            for start, rows, bad in chunks(layout, file, name) if len(found) else ():
+                good = ~bad & np.isfinite(rows).all(axis=1)
+                here = found[(source[found] >= start) & (source[found] < start + len(rows))]
+                here = here[good[source[here] - start]]
+                for first in range(0, len(here), SLICE_ROWS):
+                    places = here[first : first + SLICE_ROWS]
+                    yield places, rows[source[places] - start]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from medfeat_cache.errors import StoreError
+from medfeat_cache.errors import StoreError, StoreInputError
 from medfeat_cache.key import canonical_json
 from medfeat_cache.layout import open_layout
-from medfeat_cache.root import STORE_NAME
+from medfeat_cache.root import STORE_NAME, is_parts_folder, parts_folder, slug, store_beside
 
 
 @dataclass(frozen=True)
@@ -87,16 +89,72 @@ def read_header(path: str | Path) -> StoreHeader:
 
 
 def _matches(header: StoreHeader, query: dict[str, Any]) -> bool:
-    for name, wanted in query.items():
-        value = header.recipe.get(name, header.info.get(name))
-        choices = wanted if isinstance(wanted, tuple | list | set | frozenset) else (wanted,)
-        if value not in choices:
-            return False
-    return True
+    facts = {**header.info, **header.recipe}
+    return all(facts.get(name) in _choices(wanted) for name, wanted in query.items())
+
+
+def _choices(wanted: Any) -> Collection[Any]:
+    return wanted if isinstance(wanted, tuple | list | set | frozenset) else (wanted,)
+
+
+def _folders(wanted: Any) -> list[str]:
+    """Return the folders that stores of these names lie in; ``*`` when any name will do."""
+    if wanted is None or not all(isinstance(name, str) for name in _choices(wanted)):
+        return ["*"]
+    folders = set()
+    for name in _choices(wanted):
+        with suppress(StoreInputError):  # a name that no folder can have is the name of no store
+            folders.add(slug(name))
+    return sorted(folders)
+
+
+def store_files(root: str | Path, *, dataset: Any = None, backbone: Any = None) -> list[Path]:
+    """Return the files below `root` that are named like stores, sorted by path; none is opened.
+
+    Parameters
+    ----------
+    root
+        From `medfeat_cache.resolve_root`.
+    dataset, backbone
+        Look only into the folders of these names; a tuple, list or set gives alternatives, None means any.
+    """
+    places = [
+        path
+        for data in _folders(dataset)
+        for network in _folders(backbone)
+        for path in Path(root).glob(f"{data}/{network}/*.h5")
+    ]
+    return sorted(path for path in places if STORE_NAME.fullmatch(path.name))
+
+
+def locate(root: str | Path, which: str) -> list[Path]:
+    """Return the stores that a person may mean, whole, damaged or unfinished: no file is opened.
+
+    Parameters
+    ----------
+    root
+        From `medfeat_cache.resolve_root`.
+    which
+        The path of a store or of a folder of parts, the name of its file, or the first digits of its digest.
+
+    Returns
+    -------
+    list of Path
+        As `medfeat_cache.remove` takes them, sorted; of a store that is unfinished, where its file will be.
+    """
+    path = Path(which).expanduser()
+    unfinished = STORE_NAME.fullmatch(path.name) and parts_folder(path).is_dir()
+    if path.is_file() or unfinished or (is_parts_folder(path) and path.is_dir()):
+        return [path]
+    digits = path.name.removesuffix(".h5").lower()
+    if len(path.parts) != 1 or not re.fullmatch(r"[0-9a-f]{1,64}", digits):
+        return []
+    begun = map(store_beside, filter(is_parts_folder, Path(root).glob("*/*/.*.parts")))
+    return [found for found in sorted({*store_files(root), *begun}) if found.stem.startswith(digits[:12])]
 
 
 def find_stores(root: str | Path, **query: Any) -> Found:
-    """Return the headers of all stores below `root` that match, oldest name first.
+    """Return the headers of all stores below `root` that match, sorted by path.
 
     Parameters
     ----------
@@ -104,7 +162,7 @@ def find_stores(root: str | Path, **query: Any) -> Found:
         From `medfeat_cache.resolve_root`; a folder that does not exist holds no stores.
     query
         Fields of the recipe, or of the info, and the value each must have; a tuple, list or set gives alternatives,
-        None means any.
+        None means any. Naming the `dataset` or `backbone` opens only the files in their folders.
 
     Returns
     -------
@@ -113,9 +171,7 @@ def find_stores(root: str | Path, **query: Any) -> Found:
     """
     asked = {name: value for name, value in query.items() if value is not None}
     headers, problems = [], []
-    for path in sorted(Path(root).glob("*/*/*.h5")):
-        if not STORE_NAME.fullmatch(path.name):
-            continue
+    for path in store_files(root, dataset=query.get("dataset"), backbone=query.get("backbone")):
         try:
             header = read_header(path)
         except (StoreError, OSError) as error:

@@ -86,25 +86,24 @@ def read_features(source: str | Path, *, ids: str | Path | Sequence[str] | None 
         raise StoreInputError(f"features must be in an npz, npy or HDF5 file, {source} is {kind}")
     with saying(source, "reading"):
         arrays = readers[suffix](source)
-    return _by_group(source, arrays, _given_ids(ids))
+    return named_features(arrays, source, ids=ids)
 
 
-def import_features(
-    source: str | Path,
+def import_arrays(
+    features: Mapping[str, Features],
     root: str | Path,
     *,
     dataset: str,
     backbone: str,
-    ids: str | Path | Sequence[str] | None = None,
     recipe: Mapping[str, Any] | None = None,
     info: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Make a store of the features in a file that another extractor wrote.
+    """Make a store of features that another extractor made.
 
     Parameters
     ----------
-    source, ids
-        As in `read_features`.
+    features
+        By group, as `read_features` gives them.
     root
         From `medfeat_cache.resolve_root`.
     dataset, backbone
@@ -117,21 +116,6 @@ def import_features(
     Path
         Of the store.
     """
-    features = read_features(source, ids=ids)
-    facts = {"imported_from": Path(source).name, **dict(info or {})}
-    return import_arrays(features, root, dataset=dataset, backbone=backbone, recipe=recipe, info=facts)
-
-
-def import_arrays(
-    features: Mapping[str, Features],
-    root: str | Path,
-    *,
-    dataset: str,
-    backbone: str,
-    recipe: Mapping[str, Any] | None = None,
-    info: Mapping[str, Any] | None = None,
-) -> Path:
-    """Make a store of arrays in memory; parameters as in `import_features`, `features` by group."""
     ready = {group: _checked(group, one) for group, one in features.items()}
     content = hashlib.blake2b(digest_size=32)
     for group, one in ready.items():
@@ -193,7 +177,21 @@ def _texts(values: NDArray[Any]) -> NDArray[Any]:
     return values.reshape(-1).astype(np.str_) if values.dtype.kind in "iu" else values.reshape(-1)
 
 
-def _by_group(source: Path, arrays: dict[str, NDArray[Any]], given: NDArray[np.str_] | None) -> dict[str, Features]:
+def named_features(
+    arrays: Mapping[str, NDArray[Any]], source: str | Path, *, ids: str | Path | Sequence[str] | None = None
+) -> dict[str, Features]:
+    """Tell by their names which arrays are features, ids and labels, and of which group.
+
+    Parameters
+    ----------
+    arrays
+        Of plain numbers and strings.
+    source
+        Where they are from, for what is said of them.
+    ids
+        As in `read_features`, which says what the names are.
+    """
+    given = _given_ids(ids)
     found: dict[str, Features] = {}
     for group in GROUP_NAMES:
         prefix = re.compile(rf"{group}[/_.-]", re.IGNORECASE)
@@ -203,13 +201,13 @@ def _by_group(source: Path, arrays: dict[str, NDArray[Any]], given: NDArray[np.s
         one = _pick(arrays, named)
         if one is None:
             continue
-        ids = given if given is not None and group == "all" else one.ids
-        if not len(ids):
+        names = given if given is not None and group == "all" else one.ids
+        if not len(names):
             raise StoreInputError(
                 f"{source} has no ids for its features of {group!r}: add them under one of the names "
                 f"{', '.join(ID_NAMES)}, or give them beside the file"
             )
-        found[group] = Features(ids, one.embeddings, one.labels)
+        found[group] = Features(names, one.embeddings, one.labels)
     if not found:
         raise StoreInputError(
             f"{source} must hold features under one of the names {', '.join(EMBEDDING_NAMES)}, "
@@ -218,7 +216,7 @@ def _by_group(source: Path, arrays: dict[str, NDArray[Any]], given: NDArray[np.s
     return found
 
 
-def _pick(arrays: dict[str, NDArray[Any]], named: dict[str, str]) -> Features | None:
+def _pick(arrays: Mapping[str, NDArray[Any]], named: dict[str, str]) -> Features | None:
     def first(names: Sequence[str]) -> NDArray[Any] | None:
         return next((arrays[named[name]] for name in names if name in named), None)
 

@@ -29,6 +29,8 @@ from medfeat_cache.key import recipe_digest
 from medfeat_cache.upgrade import upgraded
 
 ALLOWED_DTYPES = {"<f4", "<f2", "<i8", "<f8", "|u1"}
+# A file whose header cannot be believed cannot be mended either, and is in the way of a new one.
+_ANEW = "remove it with `medfeat cache rm` and extract again"
 
 
 def open_layout(path: Path) -> tuple[Layout, BinaryIO]:
@@ -77,9 +79,7 @@ def _read_header(path: Path, opened: BinaryIO) -> Layout:
         raise
     except Exception as error:  # h5py turns HDF5's complaints into whichever builtin seems to fit
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise StoreDamaged(
-            f"{path} cannot be read as a store ({reason}): remove it with `medfeat cache rm` and extract again"
-        ) from error
+        raise StoreDamaged(f"{path} cannot be read as a store ({reason}): {_ANEW}") from error
 
 
 def check_version(path: Path, attributes: Mapping[str, Any]) -> None:
@@ -141,12 +141,9 @@ def check_header(path: Path, layout: Layout) -> None:
     """Compare the root digest with what it covers."""
     missing = [name for name in REQUIRED_ATTRIBUTES if name not in layout.attributes]
     if missing:
-        raise StoreDamaged(f"{path} lacks the attributes {', '.join(missing)}: remove it and extract again")
+        raise StoreDamaged(f"{path} lacks the attributes {', '.join(missing)}: {_ANEW}")
     if header_digest(layout) != layout.attributes["digest"]:
-        raise StoreDamaged(
-            f"{path}: the attributes (recipe, info, shapes) are not the ones that were written: "
-            "remove it and extract again"
-        )
+        raise StoreDamaged(f"{path}: the attributes (recipe, info, shapes) are not the ones that were written: {_ANEW}")
 
 
 def check_facts(path: Path, layout: Layout) -> None:
@@ -165,9 +162,9 @@ def check_facts(path: Path, layout: Layout) -> None:
             and recipe_digest(recipe) == facts["recipe_digest"]
         )
     except (ValueError, KeyError, RecursionError) as error:
-        raise StoreDamaged(f"{path}: its recipe, info, groups or digests cannot be read: extract again") from error
+        raise StoreDamaged(f"{path}: its recipe, info, groups or digests cannot be read: {_ANEW}") from error
     if not good:
-        raise StoreDamaged(f"{path}: its recipe, info, groups and digests do not belong together: extract again")
+        raise StoreDamaged(f"{path}: its recipe, info, groups and digests do not belong together: {_ANEW}")
 
 
 def check_shapes(path: Path, layout: Layout, size: int) -> None:
@@ -176,7 +173,7 @@ def check_shapes(path: Path, layout: Layout, size: int) -> None:
         columns = group.columns
         missing = [key for key in REQUIRED_COLUMNS if key not in columns]
         if missing:
-            raise StoreDamaged(f"{path}: group {name!r} lacks {', '.join(missing)}: remove it and extract again")
+            raise StoreDamaged(f"{path}: group {name!r} lacks {', '.join(missing)}: {_ANEW}")
         embeddings, step = columns["embeddings"], group.attributes.get("rows_per_block")
         rows = embeddings.shape[0]
         fits = (
@@ -192,9 +189,7 @@ def check_shapes(path: Path, layout: Layout, size: int) -> None:
             and ("labels" not in columns or (len(columns["labels"].shape) == 2 and columns["labels"].shape[0] == rows))
         )
         if not fits:
-            raise StoreDamaged(
-                f"{path}: the columns of group {name!r} do not fit each other: remove it and extract again"
-            )
+            raise StoreDamaged(f"{path}: the columns of group {name!r} do not fit each other: {_ANEW}")
         beyond = [key for key, column in columns.items() if column.nbytes and column.offset + column.nbytes > size]
         if beyond:
-            raise StoreDamaged(f"{path} is truncated: {', '.join(beyond)} of {name!r} end beyond it: extract again")
+            raise StoreDamaged(f"{path} is truncated: {', '.join(beyond)} of {name!r} end beyond it: {_ANEW}")

@@ -70,6 +70,17 @@ def parts_folder(path: Path) -> Path:
     return path.with_name(f".{path.stem}.parts")
 
 
+def is_parts_folder(path: Path) -> bool:
+    """Tell whether this is the name of a folder of parts."""
+    match = HIDDEN_NAME.fullmatch(path.name)
+    return match is not None and match["kind"] == "parts"
+
+
+def store_beside(hidden: Path) -> Path:
+    """Return the store that a hidden name, as of `HIDDEN_NAME`, belongs to."""
+    return hidden.with_name(f"{hidden.name[1:13]}.h5")
+
+
 def lock_file(path: Path) -> Path:
     """Return the lock that whoever writes the store at `path` holds."""
     return path.with_name(f".{path.stem}.lock")

@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 
 from medfeat.datasets.hashing import HASH_BYTES, image_hash
 from medfeat.types import OWN_GROUP, Dataset
-from medfeat_cache import StoreWriter, copy_known, find_donors
+from medfeat_cache import DATA_FIELDS, StoreWriter, find_donors, iter_known
 
-# What describes the data and not the way it was embedded.
-_DATA_FIELDS = ("dataset", "size", "fingerprint")
 _READ_BATCH = 64
 
 
@@ -29,14 +27,14 @@ def donors_for(root: Path, recipe: Mapping[str, Any], path: Path, dataset: Datas
         Of the store that is to be made; donors have the same recipe, data set aside.
     dataset
         Own images may turn up in any other own set. Official sets share no images, and hashing them all to find
-        that out would only cost time: they look at earlier stores of their own name.
+        that out would only cost time: they look at earlier stores of their own name and size.
     """
     own = OWN_GROUP in dataset.info.counts
+    found = find_donors(root, recipe, data_fields=DATA_FIELDS if own else ("fingerprint",))
     return [
         header.path
-        for header in find_donors(root, recipe, data_fields=_DATA_FIELDS)
-        if header.path != path
-        and (header.recipe["dataset"] == recipe["dataset"] or (own and OWN_GROUP in header.counts))
+        for header in found
+        if header.path != path and (header.recipe["dataset"] == recipe["dataset"] or OWN_GROUP in header.counts)
     ]
 
 
@@ -54,10 +52,9 @@ def copy_known_rows(writer: StoreWriter, dataset: Dataset, donors: list[Path]) -
         if len(missing) == 0:
             continue
         rows, hashes = _hash_rows(dataset, group, missing)
-        known, embeddings = copy_known(donors, hashes)
-        if known.any():
-            writer.write_rows(group, rows[known], embeddings, hashes[known])
-            copied += int(known.sum())
+        for places, embeddings in iter_known(donors, hashes):
+            writer.write_rows(group, rows[places], embeddings, hashes[places])
+            copied += len(places)
     return copied
 
 

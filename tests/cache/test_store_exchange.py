@@ -20,7 +20,7 @@ from medfeat_cache import (
     StoreInputError,
     StoreNotFoundError,
     export_store,
-    import_features,
+    import_arrays,
     read_features,
     verify_store,
 )
@@ -71,6 +71,11 @@ def test_an_export_overwrites_nothing(store: Path, tmp_path: Path) -> None:
         export_store(store, tmp_path / "x", format="csv")  # type: ignore[arg-type]
 
 
+def import_file(path: Path, root: Path, *, ids: Any = None, **options: Any) -> Path:
+    """Import a file as `medfeat cache import` does."""
+    return import_arrays(read_features(path, ids=ids), root, info={"imported_from": path.name}, **options)
+
+
 def _npz(path: Path, **arrays: Any) -> Path:
     np.savez(path, **arrays)
     return path
@@ -105,7 +110,7 @@ def test_features_of_other_extractors_become_a_store(tmp_path: Path, kind: str) 
         (tmp_path / "i.txt").write_text("\n".join(IDS))
         (tmp_path / "i.json").write_text(json.dumps(IDS))
         np.save(tmp_path / "i.npy", IDS)
-    store = import_features(path, tmp_path / "root", dataset="mine", backbone="clip", ids=ids, recipe={"pool": "cls"})
+    store = import_file(path, tmp_path / "root", dataset="mine", backbone="clip", ids=ids, recipe={"pool": "cls"})
     with FeatureStore(store, verify=True) as opened:
         assert opened.groups == ("all",)
         assert np.array_equal(opened.take(IDS[::-1]), VECTORS[::-1])
@@ -117,8 +122,7 @@ def test_features_of_other_extractors_become_a_store(tmp_path: Path, kind: str) 
     assert verify_store(store).ok
     before = store.stat().st_mtime_ns
     assert (
-        import_features(path, tmp_path / "root", dataset="mine", backbone="clip", ids=ids, recipe={"pool": "cls"})
-        == store
+        import_file(path, tmp_path / "root", dataset="mine", backbone="clip", ids=ids, recipe={"pool": "cls"}) == store
     )
     assert store.stat().st_mtime_ns == before, "the same features are the same store"
 
@@ -255,7 +259,7 @@ def test_what_could_harm_is_refused_by_name_and_nothing_runs(
     fired, root = tmp_path / "fired", tmp_path / "root"
     path = make(tmp_path, fired)
     with pytest.raises(StoreInputError) as caught:
-        import_features(path, root, dataset="mine", backbone="net")
+        import_file(path, root, dataset="mine", backbone="net")
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not fired.exists()
@@ -265,9 +269,9 @@ def test_what_could_harm_is_refused_by_name_and_nothing_runs(
 def test_names_and_missing_files_are_checked_too(tmp_path: Path) -> None:
     path = _npz(tmp_path / "f.npz", features=VECTORS, ids=IDS)
     with pytest.raises(StoreInputError, match=r"no '[.][.]'"):
-        import_features(path, tmp_path / "root", dataset="../mine", backbone="net")
+        import_file(path, tmp_path / "root", dataset="../mine", backbone="net")
     with pytest.raises(StoreNotFoundError, match="no file"):
-        import_features(tmp_path / "none.npz", tmp_path, dataset="d", backbone="b")
+        import_file(tmp_path / "none.npz", tmp_path, dataset="d", backbone="b")
     (tmp_path / "f.csv").write_text("1,2")
     with pytest.raises(StoreInputError, match="npz, npy or HDF5"):
         read_features(tmp_path / "f.csv")

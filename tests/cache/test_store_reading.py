@@ -22,6 +22,7 @@ from medfeat_cache import (
     UnknownIdsError,
     differences,
     find_stores,
+    store_files,
     upgrade,
 )
 from medfeat_cache.create import write_digests
@@ -128,6 +129,22 @@ def test_stores_are_found_by_recipe_and_unreadable_ones_reported(
     header = find_stores(cache_root, size=28)[0]
     assert (header.counts, header.dim, header.dtype) == ({"train": 30, "val": 7}, 8, "float32")
     assert header.info["licence"] == "CC0"
+
+
+def test_only_the_folders_of_the_names_asked_for_are_opened(
+    source: Source, new_source: Callable[..., Source], store: Path, cache_root: Path
+) -> None:
+    other = new_source(recipe={**source.recipe, "backbone": "timm net"}).make(cache_root)
+    assert other.parent == store.parent, "two names may share a folder"
+    third = new_source(recipe={**source.recipe, "backbone": "hf:a/b"}).make(cache_root)
+    broken = third.with_name("0123456789ab.h5")
+    broken.write_bytes(b"")
+    found = find_stores(cache_root, dataset="toy", backbone="timm:net")
+    assert ([header.path for header in found], found.problems) == ([store], [])
+    assert {header.path for header in find_stores(cache_root, backbone=("timm net", "hf:a/b"))} == {other, third}
+    assert len(find_stores(cache_root, dataset="toy").problems) == 1
+    assert find_stores(cache_root, dataset="../toy") == find_stores(cache_root, backbone="..") == []
+    assert store_files(cache_root) == sorted([store, other, third, broken])
 
 
 def test_differing_recipe_fields_are_named(source: Source, new_source: Callable[..., Source], cache_root: Path) -> None:
