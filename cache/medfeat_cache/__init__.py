@@ -21,7 +21,7 @@ from medfeat_cache.errors import (
 )
 
 if TYPE_CHECKING:
-    from medfeat_cache.collect import Garbage, Unfinished, collect_garbage, find_unfinished, remove, unfinished
+    from medfeat_cache.collect import Garbage, Unfinished, collect_garbage, find_unfinished, remove, tidy, unfinished
     from medfeat_cache.coverage import GroupSpec
     from medfeat_cache.donors import DATA_FIELDS, find_donors, iter_known
     from medfeat_cache.export import export_store
@@ -71,6 +71,7 @@ _WHERE = {
     "slug": "root",
     "store_files": "find",
     "store_path": "root",
+    "tidy": "collect",
     "unfinished": "collect",
     "verify_store": "verify",
     "write_whole": "files",
@@ -121,6 +122,7 @@ __all__ = [
     "slug",
     "store_files",
     "store_path",
+    "tidy",
     "unfinished",
     "verify_store",
     "write_whole",

@@ -147,6 +147,23 @@ def collect_garbage(root: str | Path, *, dry_run: bool = False, unfinished_days:
     return garbage
 
 
+def tidy(path: str | Path) -> None:
+    """Remove what a writer that was killed just after publishing left beside its store.
+
+    Parameters
+    ----------
+    path
+        Of a store that is there. While somebody writes it, nothing is touched.
+    """
+    path = Path(path)
+    left = [found for found in path.parent.glob(f".{path.stem}.*") if HIDDEN_NAME.fullmatch(found.name)]
+    if not left:
+        return
+    with suppress(StoreError), _unused(path, dry_run=False) as free:
+        if free:
+            _collect(path, left, False, None)
+
+
 @contextmanager
 def _unused(path: Path, dry_run: bool) -> Iterator[bool]:
     """Hold the lock of a store while it is tidied; give False when somebody else holds it."""

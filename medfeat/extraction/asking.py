@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
 from medfeat.backbones import describe
+from medfeat.datasets import DatasetEntry
 from medfeat.extraction import lookup
 from medfeat.extraction.plan import Asked, Plan, decide
 from medfeat.extraction.request import Request
 from medfeat.extraction.settings import Settings
 from medfeat.types import Dataset, Precision, View
-from medfeat_cache import StoreError, find_stores, slug, unfinished
+from medfeat_cache import StoreError, StoreHeader, find_stores, slug, unfinished
 from medfeat_cache.manifest import Manifest, load_manifest
 from medfeat_cache.root import parts_folder
 
@@ -37,8 +39,8 @@ def describe_request(dataset: Dataset, backbone: str, request: Request, view: Vi
 def plan_stores(dataset: Dataset, backbone: str, request: Request, *, root: Path) -> list[Plan]:
     """Say what `embed` would do for each view, and why; reads neither weights nor images."""
     counts = sum(dataset.info.counts.values())
-    earlier = find_stores(root, backbone=backbone)
-    dims = [header.dim for header in earlier]
+    earlier = find_stores(root, backbone=describe(backbone).name)
+    dim = describe(backbone).dim
     rates = [rate for header in earlier if (rate := header.info.get("environment", {}).get("images_per_second"))]
     plans = []
     for view in request.views:
@@ -49,11 +51,39 @@ def plan_stores(dataset: Dataset, backbone: str, request: Request, *, root: Path
                 counts=counts,
                 remembered=None if request.recheck else lookup.remembered_store(root, asked.to_dict()),
                 unfinished_rows=next((rows for _, rows in _unfinished(root, asked)), None),
-                known_dim=dims[-1] if dims else None,
+                known_dim=_known_dim(earlier, dim, view, dataset.info.ndim),
                 known_rate=rates[-1] if rates else None,
             )
         )
     return plans
+
+
+def _known_dim(earlier: Sequence[StoreHeader], dim: int, view: View, ndim: int) -> int | None:
+    """Return how long an embedding will be, if the table or an earlier store of the same view says so."""
+    if dim and view == View() and ndim == 2:
+        return dim
+    alike = [header.dim for header in earlier if header.info.get("view") == asdict(view)]
+    return alike[-1] if alike else None
+
+
+def plan_to_fetch(entry: DatasetEntry, backbone: str, request: Request) -> list[Plan]:
+    """Say what would be done for a registered dataset whose file is not here yet."""
+    counts = sum(entry.counts.values())
+    dim = describe(backbone).dim
+    return [
+        Plan(
+            action="compute",
+            why=f"{entry.name} is not here yet: it would be fetched first",
+            dataset=entry.name,
+            backbone=backbone,
+            view=view,
+            store=None,
+            images=counts,
+            disk_bytes=4 * dim * counts if dim and view == View() else None,
+            seconds=None,
+        )
+        for view in request.views
+    ]
 
 
 def unfinished_precision(root: Path, asked: Sequence[Asked]) -> Precision | None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -19,6 +17,7 @@ from medfeat.extraction.tuning import (
     candidates,
     choose_batch_size,
     guess_compile_seconds,
+    is_out_of_memory,
     seconds_per_batch,
     worth_compiling,
 )
@@ -46,11 +45,31 @@ class Make(Protocol):
 
 @dataclass(frozen=True)
 class Choice:
-    """Settings, the network already built with them, and how its embeddings agree with float32."""
+    """How to run.
+
+    Attributes
+    ----------
+    settings
+        For the manifest.
+    embedder
+        The network, already built with them.
+    agreements
+        One a view, where a half precision was measured against float32; empty otherwise.
+    """
 
     settings: Settings
     embedder: Embedder
-    agreement: Agreement | None
+    agreements: tuple[Agreement, ...] = ()
+
+
+@dataclass
+class _Trial:
+    """One precision, as fast as this machine runs it."""
+
+    precision: Precision
+    embedder: Embedder
+    seconds: float
+    compiled: bool = False
 
 
 def choose_settings(
@@ -63,6 +82,7 @@ def choose_settings(
     compile_problem: str | None,
     device: torch.device,
     progress: Progress,
+    volumes: bool = False,
 ) -> Choice:
     """Decide how to run, before the first part.
 
@@ -84,90 +104,124 @@ def choose_settings(
         Where the network runs.
     progress
         Told what was decided and why.
+    volumes
+        Whether these are volumes: a batch is then one of slices.
 
     Returns
     -------
     Choice
         Ready to run.
     """
-    tried: list[Precision] = list(candidates(device)) if precision == "auto" else []
-    first: Precision = "fp32" if precision == "auto" else precision  # type: ignore[assignment]  # checked by the caller
-    batch = batch_size or _find_batch(make, sample, tried[0] if tried else first, total, device)
-    compiling = partial(
-        _maybe_compile, make, batch=batch, sample=sample, total=total, problem=compile_problem, progress=progress
-    )
-    base = make(first, batch, compiled=False, copied=bool(tried))
-    fastest = seconds_per_batch(base, sample[: base.batch_size])
-    reference: Rows | None = None
-    for candidate in tried:
-        half = make(candidate, batch, compiled=False, copied=True)
-        seconds = seconds_per_batch(half, sample[: half.batch_size])
-        if fastest / seconds < WORTHWHILE_SPEEDUP:
-            progress.say(
-                f"precision {candidate}: {fastest / seconds:.2f} x the speed of fp32 here, not worth its rounding"
-            )
-            continue
-        half, seconds, compiled = compiling(half, seconds, precision=candidate)
-        reference = _embed_all(base, sample) if reference is None else reference
-        found = agreement(reference, _embed_all(half, sample), candidate)
-        verdict = "agrees with" if found.passed else "does not agree with"
-        progress.say(f"precision {candidate} {verdict} fp32: 1st percentile of cosine {found.cosine_p01:.5f}")
-        if found.passed:
-            return Choice(_settings(device, candidate, batch, compiled, seconds), half, found)
-    if tried:
-        base = make(first, batch, compiled=False, copied=False)
-    base, fastest, compiled = compiling(base, fastest, precision=first)
-    return Choice(_settings(device, first, batch, compiled, fastest), base, None)
+    return _Chooser(make, sample, total, batch_size, compile_problem, device, progress, volumes).choose(precision)
 
 
-def _find_batch(make: Make, sample: Images, precision: Precision, total: int, device: torch.device) -> int:
-    default: int = _DEFAULT_BATCH.get(device.type, 32)
-    if sample[0].ndim == 3 and sample[0].shape[-1] != 3:
-        return default  # volumes: a batch is one of slices, and there are always enough of those
-    if total < 20 * _TRIAL_IMAGES:
-        return min(default, 1 << math.ceil(math.log2(max(total, 1))))
-    build: Callable[[int], Embedder] = lambda size: make(precision, size, compiled=False, copied=True)  # noqa: E731
-    return choose_batch_size(build, sample, device)
+class _Chooser:
+    """The measurements of one choice."""
+
+    def __init__(  # noqa: PLR0917 - only the function above calls it
+        self,
+        make: Make,
+        sample: Images,
+        total: int,
+        batch_size: int | None,
+        compile_problem: str | None,
+        device: torch.device,
+        progress: Progress,
+        volumes: bool,
+    ) -> None:
+        self.make, self.sample, self.total = make, sample, total
+        self.batch_size, self.problem = batch_size, compile_problem
+        self.device, self.progress, self.volumes = device, progress, volumes
+
+    def choose(self, precision: str) -> Choice:
+        tried: tuple[Precision, ...] = candidates(self.device) if precision == "auto" else ()
+        first: Precision = "fp32" if precision == "auto" else precision  # type: ignore[assignment]  # checked before
+        batch = self.batch_size or self._find_batch(tried[0] if tried else first)
+        base = self._trial(first, batch)
+        reference: list[Rows] = []
+        for candidate in tried:
+            half = self._trial(candidate, batch)
+            gain = base.seconds / half.seconds
+            if gain < WORTHWHILE_SPEEDUP:
+                self.progress.say(f"precision {candidate}: {gain:.2f} x the speed of fp32 here, not worth its rounding")
+                continue
+            half = self._compiled(half, batch)
+            reference = reference or self._views(base.embedder)
+            agreements = self._agreements(reference, half)
+            if all(found.passed for found in agreements):
+                return self._decided(half, agreements)
+        return self._decided(self._compiled(base, batch))
+
+    def _decided(self, trial: _Trial, agreements: tuple[Agreement, ...] = ()) -> Choice:
+        embedder = trial.embedder
+        if not trial.compiled and self.problem is not None and self._pays(trial):
+            self.progress.say(self.problem)
+        batch = embedder.backoff[-1] if embedder.backoff else embedder.pass_size
+        embedder.backoff.clear()  # what was halved while measuring is where the run begins
+        parts = max(1, min(round(_PART_SECONDS / max(trial.seconds, 1e-6)), _MAX_PART_ROWS // embedder.batch_size))
+        return Choice(Settings.here(self.device, trial.precision, batch, trial.compiled, parts), embedder, agreements)
+
+    def _trial(self, precision: Precision, batch: int) -> _Trial:
+        embedder = self.make(precision, batch, compiled=False, copied=True)
+        return _Trial(precision, embedder, self._seconds(embedder))
+
+    def _seconds(self, embedder: Embedder) -> float:
+        return seconds_per_batch(embedder, self.sample[: embedder.batch_size])
+
+    def _pays(self, eager: _Trial) -> bool:
+        """Decide whether the run is long enough to repay compiling."""
+        expected = eager.seconds * self.total / eager.embedder.batch_size
+        return worth_compiling(expected, guess_compile_seconds(eager.embedder.module))
+
+    def _compiled(self, eager: _Trial, batch: int) -> _Trial:
+        """Compile when it repays itself, and keep the result only if it works and is faster."""
+        if self.problem is not None or not self._pays(eager):
+            return eager
+        started = time.perf_counter()
+        try:
+            embedder = self.make(eager.precision, batch, compiled=True, copied=True)
+            compiled = _Trial(eager.precision, embedder, self._seconds(embedder), compiled=True)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            # A compiler can fail in more ways than can be looked for beforehand; eager always works.
+            self.progress.say(f"torch.compile failed ({_first_line(error)}): running eager")
+            return eager
+        cost = time.perf_counter() - started
+        if compiled.seconds >= eager.seconds:
+            self.progress.say(f"compiled in {cost:.0f} s, not faster than eager here: running eager")
+            return eager
+        self.progress.say(f"compiled in {cost:.0f} s, {eager.seconds / compiled.seconds:.2f} x the speed of eager")
+        return compiled
+
+    def _agreements(self, reference: list[Rows], half: _Trial) -> tuple[Agreement, ...]:
+        """Compare every view by itself: a long one must not hide what a short one lost."""
+        views = zip(reference, self._views(half.embedder), strict=True)
+        found = tuple(agreement(exact, rounded, half.precision) for exact, rounded in views)
+        worst = min(found, key=lambda one: one.cosine_p01 if math.isfinite(one.cosine_p01) else -math.inf)
+        verdict = "agrees with" if all(one.passed for one in found) else "does not agree with"
+        self.progress.say(f"precision {half.precision} {verdict} fp32: 1st percentile of cosine {worst.cosine_p01:.5f}")
+        return found
+
+    def _views(self, embedder: Embedder) -> list[Rows]:
+        """Embed the sample: one (n, d) array a view."""
+        size = embedder.batch_size
+        batches = [embedder(self.sample[start : start + size]) for start in range(0, len(self.sample), size)]
+        views = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+        return [view.reshape(len(view), -1) for view in views]
+
+    def _find_batch(self, precision: Precision) -> int:
+        default: int = _DEFAULT_BATCH.get(self.device.type, 32)
+        if self.volumes:
+            return default  # a batch is one of slices, and there are always enough of those
+        if self.total < 20 * _TRIAL_IMAGES:
+            return min(default, 1 << math.ceil(math.log2(max(self.total, 1))))
+
+        def build(size: int) -> Embedder:
+            return self.make(precision, size, compiled=False, copied=True)
+
+        return choose_batch_size(build, self.sample, self.device)
 
 
-def _maybe_compile(
-    make: Make,
-    eager: Embedder,
-    seconds: float,
-    *,
-    precision: Precision,
-    batch: int,
-    sample: Images,
-    total: int,
-    problem: str | None,
-    progress: Progress,
-) -> tuple[Embedder, float, bool]:
-    """Compile when the run is long enough to repay it, and keep the result only if it is faster."""
-    expected = seconds * total / eager.batch_size
-    if not worth_compiling(expected, guess_compile_seconds(eager.module)):
-        return eager, seconds, False
-    if problem is not None:
-        progress.say(problem)
-        return eager, seconds, False
-    started = time.perf_counter()
-    compiled = make(precision, batch, compiled=True, copied=True)
-    faster = seconds_per_batch(compiled, sample[: compiled.batch_size])
-    cost = time.perf_counter() - started
-    if faster >= seconds:
-        progress.say(f"compiled in {cost:.0f} s, not faster than eager here: running eager")
-        return eager, seconds, False
-    progress.say(f"compiled in {cost:.0f} s, {seconds / faster:.2f} x the speed of eager")
-    return compiled, faster, True
-
-
-def _embed_all(embedder: Embedder, sample: Images) -> Rows:
-    """Embed the sample, all views side by side."""
-    size = embedder.batch_size
-    batches = [embedder(sample[start : start + size]) for start in range(0, len(sample), size)]
-    views = [np.concatenate([batch[view] for batch in batches]) for view in range(len(batches[0]))]
-    return np.concatenate([view.reshape(len(view), -1) for view in views], axis=1)
-
-
-def _settings(device: torch.device, precision: Precision, batch: int, compiled: bool, seconds: float) -> Settings:
-    batches = max(1, min(round(_PART_SECONDS / max(seconds, 1e-6)), _MAX_PART_ROWS // batch))
-    return Settings(str(device), precision, batch, compiled, batches)
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:160]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -55,6 +56,11 @@ class Embedder(Protocol):
     """What the loop asks of a network: batches of at most `batch_size` images (or volumes) in, rows out."""
 
     batch_size: int
+
+    @property
+    def pass_size(self) -> int:
+        """Images (or slices) a forward pass."""
+        ...
 
     @property
     def device(self) -> torch.device:
@@ -115,7 +121,7 @@ class Forward:
         self.batch_size = batch_size
         self.device = device
         self.backoff: list[int] = []
-        self._pass_size = batch_size
+        self.pass_size = batch_size
         dtype = torch_dtype(precision)
         self.module = backbone.module.to(device=device, dtype=dtype)
         # channels_last is what convolution kernels want, on tensor cores and in oneDNN alike
@@ -123,6 +129,8 @@ class Forward:
         self._preprocess = Preprocess(backbone.info, fit=fit, device=device, dtype=dtype)
         self._network: Callable[[torch.Tensor], tuple[torch.Tensor, ...]] = self.module
         if compiled:
+            # Every backbone shares one forward function, and torch stops compiling it after eight variants.
+            torch._dynamo.reset()
             self._network = torch.compile(self.module, dynamic=False, options={"freezing": True})
 
     def __call__(self, images: Images) -> list[Rows]:
@@ -139,30 +147,30 @@ class Forward:
 
         while True:
             try:
-                with torch.inference_mode():
+                with torch.inference_mode(), _on(self.device), _full_float32():
                     return self._in_passes(images)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                if self._pass_size == 1:
+                if self.pass_size == 1:
                     raise OutOfMemoryError(
                         f"one image does not fit into the memory of {self.device}: "
                         "use a smaller backbone, or --device cpu"
                     ) from error
-            self._pass_size = max(1, self._pass_size // 2)
-            self.backoff.append(self._pass_size)
+            self.pass_size = max(1, self.pass_size // 2)
+            self.backoff.append(self.pass_size)
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
     def _in_passes(self, images: Images) -> list[torch.Tensor]:
         import torch
 
-        size = self._pass_size
+        size = self.pass_size
         passes = [self._one_pass(images[start : start + size]) for start in range(0, len(images), size)]
         return passes[0] if len(passes) == 1 else [torch.cat(views) for views in zip(*passes, strict=True)]
 
     def _one_pass(self, images: Images) -> list[torch.Tensor]:
-        outputs = self._network(self._inputs(_padded(images, self._pass_size)))
+        outputs = self._network(self._inputs(_padded(images, self.pass_size)))
         return [output[: len(images)].float() for output in outputs]
 
     def _inputs(self, images: Images) -> torch.Tensor:
@@ -180,10 +188,13 @@ class RawForward:
     """Runs a weights-free backbone on images or volumes as they are, in float32 on any device."""
 
     def __init__(self, backbone: Backbone, *, device: torch.device, batch_size: int) -> None:
-        self.batch_size = batch_size
-        self.device = device
+        import torch
+
+        self.batch_size = self.pass_size = batch_size
+        # They compute in float64, which Apple's GPUs lack.
+        self.device = device if device.type == "cuda" else torch.device("cpu")
         self.backoff: list[int] = []
-        self.module = backbone.module.to(device)
+        self.module = backbone.module.to(self.device)
 
     def __call__(self, images: Images) -> list[Rows]:
         """Describe 1 to `batch_size` images: one (n, d) float32 array a view."""
@@ -211,15 +222,17 @@ class Pending:
             for host, output in zip(self._host, outputs, strict=True):
                 host.copy_(output, non_blocking=True)
             self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._event.record()
+            # The stream of the device that computes, which need not be torch's current device.
+            self._event.record(torch.cuda.current_stream(outputs[0].device))
         else:
             self._host = [output.cpu() for output in outputs]
 
     def result(self) -> list[Rows]:
         """Wait, and return one float32 array a view."""
-        if self._event is not None:
-            self._event.synchronize()
-        return [host.numpy() for host in self._host]
+        if self._event is None:
+            return [host.numpy() for host in self._host]
+        self._event.synchronize()
+        return [host.numpy().copy() for host in self._host]  # pinned memory is scarce: give it back at once
 
 
 @dataclass(frozen=True)
@@ -234,13 +247,36 @@ def stream(embedder: Embedder, batches: Iterable[tuple[T, Images]], depth: int =
     """Embed batches in order, keeping `depth` of them in flight so that a GPU never waits for the host."""
     flying: deque[tuple[T, Result]] = deque()
     for item, images in batches:
-        flying.append((item, embedder.submit(images)))
+        # A batch of which no image could be read has nothing to embed, and still has to be accounted for.
+        flying.append((item, embedder.submit(images) if len(images) else Finished([])))
         if len(flying) >= depth or embedder.device.type != "cuda":
             first, pending = flying.popleft()
             yield Embedded(first, pending.result())
     while flying:
         first, pending = flying.popleft()
         yield Embedded(first, pending.result())
+
+
+def _on(device: torch.device) -> AbstractContextManager[object]:
+    """Make a CUDA device the current one: streams and events then belong to it."""
+    import torch
+
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    """Keep float32 what the recipe calls it: neither TF32 nor bf16 inside, whatever the caller's program has set."""
+    import torch
+
+    matmul, convolution = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(matmul)
+        torch.backends.cudnn.allow_tf32 = convolution
 
 
 def _padded(images: Images, size: int) -> Images:

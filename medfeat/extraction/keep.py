@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.types import Dataset, DatasetInfo, IdArray, ImageBatch, LabelArray
+from medfeat.types import BadImage, Dataset, DatasetInfo, IdArray, ImageBatch, LabelArray, UInt8Array
 
 LIMIT_BYTES = 384 << 20
 
@@ -17,13 +18,39 @@ def kept_in_memory(dataset: Dataset, limit_bytes: int = LIMIT_BYTES) -> Dataset:
     return _Kept(dataset, limit_bytes)
 
 
+@dataclass
+class _Group:
+    """A whole group: its images in order, and what could not be read, by row."""
+
+    images: list[UInt8Array] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    bad: dict[int, BadImage] = field(default_factory=dict)
+
+    def add(self, batch: ImageBatch, asked: NDArray[np.int64]) -> None:
+        """Take in one batch of the source; `asked` are the rows it stands for."""
+        self.images.extend(batch.images)
+        self.rows.extend(batch.rows.tolist())
+        lost = np.setdiff1d(asked, batch.rows).tolist()
+        self.bad |= dict(zip(lost, batch.bad, strict=True))
+
+    def batches(self, count: int, size: int) -> Iterator[ImageBatch]:
+        """Give it back in batches of any size."""
+        at = np.asarray(self.rows, np.int64)
+        for start in range(0, count, size):
+            first, last = np.searchsorted(at, (start, start + size))
+            some = self.images[first:last]
+            images = np.stack(some) if len({image.shape for image in some}) == 1 else some
+            bad = tuple(self.bad[row] for row in range(start, min(start + size, count)) if row in self.bad)
+            yield ImageBatch(at[first:last], images, bad)
+
+
 class _Kept:
     """A dataset that remembers what a full pass over a group gave."""
 
     def __init__(self, dataset: Dataset, limit_bytes: int) -> None:
         self._dataset = dataset
         self._room = limit_bytes
-        self._batches: dict[tuple[str, int], list[ImageBatch]] = {}
+        self._groups: dict[str, _Group] = {}
 
     @property
     def info(self) -> DatasetInfo:
@@ -40,31 +67,30 @@ class _Kept:
 
     def batches(self, group: str, batch_size: int, rows: NDArray[np.int64] | None = None) -> Iterator[ImageBatch]:
         """Give what was kept, else read and keep it while there is room."""
-        everything = rows is None or len(rows) == self.info.counts[group]
-        key = (group, batch_size)
-        if not everything:
+        count = self.info.counts[group]
+        if rows is not None and len(rows) != count:
             yield from self._dataset.batches(group, batch_size, rows)
-        elif key in self._batches:
-            yield from self._batches[key]
+        elif group in self._groups:
+            yield from self._groups[group].batches(count, batch_size)
         else:
-            kept: list[ImageBatch] | None = []
-            for batch in self._dataset.batches(group, batch_size, rows):
-                kept = self._keep(kept, batch)
+            yield from self._read(group, batch_size, count)
+
+    def _read(self, group: str, batch_size: int, count: int) -> Iterator[ImageBatch]:
+        kept: _Group | None = _Group()
+        taken = position = 0
+        try:
+            for batch in self._dataset.batches(group, batch_size, np.arange(count)):
+                asked = np.arange(position, min(position + batch_size, count))
+                position += len(asked)
+                taken += sum(image.nbytes for image in batch.images)
+                if kept is not None and taken <= self._room:
+                    kept.add(batch, asked)
+                else:
+                    kept = None
                 yield batch
-            if kept is not None:
-                self._batches[key] = kept
-
-    def _keep(self, kept: list[ImageBatch] | None, batch: ImageBatch) -> list[ImageBatch] | None:
-        """Add a batch, or give up on this group, and give back its room, when there is none left."""
-        if kept is None:
-            return None
-        self._room -= _pixels(batch)
-        if self._room >= 0:
-            kept.append(batch)
-            return kept
-        self._room += sum(_pixels(one) for one in kept) + _pixels(batch)
-        return None
-
-
-def _pixels(batch: ImageBatch) -> int:
-    return sum(image.nbytes for image in batch.images)
+        except GeneratorExit:
+            kept = None
+            raise
+        if kept is not None:
+            self._room -= taken
+            self._groups[group] = kept

@@ -56,10 +56,5 @@ def remember_store(root: Path, asked: Mapping[str, Any], store: Path) -> None:
         return
 
 
-def forget(root: Path, asked: Mapping[str, Any]) -> None:
-    """Drop the note of a request, so that the next extraction reads the weights and measures again (``--recheck``)."""
-    _note(root, asked).unlink(missing_ok=True)
-
-
 def _note(root: Path, asked: Mapping[str, Any]) -> Path:
     return root / _FOLDER / f"{recipe_digest(dict(asked))[:24]}.json"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+DEPTH = 3
+MOST_BYTES = 192 << 20
+
 
 class ReadAhead(Generic[T]):
-    """Iterate over `source` in a thread of its own, at most `depth` items ahead.
+    """Iterate over `source` in a thread of its own, a bounded way ahead.
 
     An error in the source surfaces where the items are consumed; leaving the ``with`` block stops the thread.
 
@@ -20,16 +23,18 @@ class ReadAhead(Generic[T]):
     source
         What to iterate over; only the thread touches it.
     depth
-        How many items may wait; bounds memory.
+        How many items may wait.
+    weigh
+        Bytes of an item; what waits stays below `MOST_BYTES`, but for a single item.
     """
 
-    _END = object()
-
-    def __init__(self, source: Iterable[T], depth: int = 3) -> None:
-        self._source = source
-        self._queue: queue.Queue[object] = queue.Queue(maxsize=depth)
-        self._stop = threading.Event()
+    def __init__(self, source: Iterable[T], depth: int = DEPTH, weigh: Callable[[T], int] = lambda _item: 0) -> None:
+        self._source, self._depth, self._weigh = source, depth, weigh
+        self._waiting: deque[tuple[T, int]] = deque()
+        self._bytes = 0
+        self._ended = self._stopped = False
         self._error: BaseException | None = None
+        self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._fill, name="medfeat-reader", daemon=True)
 
     def __enter__(self) -> ReadAhead[T]:
@@ -37,14 +42,21 @@ class ReadAhead(Generic[T]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        while self._thread.is_alive():
-            self._drain()
-            self._thread.join(timeout=0.05)
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        self._thread.join()
 
     def __iter__(self) -> Iterator[T]:
-        while (item := self._queue.get()) is not self._END:
-            yield item  # type: ignore[misc]
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._ended)
+                if not self._waiting:
+                    break
+                item, weight = self._waiting.popleft()
+                self._bytes -= weight
+                self._changed.notify_all()
+            yield item
         if self._error is not None:
             raise self._error
 
@@ -55,20 +67,22 @@ class ReadAhead(Generic[T]):
                     return
         except BaseException as error:
             self._error = error
-        self._put(self._END)
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
 
-    def _put(self, item: object) -> bool:
-        while not self._stop.is_set():
-            try:
-                self._queue.put(item, timeout=0.1)
-            except queue.Full:
-                continue
+    def _put(self, item: T) -> bool:
+        weight = self._weigh(item)
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or self._has_room(weight))
+            if self._stopped:
+                return False
+            self._waiting.append((item, weight))
+            self._bytes += weight
+            self._changed.notify_all()
             return True
-        return False
 
-    def _drain(self) -> None:
-        while True:
-            try:
-                self._queue.get_nowait()
-            except queue.Empty:
-                return
+    def _has_room(self, weight: int) -> bool:
+        if not self._waiting:
+            return True
+        return len(self._waiting) < self._depth and self._bytes + weight <= MOST_BYTES

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.datasets.hashing import image_hash
+from medfeat.datasets.hashing import HASH_BYTES, image_hash
 from medfeat.errors import DataError
 from medfeat.extraction.forward import Embedder, Images, Rows, stream
 from medfeat.extraction.reader import ReadAhead
 from medfeat.types import BadImage, Dataset, Progress
 from medfeat_cache import StoreWriter
+
+# Bounds what a part holds in memory, whatever the dimension.
+_PART_BYTES = 128 << 20
 
 
 @dataclass
@@ -62,6 +65,11 @@ class _Part:
 
     reads: list[_Read] = field(default_factory=list)
     outputs: list[list[Rows]] = field(default_factory=list)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the embeddings."""
+        return sum(rows.nbytes for outputs in self.outputs for rows in outputs)
 
 
 def extract_rows(
@@ -111,7 +119,7 @@ def extract_rows(
         progress.start(len(missing), f"{dataset.info.name} {group}")
         pool = ThreadPoolExecutor(1) if background else None
         scope: AbstractContextManager[object] = pool if pool is not None else nullcontext()
-        with scope, ReadAhead(_hashed(dataset, group, embedder.batch_size, missing)) as reads:
+        with scope, ReadAhead(_hashed(dataset, group, embedder.batch_size, missing), weigh=_weight) as reads:
             save = _Saver(writers, group, figures, pool)
             _embed_group(
                 _timed(reads, figures),
@@ -131,7 +139,7 @@ def extract_rows(
 def _embed_group(
     reads: Iterator[_Read],
     embedder: Embedder,
-    save: Callable[[_Part], None],
+    save: _Saver,
     *,
     part_batches: int,
     ids: NDArray[np.str_],
@@ -141,14 +149,19 @@ def _embed_group(
     part = _Part()
     mark = time.perf_counter()
     waited = figures.stages["read"]
+    halved = len(embedder.backoff)
     for done in stream(embedder, ((read, read.images) for read in reads)):
         _refuse_nonfinite(done.rows, ids[done.item.rows])
-        part.reads.append(done.item)
+        if len(embedder.backoff) > halved:
+            halved = len(embedder.backoff)
+            save.note_backoff(embedder.backoff[-1])
+        # The images have done their duty; only what a part keeps stays in memory.
+        part.reads.append(replace(done.item, images=[]))
         part.outputs.append(done.rows)
         figures.embedded += len(done.item.rows)
         figures.bad.extend(done.item.bad)
         progress.advance(len(done.item.asked))
-        if len(part.reads) == part_batches:
+        if len(part.reads) == part_batches or part.nbytes >= _PART_BYTES:
             figures.stages["embed"] += time.perf_counter() - mark - (figures.stages["read"] - waited)
             save(part)
             part, mark, waited = _Part(), time.perf_counter(), figures.stages["read"]
@@ -175,6 +188,12 @@ class _Saver:
             self._pending = self._pool.submit(self._write, part)
         self._figures.stages["write"] += time.perf_counter() - started
 
+    def note_backoff(self, batch_size: int) -> None:
+        """Write down that memory ran out, before any row made with the smaller batch becomes durable."""
+        self.wait()
+        for writer in self._writers.values():
+            writer.change_settings("memory ran out", batch_size=batch_size)
+
     def wait(self) -> None:
         """Wait for the part that is being written; its error surfaces here."""
         if self._pending is not None:
@@ -187,7 +206,8 @@ class _Saver:
         hashes = np.concatenate([read.hashes for read in part.reads])
         bad = [found for read in part.reads for found in _bad_rows(read)]
         for view, writer in self._writers.items():
-            embeddings = np.concatenate([outputs[view].reshape(len(outputs[view]), -1) for outputs in part.outputs])
+            pieces = [outputs[view].reshape(len(outputs[view]), -1) for outputs in part.outputs if outputs]
+            embeddings = np.concatenate(pieces) if pieces else np.empty((0, 0), np.float32)
             _write_missing(writer, self._group, asked=asked, rows=rows, embeddings=embeddings, hashes=hashes, bad=bad)
 
 
@@ -222,8 +242,12 @@ def _hashed(dataset: Dataset, group: str, batch_size: int, missing: NDArray[np.i
     for batch in dataset.batches(group, batch_size, missing):
         asked = missing[position : position + len(batch.rows) + len(batch.bad)]
         position += len(asked)
-        hashes = np.frombuffer(b"".join(image_hash(image) for image in batch.images), np.uint8).reshape(-1, 16)
+        hashes = np.frombuffer(b"".join(image_hash(image) for image in batch.images), np.uint8).reshape(-1, HASH_BYTES)
         yield _Read(asked, batch.rows, hashes, batch.images, batch.bad)
+
+
+def _weight(read: _Read) -> int:
+    return sum(image.nbytes for image in read.images)
 
 
 def _timed(reads: ReadAhead[_Read], figures: Figures) -> Iterator[_Read]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medfeat.types import Precision
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Settings:
         Whether `torch.compile` with frozen weights runs the network.
     part_batches
         Batches in each durable part: what a kill can cost at most.
+    torch_version
+        Another one may round otherwise.
     """
 
     device: str
@@ -32,11 +37,16 @@ class Settings:
     batch_size: int
     compiled: bool
     part_batches: int
+    torch_version: str = ""
 
-    @property
-    def part_rows(self) -> int:
-        """Images in a full part."""
-        return self.batch_size * self.part_batches
+    @classmethod
+    def here(
+        cls, device: torch.device, precision: Precision, batch_size: int, compiled: bool, part_batches: int
+    ) -> Settings:
+        """Return settings for this machine and these libraries."""
+        import torch
+
+        return cls(str(device), precision, batch_size, compiled, part_batches, str(torch.__version__))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values for the manifest."""

@@ -54,6 +54,11 @@ class VolumeForward:
         self.batch_size = volumes_per_batch(forward.batch_size, side)
 
     @property
+    def pass_size(self) -> int:
+        """Slices a forward pass."""
+        return self.forward.pass_size
+
+    @property
     def device(self) -> torch.device:
         """Where the network runs."""
         return self.forward.device

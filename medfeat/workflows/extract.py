@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from medfeat.backbones import backbone_names, describe
-from medfeat.datasets import dataset_names, source_task
-from medfeat.errors import MedfeatError, UsageError
-from medfeat.extraction.asking import plan_stores
+from medfeat.datasets import DATASETS, dataset_names, source_task
+from medfeat.errors import MedfeatError, MissingFileError, UsageError
+from medfeat.extraction.asking import plan_stores, plan_to_fetch
 from medfeat.extraction.device import resolve_device
 from medfeat.extraction.keep import kept_in_memory
 from medfeat.extraction.plan import Plan
@@ -152,14 +152,15 @@ def plan(
     fit: str = "whole",
     precision: str = "auto",
     cache_dir: str | Path | None = None,
+    recheck: bool = False,
     progress: Progress | None = None,
     **data_options: Any,
 ) -> PlanReport:
-    """Say what `extract` would do with the same arguments, and why; loads no network and embeds nothing.
+    """Say what `extract` would do with the same arguments, and why; fetches, loads and embeds nothing.
 
     Parameters
     ----------
-    data, backbone, size, weights, seed, pool, layer, slices, fit, precision, cache_dir, progress
+    data, backbone, size, weights, seed, pool, layer, slices, fit, precision, cache_dir, recheck, progress
         As `extract` takes them.
     **data_options
         The other options of `extract` that say what the data is.
@@ -169,13 +170,14 @@ def plan(
     PlanReport
         A plan for each store: reuse, resume or compute.
     """
-    options = DataOptions.of(size=size, **data_options)
+    options = replace(DataOptions.of(size=size, **data_options), offline=True)
     request = Request(
         weights=None if weights is None else str(weights),
         seed=seed,
         views=_views(layer, pool, slices),
         fit=_checked_fit(fit),
         precision=_checked_precision(precision),
+        recheck=recheck,
     )
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
     plans: list[Plan] = []
@@ -183,6 +185,11 @@ def plan(
     for source, network in itertools.product(_datasets(data), _networks(backbone, request)):
         try:
             plans.extend(plan_stores(options.open(source, root=root, progress=progress), network, request, root=root))
+        except MissingFileError as error:
+            if source not in DATASETS:
+                failures.append(Failure(source, network, str(error)))
+            else:
+                plans.extend(plan_to_fetch(DATASETS[source], network, request))
         except CAUGHT as error:
             failures.append(Failure(source, network, str(error)))
     return PlanReport(tuple(plans), tuple(failures))
@@ -218,7 +225,8 @@ class _Run:
     def dataset(self, source: str, networks: Sequence[str]) -> None:
         """Open one dataset and send it through every network."""
         try:
-            dataset = self.options.open(source, root=self.root, progress=self.progress)
+            recheck = self.request.recheck
+            dataset = self.options.open(source, root=self.root, progress=self.progress, recheck=recheck)
             _remember_task(dataset, self.root)
         except CAUGHT as error:
             self._failed(error, *(Failure(source, network, str(error)) for network in networks))
@@ -243,12 +251,19 @@ class _Run:
 
 
 def _datasets(data: str | Path) -> tuple[str, ...]:
-    if isinstance(data, Path) or Path(data).exists():
+    names = as_names(str(data))
+    if isinstance(data, Path) or _is_there(str(data)):
         return (str(data),)
-    names = as_names(data)
     if not names:
         raise UsageError("--data is empty: name a dataset (see `medfeat list datasets`), or a folder, CSV or npz")
     return tuple(dataset_names()) if names == ("all",) else names
+
+
+def _is_there(data: str) -> bool:
+    try:
+        return data not in DATASETS and Path(data).exists()
+    except OSError:  # a comma list can be longer than any file name
+        return False
 
 
 def _networks(backbone: str | Sequence[str], request: Request) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medfeat.datasets import DATASETS, open_dataset
+from medfeat.datasets import DATASETS, DigestMemory, open_dataset
 from medfeat.types import Dataset, Progress, TaskType, as_names
 
 
@@ -38,8 +38,10 @@ class DataOptions:
         columns = None if label_column is None else as_names(label_column)
         return cls(data_root=None if data_root is None else str(data_root), label_column=columns, **values)
 
-    def open(self, data: str, *, root: Path, progress: Progress) -> Dataset:
-        """Open a dataset; digests of its files are remembered under the cache's root."""
+    def open(self, data: str, *, root: Path, progress: Progress, recheck: bool = False) -> Dataset:
+        """Open a dataset; digests of its files are remembered under the cache's root, until `recheck` forgets them."""
+        if recheck:
+            DigestMemory.of_cache(root).forget()
         return open_dataset(data, **asdict(self), progress=progress, memory=root)
 
     def source(self, data: str) -> dict[str, Any]:

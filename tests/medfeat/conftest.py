@@ -24,6 +24,7 @@ class Counter:
     fail_after: int | None = None
     error: Exception | None = None
     largest: int | None = None
+    largest_after: int = 0
 
     @property
     def images(self) -> int:
@@ -42,7 +43,8 @@ class CountingNetwork(nn.Module):
         counter = self.counter[0]
         if counter.error is not None and (counter.fail_after is None or len(counter.batches) >= counter.fail_after):
             raise counter.error
-        if counter.largest is not None and len(images) > counter.largest:
+        tight = counter.largest is not None and len(counter.batches) >= counter.largest_after
+        if tight and len(images) > (counter.largest or 0):
             raise torch.OutOfMemoryError("out of memory")
         counter.batches.append(len(images))
         mean = images.mean(dim=(2, 3)) * self.scale

@@ -54,7 +54,6 @@ def extract(
         **asked,
         batch_size=batch_size,
         device=device,
-        recheck=recheck,
         compile=not no_compile,
         trust_remote_code=trust_remote_code,
         progress=for_terminal(),
@@ -68,9 +67,7 @@ def extract(
 
 
 # How to run, and how to show it: the plan of an extraction depends on neither.
-_NOT_FOR_PLAN = frozenset(
-    ("batch_size", "device", "skip_bad", "recheck", "no_compile", "trust_remote_code", "dry_run", "json")
-)
+_NOT_FOR_PLAN = frozenset(("batch_size", "device", "skip_bad", "no_compile", "trust_remote_code", "dry_run", "json"))
 
 
 def _plan(asked: dict[str, Any], *, json: bool) -> None:

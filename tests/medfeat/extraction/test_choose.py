@@ -21,7 +21,7 @@ class Network:
 
     def __init__(self, clock, seconds, noise=0.0, batch_size=32, largest=None):
         self.clock, self.seconds, self.noise = clock, seconds, noise
-        self.batch_size, self.largest = batch_size, largest
+        self.batch_size, self.pass_size, self.largest = batch_size, batch_size, largest
         self.device, self.module, self.backoff = CPU, torch.nn.Linear(1, 1), []
 
     def __call__(self, images):
@@ -73,14 +73,14 @@ def test_auto_takes_half_precision_that_is_faster_and_agrees(clock):
     choice, said = decide(clock, FAST_HALF)
     assert choice.settings.precision == "bf16"
     assert choice.settings.compiled
-    assert choice.agreement.cosine_p01 > 0.999
+    assert choice.agreements[0].cosine_p01 > 0.999
     assert any("agrees with fp32" in line for line in said)
 
 
 def test_auto_refuses_half_precision_that_does_not_agree(clock):
     choice, said = decide(clock, FAST_HALF, noise=0.5)
     assert choice.settings.precision == "fp32"
-    assert choice.agreement is None
+    assert choice.agreements == ()
     assert any("does not agree" in line for line in said)
 
 
@@ -111,6 +111,37 @@ def test_a_missing_compiler_is_one_line(clock):
     choice, said = decide(clock, FAST_HALF, problem="no C++ compiler found: running eager")
     assert not choice.settings.compiled
     assert said.count("no C++ compiler found: running eager") == 1
+
+
+def test_compiling_that_fails_is_one_line_and_runs_eager(clock):
+    class Broken(dict):
+        def __getitem__(self, key):
+            if key[1]:
+                raise RuntimeError("no ISA found\nlong trace")
+            return super().__getitem__(key)
+
+    choice, said = decide(clock, Broken(FAST_HALF))
+    assert not choice.settings.compiled
+    assert "torch.compile failed (no ISA found): running eager" in said
+
+
+def test_a_short_view_is_not_hidden_by_a_long_one(clock):
+    def make(asked, batch_size, *, compiled, copied):
+        network = Network(clock, FAST_HALF[asked, compiled], batch_size=batch_size)
+        sign = 1 if asked == "fp32" else -1
+
+        def submit(images):
+            clock.now += network.seconds
+            rows = np.asarray(images, np.float32).reshape(len(images), -1)
+            return Finished([1000 * rows, sign * rows[:, :3]])
+
+        network.submit = submit
+        return network
+
+    images = np.random.default_rng(1).integers(1, 256, (64, 6, 6), dtype=np.uint8)
+    options = {"total": 9999, "precision": "auto", "batch_size": 32, "compile_problem": None, "device": CPU}
+    choice = choose_settings(make, images, progress=SilentProgress(), **options)
+    assert choice.settings.precision == "fp32"
 
 
 def test_the_batch_doubles_while_it_gains(clock):

@@ -91,12 +91,21 @@ def test_a_failed_run_goes_on_where_it_stopped(counting, cache_root):
     assert done > 0
 
 
-def test_a_network_that_runs_out_of_memory_is_fed_smaller_batches(counting, cache_root):
+def test_memory_that_is_short_from_the_start_decides_the_batch(counting, cache_root):
     counting.largest = 4
     outcome = run(cache_root).stores[0]
     with FeatureStore(outcome.path, verify=True) as store:
         assert store.info["settings"]["batch_size"] == 4
-        assert store.info["settings_changes"][0]["reason"] == "memory ran out"
+        assert "settings_changes" not in store.info
+
+
+def test_memory_that_runs_out_on_the_way_halves_the_batch_and_loses_nothing(counting, cache_root):
+    counting.largest, counting.largest_after = 4, 20
+    outcome = run(cache_root).stores[0]
+    with FeatureStore(outcome.path, verify=True) as store:
+        assert store.info["settings"]["batch_size"] == 4
+        changes = store.info["settings_changes"]
+        assert [(change["was"]["batch_size"], change["reason"]) for change in changes] == [(16, "memory ran out")]
     assert outcome.images == outcome.embedded
 
 
@@ -123,6 +132,22 @@ def test_bad_images_are_named_left_out_and_shift_nobody(counting, cache_root, tm
         assert store.n("all") == 38
         colours = [np.asarray(Image.open(folder / name)).mean(axis=(0, 1)) / 255 for name in store.ids("all")]
         np.testing.assert_allclose(store.embeddings("all")[:, :3], colours, atol=0.02)
+
+
+@pytest.mark.parametrize("backbone", ["counting", "stats"])
+@pytest.mark.parametrize("spoiled", [range(16), range(16, 32), range(32, 33), range(33)])
+def test_a_batch_without_one_good_image_is_accounted_for(counting, cache_root, tmp_path, spoiled, backbone):
+    folder = pictures(tmp_path / "lesions", 33, classes=("a",))
+    for number in spoiled:
+        (folder / "a" / f"{number:05d}.png").write_bytes(b"")
+    if len(spoiled) == 33:
+        with pytest.raises(DataError, match="none of the 33 images"):
+            run(cache_root, data=str(folder))
+        return
+    report = run(cache_root, data=str(folder), backbone=backbone)
+    assert len(report.stores[0].bad) == len(spoiled)
+    with FeatureStore(report.stores[0].path, verify=True) as store:
+        assert store.n("all") == 33 - len(spoiled)
 
 
 def test_nan_outputs_are_refused_by_id(counting, cache_root, monkeypatch):
@@ -208,3 +233,39 @@ def test_load_says_how_several_stores_differ(counting, cache_root):
     with pytest.raises(UsageError, match="2 stores of synthetic-binary x counting match: fit is"):
         medfeat.load("synthetic-binary", "counting", cache_dir=cache_root)
     assert len(medfeat.load("synthetic-binary", "counting", cache_dir=cache_root, fit="pad").ids) > 0
+
+
+def test_a_plan_fetches_nothing(cache_root, tmp_path):
+    [found] = plan("bloodmnist", "resnet101", cache_dir=cache_root, data_root=tmp_path).plans
+    assert found.action == "compute"
+    assert "not here yet" in found.why
+    assert found.images == 17092
+    assert found.disk_bytes == 17092 * 2048 * 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_long_comma_list_is_no_file_name(cache_root):
+    names = ",".join(["nonesuch"] * 60)
+    assert len(run(cache_root, data=names, backbone="stats").failures) == 60
+
+
+def test_recheck_reads_and_measures_again(counting, cache_root):
+    first = run(cache_root).stores[0]
+    again = run(cache_root, recheck=True).stores[0]
+    assert again.path == first.path
+    assert plan("synthetic-binary", "counting", precision="fp32", cache_dir=cache_root).plans[0].action == "reuse"
+    options = {"precision": "fp32", "cache_dir": cache_root, "recheck": True}
+    assert plan("synthetic-binary", "counting", **options).plans[0].action == "compute"
+
+
+def test_a_store_begun_with_other_settings_is_finished_with_them(counting, cache_root):
+    counting.error, counting.fail_after = DataError("cut short"), 30
+    with pytest.raises(DataError):
+        run(cache_root)
+    counting.error = None
+    counting.batches.clear()
+    said = SilentProgress()
+    outcome = run(cache_root, batch_size=8, progress=said).stores[0]
+    assert set(counting.batches) == {16}
+    assert any("resuming with the batch size this store was begun with: 16" in line for line in said.said)
+    assert outcome.action == "resume"
