@@ -68,7 +68,7 @@ class _Trial:
 
     precision: Precision
     embedder: Embedder
-    seconds: float
+    seconds: float  # an image (or volume)
     compiled: bool = False
 
 
@@ -158,7 +158,8 @@ class _Chooser:
             self.progress.say(self.problem)
         batch = embedder.backoff[-1] if embedder.backoff else embedder.pass_size
         embedder.backoff.clear()  # what was halved while measuring is where the run begins
-        parts = max(1, min(round(_PART_SECONDS / max(trial.seconds, 1e-6)), _MAX_PART_ROWS // embedder.batch_size))
+        seconds = max(trial.seconds * embedder.batch_size, 1e-6)
+        parts = max(1, min(round(_PART_SECONDS / seconds), _MAX_PART_ROWS // embedder.batch_size))
         return Choice(Settings.here(self.device, trial.precision, batch, trial.compiled, parts), embedder, agreements)
 
     def _trial(self, precision: Precision, batch: int) -> _Trial:
@@ -166,12 +167,13 @@ class _Chooser:
         return _Trial(precision, embedder, self._seconds(embedder))
 
     def _seconds(self, embedder: Embedder) -> float:
-        return seconds_per_batch(embedder, self.sample[: embedder.batch_size])
+        """Measure seconds an image; one volume has slices enough to measure on."""
+        some = self.sample[: 1 if self.volumes else embedder.batch_size]
+        return seconds_per_batch(embedder, some) / len(some)
 
     def _pays(self, eager: _Trial) -> bool:
         """Decide whether the run is long enough to repay compiling."""
-        expected = eager.seconds * self.total / eager.embedder.batch_size
-        return worth_compiling(expected, guess_compile_seconds(eager.embedder.module))
+        return worth_compiling(eager.seconds * self.total, guess_compile_seconds(eager.embedder.module))
 
     def _compiled(self, eager: _Trial, batch: int) -> _Trial:
         """Compile when it repays itself, and keep the result only if it works and is faster."""
