@@ -17,8 +17,7 @@ from medfeat.evaluation.runs import MODEL_FOLDER, RUNS, SCORES_FILE, Run, read_r
 from medfeat.heads.inputs import bad_rows
 from medfeat.heads.saving import load_model
 from medfeat.types import Fitted, FloatArray, LabelArray, TaskType
-from medfeat_cache import differing_fields, recipe_digest
-from medfeat_cache.files import write_whole
+from medfeat_cache import differing_fields, recipe_digest, write_whole
 
 FORMAT = "medfeat-probe"
 VERSION = 1

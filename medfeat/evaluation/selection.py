@@ -17,8 +17,7 @@ from medfeat.evaluation.runs import RUNS
 from medfeat.heads import HEADS
 from medfeat.tasks import gather
 from medfeat.types import Progress, Task
-from medfeat_cache import FeatureStore, canonical_json, slug
-from medfeat_cache.files import write_whole
+from medfeat_cache import FeatureStore, canonical_json, slug, write_whole
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
@@ -14,9 +14,7 @@ from medfeat.extraction.plan import Asked, Plan, decide
 from medfeat.extraction.request import Request
 from medfeat.extraction.settings import Settings
 from medfeat.types import Dataset, Precision, View
-from medfeat_cache import StoreError, StoreHeader, find_stores, slug, unfinished
-from medfeat_cache.manifest import Manifest, load_manifest
-from medfeat_cache.root import parts_folder
+from medfeat_cache import StoreHeader, Unfinished, find_stores, find_unfinished, unfinished
 
 
 def describe_request(dataset: Dataset, backbone: str, request: Request, view: View) -> Asked:
@@ -50,7 +48,7 @@ def plan_stores(dataset: Dataset, backbone: str, request: Request, *, root: Path
                 asked,
                 counts=counts,
                 remembered=None if request.recheck else lookup.remembered_store(root, asked.to_dict()),
-                unfinished_rows=next((rows for _, rows in _unfinished(root, asked)), None),
+                unfinished_rows=next((sum(begun.done.values()) for begun in _unfinished(root, asked)), None),
                 known_dim=_known_dim(earlier, dim, view, dataset.info.ndim),
                 known_rate=rates[-1] if rates else None,
             )
@@ -89,8 +87,8 @@ def plan_to_fetch(entry: DatasetEntry, backbone: str, request: Request) -> list[
 def unfinished_precision(root: Path, asked: Sequence[Asked]) -> Precision | None:
     """Return the precision that an interrupted run of one of these requests came to, None when there was none."""
     for question in asked:
-        for manifest, _ in _unfinished(root, question):
-            found = manifest.settings.get("precision")
+        for begun in _unfinished(root, question):
+            found = begun.settings.get("precision")
             if found in get_args(Precision):
                 return found
     return None
@@ -98,25 +96,17 @@ def unfinished_precision(root: Path, asked: Sequence[Asked]) -> Precision | None
 
 def unfinished_settings(path: Path) -> Settings | None:
     """Return the settings that an interrupted run left for the store at `path`, None when there is none."""
+    begun = unfinished(path)  # None too when its parts cannot be trusted: the writer drops them, and says so
     try:
-        manifest = load_manifest(parts_folder(path))
-        return None if manifest is None else Settings.from_dict(manifest.settings)
-    except (StoreError, TypeError):
-        return None  # the writer drops parts it cannot trust, and says so
+        return None if begun is None else Settings.from_dict(begun.settings)
+    except TypeError:
+        return None  # settings of another version of medfeat
 
 
-def _unfinished(root: Path, asked: Asked) -> Iterator[tuple[Manifest, int]]:
-    """Yield the manifests that interrupted runs of this very request left, each with the rows in its parts."""
-    folder = root / slug(asked.dataset)
-    question: dict[str, Any] = asked.to_dict()
-    for parts in sorted(folder.glob("*/.*.parts")):
-        try:
-            manifest = load_manifest(parts)
-        except StoreError:
-            continue
-        state = unfinished(parts.with_name(f"{parts.name.split('.')[1]}.h5"))
-        if manifest is not None and state is not None and manifest.info.get("asked") == question:
-            yield manifest, sum(state.done.values())
+def _unfinished(root: Path, asked: Asked) -> list[Unfinished]:
+    """Return what interrupted runs of this very request left."""
+    question = asked.to_dict()
+    return [begun for begun in find_unfinished(root, dataset=asked.dataset) if begun.info.get("asked") == question]
 
 
 def _weights_identity(request: Request) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from medfeat.errors import DataError, MissingFileError
 from medfeat.types import Fitted
-from medfeat_cache.files import write_whole
+from medfeat_cache import write_whole
 
 FORMAT = "medfeat-head"
 VERSION = 1

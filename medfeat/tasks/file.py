@@ -12,8 +12,7 @@ import numpy as np
 from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.tasks.check import check_task
 from medfeat.types import IdArray, LabelArray, Task
-from medfeat_cache import slug
-from medfeat_cache.files import write_whole
+from medfeat_cache import slug, write_whole
 
 FORMAT = "medfeat-task"
 VERSION = 1

@@ -10,8 +10,7 @@ from typing import Any
 
 from medfeat.evaluation.evaluate import without_nan
 from medfeat.evaluation.runs import RUNS
-from medfeat_cache import canonical_json, slug
-from medfeat_cache.files import write_whole
+from medfeat_cache import canonical_json, slug, write_whole
 
 
 def keep_result(root: Path, dataset: str, kind: str, facts: Mapping[str, Any], *, key: Any = None) -> Path:
