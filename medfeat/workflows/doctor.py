@@ -59,6 +59,8 @@ def doctor(
 ) -> DoctorReport:
     """Look at Python, torch, devices, disk, folders, hubs and the readiness of each backbone.
 
+    What needs torch is left out when torch does not import.
+
     Parameters
     ----------
     cache_dir, data_root
@@ -66,11 +68,15 @@ def doctor(
     offline
         Do not try to reach any hub.
     """
-    checks = [_python(), *_torch(), _compiler(), _cache(resolve_root(cache_dir)), _data(data_root)]
-    checks += list(_extras())
+    torch = _torch()
+    checks = [_python(), torch]
+    if torch.state == "ok":
+        checks += [*_device(), _compiler()]
+    checks += [_cache(resolve_root(cache_dir)), _data(data_root), *_extras()]
     if not offline:
         checks += [_hub(host) for host in _HUBS]
-    checks += list(_backbones())
+    if torch.state == "ok":
+        checks += _backbones()
     return DoctorReport(tuple(checks))
 
 
@@ -78,18 +84,20 @@ def _python() -> Check:
     return Check("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
 
 
-def _torch() -> Iterator[Check]:
+def _torch() -> Check:
     try:
         import torch
         import torchvision
-    except (ImportError, RuntimeError) as error:
-        yield Check(
-            "torch", "problem", f"does not import: {error}", "install torch and torchvision together, from one index"
-        )
-        return
+    except Exception as error:  # two builds that do not fit fail in any way: missing libraries, names, operators
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        advice = "install torch and torchvision together, from one index"
+        return Check("torch", "problem", f"does not import: {reason}", advice)
+    return Check("torch", "ok", f"torch {torch.__version__}, torchvision {torchvision.__version__}")
+
+
+def _device() -> Iterator[Check]:
     from medfeat.extraction.device import describe_machine, resolve_device
 
-    yield Check("torch", "ok", f"torch {torch.__version__}, torchvision {torchvision.__version__}")
     machine = describe_machine(resolve_device("auto"))
     memory = f"{machine.memory_bytes / 2**30:.0f} GiB"
     yield Check("device", "ok", f"{machine.device}: {machine.name}, {machine.cores} cores, {memory} of memory")

@@ -25,4 +25,7 @@ def doctor(
     else:
         columns = ("check", "state", "found", "what to do")
         output.table(columns, [(check.name, check.state, check.found, check.advice) for check in report.checks])
+    for check in report.checks:
+        if check.state == "problem":
+            output.error(f"{check.name} {check.found}: {check.advice}")
     raise typer.Exit(0 if report.healthy else 1)

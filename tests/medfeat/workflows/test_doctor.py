@@ -1,0 +1,25 @@
+"""The doctor speaks when torch does not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize("failure", ["ImportError('libcudart.so.12')", "OSError('no\\nsuch library')", "KeyError('x')"])
+def test_a_torch_that_does_not_import_is_a_red_line_and_no_traceback(tmp_path, failure):
+    (tmp_path / "torch.py").write_text(f"raise {failure}")
+    command = [sys.executable, "-m", "medfeat", "doctor", "--offline", "--cache-dir", str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"medfeat: torch does not import: {failure.partition('(')[0]}")
+    assert "install torch and torchvision together" in line
+    checked = [row.partition("\t")[0] for row in done.stdout.splitlines()]
+    assert "cache" in checked
+    assert not [name for name in checked if name.startswith(("backbone", "device", "compiler"))]
