@@ -10,6 +10,8 @@ from medfeat.tasks import OFFICIAL, gather, load_task, official, tasks_folder
 from medfeat.types import FloatArray, IdArray, LabelArray
 from medfeat_cache import FeatureStore, StoreHeader, differences, find_stores, resolve_root
 
+DEFAULT = "default"
+
 
 class Loaded(NamedTuple):
     """Features, labels and ids of one split, row by row the same samples.
@@ -52,6 +54,7 @@ def load(
         Where stores live; None means the usual place.
     **query
         Fields of the recipe, when several stores match: ``size``, ``pool``, ``layer``, ``precision``, ``fit`` ...
+        ``"default"`` is what a store has that was made without naming the field: ``layer="default"``.
 
     Returns
     -------
@@ -73,9 +76,16 @@ def load(
 
 
 def one_store(data: str, backbone: str, *, cache_dir: str | Path | None = None, **query: Any) -> StoreHeader:
-    """Return the header of the one store that matches; `UsageError` says how several differ."""
+    """Return the header of the one store that matches; `UsageError` says how several differ.
+
+    Parameters
+    ----------
+    data, backbone, cache_dir, **query
+        As in `load`; None means any value, ``"default"`` the one that nobody named.
+    """
     root = resolve_root(cache_dir)
-    found = find_stores(root, dataset=data, backbone=backbone, **query)
+    wanted = {name: (None,) if isinstance(value, str) and value == DEFAULT else value for name, value in query.items()}
+    found = find_stores(root, dataset=data, backbone=backbone, **wanted)
     if len(found) == 1:
         return found[0]
     if not found:
@@ -86,5 +96,11 @@ def one_store(data: str, backbone: str, *, cache_dir: str | Path | None = None, 
             f"no store of {data} x {backbone} in {root}: "
             f"run `medfeat extract --backbone {backbone} --data {data}` first"
         )
-    fields = "; ".join(f"{name} is {' or '.join(map(str, values))}" for name, values in differences(found).items())
-    raise UsageError(f"{len(found)} stores of {data} x {backbone} match: {fields}; name one of these fields")
+    differing = differences(found)
+    fields = "; ".join(f"{name} is {' or '.join(map(_spelled, values))}" for name, values in differing.items())
+    example = next((f", e.g. {name}={_spelled(values[0])!r}" for name, values in differing.items()), "")
+    raise UsageError(f"{len(found)} stores of {data} x {backbone} match: {fields}; name one of these fields{example}")
+
+
+def _spelled(value: Any) -> str:
+    return DEFAULT if value is None else str(value)
