@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from medfeat.errors import DataError, MissingFileError, UsageError, WeightsError
+from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.types import Progress, SilentProgress
+from medfeat.workflows.names import asked_datasets, asked_names
 from medfeat_cache import (
     FeatureStore,
     Found,
     Garbage,
     Report,
+    StoreError,
     StoreHeader,
+    StoreNotFoundError,
     collect_garbage,
     export_store,
     find_stores,
-    import_arrays,
-    read_features,
+    locate,
+    read_header,
     remove,
     repair_rows,
     resolve_root,
     restore_column,
+    store_files,
     verify_store,
 )
 
 CANARY_ROWS = 16
+CANARY_COSINE = 0.9999
+State = Literal["ok", "suspect", "differs", "damaged"]
 
 
 @dataclass(frozen=True)
@@ -57,12 +64,31 @@ class Verified:
 
     path: Path
     report: Report
-    canary: Canary | None
+    canary: Canary | None = None
+
+    @property
+    def state(self) -> State:
+        """Say the worst that was found.
+
+        ``damaged``: not the bytes that were written, so repair it or remove it. ``differs``: as written, but the
+        canary's rows come out otherwise today. ``suspect``: as written, yet no network should give it; no failure,
+        since only a person can tell. ``ok``: nothing but notes.
+        """
+        if self.report.damaged:
+            return "damaged"
+        if self.canary is not None and not self.canary.min_cosine >= CANARY_COSINE:  # NaN is no agreement
+            return "differs"
+        return "ok" if self.report.ok else "suspect"
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is damaged or suspect, and the canary, if it sang, still sings the same."""
-        return self.report.ok and (self.canary is None or self.canary.min_cosine >= 0.9999)
+        """Whether there is nothing but notes."""
+        return self.state == "ok"
+
+    @property
+    def failed(self) -> bool:
+        """Whether the store, as it is, should not be used."""
+        return self.state in ("damaged", "differs")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -72,88 +98,144 @@ class Verified:
         return {
             "path": str(self.path),
             "ok": self.ok,
+            "state": self.state,
             "rows": self.report.rows,
             "problems": problems,
             "canary": None if self.canary is None else asdict(self.canary),
         }
 
 
+@dataclass(frozen=True)
+class Repaired(Verified):
+    """What looking at a store gave after it was repaired.
+
+    Attributes
+    ----------
+    rows
+        How many were embedded again.
+    exact
+        Whether they are, byte for byte, the ones that were first written.
+    device
+        Where they were embedded; empty when none was.
+    """
+
+    rows: int = 0
+    exact: bool = True
+    device: str = ""
+
+
 def list_stores(
     *,
-    data: str | None = None,
-    backbone: str | None = None,
+    data: str | Sequence[str] | None = None,
+    backbone: str | Sequence[str] | None = None,
     size: int | None = None,
     cache_dir: str | Path | None = None,
 ) -> Found:
     """List the headers of the stores in the cache; `problems` names files that cannot be read."""
-    return find_stores(resolve_root(cache_dir), dataset=data, backbone=backbone, size=size)
+    root = resolve_root(cache_dir)
+    return find_stores(root, dataset=asked_datasets(data), backbone=asked_names(backbone), size=size)
 
 
-def find_store(which: str, *, cache_dir: str | Path | None = None) -> StoreHeader:
-    """Find one store by the path of its file or the first digits of its digest.
+def all_paths(*, cache_dir: str | Path | None = None) -> list[Path]:
+    """Return the files of all stores in the cache, readable or not."""
+    return store_files(resolve_root(cache_dir))
+
+
+def find_path(which: str, *, cache_dir: str | Path | None = None) -> Path:
+    """Find one store, whole, damaged or unfinished, without opening it.
+
+    Parameters
+    ----------
+    which
+        Path of the store or of a folder of parts, name of its file, or the first digits of its digest.
+    cache_dir
+        Where stores live.
 
     Raises
     ------
     UsageError
         When none, or more than one, is meant.
     """
-    from medfeat_cache import read_header
-
-    path = Path(which)
-    if path.suffix == ".h5" or path.is_file():
-        return read_header(path)
     root = resolve_root(cache_dir)
-    found = find_stores(root)
-    meant = [header for header in found if header.digest.startswith(which.lower()) and which]
-    if len(meant) == 1:
-        return meant[0]
-    what = "no store" if not meant else f"{len(meant)} stores"
-    raise UsageError(f"{what} in {root} whose digest begins with {which!r}: see `medfeat cache ls`")
+    meant = locate(root, which)
+    if not meant:
+        raise UsageError(f"no store in {root} named {which!r}: see `medfeat cache ls` for digests and paths")
+    if len(meant) > 1:
+        names = ", ".join(path.stem for path in meant[:5])
+        raise UsageError(f"{len(meant)} stores in {root} are named {which!r}...: add digits ({names})")
+    return meant[0]
+
+
+def find_store(which: str, *, cache_dir: str | Path | None = None) -> StoreHeader:
+    """Find one store as `find_path` does, and read its header."""
+    return read_header(find_path(which, cache_dir=cache_dir))
+
+
+def contents(path: Path) -> str:
+    """Say in a word or two what is at the path of a store."""
+    try:
+        header = read_header(path)
+    except StoreNotFoundError:
+        return "unfinished"
+    except StoreError:
+        return "not readable"
+    return f"{sum(header.counts.values())} x {header.dim}"
 
 
 def verify(
-    stores: Sequence[StoreHeader],
+    paths: Sequence[Path],
     *,
     canary: bool = False,
     device: str = "auto",
     data_root: str | Path | None = None,
     weights: str | Path | None = None,
+    offline: bool = False,
     progress: Progress | None = None,
 ) -> list[Verified]:
     """Check every digest of some stores; with `canary`, embed a few rows again and compare.
 
     Parameters
     ----------
-    stores
-        Their headers.
+    paths
+        Of the stores; one that cannot be read is reported as damaged.
     canary
-        Needs the data and the weights, and a few forward passes a store.
-    device, data_root, weights
+        Needs the data and the weights, and a few forward passes a store. Imported stores have none.
+    device, data_root, weights, offline
         For the canary.
     progress
         Hears of every chunk of rows.
     """
     progress = progress or SilentProgress()
+    source = _Source(device, data_root, weights, offline, progress)
     checked = []
-    for header in stores:
-        progress.start(sum(header.counts.values()), header.path.name, "rows")
-        report = verify_store(header.path, progress=progress.advance)
+    for path in paths:
+        header = _header(path)
+        progress.start(sum(header.counts.values()) if header else 0, path.name, "rows")
+        report = verify_store(path, progress=progress.advance)
         progress.finish()
-        sung = None
-        if canary and not report.damaged:
-            sung = _canary(header, device, data_root, weights, progress)
-        checked.append(Verified(header.path, report, sung))
+        sings = canary and header is not None and not report.damaged and source.knows(header)
+        checked.append(Verified(path, report, _canary(header, source) if sings and header else None))
     return checked
 
 
+def _header(path: Path) -> StoreHeader | None:
+    try:
+        return read_header(path)
+    except StoreNotFoundError:
+        raise
+    except StoreError:
+        return None
+
+
 def repair(
-    header: StoreHeader,
+    path: Path,
     *,
     device: str = "auto",
     data_root: str | Path | None = None,
     weights: str | Path | None = None,
+    offline: bool = False,
     progress: Progress | None = None,
-) -> Verified:
+) -> Repaired:
     """Embed the damaged rows of a store again, write damaged ids and labels from the source, and verify the result.
 
     Raises
@@ -163,65 +245,42 @@ def repair(
     WeightsError
         When the weights are not the ones the store was made with.
     """
+    header = read_header(path)
+    before = verify_store(path)
+    if before.ok:
+        return Repaired(path, before)
+    source = _Source(device, data_root, weights, offline, progress or SilentProgress())
+    dataset = source.open(header)
+    _restore_columns(header, dataset, before)
+    todo = verify_store(path).rows_to_repair()
+    if not todo:
+        return Repaired(path, verify_store(path))
+    embedder = source.embedder(header, dataset)
+    exact = [_repair_group(header, dataset, embedder, group, places) for group, places in todo.items()]
+    count = sum(len(places) for places in todo.values())
+    return Repaired(path, verify_store(path), None, count, all(exact), str(source.device))
+
+
+def _repair_group(header: StoreHeader, dataset: Any, embedder: Any, group: str, places: NDArray[np.int64]) -> bool:
+    """Embed some rows of a group again; return whether they are byte for byte what they first were."""
     from medfeat.extraction.again import embed_rows
 
-    progress = progress or SilentProgress()
-    before = verify_store(header.path)
-    if before.ok:
-        return Verified(header.path, before, None)
-    dataset = _open_source(header, data_root, progress)
-    _restore_columns(header, dataset, before)
-    todo = verify_store(header.path).rows_to_repair()
-    if todo:
-        embedder = _embedder(header, dataset, device, weights)
-        for group, places in todo.items():
-            with FeatureStore(header.path) as store:
-                source, hashes = store.rows(group)[places], store.image_hash(group)[places]
-            again = embed_rows(embedder, dataset, group, source)
-            if not np.array_equal(again.rows, source) or not np.array_equal(again.hashes, hashes):
-                raise DataError(
-                    f"{header.recipe['dataset']} {group}: an image is not the one that was embedded: extract again"
-                )
-            repair_rows(header.path, group, places, again.embeddings)
-    return Verified(header.path, verify_store(header.path), None)
+    with FeatureStore(header.path) as store:
+        source, hashes = store.rows(group)[places], store.image_hash(group)[places]
+    again = embed_rows(embedder, dataset, group, source)
+    if not np.array_equal(again.rows, source) or not np.array_equal(again.hashes, hashes):
+        raise DataError(f"{header.recipe['dataset']} {group}: an image is not the one that was embedded: extract again")
+    return repair_rows(header.path, group, places, again.embeddings).exact
 
 
-def delete(stores: Sequence[StoreHeader]) -> int:
-    """Remove stores with all that belongs to them; return the bytes that were freed."""
-    return sum(remove(header.path) for header in stores)
+def delete(paths: Sequence[Path]) -> int:
+    """Remove stores, whole, damaged or unfinished, with all that belongs to them; return the bytes that were freed."""
+    return sum(remove(path) for path in paths)
 
 
 def export(header: StoreHeader, out: str | Path, *, format: str = "npy") -> Path:
     """Write a store as npy and JSON, or as Parquet; return where it is."""
     return export_store(header.path, out, format=format)  # type: ignore[arg-type]  # checked there, in one line
-
-
-def import_store(
-    source: str | Path,
-    *,
-    data: str,
-    backbone: str,
-    ids: str | Path | None = None,
-    cache_dir: str | Path | None = None,
-) -> Path:
-    """Make a store of the npz, npy, HDF5 or pt file that another extractor wrote; nothing in it is executed.
-
-    Parameters
-    ----------
-    source
-        The file.
-    data, backbone
-        What the store will be found by.
-    ids
-        A file of ids (``.txt``, ``.json`` or ``.npy``) where the source has none.
-    cache_dir
-        Where stores live.
-    """
-    root = resolve_root(cache_dir)
-    path = Path(source)
-    if path.suffix.lower() in (".pt", ".pth"):
-        return import_arrays(_torch_features(path, ids), root, dataset=data, backbone=backbone)
-    return import_arrays(read_features(path, ids=ids), root, dataset=data, backbone=backbone)
 
 
 def tidy(
@@ -231,44 +290,65 @@ def tidy(
     return collect_garbage(resolve_root(cache_dir), dry_run=dry_run, unfinished_days=unfinished_days)
 
 
-def _canary(
-    header: StoreHeader, device: str, data_root: str | Path | None, weights: str | Path | None, progress: Progress
-) -> Canary:
+def _canary(header: StoreHeader, made: _Source) -> Canary:
     from medfeat.extraction.again import embed_rows
-    from medfeat.extraction.tuning import sample_rows
+    from medfeat.extraction.tuning import row_cosines, sample_rows
 
-    dataset = _open_source(header, data_root, progress)
+    dataset = made.open(header)
     group = max(header.counts, key=lambda name: header.counts[name])
     with FeatureStore(header.path) as store:
         places = sample_rows(store.n(group), CANARY_ROWS)
-        source, stored = store.rows(group)[places], np.asarray(store.embeddings(group)[places], np.float64)
-    again = embed_rows(_embedder(header, dataset, device, weights), dataset, group, source)
-    stored = stored[np.isin(source, again.rows)]
-    new = again.embeddings.astype(np.float64)
-    norms = np.linalg.norm(stored, axis=1) * np.linalg.norm(new, axis=1)
-    cosine = np.where(norms > 0, (stored * new).sum(axis=1) / np.where(norms > 0, norms, 1), 1.0)
-    return Canary(len(new), float(np.abs(stored - new).max()), float(cosine.min()))
+        source, rows = store.rows(group)[places], store.embeddings(group)[places]
+    again = embed_rows(made.embedder(header, dataset), dataset, group, source)
+    if not len(again.rows):
+        raise DataError(f"none of {len(source)} images of {header.recipe['dataset']} {group} can be read any more")
+    stored = np.asarray(rows[np.isin(source, again.rows)], np.float64)
+    new = np.asarray(again.embeddings, np.float64)
+    return Canary(len(new), float(np.abs(stored - new).max()), float(row_cosines(stored, new).min()))
 
 
-def _open_source(header: StoreHeader, data_root: str | Path | None, progress: Progress) -> Any:
-    from medfeat.workflows.opening import DataOptions
+@dataclass(frozen=True)
+class _Source:
+    """Where rows of a store are embedded again, and from what."""
 
-    source = header.info.get("source")
-    if not source or "asked" not in header.info:
-        raise UsageError(f"{header.path} was imported: its rows cannot be embedded again; import it anew")
-    data, options = DataOptions.from_source(source, data_root=data_root)
-    dataset = options.open(data, root=header.path.parent.parent.parent, progress=progress)
-    if dataset.info.name != header.recipe["dataset"]:
-        raise MissingFileError(f"{data} is now {dataset.info.name}, not {header.recipe['dataset']}: pass --data-root")
-    return dataset
+    asked: str
+    data_root: str | Path | None
+    weights: str | Path | None
+    offline: bool
+    progress: Progress
 
+    @property
+    def device(self) -> Any:
+        """The device that was asked for, or the best there is."""
+        from medfeat.extraction.device import resolve_device
 
-def _embedder(header: StoreHeader, dataset: Any, device: str, weights: str | Path | None) -> Any:
-    from medfeat.extraction.again import embedder_for, load_for_recipe
-    from medfeat.extraction.device import resolve_device
+        return resolve_device(self.asked)
 
-    backbone = load_for_recipe(header.recipe, header.info, weights=weights)
-    return embedder_for(backbone, header.recipe, header.info, dataset, resolve_device(device))
+    @staticmethod
+    def knows(header: StoreHeader) -> bool:
+        """Tell whether the rows of a store were made here, and can be made again."""
+        return bool(header.info.get("source")) and "asked" in header.info
+
+    def open(self, header: StoreHeader) -> Any:
+        """Open the dataset of a store."""
+        from medfeat.workflows.opening import DataOptions
+
+        if not self.knows(header):
+            raise UsageError(f"{header.path} was imported: its rows cannot be embedded again; import it anew")
+        data, options = DataOptions.from_source(header.info["source"], data_root=self.data_root)
+        root = header.path.absolute().parent.parent.parent
+        dataset = replace(options, offline=self.offline).open(data, root=root, progress=self.progress)
+        if dataset.info.name != header.recipe["dataset"]:
+            name = header.recipe["dataset"]
+            raise MissingFileError(f"{data} is now {dataset.info.name}, not {name}: pass --data-root")
+        return dataset
+
+    def embedder(self, header: StoreHeader, dataset: Any) -> Any:
+        """Build the network of a store."""
+        from medfeat.extraction.again import embedder_for, load_for_recipe
+
+        backbone = load_for_recipe(header.recipe, header.info, weights=self.weights, offline=self.offline)
+        return embedder_for(backbone, header.recipe, header.info, dataset, self.device)
 
 
 def _restore_columns(header: StoreHeader, dataset: Any, report: Report) -> None:
@@ -287,44 +367,8 @@ def _restore_columns(header: StoreHeader, dataset: Any, report: Report) -> None:
 
 
 def _restore_what_fits(path: Path, group: str, columns: dict[str, Any]) -> None:
-    from medfeat_cache import StoreError
-
     for name, values in columns.items():
         try:
             restore_column(path, group, name, values)
         except StoreError:
             continue  # the next look at the store says what is still damaged
-
-
-def _torch_features(path: Path, ids: str | Path | None) -> dict[str, Any]:
-    """Read a torch file of plain tensors; the store itself knows no torch."""
-    import tempfile
-
-    import torch
-
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise MissingFileError(f"no file {path}: name an npz, npy, HDF5 or pt file of features") from error
-    except Exception as error:
-        raise WeightsError(
-            f"{path} is not a file of plain tensors, and nothing else is loaded: save it as npz"
-        ) from error
-    if isinstance(content, torch.Tensor):
-        content = {"embeddings": content}
-    if not isinstance(content, dict):
-        raise DataError(f"{path} must hold a tensor or a dict of tensors, got {type(content).__name__}: save it as npz")
-    arrays = {
-        str(name): value.float().numpy() if value.is_floating_point() else value.numpy()
-        for name, value in content.items()
-        if isinstance(value, torch.Tensor)
-    }
-    named = {
-        str(k): np.asarray(v)
-        for k, v in content.items()
-        if isinstance(v, (list, tuple)) and v and isinstance(v[0], str)
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        everything: dict[str, Any] = {**arrays, **named}
-        np.savez(Path(folder) / "features.npz", **everything)
-        return dict(read_features(Path(folder) / "features.npz", ids=ids))

@@ -19,6 +19,7 @@ from medfeat.report.run_tables import runs_tables, selection_tables
 from medfeat.report.tables import Table
 from medfeat.types import Progress, SilentProgress, Task, as_names
 from medfeat.workflows.labels import Question
+from medfeat.workflows.names import asked_datasets, asked_names
 from medfeat_cache import FeatureStore, StoreError, StoreHeader, find_stores, resolve_root
 
 T = TypeVar("T")
@@ -271,7 +272,7 @@ def find_probed(
         raise UsageError(
             f"no stores in {root}: run `medfeat extract --data NAME --backbone NAME` first, or `medfeat demo`"
         )
-    names = {"dataset": _asked(data, of_data=True), "backbone": _asked(backbone)}
+    names = {"dataset": asked_datasets(data), "backbone": asked_names(backbone)}
     for field, wanted in names.items():
         stored = {str(header.recipe.get(field)) for header in everything}
         for name in wanted or ():
@@ -284,20 +285,6 @@ def find_probed(
         asked = ", ".join(f"{key} {value}" for key, value in {**names, "size": size}.items() if value)
         raise UsageError(f"no store in {root} has {asked}; sizes there: {sizes}; run `medfeat extract` for it")
     return list(found)
-
-
-def _asked(names: str | Sequence[str] | None, *, of_data: bool = False) -> tuple[str, ...] | None:
-    if names is None or names == "all":
-        return None
-    return tuple(_dataset_name(name) if of_data else name for name in as_names(names))
-
-
-def _dataset_name(data: str) -> str:
-    """Own images are named by their folder or file, as extraction names them."""
-    if "/" not in data and "\\" not in data:
-        return data
-    path = Path(data).expanduser().absolute()
-    return path.name if path.is_dir() else path.stem
 
 
 def _baseline_jobs(root: Path, jobs: Sequence[Job]) -> list[Job]:

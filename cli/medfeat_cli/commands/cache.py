@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medfeat_cli import options, output
 from medfeat_cli.progress import for_terminal
+
+if TYPE_CHECKING:
+    from medfeat.workflows.cache import Verified
 
 app = typer.Typer(help="List, inspect, verify, repair, move and remove stores.", no_args_is_help=True)
 
@@ -64,36 +67,43 @@ def verify(
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
     weights: options.Weights = None,
+    offline: options.Offline = False,
     cache_dir: options.CacheDir = None,
     json: options.Json = False,
 ) -> None:
     """Check every digest; say which rows are damaged, and exit with 1 if any is.
 
+    What is only suspect (as written, but no network should give it) is said, and is no failure.
+
     Example: medfeat cache verify
     """
     from medfeat.workflows import cache
 
-    headers = [cache.find_store(one, cache_dir=cache_dir) for one in stores or []]
-    unreadable: list[tuple[Path, str]] = []
-    if not stores:
-        found = cache.list_stores(cache_dir=cache_dir)
-        headers, unreadable = list(found), found.problems
+    paths = [cache.find_path(one, cache_dir=cache_dir) for one in stores or []]
     checked = cache.verify(
-        headers, canary=canary, device=device, data_root=data_root, weights=weights, progress=for_terminal()
+        paths if stores else cache.all_paths(cache_dir=cache_dir),
+        canary=canary,
+        device=device,
+        data_root=data_root,
+        weights=weights,
+        offline=offline,
+        progress=for_terminal(),
     )
     if json:
         output.as_json({"stores": [one.to_dict() for one in checked]})
     for one in checked:
         if not json:
-            typer.echo(f"{'ok' if one.ok else 'DAMAGED'}  {one.path}  {one.report.rows} rows")
-        if one.canary is not None and not json:
-            deviation = f"{one.canary.max_deviation:.2g}"
-            typer.echo(f"  canary: {one.canary.rows} rows embedded again, largest deviation {deviation}")
+            _say(one)
         for problem in one.report.problems:
             output.note(f"  {problem}")
-    for path, problem_line in unreadable:
-        output.error(f"{path}: {problem_line}")
-    raise typer.Exit(int(bool(unreadable) or not all(one.ok for one in checked)))
+    raise typer.Exit(int(any(one.failed for one in checked)))
+
+
+def _say(one: Verified) -> None:
+    typer.echo(f"{one.state if one.state == 'ok' else one.state.upper()}  {one.path}  {one.report.rows} rows")
+    if one.canary is not None:
+        deviation = f"{one.canary.max_deviation:.2g}"
+        typer.echo(f"  canary: {one.canary.rows} rows embedded again, largest deviation {deviation}")
 
 
 @app.command("repair")
@@ -102,6 +112,7 @@ def repair(
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
     weights: options.Weights = None,
+    offline: options.Offline = False,
     cache_dir: options.CacheDir = None,
 ) -> None:
     """Embed the damaged rows of a store again and leave the rest byte for byte.
@@ -110,32 +121,42 @@ def repair(
     """
     from medfeat.workflows import cache
 
-    header = cache.find_store(store, cache_dir=cache_dir)
-    after = cache.repair(header, device=device, data_root=data_root, weights=weights, progress=for_terminal())
-    typer.echo(f"{'ok' if after.ok else 'STILL DAMAGED'}  {after.path}")
+    after = cache.repair(
+        cache.find_path(store, cache_dir=cache_dir),
+        device=device,
+        data_root=data_root,
+        weights=weights,
+        offline=offline,
+        progress=for_terminal(),
+    )
+    words = {"ok": "ok", "suspect": "SUSPECT", "damaged": "STILL DAMAGED"}
+    typer.echo(f"{words[after.state]}  {after.path}")
+    if after.rows:
+        exact = "byte for byte as they first were" if after.exact else "not byte for byte as they first were"
+        typer.echo(f"  {after.rows} rows embedded again on {after.device}, {exact}")
     for problem in after.report.problems:
         output.note(f"  {problem}")
-    raise typer.Exit(int(not after.ok))
+    raise typer.Exit(int(after.failed))
 
 
 @app.command("rm")
 def rm(
-    stores: Annotated[list[str], typer.Argument(help="Paths, or the first digits of digests.")],
+    stores: Annotated[list[str], typer.Argument(help="Paths, file names, or the first digits of digests.")],
     yes: options.Yes = False,
     cache_dir: options.CacheDir = None,
 ) -> None:
-    """Remove stores.
+    """Remove stores, whole, damaged or unfinished.
 
     Example: medfeat cache rm 3f9a
     """
     from medfeat.workflows import cache
 
-    headers = [cache.find_store(one, cache_dir=cache_dir) for one in stores]
-    for header in headers:
-        typer.echo(f"{header.path}  {sum(header.counts.values())} x {header.dim}")
+    paths = list(dict.fromkeys(cache.find_path(one, cache_dir=cache_dir) for one in stores))
+    for path in paths:
+        typer.echo(f"{path}  {cache.contents(path)}")
     if not yes:
-        typer.confirm(f"remove {len(headers)} stores?", abort=True)
-    typer.echo(f"freed {cache.delete(headers) / 1e6:.1f} MB")
+        typer.confirm(f"remove {len(paths)} stores?", abort=True)
+    typer.echo(f"freed {cache.delete(paths) / 1e6:.1f} MB")
 
 
 @app.command("export")
@@ -156,7 +177,7 @@ def export(
 
 @app.command("import")
 def import_(
-    source: Annotated[Path, typer.Argument(help="npz, npy, HDF5 or pt file that another extractor wrote.")],
+    source: Annotated[Path, typer.Argument(help="npz, npy, HDF5 or torch file that another extractor wrote.")],
     data: Annotated[str, typer.Option("--data", "-d", help="Dataset name the store will be found by.")],
     backbone: Annotated[str, typer.Option("--backbone", "-b", help="Backbone name the store will be found by.")],
     ids: Annotated[Path | None, typer.Option("--ids", help="File of ids (.txt, .json, .npy).")] = None,
@@ -166,9 +187,9 @@ def import_(
 
     Example: medfeat cache import features.npz --data mine --backbone theirs --ids ids.txt
     """
-    from medfeat.workflows import cache
+    from medfeat.workflows.importing import import_store
 
-    typer.echo(f"wrote {cache.import_store(source, data=data, backbone=backbone, ids=ids, cache_dir=cache_dir)}")
+    typer.echo(f"wrote {import_store(source, data=data, backbone=backbone, ids=ids, cache_dir=cache_dir)}")
 
 
 @app.command("gc")

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from medfeat.errors import MedfeatError
-from medfeat.workflows.cache import find_store, repair, verify
+from medfeat.workflows.cache import repair, verify
 from medfeat.workflows.extract import extract
-from medfeat_cache import FeatureStore, StoreError, find_stores, read_header
+from medfeat_cache import FeatureStore, StoreError, find_stores
 
 ROOT = Path(__file__).parents[3]
 
@@ -104,19 +104,18 @@ def test_damaged_rows_are_found_and_mended_from_the_source(cache_root):
     damaged = bytearray(whole)
     damaged[place + 3] ^= 16
     outcome.path.write_bytes(damaged)
-    header = find_store(str(outcome.path))
-    [found] = verify([header])
-    assert not found.ok
+    [found] = verify([outcome.path])
+    assert found.state == "damaged"
     assert "val" in str(found.report.problems[0])
-    mended = repair(header)
-    assert mended.ok
+    mended = repair(outcome.path)
+    assert (mended.state, mended.exact, mended.device) == ("ok", True, "cpu")
     assert outcome.path.read_bytes() == whole
 
 
 def test_the_canary_embeds_a_sample_again(cache_root):
     outcome = run(cache_root, backbone="squeezenet1_1", weights="random", data="synthetic-binary").stores[0]
-    [found] = verify([read_header(outcome.path)], canary=True)
-    assert found.ok
+    [found] = verify([outcome.path], canary=True)
+    assert found.state == "ok"
     assert found.canary.rows == 16
     assert found.canary.max_deviation < 1e-4
 

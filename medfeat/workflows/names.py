@@ -1,0 +1,27 @@
+"""Names as a person gives them: a comma list, `all`, or a path whose name a dataset goes by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from medfeat.types import as_names
+
+
+def asked_names(names: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the names of a comma list or a sequence, None for all of them."""
+    return None if names is None or names == "all" else as_names(names)
+
+
+def asked_datasets(data: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the names that datasets have in the cache, None for all of them."""
+    names = asked_names(data)
+    return None if names is None else tuple(map(_dataset_name, names))
+
+
+def _dataset_name(data: str) -> str:
+    """Own images are named by their folder or file, as extraction names them."""
+    if "/" not in data and "\\" not in data:
+        return data
+    path = Path(data).expanduser().absolute()
+    return path.name if path.is_dir() else path.stem
