@@ -98,8 +98,11 @@ def file_of_repo(repo: str, names: tuple[str, ...], *, revision: str | None = No
         if isinstance(found, str):
             return Path(found)
     either = " or ".join(names)
-    wanted = f"{either} of https://huggingface.co/{repo} is not on this machine (looked in {constants.HF_HUB_CACHE})"
-    advice = f"run `hf download {repo}` where there is a network, or give a file with --weights FILE"
+    at = f" at {revision}" if revision else ""
+    pinned = f" --revision {revision}" if revision else ""
+    place = f"(looked in {constants.HF_HUB_CACHE})"
+    wanted = f"{either} of https://huggingface.co/{repo}{at} is not on this machine {place}"
+    advice = f"run `hf download {repo}{pinned}` where there is a network, or give a file with --weights FILE"
     if offline or constants.HF_HUB_OFFLINE:
         raise MissingFileError(f"{wanted}: {advice}")
     if not _answers(constants.ENDPOINT):
@@ -113,7 +116,7 @@ def file_of_repo(repo: str, names: tuple[str, ...], *, revision: str | None = No
         except EntryNotFoundError:
             continue
         except (HfHubHTTPError, OSError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+            reason = first_line(error)
             raise MissingFileError(f"{wanted}: {advice} ({reason})") from error
     raise MissingFileError(f"{wanted}: {advice} ({reason})")
 
@@ -127,6 +130,11 @@ def _answers(endpoint: str) -> bool:
         return True
     except (OSError, ValueError):
         return False
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says first, for a message of one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 
 def commit_of(path: Path) -> str | None:

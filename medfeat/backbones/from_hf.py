@@ -3,149 +3,99 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import inspect
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from torch import nn
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
 from transformers.utils import logging as transformers_logging
 
-from medfeat.backbones.download import commit_of, file_of_repo
+from medfeat.backbones.download import commit_of, file_of_repo, first_line
 from medfeat.backbones.embedder import Anatomy, Read
+from medfeat.backbones.hf_files import configured
 from medfeat.backbones.network import Access, Network, State, on_meta
 from medfeat.backbones.table import Entry
 from medfeat.backbones.weights import FOLDER_FILES, misfit_error, without_wrapper_prefix
-from medfeat.errors import MissingFileError, UsageError
-from medfeat.types import BackboneInfo, Interpolation
+from medfeat.errors import UsageError
+from medfeat.types import BackboneInfo
 
 # transformers leaves these untyped
 _AUTO: Any = transformers.AutoModel
 logging: Any = transformers_logging
-
-# Pillow's numbers for its filters, which image processors store
-_FILTERS: dict[int, Interpolation] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
-
-
-@dataclass(frozen=True)
-class Processing:
-    """What an image processor's configuration says, as far as it changes the network's input."""
-
-    size: int
-    resize: int
-    squash: bool
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    interpolation: Interpolation
+# What models of text and of sound take
+_OTHER_INPUTS = {"input_ids", "input_values", "input_features"}
 
 
 def describe(source_id: str, access: Access) -> Entry:
-    """Describe ``OWNER/REPO[@REVISION]`` from the configuration files of the repository."""
-    repo, _, revision = source_id.partition("@")
-    if repo.count("/") != 1:
-        raise UsageError(f"a Hugging Face backbone must be named hf:OWNER/REPO[@REVISION], got 'hf:{source_id}'")
-    config_file = _file(repo, ("config.json",), revision, access)
-    config = json.loads(config_file.read_text())
-    config = config.get("vision_config", config)
-    processing = _processing(repo, revision, config, access)
-    commit = commit_of(config_file) or revision
+    """Describe ``OWNER/REPO[@REVISION]`` from the configuration files of the repository, or of a folder given."""
+    model = configured(source_id, access)
+    processing = model.processing
     return Entry(
         BackboneInfo(
             name=f"hf:{source_id}",
             source="hf",
-            source_id=f"{repo}@{commit}" if commit else repo,
+            source_id=model.source_id,
             input_size=processing.size,
             mean=processing.mean,
             std=processing.std,
             interpolation=processing.interpolation,
             pool="own",
-            licence=f"see https://huggingface.co/{repo}",
+            licence=f"see https://huggingface.co/{model.repo}",
             resize=processing.resize,
             squash=processing.squash,
         )
     )
 
 
-def _file(repo: str, names: tuple[str, ...], revision: str, access: Access) -> Path:
-    own = [access.folder / name for name in names if access.folder and (access.folder / name).is_file()]
-    return own[0] if own else file_of_repo(repo, names, revision=revision or None, offline=access.offline)
-
-
-def _processing(repo: str, revision: str, config: dict[str, Any], access: Access) -> Processing:
-    names = ("preprocessor_config.json", "processor_config.json")
-    try:
-        file = _file(repo, names, revision, access)
-    except MissingFileError as error:
-        message = f"hf:{repo} has no preprocessor_config.json at hand, so its preprocessing is not known ({error})"
-        raise MissingFileError(message) from error
-    content = json.loads(file.read_text())
-    return read_processing(content.get("image_processor", content), int(config.get("image_size") or 224))
-
-
-def read_processing(content: dict[str, Any], native: int) -> Processing:
-    """Read an image processor's configuration.
-
-    Parameters
-    ----------
-    content
-        Of ``preprocessor_config.json``.
-    native
-        Side in pixels the network was made for, where the processor does not say.
-
-    Returns
-    -------
-    Processing
-        Sizes, filter and normalisation.
-    """
-    size = content.get("size", native)
-    if isinstance(size, dict):
-        squash = "shortest_edge" not in size
-        resize = int(size.get("shortest_edge") or size.get("height") or native)
-    else:
-        # old processors stored one number; those that crop meant the shorter edge by it
-        resize, squash = int(size), not content.get("do_center_crop", False)
-    crop = content.get("crop_size") or resize
-    crop = int(crop["height"]) if isinstance(crop, dict) else int(crop)
-    normalises = content.get("do_normalize", True)
-    return Processing(
-        size=crop if content.get("do_center_crop", False) else resize,
-        resize=resize,
-        squash=squash,
-        mean=tuple(content["image_mean"]) if normalises and "image_mean" in content else (0.0,) * 3,
-        std=tuple(content["image_std"]) if normalises and "image_std" in content else (1.0,) * 3,
-        interpolation=_FILTERS.get(int(content.get("resample", 2)), "bilinear"),
-    )
-
-
 def build(entry: Entry, access: Access) -> Network:
     """Build the image network of the configuration, without any task's head."""
-    config = _config(entry, access)
-    with _quiet():
-        module = _AUTO.from_config(config, trust_remote_code=access.trust_remote_code)
+    with _quiet(), _one_line(entry, access):
+        module = _model(entry, access)
     # models of images and text keep the former in a tower of its own
     module = getattr(module, "vision_model", module).eval()
+    taken = inspect.signature(module.forward).parameters
+    if "pixel_values" not in taken and not _OTHER_INPUTS.isdisjoint(taken):
+        raise UsageError(f"{entry.info.name} ({type(module).__name__}) takes no images: name a model that does")
     return Network(module, _anatomy(module, entry))
 
 
-def _config(entry: Entry, access: Access) -> Any:
+def _model(entry: Entry, access: Access) -> Any:
     options = dict(entry.options)
     if "config" in options:
-        return getattr(transformers, options.pop("config"))(**options)
+        return _AUTO.from_config(getattr(transformers, options.pop("config"))(**options))
     repo, _, revision = entry.info.source_id.partition("@")
+    own = access.folder if access.folder and (access.folder / "config.json").is_file() else None
+    trusted = access.trust_remote_code
+    source: dict[str, Any] = {
+        "revision": None if own else revision or "main",
+        # the configuration is here by now; code of the repository's own may not be
+        "local_files_only": access.offline or not trusted,
+    }
+    config = transformers.AutoConfig.from_pretrained(own or repo, trust_remote_code=trusted, **source)
+    code = (getattr(config, "auto_map", None) or {}).get("AutoModel")
+    if not (code and trusted):
+        return _AUTO.from_config(config, trust_remote_code=False)
+    # from_config would look for the code on the hub even where nobody may call it, and at another commit
+    kind: Any = get_class_from_dynamic_module(code, own or repo, **source)
+    return kind._from_config(config)
+
+
+@contextlib.contextmanager
+def _one_line(entry: Entry, access: Access) -> Iterator[None]:
+    """Say in one line what cannot be built; a `RuntimeError` may only mean that it cannot be on the meta device."""
     try:
-        return transformers.AutoConfig.from_pretrained(
-            access.folder if access.folder and (access.folder / "config.json").is_file() else repo,
-            revision=revision or "main",
-            local_files_only=True,
-            trust_remote_code=access.trust_remote_code,
-        )
-    except (OSError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
+        yield
+    except RuntimeError:
+        raise
+    except Exception as error:
         advice = "" if access.trust_remote_code else "; if it needs code of its own, pass trust_remote_code"
-        raise UsageError(f"hf:{repo} cannot be built by transformers ({first[:200]}){advice}") from error
+        name = entry.info.name
+        raise UsageError(f"{name} cannot be built by transformers ({first_line(error)}){advice}") from error
 
 
 def _features(network: nn.Module, x: torch.Tensor) -> torch.Tensor:

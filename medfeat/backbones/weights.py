@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from medfeat.backbones.download import first_line
 from medfeat.backbones.network import Adapt, State
 from medfeat.errors import MissingFileError, WeightsError
 
@@ -56,7 +57,7 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
     except pickle.UnpicklingError as error:
         raise WeightsError(f"{file} {_reason(error)}; medfeat loads tensors only: save its state_dict()") from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise WeightsError(f"{file} is not a readable weights file ({_first_line(error)}): get it again") from error
+        raise WeightsError(f"{file} is not a readable weights file ({first_line(error)}): get it again") from error
     return _unwrap(content, file)
 
 
@@ -78,7 +79,7 @@ def _read_safetensors(file: Path) -> dict[str, torch.Tensor]:
     try:
         return dict(load_file(file))
     except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{file} is not a readable safetensors file ({_first_line(error)}): get it again") from error
+        raise WeightsError(f"{file} is not a readable safetensors file ({first_line(error)}): get it again") from error
 
 
 def _reason(error: Exception) -> str:
@@ -223,7 +224,3 @@ def _tensor_digest(name: str, tensor: torch.Tensor) -> bytes:
     digest = hashlib.blake2b(head, digest_size=16)
     digest.update(flat.data)
     return digest.digest()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

@@ -3,47 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from medfeat.backbones import describe, load_backbone
-from medfeat.backbones.from_hf import read_processing
-from medfeat.errors import MissingFileError, UsageError, WeightsError
+from medfeat.backbones import describe, load_backbone, readiness
+from medfeat.backbones.hf_files import read_processing
+from medfeat.errors import DataError, MissingFileError, UsageError, WeightsError
 from medfeat.types import View
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-
-@pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A tiny DINOv2 with registers, laid out as huggingface_hub lays out its cache."""
-    import huggingface_hub.constants
-    from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersModel
-
-    root = tmp_path / "hub"
-    snapshot = root / "models--clinic--tiny" / "snapshots" / COMMIT
-    refs = root / "models--clinic--tiny" / "refs"
-    refs.mkdir(parents=True)
-    (refs / "main").write_text(COMMIT)
-    torch.manual_seed(0)
-    config = Dinov2WithRegistersConfig(
-        hidden_size=24, num_hidden_layers=2, num_attention_heads=2, image_size=56, patch_size=14, num_register_tokens=3
-    )
-    Dinov2WithRegistersModel(config).save_pretrained(snapshot)
-    processor = {
-        "crop_size": {"height": 56, "width": 56},
-        "do_center_crop": True,
-        "image_mean": [0.1, 0.2, 0.3],
-        "image_std": [0.4, 0.5, 0.6],
-        "resample": 3,
-        "size": {"shortest_edge": 64},
-    }
-    (snapshot / "preprocessor_config.json").write_text(json.dumps(processor))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(root))
-    monkeypatch.setattr(huggingface_hub.file_download.constants, "HF_HUB_CACHE", str(root))
-    return snapshot
 
 
 def test_a_cached_repository_is_described_by_its_own_files(repository: Path) -> None:
@@ -71,6 +45,33 @@ def test_a_folder_of_one_s_own_is_weights_and_configuration(repository: Path, tm
     assert backbone.dims == (24,)
 
 
+def change(file: Path, **values: object) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def test_a_folder_is_identified_by_its_configuration(repository: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    repository.rename(own)
+
+    def loaded() -> tuple[str, str]:
+        info = load_backbone("hf:clinic/mine", weights=own, offline=True).info
+        return info.weights_digest, info.source_id
+
+    weights, first = loaded()
+    assert first.startswith("clinic/mine@config:")
+    change(own / "config.json", transformers_version="0.0.1", _name_or_path="/elsewhere")
+    assert loaded() == (weights, first)
+    change(own / "config.json", num_attention_heads=4)
+    assert loaded()[0] == weights
+    assert loaded()[1] != first
+
+
+def test_a_copy_of_a_folder_is_the_same_backbone(repository: Path, tmp_path: Path) -> None:
+    copies = [shutil.copytree(repository, tmp_path / name) for name in ("one", "two")]
+    ids = {load_backbone("hf:clinic/mine", weights=copy, offline=True).info.source_id for copy in copies}
+    assert len(ids) == 1
+
+
 def test_a_folder_of_other_weights_is_refused(repository: Path) -> None:
     with pytest.raises(WeightsError, match="does not fit Dinov2Model"):
         load_backbone("rad_dino", weights=repository)
@@ -93,6 +94,147 @@ def test_code_of_a_repository_is_not_run_unless_asked(repository: Path) -> None:
         load_backbone("hf:clinic/tiny", offline=True)
     assert "\n" not in str(error.value)
     assert not trace.exists()
+
+
+HOMEMADE = """
+import torch
+from transformers import PreTrainedModel, PreTrainedConfig
+from transformers.modeling_outputs import BaseModelOutput
+
+class Config(PreTrainedConfig):
+    model_type = "homemade"
+
+class Model(PreTrainedModel):
+    config_class = Config
+    main_input_name = "pixel_values"
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.mix = torch.nn.Conv2d(3, 5, 8, 8)
+        self.post_init()
+
+    def forward(self, pixel_values):
+        return BaseModelOutput(last_hidden_state=self.mix(pixel_values))
+"""
+
+
+@pytest.fixture
+def homemade(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """clinic/tiny with code of its own."""
+    from transformers import dynamic_module_utils
+
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr("sys.path", list(sys.path))
+    (repository / "code.py").write_text(HOMEMADE)
+    auto = {"AutoConfig": "code.Config", "AutoModel": "code.Model"}
+    (repository / "config.json").write_text(json.dumps({"model_type": "homemade", "image_size": 56, "auto_map": auto}))
+    torch.manual_seed(0)
+    mix = torch.nn.Conv2d(3, 5, 8, 8)
+    state = {f"mix.{name}": tensor for name, tensor in mix.state_dict().items()}
+    save_file(state, repository / "model.safetensors", metadata={"format": "pt"})
+    return repository
+
+
+def test_code_that_is_trusted_comes_from_the_commit_and_offline_from_the_cache_only(
+    homemade: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import dynamic_module_utils
+
+    asked: list[tuple[bool, str]] = []
+    found = dynamic_module_utils.cached_file
+
+    def spy(*args: Any, **options: Any) -> Any:
+        asked.append((options["local_files_only"], str(options["revision"])))
+        return found(*args, **options)
+
+    monkeypatch.setattr(dynamic_module_utils, "cached_file", spy)
+    # what the environment forbids anyway would prove nothing
+    monkeypatch.setattr(dynamic_module_utils, "is_offline_mode", lambda: False)
+    backbone = load_backbone("hf:clinic/tiny", offline=True, trust_remote_code=True)
+    assert backbone.dims == (5,)
+    assert set(asked) == {(True, COMMIT)}
+
+
+def test_changed_code_in_a_folder_is_another_backbone(homemade: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(homemade, tmp_path / "own")
+    ids = []
+    for code in (HOMEMADE, HOMEMADE.replace("self.mix(pixel_values)", "self.mix(pixel_values).relu()")):
+        (own / "code.py").write_text(code)
+        info = load_backbone("hf:clinic/mine", weights=own, offline=True, trust_remote_code=True).info
+        ids.append(info.source_id)
+    assert ids[0] != ids[1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "foo bar/baz",
+        "a/..",
+        "../b",
+        "a--b/c",
+        "noslash",
+        "a/b/c",
+        "a/b\nc",
+        "a/b@",
+        "a/b@../../x",
+        "a/b@x y",
+        "@",
+        "a/b.git",
+    ],
+)
+def test_a_name_no_repository_can_have_is_refused_in_one_line(name: str) -> None:
+    for ask in (describe, readiness, lambda name: load_backbone(name, offline=True)):
+        with pytest.raises(UsageError, match="must be named hf:OWNER/REPO") as error:
+            ask(f"hf:{name}")
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
+@pytest.mark.parametrize("content", [b"{not json", b"", b"\xff\xfe", b"[1, 2]", b"null"])
+def test_a_damaged_configuration_is_said_in_one_line(repository: Path, name: str, content: bytes) -> None:
+    (repository / name).write_bytes(content)
+    for ask in (describe, lambda name: load_backbone(name, offline=True)):
+        with pytest.raises(DataError, match=f"{name} .*: get it again") as error:
+            ask("hf:clinic/tiny")
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"size": "large"},
+        {"size": {"height": None, "width": []}, "crop_size": {"edge": 3}},
+        {"image_mean": 0.5},
+        {"image_mean": [0.5]},
+        {"image_std": [0, 0, 0]},
+        {"resample": "cubic"},
+        {"size": -1, "do_center_crop": False},
+    ],
+)
+def test_a_processor_that_makes_no_sense_is_said_in_one_line(repository: Path, values: dict[str, object]) -> None:
+    change(repository / "preprocessor_config.json", **values)
+    with pytest.raises(DataError, match="does not say how images are prepared"):
+        describe("hf:clinic/tiny")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"hidden_size": "wide"}, {"num_attention_heads": 0}, {"model_type": "unheard-of"}],
+)
+def test_a_network_that_cannot_be_built_is_said_in_one_line(repository: Path, values: dict[str, object]) -> None:
+    change(repository / "config.json", **values)
+    with pytest.raises(UsageError, match="hf:clinic/tiny cannot be built by transformers") as error:
+        load_backbone("hf:clinic/tiny", offline=True)
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_of_sound_is_refused(repository: Path) -> None:
+    from transformers import Wav2Vec2Config
+
+    config = Wav2Vec2Config(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    (repository / "config.json").write_text(json.dumps(config.to_dict()))
+    with pytest.raises(UsageError, match="takes no images"):
+        load_backbone("hf:clinic/tiny", offline=True)
 
 
 @pytest.mark.parametrize(
