@@ -104,7 +104,7 @@ def write_store(root):
         writer.groups({group: GroupSpec(ids[group], labels[group]) for group in counts})
         for group, n in counts.items():
             X = np.maximum(centres[labels[group][:, 0]] + rng.normal(size=(n, DIM)) + 0.5, 0).astype(np.float32)
-            writer.write_part(group, 0, n, np.arange(n), X, np.zeros((n, 16), np.uint8))
+            writer.write_rows(group, np.arange(n), X, np.zeros((n, 16), np.uint8))
         writer.publish({})
 
 

@@ -48,7 +48,7 @@ if step == "write":
     for start in range(0, rows, 1024):
         places = np.arange(start, min(start + 1024, rows))
         hashes = np.zeros((len(places), 16), np.uint8)
-        writer.write_part("train", start, int(places[-1]) + 1, places, noise[: len(places)] + np.float32(start), hashes)
+        writer.write_rows("train", places, noise[: len(places)] + np.float32(start), hashes)
     facts["parts_s"] = time.perf_counter() - begin
 before, begin = rss("VmRSS"), time.perf_counter()
 if step == "write":

@@ -95,11 +95,6 @@ class Coverage:
         """Return the rows that are neither stored nor bad."""
         return np.flatnonzero(~self.covered)
 
-    def ranges(self) -> list[tuple[int, int]]:
-        """Return the stretches [start, stop) that are dealt with."""
-        edges = np.flatnonzero(np.diff(self.covered, prepend=False, append=False))
-        return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
-
     def bad_rows(self, bad: Iterable[Any]) -> list[BadRow]:
         """Turn (id, reason) pairs, or objects with these fields, into rows."""
         pairs = [(entry.id, entry.reason) if hasattr(entry, "reason") else tuple(entry) for entry in bad]
@@ -112,8 +107,8 @@ class Coverage:
             (BadRow((self._rows or {})[name], name, str(why)) for name, why in pairs), key=lambda one: one.row
         )
 
-    def check(self, rows: NDArray[np.int64], bad: list[BadRow], span: tuple[int, int] | None) -> None:
-        """Refuse rows outside the group, given twice or out of order, and with `span` rows left out of it."""
+    def check(self, rows: NDArray[np.int64], bad: list[BadRow]) -> None:
+        """Refuse rows outside the group, given twice or out of order."""
         both = np.sort(np.concatenate([rows, np.array([entry.row for entry in bad], np.int64)]))
         where = f"rows of a part of {self.group!r}"
         if not len(both):
@@ -125,16 +120,6 @@ class Coverage:
         taken = both[self.covered[both]]
         if len(taken):
             raise StoreConflictError(f"{where} are already written: {len(taken)} of them, first {taken[0]}")
-        if span is not None:
-            if not 0 <= span[0] <= span[1] <= len(self.ids):
-                raise StoreInputError(f"{where} must lie in [0, {len(self.ids)}), got the stretch {span}")
-            expected = span[0] + np.flatnonzero(~self.covered[slice(*span)])
-            if not np.array_equal(expected, both):
-                odd = np.setxor1d(expected, both)
-                raise StoreInputError(
-                    f"{where} [{span[0]}, {span[1]}) must be its missing images, each stored or bad; "
-                    f"not so for row {odd[0]}"
-                )
 
     def add(self, part: Part, rows: NDArray[np.int64]) -> None:
         """Count a durable part in."""

@@ -190,7 +190,7 @@ class StoreWriter:
             if part.recipe_digest != self._digest or part.group not in self._groups:
                 raise StoreConflictError(f"part {path} belongs to another recipe or group")
             group, rows = self._groups[part.group], part.column("rows")
-            group.check(rows, list(part.bad), None)
+            group.check(rows, list(part.bad))
             group.add(part, rows)
         except StoreError as error:
             self.dropped.append(str(error))
@@ -204,46 +204,9 @@ class StoreWriter:
             )
         return self._groups[name]
 
-    def done(self, group: str) -> list[tuple[int, int]]:
-        """Return the stretches [start, stop) of rows that durable parts cover, bad images included."""
-        return self._group(group).ranges()
-
     def missing_rows(self, group: str) -> NDArray[np.int64]:
         """Return the rows that no durable part covers yet, ascending; bad images count as covered."""
         return self._group(group).missing()
-
-    def write_part(  # noqa: PLR0917 - the arrays of a part always come in this order
-        self,
-        group: str,
-        start: int,
-        stop: int,
-        rows: ArrayLike,
-        embeddings: NDArray[Any],
-        image_hash: NDArray[Any],
-        bad: Sequence[Any] = (),
-        *,
-        allow_nonfinite: bool = False,
-    ) -> None:
-        """Store all that was still missing of [start, stop) of a group; it is durable when this returns.
-
-        Parameters
-        ----------
-        group
-            One of the declared groups.
-        start, stop
-            The stretch; every row in it must be in `rows`, in `bad`, or covered before.
-        rows
-            (m,) positions in the source, ascending.
-        embeddings
-            (m, d) float32 or float16.
-        image_hash
-            (m, 16) uint8, zeros where unknown.
-        bad
-            (id, reason) of the images that could not be read.
-        allow_nonfinite
-            Accept NaN and infinity, which are refused otherwise, naming the ids.
-        """
-        self._write(group, (start, stop), rows, embeddings, image_hash, bad, allow_nonfinite)
 
     def write_rows(
         self,
@@ -255,26 +218,30 @@ class StoreWriter:
         *,
         allow_nonfinite: bool = False,
     ) -> None:
-        """Store any rows, as those copied from another store; otherwise like `write_part`."""
-        self._write(group, None, rows, embeddings, image_hash, bad, allow_nonfinite)
+        """Store some rows of a group as one part; it is durable when this returns.
 
-    def _write(  # noqa: PLR0917 - see write_part
-        self,
-        name: str,
-        span: tuple[int, int] | None,
-        rows: ArrayLike,
-        embeddings: NDArray[Any],
-        image_hash: NDArray[Any],
-        bad: Sequence[Any],
-        allow_nonfinite: bool,
-    ) -> None:
-        group = self._group(name)
+        Parameters
+        ----------
+        group
+            One of the declared groups.
+        rows
+            (m,) positions in the source, ascending, none of them written before.
+        embeddings
+            (m, d) float32 or float16.
+        image_hash
+            (m, 16) uint8, zeros where unknown.
+        bad
+            (id, reason) of the images that could not be read.
+        allow_nonfinite
+            Accept NaN and infinity, which are refused otherwise, naming the ids.
+        """
+        coverage = self._group(group)
         places = np.asarray(rows, dtype="<i8").reshape(-1)
-        bad_rows = group.bad_rows(bad)
-        group.check(places, bad_rows, span)
+        bad_rows = coverage.bad_rows(bad)
+        coverage.check(places, bad_rows)
         values = {"rows": places, "image_hash": image_hash, "embeddings": embeddings}
-        values = _checked(group, values, allow_nonfinite=allow_nonfinite)
-        group.add(write_part(self.folder, self._digest, name, values, bad_rows), places)
+        values = _checked(coverage, values, allow_nonfinite=allow_nonfinite)
+        coverage.add(write_part(self.folder, self._digest, group, values, bad_rows), places)
 
     def publish(self, extra_info: Mapping[str, Any] | None = None) -> Path:
         """Merge the parts into the store, check it against them, and let it appear under its name.

@@ -53,7 +53,7 @@ class Source:
 
     def part(self, writer: StoreWriter, group: str, start: int, stop: int) -> None:
         rows = np.arange(start, stop)
-        writer.write_part(group, start, stop, rows, self.embeddings(group)[rows], self.hashes(group)[rows])
+        writer.write_rows(group, rows, self.embeddings(group)[rows], self.hashes(group)[rows])
 
     def fill(self, writer: StoreWriter) -> None:
         for group, count in self.counts.items():

@@ -46,7 +46,7 @@ def extract(root: Path, pause_s: float) -> None:
                 hashes = pixels[:, :16].astype(np.uint8)
                 bad = [(f"{group}/{row}", "unreadable") for row in rows.tolist() if row == 5]
                 keep = rows != 5
-                writer.write_part(group, start, int(rows[-1]) + 1, rows[keep], vectors[keep], hashes[keep], bad)
+                writer.write_rows(group, rows[keep], vectors[keep], hashes[keep], bad)
         writer.publish()
 
 

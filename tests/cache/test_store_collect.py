@@ -38,7 +38,7 @@ def test_an_unfinished_store_tells_how_far_it_is(source: Source, tmp_path: Path)
     with source.open(tmp_path) as writer:
         source.part(writer, "train", 0, 8)
         bad = [("val/0é", "gone")]
-        writer.write_part("val", 0, 2, [1], source.embeddings("val")[1:2], source.hashes("val")[1:2], bad)
+        writer.write_rows("val", [1], source.embeddings("val")[1:2], source.hashes("val")[1:2], bad)
         found = unfinished(path)
     assert found is not None
     assert found.done == {"train": 8, "val": 2}

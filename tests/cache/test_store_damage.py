@@ -145,7 +145,7 @@ def test_equal_embeddings_are_a_note_for_equal_images_and_suspect_for_others(sou
     vectors[5], hashes[5] = vectors[2], hashes[2]
     vectors[7] = vectors[20]
     with source.open(tmp_path) as writer:
-        writer.write_part("train", 0, 30, range(30), vectors, hashes)
+        writer.write_rows("train", range(30), vectors, hashes)
         source.part(writer, "val", 0, 7)
         path = writer.publish()
     found = [(problem.what, problem.rows, problem.level) for problem in verify_store(path).problems]
@@ -159,7 +159,7 @@ def test_one_image_with_two_embeddings_is_suspect(source: Source, tmp_path: Path
     hashes = source.hashes("train")
     hashes[5] = hashes[2]
     with source.open(tmp_path) as writer:
-        writer.write_part("train", 0, 30, range(30), source.embeddings("train"), hashes)
+        writer.write_rows("train", range(30), source.embeddings("train"), hashes)
         source.part(writer, "val", 0, 7)
         problems = verify_store(writer.publish()).problems
     assert [(problem.what, problem.rows) for problem in problems] == [("the same image has different embeddings", (5,))]

@@ -29,7 +29,7 @@ def cache(cache_root):
             for group, n in COUNTS.items():
                 X = (1.5 * centres[np.arange(n) % 3] + rng.normal(size=(n, 8))).astype(np.float32)
                 hashes = rng.integers(0, 256, (n, 16), dtype=np.uint8)
-                writer.write_part(group, 0, n, np.arange(n), X, hashes)
+                writer.write_rows(group, np.arange(n), X, hashes)
             writer.publish({})
     return cache_root
 

@@ -118,7 +118,7 @@ def make_store(cache_root: Path) -> Callable[..., Path]:
             writer.groups(groups)
             for group, X in features.items():
                 hashes = np.zeros((len(X), 16), np.uint8)
-                writer.write_part(group, 0, len(X), np.arange(len(X)), X, hashes, allow_nonfinite=True)
+                writer.write_rows(group, np.arange(len(X)), X, hashes, allow_nonfinite=True)
             return writer.publish({})
 
     return make

@@ -34,7 +34,7 @@ def main(out: Path) -> None:
                 ramp = (np.arange(3) + 10 * rows[:, None]).astype(np.float32) / 4
                 hashes = np.repeat(rows[:, None].astype(np.uint8), 16, axis=1) + 1
                 bad = [("train/3", "truncated file")] if group == "train" else []
-                writer.write_part(group, 0, count, rows, ramp, hashes, bad)
+                writer.write_rows(group, rows, ramp, hashes, bad)
             shutil.copyfile(writer.publish(), out)
 
 

@@ -36,7 +36,7 @@ def write_store(
         for group, ids in groups.items():
             features = np.stack([vector(name, dim, scale) for name in ids]).astype(dtype)
             hashes = np.zeros((len(ids), 16), dtype=np.uint8)
-            writer.write_part(group, 0, len(ids), np.arange(len(ids)), features, hashes)
+            writer.write_rows(group, np.arange(len(ids)), features, hashes)
         OPEN.append(FeatureStore(writer.publish({})))
     return OPEN[-1]
 

@@ -50,5 +50,5 @@ def plant(root, *, counts, classes=3, dim=12, signal=2.0, dataset="planted", bac
         writer.groups({g: GroupSpec(ids[orders[g]], y[orders[g], None]) for g, (_, y, ids) in drawn.items()})
         for group, (X, _, ids) in drawn.items():
             rows, hashes = np.arange(len(ids)), rng.integers(0, 256, (len(ids), 16), dtype=np.uint8)
-            writer.write_part(group, 0, len(ids), rows, X[orders[group]], hashes)
+            writer.write_rows(group, rows, X[orders[group]], hashes)
         return writer.publish({})
