@@ -14,21 +14,49 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from medfeat.errors import MissingFileError
 from medfeat_cache import recipe_digest
 
 _FOLDER = ".asked"
 
 
 def file_identity(path: Path) -> dict[str, Any]:
-    """Identify a file or folder cheaply: resolved path, size in bytes, newest modification time in ns."""
-    resolved = path.resolve()
-    files = sorted(p for p in resolved.rglob("*") if p.is_file()) if resolved.is_dir() else [resolved]
-    stats = [p.stat() for p in files]
-    return {
-        "path": str(resolved),
-        "size": sum(s.st_size for s in stats),
-        "mtime_ns": max((s.st_mtime_ns for s in stats), default=0),
-    }
+    """Identify weights cheaply, without reading them.
+
+    Parameters
+    ----------
+    path
+        Of a file or folder.
+
+    Returns
+    -------
+    dict
+        The resolved path, and size in bytes and modification time in ns of a file, or a digest over the relative
+        names, sizes and times of all files of a folder.
+
+    Raises
+    ------
+    MissingFileError
+        When there is nothing at `path`, or it cannot be looked at.
+    """
+    try:
+        resolved = path.expanduser().resolve(strict=True)
+        if resolved.is_dir():
+            files = sorted(file for file in resolved.rglob("*") if file.is_file())
+            listing = [[file.relative_to(resolved).as_posix(), *_stamp(file)] for file in files]
+            return {"path": str(resolved), "files": recipe_digest({"files": listing})}
+        size, mtime_ns = _stamp(resolved)
+    except FileNotFoundError as error:
+        raise MissingFileError(f"weights file {path} is not there: check the path given to --weights") from error
+    except (OSError, RuntimeError) as error:  # a RuntimeError is a home or a link that leads nowhere
+        reason = getattr(error, "strerror", None) or error
+        raise MissingFileError(f"weights file {path} cannot be read ({reason}): check its path and rights") from error
+    return {"path": str(resolved), "size": size, "mtime_ns": mtime_ns}
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def remembered_store(root: Path, asked: Mapping[str, Any]) -> Path | None:
