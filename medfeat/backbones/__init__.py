@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from medfeat.backbones.names import backbone_names, describe, readiness
+from medfeat.backbones.names import backbone_names, describe, readiness, takes_raw
 from medfeat.backbones.table import BACKBONES, Entry
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
     "describe",
     "load_backbone",
     "readiness",
+    "takes_raw",
     "weights_digest",
 ]
 

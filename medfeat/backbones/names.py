@@ -51,6 +51,23 @@ def describe(name: str) -> BackboneInfo:
         return BackboneInfo(name, "hf", repo, 0, (0.0,) * 3, (1.0,) * 3, "bicubic", "own", note=note)
 
 
+def takes_raw(name: str) -> bool:
+    """Say whether a backbone takes images and volumes as they are: neither resized nor sliced.
+
+    Parameters
+    ----------
+    name
+        As for `describe`. Only registered backbones can: one of a library is fed images of its own size, which is not
+        known before its configuration is here.
+
+    Examples
+    --------
+    >>> takes_raw("pixels"), takes_raw("resnet18"), takes_raw("hf:OWNER/REPO")
+    (True, False, False)
+    """
+    return name in BACKBONES and BACKBONES[name].takes_raw
+
+
 def readiness(name: str) -> tuple[bool, str]:
     """Say whether a backbone can be loaded without a network call.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +17,7 @@ from medfeat.extraction.building import make_embedder
 from medfeat.extraction.compiling import compile_problem
 from medfeat.extraction.forward import Embedder, Rows
 from medfeat.extraction.settings import Settings
-from medfeat.types import BadImage, Dataset, View
+from medfeat.types import BackboneInfo, BadImage, Dataset, View
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +47,12 @@ class Again(NamedTuple):
 
 
 def load_for_recipe(
-    recipe: Mapping[str, Any], info: Mapping[str, Any], *, weights: str | Path | None = None, offline: bool = False
+    recipe: Mapping[str, Any],
+    info: Mapping[str, Any],
+    *,
+    weights: str | Path | None = None,
+    offline: bool = False,
+    trust_remote_code: bool = False,
 ) -> Backbone:
     """Load the backbone a store was made with.
 
@@ -58,28 +64,47 @@ def load_for_recipe(
         Where the weights are now; None means where they were.
     offline
         Make no network call.
+    trust_remote_code
+        Let a Hugging Face repository run its own code; that a store was made so does not allow it again.
 
     Raises
     ------
     WeightsError
-        When the weights found are not the ones the store was made with.
+        When the weights found, or their configuration, are not the ones the store was made with.
     """
     used = info["asked"]["weights"]
     where = weights or {"random": "random", "file": used.get("path")}.get(used["origin"])
     backbone = load_backbone(
-        info["asked"]["backbone"],
+        _pinned(info["asked"]["backbone"], recipe.get("source_id", "")),
         views=(View(recipe["layer"], recipe["pool"], recipe["slices"]),),
         weights=where,
         seed=int(used.get("seed", 0)),
         offline=offline,
+        trust_remote_code=trust_remote_code,
     )
-    if backbone.info.weights_digest != recipe["weights_digest"]:
-        found, wanted = backbone.info.weights_digest[:20], recipe["weights_digest"][:20]
+    _refuse_another(backbone.info, recipe)
+    return backbone
+
+
+def _pinned(name: str, source_id: str) -> str:
+    """Name a Hugging Face repository at the commit the store was made with: its main branch moves on."""
+    at_commit = re.fullmatch(r"[^@]+@[0-9a-f]{40}", source_id)
+    return f"hf:{source_id}" if name.startswith("hf:") and at_commit else name
+
+
+def _refuse_another(found: BackboneInfo, recipe: Mapping[str, Any]) -> None:
+    if found.weights_digest != recipe["weights_digest"]:
+        digests = f"{found.weights_digest[:20]}... instead of {recipe['weights_digest'][:20]}..."
         raise WeightsError(
             f"the weights of {recipe['backbone']} are not the ones its store was made with "
-            f"({found}... instead of {wanted}...): pass --weights FILE"
+            f"({digests}): pass --weights FILE"
         )
-    return backbone
+    source_id = recipe.get("source_id", "")
+    if "@config:" in source_id and found.source_id != source_id:
+        raise WeightsError(
+            f"the configuration of {recipe['backbone']} is not the one its store was made with "
+            f"({found.source_id} instead of {source_id}): pass --weights FOLDER with its config.json"
+        )
 
 
 def embedder_for(

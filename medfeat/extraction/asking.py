@@ -26,7 +26,8 @@ def describe_request(dataset: Dataset, backbone: str, request: Request, view: Vi
         fingerprint=info.fingerprint,
         backbone=network.name,
         source=network.source,
-        source_id=network.source_id,
+        # As typed: the commit it stands for is known only once the repository is here.
+        source_id=backbone.removeprefix("hf:") if backbone.startswith("hf:") else network.source_id,
         weights=_weights_identity(request),
         view=view,
         fit=request.fit,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from medfeat.backbones import takes_raw
 from medfeat.types import BackboneInfo, DatasetInfo, Fit, Recipe, View
 
 Action = Literal["reuse", "resume", "compute"]
@@ -22,7 +23,8 @@ class Asked:
     backbone, source, source_id
         Of the architecture.
     weights
-        ``{"origin": "pretrained"}``, ``{"origin": "random", "seed": n}``, or a file's path, size and modification time.
+        ``{"origin": "pretrained"}``, ``{"origin": "random", "seed": n}``, or what
+        `medfeat.extraction.lookup.file_identity` says of a file or folder.
     view
         Layer, pooling and slice policy, None where the default was asked for.
     fit
@@ -130,7 +132,7 @@ def decide(
 
 def build_recipe(dataset: DatasetInfo, backbone: BackboneInfo, view: View, *, fit: Fit, precision: str) -> Recipe:
     """Collect everything that changes the bytes of an embedding; `view.pool` must be resolved."""
-    raw = backbone.input_size == 0
+    raw = takes_raw(backbone.name)
     return Recipe(
         dataset=dataset.name,
         size=dataset.size,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.backbones import takes_raw
 from medfeat.errors import UsageError
 from medfeat.extraction.forward import Finished, Forward, Images, Rows, stream
 from medfeat.extraction.slices import AXES, SlicePool, slice_axis, slice_view
@@ -23,8 +24,7 @@ _UNEQUAL_VOLUMES = 4
 
 def views_for(views: Sequence[View], dataset: DatasetInfo, backbone: BackboneInfo) -> tuple[View, ...]:
     """Fill in the slice policy where volumes meet a 2D network, and refuse one where there is nothing to slice."""
-    raw = backbone.input_size == 0
-    if dataset.ndim == 2 or raw:
+    if dataset.ndim == 2 or takes_raw(backbone.name):
         sliced = next((view.slices for view in views if view.slices is not None), None)
         if sliced is not None:
             why = f"{dataset.name} holds images" if dataset.ndim == 2 else f"{backbone.name} takes volumes whole"

@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+HOMEMADE = """
+import torch
+from transformers import PreTrainedModel, PreTrainedConfig
+from transformers.modeling_outputs import BaseModelOutput
+
+class Config(PreTrainedConfig):
+    model_type = "homemade"
+
+class Model(PreTrainedModel):
+    config_class = Config
+    main_input_name = "pixel_values"
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.mix = torch.nn.Conv2d(3, 5, 8, 8)
+        self.post_init()
+
+    def forward(self, pixel_values):
+        return BaseModelOutput(last_hidden_state=self.mix(pixel_values))
+"""
 
 
 @pytest.fixture
@@ -45,3 +69,20 @@ def repository(hub: Path) -> Path:
     }
     (snapshot / "preprocessor_config.json").write_text(json.dumps(processor))
     return snapshot
+
+
+@pytest.fixture
+def homemade(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """clinic/tiny with code of its own."""
+    from transformers import dynamic_module_utils
+
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr("sys.path", list(sys.path))
+    (repository / "code.py").write_text(HOMEMADE)
+    auto = {"AutoConfig": "code.Config", "AutoModel": "code.Model"}
+    (repository / "config.json").write_text(json.dumps({"model_type": "homemade", "image_size": 56, "auto_map": auto}))
+    torch.manual_seed(0)
+    mix = torch.nn.Conv2d(3, 5, 8, 8)
+    state = {f"mix.{name}": tensor for name, tensor in mix.state_dict().items()}
+    save_file(state, repository / "model.safetensors", metadata={"format": "pt"})
+    return repository

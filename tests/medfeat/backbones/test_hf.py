@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from medfeat.backbones import describe, load_backbone, readiness
 from medfeat.backbones.hf_files import read_processing
@@ -96,45 +94,6 @@ def test_code_of_a_repository_is_not_run_unless_asked(repository: Path) -> None:
     assert not trace.exists()
 
 
-HOMEMADE = """
-import torch
-from transformers import PreTrainedModel, PreTrainedConfig
-from transformers.modeling_outputs import BaseModelOutput
-
-class Config(PreTrainedConfig):
-    model_type = "homemade"
-
-class Model(PreTrainedModel):
-    config_class = Config
-    main_input_name = "pixel_values"
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.mix = torch.nn.Conv2d(3, 5, 8, 8)
-        self.post_init()
-
-    def forward(self, pixel_values):
-        return BaseModelOutput(last_hidden_state=self.mix(pixel_values))
-"""
-
-
-@pytest.fixture
-def homemade(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """clinic/tiny with code of its own."""
-    from transformers import dynamic_module_utils
-
-    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "modules"))
-    monkeypatch.setattr("sys.path", list(sys.path))
-    (repository / "code.py").write_text(HOMEMADE)
-    auto = {"AutoConfig": "code.Config", "AutoModel": "code.Model"}
-    (repository / "config.json").write_text(json.dumps({"model_type": "homemade", "image_size": 56, "auto_map": auto}))
-    torch.manual_seed(0)
-    mix = torch.nn.Conv2d(3, 5, 8, 8)
-    state = {f"mix.{name}": tensor for name, tensor in mix.state_dict().items()}
-    save_file(state, repository / "model.safetensors", metadata={"format": "pt"})
-    return repository
-
-
 def test_code_that_is_trusted_comes_from_the_commit_and_offline_from_the_cache_only(
     homemade: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,8 +117,9 @@ def test_code_that_is_trusted_comes_from_the_commit_and_offline_from_the_cache_o
 def test_changed_code_in_a_folder_is_another_backbone(homemade: Path, tmp_path: Path) -> None:
     own = shutil.copytree(homemade, tmp_path / "own")
     ids = []
-    for code in (HOMEMADE, HOMEMADE.replace("self.mix(pixel_values)", "self.mix(pixel_values).relu()")):
-        (own / "code.py").write_text(code)
+    code = (own / "code.py").read_text()
+    for changed in (code, code.replace("self.mix(pixel_values)", "self.mix(pixel_values).relu()")):
+        (own / "code.py").write_text(changed)
         info = load_backbone("hf:clinic/mine", weights=own, offline=True, trust_remote_code=True).info
         ids.append(info.source_id)
     assert ids[0] != ids[1]
