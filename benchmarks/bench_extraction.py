@@ -33,7 +33,9 @@ from medfeat.extraction.forward import Forward, stream
 from medfeat.extraction.reader import ReadAhead
 
 ROOT = Path(__file__).parents[1]
-BATCH = 32
+BATCH = 8
+# MEDFEAT_BENCH_WALLS=1 measures only the first of the whole commands: all of them take a quarter of an hour.
+WALLS = slice(int(os.environ.get("MEDFEAT_BENCH_WALLS", "4")))
 REPEATS = 3 if machine.MEASURING else 1
 
 
@@ -209,7 +211,9 @@ def test_measure():
             steady.append(found)
             print(found, flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for name, count in (("squeezenet1_1", 780), ("squeezenet1_1", 5000), ("resnet50", 780), ("resnet50", 5000)):
+        for name, count in (("squeezenet1_1", 780), ("squeezenet1_1", 5000), ("resnet50", 780), ("resnet50", 5000))[
+            WALLS
+        ]:
             long = name == "resnet50" and count == 5000
             some = {"precisions": ("auto",), "workers": (0,)} if long else {}
             walls.append(wall_times(name, count, Path(folder), **some))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from medfeat.extraction.forward import Embedder, Images, Rows
 
-_DEFAULT_BATCH = {"cpu": 32, "cuda": 256, "mps": 32}
+_DEFAULT_BATCH = {"cpu": 8, "cuda": 256, "mps": 32}
 _PART_SECONDS = 10.0
 _MAX_PART_ROWS = 8192
 # Trying batch sizes costs about this many images; a run shorter than twenty times that would not earn it back.
@@ -213,7 +213,7 @@ class _Chooser:
         return [view.reshape(len(view), -1) for view in views]
 
     def _find_batch(self, precision: Precision) -> int:
-        default: int = _DEFAULT_BATCH.get(self.device.type, 32)
+        default: int = _DEFAULT_BATCH.get(self.device.type, 8)
         if self.volumes:
             return default  # a batch is one of slices, and there are always enough of those
         if self.total < 20 * _TRIAL_IMAGES:

@@ -30,6 +30,8 @@ WORTHWHILE_SPEEDUP = 1.15
 # What compiling gains at least, seen over the short names; used only to decide whether a run is long enough.
 EXPECTED_COMPILE_GAIN = 1.4
 _GOOD_ENOUGH_GAIN = 1.05
+# On a processor small batches stay in its caches: ResNet-50 runs half again as fast at 4 as at 32.
+_SMALLEST_BATCH = {"cpu": 4}
 _LARGEST_BATCH = {"cpu": 64, "cuda": 1024, "mps": 64}
 _SECONDS_A_TRIAL = 2.0
 
@@ -112,7 +114,7 @@ def choose_batch_size(make: Callable[[int], Embedder], images: Images, device: t
     device
         Bounds the largest batch tried.
     """
-    best, best_rate, size = 0, 0.0, 16
+    best, best_rate, size = 0, 0.0, _SMALLEST_BATCH.get(device.type, 16)
     while size <= _LARGEST_BATCH.get(device.type, 64):
         embedder = make(size)
         seconds = seconds_per_batch(embedder, _repeated(images, size), repeats=1)
