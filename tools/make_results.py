@@ -19,9 +19,10 @@ import medfeat
 from medfeat.cost import usable_cores
 from medfeat.evaluation.runs import Run
 from medfeat.extraction.device import processor_name
+from medfeat.report.figures import save, scores_figure
 from medfeat.report.tables import Table, markdown, with_interval
 from medfeat.workflows.extract import extract
-from medfeat.workflows.probe import ProbeReport, probe
+from medfeat.workflows.probe import probe
 from medfeat_cli.progress import for_terminal
 
 SETS = ("breastmnist", "retinamnist", "adrenalmnist3d")
@@ -32,6 +33,7 @@ WEIGHTS = {
 POLICIES = "mean-concat,max-concat,mean-average,max-average"
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 FIGURES = PAGE.parent / "figures"
+BAR = for_terminal()
 
 # What an independent pipeline (Pillow, float32, scikit-learn, the official evaluator) gives at the same recipe.
 YARDSTICK = {
@@ -71,7 +73,7 @@ def extract_all(folder: Path, cache: Path) -> None:
     """Embed each set with each network, with an untrained one and with the weights-free baselines."""
     for name in SETS:
         volumes = name.endswith("3d")
-        common = {"data_root": folder, "cache_dir": cache, "progress": for_terminal()}
+        common = {"data_root": folder, "cache_dir": cache, "progress": BAR}
         extract(name, "pixels,stats", **common)
         slices = POLICIES if volumes else None
         precision = "auto" if volumes else "fp32"
@@ -81,9 +83,8 @@ def extract_all(folder: Path, cache: Path) -> None:
             extract(name, "mobilenetv2_100", weights="random", precision=precision, **common)
 
 
-def rows(report: ProbeReport) -> Iterator[tuple[str, ...]]:
+def rows(runs: list[Run]) -> Iterator[tuple[str, ...]]:
     """One row a run, best on val first."""
-    runs = [*report.runs, *report.baselines]
     for run in sorted(runs, key=lambda one: -one.val.values["auc"].value):
         costs = run.costs
         seconds = costs["extraction"].get("seconds"), costs["probe"].get("seconds")
@@ -131,16 +132,16 @@ def main() -> None:
     columns = ("backbone", "embedding", "head", "val AUC", "test AUC", "test ACC", "extract s", "probe s", "note")
     parts, every = [], []
     for name in SETS:
-        report = probe(name, head="all", cache_dir=cache, progress=for_terminal())
-        every += [*report.runs, *report.baselines]
-        parts.append(markdown([Table(name, columns, tuple(rows(report)))]))
+        runs = list(probe(name, [*WEIGHTS, "mobilenetv2_100-random0"], head="all", cache_dir=cache, progress=BAR).runs)
+        runs += probe(name, "pixels,stats", cache_dir=cache, progress=BAR).runs
+        every += runs
+        parts.append(markdown([Table(name, columns, tuple(rows(runs)))]))
         compared = medfeat.compare(name, cache_dir=cache, head="linear")
-        parts.append(markdown(compared.tables()))
-    stick = Table(
-        "", ("dataset", "backbone", "AUC", "yardstick", "difference", "ACC", "yardstick"), tuple(yardstick_rows(every))
-    )
-    machine = every[0].costs.get("machine", "")
-    page = HEAD.format(machine=machine) + YARDSTICK_HEAD + markdown([stick]) + "\n" + "\n".join(parts)
+        picture = save(scores_figure(compared.comparisons[0]), FIGURES / f"{name}.png", dpi=110)
+        parts.append(f"![{name}: our linear heads beside published results](figures/{picture.name})\n")
+    columns = ("dataset", "backbone", "AUC", "yardstick", "difference", "ACC", "yardstick ACC")
+    stick = Table("", columns, tuple(yardstick_rows(every)))
+    page = HEAD.format(machine=_machine()) + YARDSTICK_HEAD + markdown([stick]) + "\n" + "\n".join(parts)
     PAGE.write_text(page, encoding="utf-8")
     print(f"wrote {PAGE}")
 

@@ -50,7 +50,7 @@ def scores_figure(comparison: Comparison, *, metric: str = "auc", each: int = 4,
     """
     runs, rows = comparison.runs[:ours], _best_of_each(comparison.rows, metric, each)
     total = len(runs) + len(rows)
-    figure, axes = _figure(8.6, 1.3 + 0.25 * total)
+    figure, axes = _figure(10.5, 1.5 + 0.25 * total)
     for y, run in enumerate(runs):
         interval = getattr(run.test, metric)
         axes.hlines(total - y, interval.low, interval.high, color=OURS, lw=2.2)
@@ -65,8 +65,8 @@ def scores_figure(comparison: Comparison, *, metric: str = "auc", each: int = 4,
     for label in axes.get_yticklabels()[: len(runs)]:
         label.set(color=OURS, fontweight="bold")
     axes.set_ylim(0.3, total + 0.7)
-    axes.set_xlabel(f"test {metric.upper()}; ours with 95 % interval, that of our best run on val shaded", fontsize=9)
-    axes.set_title(f"{comparison.dataset}: ours beside published results", loc="left", fontweight="bold", fontsize=11)
+    axes.set_xlabel(f"test {metric.upper()}\nshaded: 95 % interval of our best run on val", fontsize=9)
+    figure.suptitle(f"{comparison.dataset}: ours beside published results", fontweight="bold", fontsize=11)
     axes.grid(axis="x", color=FAINT, lw=0.5, alpha=0.6)
     _training_legend(axes, rows, with_ours=bool(runs))
     return figure
