@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medfeat_cache import FeatureStore, StoreError, find_stores
+from medfeat_cache import FeatureStore, StoreError, find_stores, find_unfinished
 
 BATCH = 8
 DATA, BACKBONE = "synthetic-binary", "squeezenet1_1"
@@ -30,6 +30,7 @@ class Tally:
     embedded: int = 0
     needed: int = 0
     part_rows: int = 0
+    most_lost_rows: int = 0
     reads: int = 0
     wrong_reads: list[str] = field(default_factory=list)
 
@@ -60,11 +61,10 @@ def extract_once(root: Path, log: Path, part_batches: int) -> None:
         merge(*args, **options)
         os.write(handle, b"publish\n")
 
-    def settings(device, precision, batch, compiled, _seconds):
-        return choose.Settings(str(device), precision, batch, compiled, part_batches)
-
-    forward.Forward.submit, writer.merge, choose._settings = counted, announced, settings
-    choose.seconds_per_batch = lambda *_args, **_options: 1.0  # the measurement itself is not under test
+    forward.Forward.submit, writer.merge = counted, announced
+    # The measurement itself is not under test: a batch takes a second, so seconds of a part are its batches.
+    choose.seconds_per_batch = lambda _embedder, images, **_options: float(len(images)) / BATCH
+    choose._PART_SECONDS = float(part_batches)
     options = {"precision": "fp32", "batch_size": BATCH, "device": "cpu", "compile": False}
     extract(DATA, BACKBONE, weights="random", cache_dir=root, **options)
 
@@ -145,6 +145,7 @@ def kill_many(folder: Path, kills: int, *, seed: int, part_batches: int = 4) -> 
     [header] = find_stores(whole)
     with FeatureStore(header.path, verify=True) as store:
         reference = contents(store)
+        assert store.info["settings"]["part_batches"] == part_batches, "the harness does not decide the size of a part"
     tally = Tally(part_rows=BATCH * part_batches)
     while tally.kills < kills:
         root, log = folder / f"round{tally.rounds}", folder / f"round{tally.rounds}.log"
@@ -160,7 +161,7 @@ def kill_many(folder: Path, kills: int, *, seed: int, part_batches: int = 4) -> 
 
 
 def _kill_one(root: Path, log: Path, part_batches: int, chance: random.Random, duration: float, tally: Tally) -> None:
-    before = _lines(log)
+    before, durable = _lines(log), _durable_rows(root)
     pid = child(root, log, part_batches)
     if chance.random() < 0.4:
         # Aim at the merge: it is over in milliseconds, and dying in it is what must do no harm.
@@ -172,9 +173,21 @@ def _kill_one(root: Path, log: Path, part_batches: int, chance: random.Random, d
         os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
     if os.WIFSIGNALED(status):
-        phase = phase_of(_lines(log)[len(before) :])
+        lines = _lines(log)[len(before) :]
+        embedded = sum(int(line.split()[1]) for line in lines if line.startswith("batch"))
+        lost = embedded - (_durable_rows(root) - durable)
+        tally.most_lost_rows = max(tally.most_lost_rows, lost)
+        phase = phase_of(lines)
         tally.phases[phase] = tally.phases.get(phase, 0) + 1
         tally.kills += 1
+
+
+def _durable_rows(root: Path) -> int:
+    """Rows that no kill can take any more: of the published store, else of the parts."""
+    stores = find_stores(root)
+    if stores:
+        return sum(stores[0].counts.values())
+    return sum(sum(one.done.values()) for one in find_unfinished(root))
 
 
 def _finish(root: Path, log: Path, part_batches: int) -> None:
@@ -195,7 +208,8 @@ def _count(root: Path, log: Path, reference: dict[str, np.ndarray], tally: Tally
     with FeatureStore(header.path, verify=True) as store:
         wrong = differences(reference, contents(store))
     assert not wrong, f"not equal to the uninterrupted store: {wrong}"
-    assert not list(root.glob("*/*/.*")), "something was left behind"
+    left = [str(path) for path in root.glob("*/*/.*")]
+    assert not left, f"left behind: {left}"
     tally.embedded += sum(int(line.split()[1]) for line in _lines(log) if line.startswith("batch"))
     tally.needed += sum(header.counts.values())
     tally.rounds += 1

@@ -22,7 +22,7 @@ from medfeat.extraction.sample import read_sample
 from medfeat.extraction.settings import Settings
 from medfeat.extraction.volumes import views_for
 from medfeat.types import Dataset, Precision, Progress, View
-from medfeat_cache import recipe_digest, store_path
+from medfeat_cache import recipe_digest, store_path, tidy
 
 if TYPE_CHECKING:
     import torch
@@ -55,7 +55,11 @@ def embed(
     """
     asked = {view: describe_request(dataset, backbone, request, view) for view in request.views}
     notes = {} if request.recheck else {v: lookup.remembered_store(root, a.to_dict()) for v, a in asked.items()}
-    outcomes = {view: reused(path, view) for view, path in notes.items() if path is not None}
+    outcomes: dict[View, StoreOutcome] = {}
+    for view, path in notes.items():
+        if path is not None:
+            tidy(path)  # its writer may have been killed after the note, with the lock still there
+            outcomes[view] = reused(path, view)
     left = {view: question for view, question in asked.items() if view not in outcomes}
     if left:
         outcomes |= _Session(dataset, backbone, request, left, root=root, device=device, progress=progress).run()
