@@ -54,7 +54,8 @@ chosen on test: hyper-parameters were chosen on val, and the rows are sorted by 
 bootstrap intervals of the test set. Weights: SqueezeNet-1.1 (torchvision, IMAGENET1K_V1, rounded to fp16) and
 MobileNetV2 (timm `mobilenetv2_100`, dequantised from 8 bit). Images are 28 px, enlarged whole to 224 px with each
 network's own filter; volumes go through the network as 84 slices along the three axes. A pair that is missing below was
-not finished when the page was made.
+not finished when the page was made. The seconds were measured while the machine did other work: they are too long, and
+are no comparison of heads or networks.
 
 These test sets are small (156, 400 and 298 samples): the intervals are wide, and differences inside them mean little.
 """

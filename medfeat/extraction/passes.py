@@ -136,9 +136,7 @@ class Pass:
             if changes:
                 was = ", ".join(f"{name} {writer.settings.get(name)}" for name in changes)
                 writer.change_settings("resumed elsewhere", **changes)
-                self.progress.say(
-                    f"this store was begun with {was}: its rows are equal to cosine 0.99999, not bit for bit"
-                )
+                self.progress.say(f"this store was begun with {was}: its rows will not be equal bit for bit")
 
     def _declare(self, target: Target, writer: StoreWriter) -> None:
         """Say which images there are, take over durable parts, and copy what an earlier store knows."""
