@@ -1,12 +1,17 @@
-"""A progress bar on stderr, for people only: silent when stderr is not a terminal."""
+"""How far long work is, on stderr: a bar for people, a line a minute for log files."""
 
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from medfeat.types import Progress
 from medfeat_cli import output
+
+_SLOWEST_SHOWN = 0.1  # units a second; of slower work only the time left says anything
 
 
 class TerminalProgress:
@@ -41,7 +46,7 @@ class TerminalProgress:
             return
         self._bar.advance(self._task, count)
         speed = self._bar.tasks[0].speed
-        if speed:
+        if speed and speed >= _SLOWEST_SHOWN:
             self._bar.update(self._task, rate=f"{speed:,.1f} {self._unit}/s")
 
     def say(self, message: str) -> None:
@@ -59,24 +64,49 @@ class TerminalProgress:
 
 
 class LineProgress:
-    """For output that is not a terminal: no bar, only the lines worth keeping."""
+    """For output that is not a terminal (a log file, a batch job): the lines worth keeping, and now and then how far.
+
+    Parameters
+    ----------
+    every
+        Seconds between two lines that say how far; work that is done sooner says nothing.
+    clock
+        Tells the time in seconds.
+    """
+
+    def __init__(self, every: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._every, self._clock = every, clock
+        self._total = self._done = 0
+        self._label, self._unit = "", "images"
+        self._began = self._told = clock()
 
     def start(self, total: int, label: str, unit: str = "images") -> None:
-        """Show nothing."""
+        """Begin a stretch of `total` units."""
+        self._total, self._done, self._label, self._unit = total, 0, label, unit
+        self._began = self._told = self._clock()
 
     def advance(self, count: int) -> None:
-        """Show nothing."""
+        """Count `count` more units, and say how far it is when it is time to."""
+        self._done += count
+        now = self._clock()
+        if now - self._told < self._every or self._done >= self._total:
+            return
+        self._told = now
+        speed = self._done / (now - self._began)
+        rate = f", {speed:,.1f} {self._unit}/s" if speed >= _SLOWEST_SHOWN else ""
+        left = timedelta(seconds=round((self._total - self._done) / speed))
+        output.note(f"{self._label}: {self._done:,} of {self._total:,} {self._unit}{rate}, about {left} left")
 
     def say(self, message: str) -> None:
         """Print the line on stderr."""
         output.note(message)
 
     def finish(self) -> None:
-        """Show nothing."""
+        """End the stretch; its result is for the caller to tell."""
 
 
 def for_terminal() -> Progress:
-    """Return the bar when a person is watching stderr, otherwise lines only."""
+    """Return the bar when a person is watching stderr, otherwise lines."""
     return TerminalProgress() if sys.stderr.isatty() else LineProgress()
 
 
