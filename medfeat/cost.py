@@ -25,18 +25,17 @@ class Energy:
 
 
 class EnergyMeter:
-    """Measures from its creation until `read` is called; `device` is ``cpu``, ``mps``, ``cuda`` or ``cuda:N``."""
+    """Measures from its creation until `read` is called."""
 
-    def __init__(self, device: str = "cpu") -> None:
-        self._device = device
+    def __init__(self) -> None:
         self._started = time.perf_counter()
         self._counter = _read_rapl()
 
-    def read(self) -> Energy:
-        """Return the energy used so far; never negative."""
+    def read(self, device: str = "cpu") -> Energy:
+        """Return the energy used so far, never negative, by the device: ``cpu``, ``mps``, ``cuda`` or ``cuda:N``."""
         seconds = time.perf_counter() - self._started
-        if self._device.startswith("cuda"):
-            watts = _cuda_watts(self._device)
+        if device.startswith("cuda"):
+            watts = _cuda_watts(device)
             if watts is not None:
                 return Energy(watts * seconds / 3600, f"GPU power draw at the end ({watts:.0f} W) x time")
         counter = _read_rapl()

@@ -110,9 +110,15 @@ def _probe(samples: Samples, store: FeatureStore, spec: RunSpec, hidden: Path, p
         seed=spec.seed,
         progress=progress,
     )
-    energy, seconds = meter.read(), time.perf_counter() - started
+    device = getattr(scored.choice.model, "device_", "cpu")
+    energy, seconds = meter.read(device), time.perf_counter() - started
     val, test = _metrics(scored, samples.task, spec, progress)
-    cost = {"seconds": round(seconds, 3), "energy_wh": energy.watt_hours, "energy_method": energy.method}
+    cost = {
+        "seconds": round(seconds, 3),
+        "device": device,
+        "energy_wh": energy.watt_hours,
+        "energy_method": energy.method,
+    }
     run = _run(samples, scored, store=store, spec=spec, found=(val, test), cost=cost)
     recording.write_scores(hidden, scored)
     _save(scored, run, store, hidden)

@@ -160,7 +160,7 @@ class Pass:
         embedder = self.choice.embedder
         device = embedder.device
         before = fingerprint(embedder.module)
-        meter = EnergyMeter(str(device))
+        meter = EnergyMeter()
         figures = extract_rows(
             self.dataset,
             embedder,
@@ -169,7 +169,7 @@ class Pass:
             progress=self.progress,
             background=device.type == "cuda",
         )
-        cost = meter.read()
+        cost = meter.read(str(device))
         if fingerprint(embedder.module) != before:
             for writer in running.values():
                 writer.discard()

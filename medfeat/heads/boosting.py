@@ -7,8 +7,6 @@ only those most correlated with a class, label or target in train are used.
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from medfeat.heads.devices import has_gpu
 from medfeat.heads.inputs import check_split, class_numbers, decide, label_matrix, target_matrix
 from medfeat.heads.standardise import Standardiser, row_blocks
 from medfeat.types import Candidate, FloatArray, LabelArray, Progress, TaskType
@@ -66,11 +65,12 @@ class BoostingProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no
         check_split(X, y, "train")
         targets = self._targets(y)
         self.features_ = _informative(X, target_matrix(y, self.task_type, self.n_classes))
+        self.device_ = "cuda" if xgboost.build_info().get("USE_CUDA") and has_gpu() else "cpu"
         train = xgboost.QuantileDMatrix(self._used(X), targets, max_bin=MAX_BIN)
         parameters = {
             **_objective(self.task_type, self.n_classes),
             "tree_method": "hist",
-            "device": device(),
+            "device": self.device_,
             "max_bin": MAX_BIN,
             "max_depth": self.depth,
             "learning_rate": self.rate,
@@ -150,21 +150,6 @@ class BoostingHead:
             probe.set_params(rounds=probe.rounds_)
             yield Candidate({**setting, "rounds": probe.rounds_}, probe, float(setting["depth"]))
         progress.finish()
-
-
-def device() -> str:
-    """Return ``cuda`` when this XGBoost was built for it and the driver sees a GPU, else ``cpu``."""
-    import xgboost
-
-    if not xgboost.build_info().get("USE_CUDA"):
-        return "cpu"
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return "cpu"
-    count = ctypes.c_int(0)
-    found = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
-    return "cuda" if found else "cpu"
 
 
 def _informative(X: FloatArray, targets: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from medfeat.errors import DataError
+from medfeat.heads.devices import device_of, on_gpu
 from medfeat.heads.inputs import CLASS_TASKS, check_split, class_numbers, decide, label_matrix, refuse_task, spread
 from medfeat.heads.logistic import Link, solve_path, working_dtype
 from medfeat.heads.standardise import Standardiser, row_blocks
@@ -107,12 +108,14 @@ def fit_path(
     statistics = Standardiser.fit(X)
     standardised = statistics.transform(X, dtype=working_dtype(X.size))
     chance = (y if task_type == "multi-label" else targets).mean(axis=0)
-    for weights in solve_path(standardised, targets, grid, link=link, tol=tol):
+    # What is small enough for float64 is solved before a GPU has woken up.
+    features = standardised if standardised.dtype == np.float64 else on_gpu(standardised)
+    for weights in solve_path(features, targets, grid, link=link, tol=tol):
         probe = LinearProbe(weights.C, task_type=task_type, n_classes=n_classes, tol=tol)
         probe.mean_, probe.scale_ = statistics.mean, statistics.scale
         probe.present_, probe.chance_ = present, chance
         probe.coef_, probe.intercept_ = weights.coef, weights.intercept
-        probe.n_iter_, probe.converged_ = weights.evaluations, weights.converged
+        probe.n_iter_, probe.converged_, probe.device_ = weights.evaluations, weights.converged, device_of(features)
         yield probe
 
 

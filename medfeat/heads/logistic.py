@@ -7,6 +7,9 @@ Minimises ``|w|^2 / 2 + C * sum(loss)`` for each C with the intercept free: the 
 * the problem is solved in coordinates in which its Hessian is near the identity: the eigenvectors of the features'
   covariance, computed once, scaled for each C by the curvature at the solution of the C before;
 * each C starts where the solutions of the two before point to: the path is nearly straight in log C.
+
+The features may be a numpy array or a tensor on a GPU (the array API): all that touches them is computed where they
+lie. The minimiser's own few numbers stay on the processor.
 """
 
 from __future__ import annotations
@@ -14,16 +17,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from array_api_compat import array_namespace, device, to_device
 from numpy.typing import NDArray
 
 from medfeat.heads.lbfgs import minimise
-from medfeat.types import FloatArray
 
 Link = Literal["softmax", "sigmoid"]
-_Loss = Callable[[FloatArray, NDArray[np.float64]], tuple[float, NDArray[np.float64]]]
+# A numpy array or a tensor; the array API has no type of its own.
+Array = Any
+_Loss = Callable[[Array, Array], tuple[float, Array]]
 
 # Above this many numbers the products run in float32 (the sums over samples stay float64).
 DOUBLE_SIZE = 1 << 23
@@ -58,23 +63,23 @@ class Weights:
 class Coordinates:
     """Features in fewer coordinates, and the eigenvectors of their covariance there."""
 
-    X: FloatArray
-    row_space: FloatArray | None
-    vectors: FloatArray | None
+    X: Array
+    row_space: Array | None
+    vectors: Array | None
     variances: NDArray[np.float64]
 
-    def along(self, weights: FloatArray) -> FloatArray:
+    def along(self, weights: Array) -> Array:
         """Return (c, r) weights on the eigenvectors as weights on the columns of `X`."""
         return weights if self.vectors is None else weights @ self.vectors.T
 
-    def back(self, gradient: FloatArray) -> FloatArray:
+    def back(self, gradient: Array) -> Array:
         """Return a (c, r) gradient by the columns of `X` as one by the eigenvectors."""
         return gradient if self.vectors is None else gradient @ self.vectors
 
-    def original(self, weights: FloatArray) -> NDArray[np.float64]:
+    def original(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (c, d) weights on the features that were given."""
-        inner = self.along(weights)
-        return (inner if self.row_space is None else inner @ self.row_space.T).astype(np.float64)
+        inner = self.along(beside(weights, self.X, self.X.dtype))
+        return on_host(inner if self.row_space is None else inner @ self.row_space.T).astype(np.float64)
 
 
 def working_dtype(size: int) -> type[np.float64] | type[np.float32]:
@@ -83,14 +88,14 @@ def working_dtype(size: int) -> type[np.float64] | type[np.float32]:
 
 
 def solve_path(
-    X: FloatArray, targets: NDArray[np.float64], grid: Sequence[float], *, link: Link, tol: float = 1e-8
+    X: Array, targets: NDArray[np.float64], grid: Sequence[float], *, link: Link, tol: float = 1e-8
 ) -> Iterator[Weights]:
     """Solve for each C of an ascending grid.
 
     Parameters
     ----------
     X
-        (n, d) standardised features (each column has mean 0).
+        (n, d) standardised features (each column has mean 0) in `working_dtype`, wherever they lie.
     targets
         (n, c) 0/1: one-hot classes for ``softmax``, labels for ``sigmoid``; no column may be constant.
     grid
@@ -105,17 +110,16 @@ def solve_path(
     Weights
         One a value of C, in the grid's order.
     """
-    dtype = working_dtype(X.size)
-    space = coordinates(X.astype(dtype, copy=False))
+    space = coordinates(X)
     T = np.ascontiguousarray(targets.T, dtype=np.float64)
-    loss = _softmax if link == "softmax" else _sigmoid
     n, c = len(X), len(T)
     chance = T.mean(axis=1, keepdims=True)
     weights = np.zeros((c, space.X.shape[1] + 1))
     weights[:, -1:] = np.log(chance) if link == "softmax" else np.log(chance / (1 - chance))
     curvature = chance * (1 - chance)
     # Products in float32 leave the mean loss this much in doubt; below it no step can be told from no step.
-    noise, tol = (1e-15, tol) if dtype == np.float64 else (1e-8, max(tol, 1e-6))
+    noise, tol = (1e-15, tol) if X.dtype == array_namespace(X).float64 else (1e-8, max(tol, 1e-6))
+    loss, T = _softmax if link == "softmax" else _sigmoid, beside(T, X)
     solved: deque[tuple[float, NDArray[np.float64]]] = deque(maxlen=2)
     for C in grid:
         # Columns: the Hessian's diagonal on the eigenvectors, then that of the intercept.
@@ -128,7 +132,7 @@ def solve_path(
         solved.append((C, weights))
         curvature = np.maximum(objective.curvature, 1e-9)
         intercept = weights[:, -1] - (weights[:, -1].mean() if link == "softmax" else 0.0)
-        yield Weights(C, space.original(weights[:, :-1].astype(dtype)), intercept, found.evaluations, found.converged)
+        yield Weights(C, space.original(weights[:, :-1]), intercept, found.evaluations, found.converged)
 
 
 def _beyond(
@@ -140,63 +144,70 @@ def _beyond(
     return beyond
 
 
-def coordinates(X: FloatArray) -> Coordinates:
+def coordinates(X: Array) -> Coordinates:
     """Reduce to the row space when there are fewer samples than features, and find the covariance's eigenvectors."""
-    from scipy.linalg import eigh, qr
-
+    linalg = array_namespace(X).linalg
     row_space = None
-    if len(X) < X.shape[1]:
-        row_space, triangle = qr(X.T, mode="economic", check_finite=False)
-        X = np.ascontiguousarray(triangle.T)
+    if X.shape[0] < X.shape[1]:
+        row_space, triangle = linalg.qr(X.T)
+        X = triangle.T
     r = X.shape[1]
     if r > EIGEN_LIMIT:
         return Coordinates(X, row_space, None, np.ones(r))
     # Any orthogonal basis keeps the problem the same, so that a sample of the rows is enough to find a good one.
     sample = X[:: max(1, len(X) // (8 * r))]
-    variances, vectors = eigh(sample.T @ sample / len(sample), driver="evd", check_finite=False)
-    return Coordinates(X, row_space, vectors, np.maximum(variances, 0).astype(np.float64))
+    variances, vectors = linalg.eigh(sample.T @ sample / len(sample))
+    return Coordinates(X, row_space, vectors, np.maximum(on_host(variances), 0).astype(np.float64))
+
+
+def beside(numbers: NDArray[np.float64], X: Array, dtype: Any = None) -> Array:
+    """Return numpy numbers as an array of the same kind as `X`, on its device."""
+    return array_namespace(X).asarray(numbers, dtype=dtype, device=device(X))
+
+
+def on_host(numbers: Array) -> NDArray[np.float64]:
+    """Return an array as a numpy array."""
+    return np.asarray(to_device(numbers, "cpu"))
 
 
 class _Objective:
     """Mean loss plus penalty and its gradient, in coordinates divided by `scale`; keeps the last mean curvature."""
 
     def __init__(
-        self,
-        space: Coordinates,
-        targets: NDArray[np.float64],
-        loss: _Loss,
-        penalty: float,
-        scale: NDArray[np.float64],
+        self, space: Coordinates, targets: Array, loss: _Loss, penalty: float, scale: NDArray[np.float64]
     ) -> None:
         self.space, self.targets, self.loss, self.penalty, self.scale = space, targets, loss, penalty, scale
         self.curvature = np.zeros((len(targets), 1))
 
     def __call__(self, point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         X, n = self.space.X, self.targets.shape[1]
+        xp = array_namespace(X)
         weights = point.reshape(self.scale.shape) * self.scale
         slopes, intercept = weights[:, :-1], weights[:, -1:]
-        logits = (self.space.along(slopes.astype(X.dtype)) @ X.T) + intercept
+        logits = (self.space.along(beside(slopes, X, X.dtype)) @ X.T) + beside(intercept, X)
         total, residual = self.loss(logits, self.targets)
         probability = residual + self.targets
-        self.curvature = (probability * (1 - probability)).mean(axis=1, keepdims=True)
+        self.curvature = on_host(xp.mean(probability * (1 - probability), axis=1, keepdims=True))
         residual /= n
         gradient = np.empty_like(weights)
-        gradient[:, :-1] = self.space.back(residual.astype(X.dtype) @ X) + self.penalty * slopes
-        gradient[:, -1] = residual.sum(axis=1)
+        gradient[:, :-1] = on_host(self.space.back(xp.astype(residual, X.dtype) @ X)) + self.penalty * slopes
+        gradient[:, -1] = on_host(xp.sum(residual, axis=1))
         value = total / n + self.penalty / 2 * float(np.square(slopes).sum())
         return value, (gradient * self.scale).ravel()
 
 
-def _softmax(logits: FloatArray, targets: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+def _softmax(logits: Array, targets: Array) -> tuple[float, Array]:
     """Return the summed cross-entropy and (c, n) probability minus target."""
-    logits = logits - logits.max(axis=0)
-    odds = np.exp(logits)
-    total = odds.sum(axis=0)
-    return float(np.log(total).sum() - (logits * targets).sum()), odds / total - targets
+    xp = array_namespace(logits)
+    logits = logits - xp.max(logits, axis=0)
+    odds = xp.exp(logits)
+    total = xp.sum(odds, axis=0)
+    return float(xp.sum(xp.log(total)) - xp.sum(logits * targets)), odds / total - targets
 
 
-def _sigmoid(logits: FloatArray, targets: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+def _sigmoid(logits: Array, targets: Array) -> tuple[float, Array]:
     """Return the summed logistic loss over all labels and (c, n) probability minus target."""
-    odds = np.exp(-np.abs(logits))
-    loss = np.maximum(logits, 0) - logits * targets + np.log1p(odds)
-    return float(loss.sum()), np.where(logits >= 0, 1.0, odds) / (1 + odds) - targets
+    xp = array_namespace(logits)
+    odds = xp.exp(-xp.abs(logits))
+    loss = xp.clip(logits, min=0.0) - logits * targets + xp.log1p(odds)
+    return float(xp.sum(loss)), xp.where(logits >= 0, 1.0, odds) / (1 + odds) - targets

@@ -5,11 +5,13 @@ import sys
 
 import numpy as np
 import pytest
+import torch
+from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from medfeat.errors import DataError
-from medfeat.heads import HEADS, describe, logistic
+from medfeat.heads import HEADS, describe, linear, logistic
 from medfeat.heads.linear import GRID, LinearProbe, fit_path
 from medfeat.heads.standardise import Standardiser
 from medfeat.types import SilentProgress
@@ -105,6 +107,37 @@ def test_without_the_eigenvectors_the_minimum_is_the_same(monkeypatch):
     monkeypatch.setattr(logistic, "EIGEN_LIMIT", 10)
     plain = LinearProbe(0.03, n_classes=3, tol=1e-13).fit(X, y)
     np.testing.assert_allclose(plain.coef_, usual.coef_, atol=1e-5)
+
+
+@pytest.mark.parametrize("link", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("shape", [(400, 60), (50, 120)], ids=["more samples", "more features"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tensors_are_solved_where_they_lie_to_the_same_minimum(link, shape, dtype):
+    """A GPU's tensors go through the very functions that the processor's tensors go through here."""
+    X, y = embeddings(*shape, 4)
+    standardised = Standardiser.fit(X).transform(X, dtype=dtype)
+    targets = np.eye(4)[y[:, 0]]
+    options = {"link": link, "tol": 1e-12}
+    arrays = list(logistic.solve_path(standardised, targets, GRID, **options))
+    tensors = list(logistic.solve_path(torch.from_numpy(standardised), targets, GRID, **options))
+    for ours, theirs in zip(arrays, tensors, strict=True):
+        assert isinstance(theirs.coef, np.ndarray)
+        logits = (standardised @ found.coef.T + found.intercept for found in (ours, theirs))
+        probabilities = [softmax(one, axis=1) if link == "softmax" else expit(one) for one in logits]
+        np.testing.assert_allclose(*probabilities, atol=1e-5 if dtype == np.float64 else 5e-3)
+
+
+def test_large_features_go_to_the_gpu_and_small_ones_stay(monkeypatch):
+    X, y = embeddings(80, 10, 3)
+    monkeypatch.setattr(linear, "on_gpu", torch.from_numpy)
+    seen = []
+    monkeypatch.setattr(linear, "device_of", lambda features: seen.append(type(features)) or "cpu")
+    options = {"task_type": "multi-class", "n_classes": 3}
+    small = next(fit_path(X, y, (0.1,), **options))
+    monkeypatch.setattr(logistic, "DOUBLE_SIZE", 0)
+    large = next(fit_path(X, y, (0.1,), **options))
+    assert seen == [np.ndarray, torch.Tensor]
+    np.testing.assert_allclose(large.scores(X), small.scores(X), atol=5e-3)
 
 
 def test_half_precision_features_are_learnt_in_double_precision():

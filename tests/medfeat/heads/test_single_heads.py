@@ -119,14 +119,6 @@ def test_boosting_looks_at_the_features_most_correlated_with_a_class(monkeypatch
     assert (probe.predict(X[y[:, 0] >= 2]) == y[y[:, 0] >= 2, 0]).all()
 
 
-def test_boosting_runs_on_the_processor_where_there_is_no_gpu(monkeypatch):
-    def missing(_):
-        raise OSError
-
-    monkeypatch.setattr(boosting.ctypes, "CDLL", missing)
-    assert boosting.device() == "cpu"
-
-
 def test_the_majority_scores_are_the_frequencies_of_train():
     X, _ = ordered(n=8)
     scores = Majority(n_classes=3).fit(X, np.array([[0, 0, 0, 0, 1, 1, 2, 2]]).T).scores(X[:2])
