@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from medfeat.extraction.settings import Settings
 from medfeat.extraction.tuning import (
+    HOPELESS_SPEEDUP,
     WORTHWHILE_SPEEDUP,
     Agreement,
     agreement,
@@ -70,6 +71,7 @@ class _Trial:
     embedder: Embedder
     seconds: float  # an image (or volume)
     compiled: bool = False
+    final: bool = False  # compiling was tried, or does not pay
 
 
 def choose_settings(
@@ -142,6 +144,10 @@ class _Chooser:
         for candidate in tried:
             half = self._trial(candidate, batch)
             gain = base.seconds / half.seconds
+            if HOPELESS_SPEEDUP < gain < WORTHWHILE_SPEEDUP:
+                # Compiling often gains half precision more than float32: compare them as they would run.
+                base, half = self._compiled(base, batch), self._compiled(half, batch)
+                gain = base.seconds / half.seconds
             if gain < WORTHWHILE_SPEEDUP:
                 self.progress.say(f"precision {candidate}: {gain:.2f} x the speed of fp32 here, not worth its rounding")
                 continue
@@ -176,24 +182,26 @@ class _Chooser:
         return worth_compiling(eager.seconds * self.total, guess_compile_seconds(eager.embedder.module))
 
     def _compiled(self, eager: _Trial, batch: int) -> _Trial:
-        """Compile when it repays itself, and keep the result only if it works and is faster."""
-        if self.problem is not None or not self._pays(eager):
-            return eager
+        """Compile when it repays itself, once, and keep the result only if it works and is faster."""
+        if eager.final or self.problem is not None or not self._pays(eager):
+            return replace(eager, final=True)
         started = time.perf_counter()
         try:
             embedder = self.make(eager.precision, batch, compiled=True, copied=True)
-            compiled = _Trial(eager.precision, embedder, self._seconds(embedder), compiled=True)
+            compiled = _Trial(eager.precision, embedder, self._seconds(embedder), compiled=True, final=True)
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             # A compiler can fail in more ways than can be looked for beforehand; eager always works.
             self.progress.say(f"torch.compile failed ({_first_line(error)}): running eager")
-            return eager
-        cost = time.perf_counter() - started
+            return replace(eager, final=True)
+        cost, name = time.perf_counter() - started, eager.precision
         if compiled.seconds >= eager.seconds:
-            self.progress.say(f"compiled in {cost:.0f} s, not faster than eager here: running eager")
-            return eager
-        self.progress.say(f"compiled in {cost:.0f} s, {eager.seconds / compiled.seconds:.2f} x the speed of eager")
+            self.progress.say(f"compiled {name} in {cost:.0f} s, not faster than eager here: running eager")
+            return replace(eager, final=True)
+        self.progress.say(
+            f"compiled {name} in {cost:.0f} s, {eager.seconds / compiled.seconds:.2f} x the speed of eager"
+        )
         return compiled
 
     def _agreements(self, reference: list[Rows], half: _Trial) -> tuple[Agreement, ...]:

@@ -27,6 +27,8 @@ SAMPLE_SIZE = 256
 MIN_COSINE = 0.998
 # A candidate must beat float32 by this much, or its rounding buys nothing.
 WORTHWHILE_SPEEDUP = 1.15
+# Below this the processor emulates the type, and compiling does not help.
+HOPELESS_SPEEDUP = 0.7
 # What compiling gains at least, seen over the short names; used only to decide whether a run is long enough.
 EXPECTED_COMPILE_GAIN = 1.4
 _GOOD_ENOUGH_GAIN = 1.05

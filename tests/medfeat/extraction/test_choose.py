@@ -84,11 +84,32 @@ def test_auto_refuses_half_precision_that_does_not_agree(clock):
     assert any("does not agree" in line for line in said)
 
 
-def test_auto_does_not_try_half_precision_that_is_no_faster(clock):
-    slow = FAST_HALF | {("bf16", False): 0.95}
+def test_auto_does_not_take_half_precision_that_is_no_faster_even_compiled(clock):
+    slow = FAST_HALF | {("bf16", False): 0.95, ("bf16", True): 0.65}
     choice, said = decide(clock, slow)
     assert choice.settings.precision == "fp32"
-    assert any("not worth its rounding" in line for line in said)
+    assert choice.settings.compiled
+    assert "precision bf16: 1.08 x the speed of fp32 here, not worth its rounding" in said
+    assert sum("compiled fp32" in line for line in said) == 1
+
+
+def test_half_precision_that_only_compiling_makes_fast_is_found(clock):
+    choice, _ = decide(clock, FAST_HALF | {("bf16", False): 0.95})
+    assert choice.settings.precision == "bf16"
+    assert choice.settings.compiled
+
+
+def test_half_precision_that_is_emulated_is_not_compiled(clock):
+    choice, said = decide(clock, FAST_HALF | {("bf16", False): 3.0})
+    assert choice.settings.precision == "fp32"
+    assert not any("compiled bf16" in line for line in said)
+
+
+def test_a_short_run_judges_half_precision_as_it_would_run(clock):
+    choice, said = decide(clock, FAST_HALF | {("bf16", False): 0.95}, total=64)
+    assert choice.settings.precision == "fp32"
+    assert not choice.settings.compiled
+    assert not any("compiled" in line for line in said)
 
 
 def test_a_precision_that_was_asked_for_is_not_questioned(clock):
