@@ -144,7 +144,7 @@ class Resizer:
         self._passes = [one for one, idle in passes if not idle]
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Resize (B, H, W, C) uint8 images to (B, h, w, C) whole levels 0..255, in uint8 or float64."""
+        """Resize (B, H, W, C) uint8 images to (B, h, w, C) levels 0..255 in uint8."""
         for one in self._passes:
             images = one(images)
         return images
@@ -168,24 +168,18 @@ class _Pass:
         return torch.cat([self._filter(part) for part in torch.split(images, strip, dim=other)], dim=other)
 
     def _filter(self, images: torch.Tensor) -> torch.Tensor:
-        batch, height, width, channels = images.shape
-        exact = images.to(torch.float64)
-        if self._axis == 1:
-            lines = exact.reshape(batch, height, width * channels)
-            tall = lines.new_empty(batch, self._length, width * channels)
-            for rows, columns, block in self._bands:
-                torch.matmul(block, lines[:, columns], out=tall[:, rows])
-            return _levels(tall).reshape(batch, -1, width, channels)
-        planes = exact.permute(0, 3, 1, 2).contiguous()
-        wide = planes.new_empty(batch, channels, height, self._length)
+        # The filtered axis comes first, so that a band is one product of two plain matrices, straight into its place.
+        first = images.movedim(self._axis, 0).contiguous()
+        lines = first.to(torch.float64).reshape(len(first), -1)
+        filtered = lines.new_empty(self._length, lines.shape[1])
         for rows, columns, block in self._bands:
-            wide[..., rows] = torch.matmul(planes[..., columns], block.T)
-        return _levels(wide).permute(0, 2, 3, 1)
+            torch.matmul(block, lines[columns], out=filtered[rows])
+        return _levels(filtered).reshape(self._length, *first.shape[1:]).movedim(0, self._axis)
 
 
 def _levels(values: torch.Tensor) -> torch.Tensor:
-    # half up, then clipped, as Pillow's integers are; in place, for the product is nobody else's
-    return values.add_(0.5).floor_().clamp_(0.0, 255.0)
+    # Half up, then clipped, as Pillow's integers are; in place, for the product is nobody else's.
+    return values.add_(0.5).clamp_(0.0, 255.0).to(torch.uint8)
 
 
 def _bands(matrix: NDArray[np.float64]) -> list[tuple[slice, slice, NDArray[np.float64]]]:

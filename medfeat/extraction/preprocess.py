@@ -90,8 +90,8 @@ def _reference_target(info: BackboneInfo, shape: tuple[int, int]) -> tuple[int, 
 class Preprocess:
     """Turns uint8 images of one shape into the network's normalised input.
 
-    Resizing equals Pillow's, level by level, on every device. Grey images are resized as one channel and repeated
-    afterwards.
+    Resizing equals Pillow's, level by level, on every device. Grey images are resized as one channel and become
+    three afterwards.
 
     Parameters
     ----------
@@ -131,6 +131,9 @@ class Preprocess:
         std = torch.tensor(info.std, dtype=torch.float64)
         self._scale = (1.0 / (255.0 * std)).to(torch.float32).to(self.device)
         self._shift = (-torch.tensor(info.mean, dtype=torch.float64) / std).to(torch.float32).to(self.device)
+        # What each of the 256 levels of a grey image becomes: looking it up makes no large intermediate.
+        every = torch.arange(256, dtype=torch.float32, device=self.device).unsqueeze(1)
+        self._table = torch.addcmul(self._shift, every, self._scale).to(self.dtype)
         # Apple's GPUs have no float64: there the CPU filters, and the levels travel
         self._filters_on = torch.device("cpu") if self.device.type == "mps" else self.device
         self._resizers: dict[tuple[int, int], tuple[Geometry, Resizer]] = {}
@@ -152,11 +155,12 @@ class Preprocess:
         scale, shift = (values.repeat(layout.window[3]) for values in (self._scale, self._shift))
         step = self._step(images, layout)
         for start in range(0, len(images), step):
-            levels = resizer(images[start : start + step].to(self._filters_on)).to(self.device, torch.float32)
+            levels = resizer(images[start : start + step].to(self._filters_on)).to(self.device)
             if levels.shape[-1] == 1:
-                levels = levels.repeat_interleave(3, -1)
-            lines = torch.addcmul(shift, levels.flatten(2), scale)
-            inner[start : start + step] = lines.reshape(levels.shape)
+                found = self._table.index_select(0, levels.reshape(-1).to(torch.int32))
+            else:
+                found = torch.addcmul(shift, levels.to(torch.float32).flatten(2), scale)
+            inner[start : start + step] = found.reshape(*levels.shape[:3], 3)
         return output.permute(0, 3, 1, 2)
 
     def _resizer(self, shape: tuple[int, int]) -> tuple[Geometry, Resizer]:
