@@ -5,6 +5,7 @@ from medfeat.datasets.entry import DATASETS, DatasetEntry
 from medfeat.datasets.hashing import image_hash
 from medfeat.datasets.medmnist import default_data_root, medmnist_path
 from medfeat.datasets.opening import dataset_names, describe, open_dataset
+from medfeat.datasets.own import own_name
 from medfeat.datasets.splits import source_task
 from medfeat.datasets.synthetic import write_synthetic
 
@@ -18,6 +19,7 @@ __all__ = [
     "image_hash",
     "medmnist_path",
     "open_dataset",
+    "own_name",
     "source_task",
     "write_synthetic",
 ]

@@ -107,6 +107,19 @@ def _name(path: Path, asked: str | None, taken: Sequence[str]) -> str:
                 f"name must be letters, digits, '-', '_' and '.', starting with a letter or digit, got {asked!r}"
             )
         return asked
+    return own_name(path, taken)
+
+
+def own_name(path: Path, taken: Sequence[str]) -> str:
+    """Name a user's images by their folder or file, safe as a folder's name.
+
+    Parameters
+    ----------
+    path
+        Where the images are, or were.
+    taken
+        Names of registered datasets; one of these gets ``-own``.
+    """
     stem = path.resolve().name.removesuffix(".gz")
     stem = stem if path.is_dir() else Path(stem).stem
     slug = re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "images"

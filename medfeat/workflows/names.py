@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from medfeat.datasets import dataset_names, own_name
 from medfeat.types import as_names
 
 
@@ -20,8 +22,11 @@ def asked_datasets(data: str | Sequence[str] | None) -> tuple[str, ...] | None:
 
 
 def _dataset_name(data: str) -> str:
-    """Own images are named by their folder or file, as extraction names them."""
-    if "/" not in data and "\\" not in data:
+    """Own images are named by their folder or file, as extraction names them; an official file by its set."""
+    path = Path(data).expanduser()
+    known = dataset_names()
+    if data in known or not ("/" in data or "\\" in data or path.is_file()):
         return data
-    path = Path(data).expanduser().absolute()
-    return path.name if path.is_dir() else path.stem
+    name = own_name(path, ())
+    official = re.sub(r"_(64|128|224)$", "", name)
+    return official if official in known else name

@@ -1,0 +1,38 @@
+"""What a person gives as data is found under the name that extraction gave it."""
+
+import pytest
+
+from medfeat.workflows.names import asked_datasets
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "My Scans (2)").mkdir()
+    for name in ("scans.npz", "head.nii.gz", "bloodmnist_224.npz", "bloodmnist"):
+        (tmp_path / name).touch()
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("bloodmnist", "bloodmnist"),  # a registered name, whatever lies here
+        ("scans", "scans"),
+        ("scans.npz", "scans"),
+        ("./scans.npz", "scans"),
+        ("head.nii.gz", "head"),
+        ("./My Scans (2)", "My-Scans-2"),
+        ("./My Scans (2)/", "My-Scans-2"),
+        ("./bloodmnist_224.npz", "bloodmnist"),
+        ("gone/lesions.csv", "lesions"),
+        ("not-there.npz", "not-there.npz"),
+    ],
+)
+def test_a_path_goes_by_the_name_its_images_were_stored_under(here, given, name):
+    assert asked_datasets(given) == (name,)
+
+
+def test_a_list_is_named_one_by_one_and_all_means_any(here):
+    assert asked_datasets("synthetic,scans.npz") == ("synthetic", "scans")
+    assert asked_datasets("all") is None
+    assert asked_datasets(None) is None
