@@ -60,7 +60,7 @@ def scores_figure(comparison: Comparison, *, metric: str = "auc", each: int = 4,
     if runs:
         interval = getattr(runs[0].test, metric)
         axes.axvspan(interval.low, interval.high, color=OURS, alpha=0.07, lw=0)
-    names = [_run_name(run) for run in runs] + [f"{row.system}, {row.pixels}" for row in rows]
+    names = _run_names(runs) + [f"{row.system}, {row.pixels}" for row in rows]
     axes.set_yticks(range(total, 0, -1), names, fontsize=8.5)
     for label in axes.get_yticklabels()[: len(runs)]:
         label.set(color=OURS, fontweight="bold")
@@ -81,9 +81,18 @@ def _best_of_each(rows: Sequence[PublishedRow], metric: str, each: int) -> list[
     return found
 
 
-def _run_name(run: Run) -> str:
+def _run_names(runs: Sequence[Run]) -> list[str]:
+    """Name runs by backbone and protocol, and by their embedding too where that alone tells some apart."""
+    names = [_run_name(run, run.backbone) for run in runs]
+    return [
+        _run_name(run, f"{run.backbone}, {run.store['embedding']}") if names.count(name) > 1 else name
+        for run, name in zip(runs, names, strict=True)
+    ]
+
+
+def _run_name(run: Run, network: str) -> str:
     caution = f" ({', '.join(run.cautions)})" if run.cautions else ""
-    return f"{run.backbone}{caution}, {run.protocol['training']}, {run.protocol['pixels']}"
+    return f"{network}{caution}, {run.protocol['training']}, {run.protocol['pixels']}"
 
 
 def _training_legend(axes: Axes, rows: Sequence[PublishedRow], *, with_ours: bool) -> None:

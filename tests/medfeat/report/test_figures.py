@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,17 @@ def test_our_scores_stand_beside_published_ones_low_confidence_left_out(run, tmp
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert legend[:2] == ["ours", "linear probe"]
     assert figures.save(figure, tmp_path / "deep" / "scores.png").stat().st_size > 5000
+
+
+def test_runs_that_differ_in_their_embedding_alone_are_told_apart(run):
+    pooled = (replace(run, store=run.store | {"embedding": how}) for how in ("avg, mean-concat", "avg, max-concat"))
+    comparison = compare_dataset("bloodmnist", [*pooled, replace(run, backbone="resnet50")])
+    names = [label.get_text() for label in figures.scores_figure(comparison).axes[0].get_yticklabels()]
+    assert set(names[:3]) == {
+        "resnet18, avg, mean-concat, linear probe, 28 enlarged to 224",
+        "resnet18, avg, max-concat, linear probe, 28 enlarged to 224",
+        "resnet50, linear probe, 28 enlarged to 224",
+    }
 
 
 def test_published_scores_alone_make_a_figure_too():
