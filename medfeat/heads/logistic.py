@@ -87,6 +87,12 @@ def working_dtype(size: int) -> type[np.float64] | type[np.float32]:
     return np.float64 if size <= DOUBLE_SIZE else np.float32
 
 
+def tolerances(X: Array, tol: float) -> tuple[float, float]:
+    """Return the relative rounding noise of a mean loss over `X`, and the tolerance that can be met beside it."""
+    # Products in float32 leave the loss this much in doubt; below it no step can be told from no step.
+    return (1e-15, tol) if X.dtype == array_namespace(X).float64 else (1e-8, max(tol, 1e-6))
+
+
 def solve_path(
     X: Array, targets: NDArray[np.float64], grid: Sequence[float], *, link: Link, tol: float = 1e-8
 ) -> Iterator[Weights]:
@@ -117,8 +123,7 @@ def solve_path(
     weights = np.zeros((c, space.X.shape[1] + 1))
     weights[:, -1:] = np.log(chance) if link == "softmax" else np.log(chance / (1 - chance))
     curvature = chance * (1 - chance)
-    # Products in float32 leave the mean loss this much in doubt; below it no step can be told from no step.
-    noise, tol = (1e-15, tol) if X.dtype == array_namespace(X).float64 else (1e-8, max(tol, 1e-6))
+    noise, tol = tolerances(X, tol)
     loss, T = _softmax if link == "softmax" else _sigmoid, beside(T, X)
     solved: deque[tuple[float, NDArray[np.float64]]] = deque(maxlen=2)
     for C in grid:

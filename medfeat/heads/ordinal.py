@@ -13,8 +13,9 @@ from scipy.special import expit, log_expit
 from sklearn.base import BaseEstimator
 
 from medfeat.heads.inputs import check_split, class_numbers, decide, refuse_task, spread
+from medfeat.heads.lbfgs import minimise
 from medfeat.heads.linear import GRID
-from medfeat.heads.logistic import Coordinates, coordinates, working_dtype
+from medfeat.heads.logistic import Coordinates, coordinates, tolerances, working_dtype
 from medfeat.heads.standardise import Standardiser, row_blocks
 from medfeat.types import Candidate, FloatArray, LabelArray, Progress, TaskType
 
@@ -32,16 +33,26 @@ class OrdinalProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         Number of classes, in order; one absent from train gets probability 0.
     task_type
         ``ordinal-regression`` or ``binary-class``.
+    tol
+        Relative excess of the objective at which it counts as minimal, as in `LinearProbe`.
     """
 
-    def __init__(self, C: float = 1.0, *, n_classes: int = 2, task_type: TaskType = "ordinal-regression") -> None:
+    def __init__(
+        self,
+        C: float = 1.0,
+        *,
+        n_classes: int = 2,
+        task_type: TaskType = "ordinal-regression",
+        tol: float = 1e-8,
+    ) -> None:
         self.C = C
         self.n_classes = n_classes
         self.task_type = task_type
+        self.tol = tol
 
     def fit(self, X: FloatArray, y: LabelArray) -> OrdinalProbe:
         """Fit to (n, d) features and (n, 1) class numbers."""
-        return next(fit_path(X, y, (self.C,), task_type=self.task_type, n_classes=self.n_classes))
+        return next(fit_path(X, y, (self.C,), task_type=self.task_type, n_classes=self.n_classes, tol=self.tol))
 
     def scores(self, X: FloatArray) -> FloatArray:
         """Return (n, n_classes) probabilities."""
@@ -59,7 +70,13 @@ class OrdinalProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
 
 
 def fit_path(
-    X: FloatArray, y: LabelArray, grid: tuple[float, ...], *, task_type: TaskType, n_classes: int
+    X: FloatArray,
+    y: LabelArray,
+    grid: tuple[float, ...],
+    *,
+    task_type: TaskType,
+    n_classes: int,
+    tol: float = 1e-8,
 ) -> Iterator[OrdinalProbe]:
     """Fit one probe for each C of an ascending grid, each started from the one before.
 
@@ -68,8 +85,6 @@ def fit_path(
     DataError
         Another task type, or features or labels that cannot be learnt from.
     """
-    from scipy.optimize import minimize
-
     refuse_task("ordinal", task_type, ("ordinal-regression", "binary-class"))
     check_split(X, y, "train")
     present, ranks = np.unique(class_numbers(y, n_classes), return_inverse=True)
@@ -78,24 +93,21 @@ def fit_path(
     share = np.cumsum(np.bincount(ranks) / len(ranks))[:-1]
     cuts = np.log(share / (1 - share))
     # Free parameters: the direction, the first threshold, and the logarithms of the gaps between thresholds.
-    weights, free = np.zeros(space.X.shape[1]), np.concatenate([cuts[:1], np.log(np.diff(cuts))])
+    solution = np.concatenate([np.zeros(space.X.shape[1]), cuts[:1], np.log(np.diff(cuts))])
+    noise, tol = tolerances(space.X, tol)
+    curvature = 0.25
     for C in grid:
         penalty = 1 / (C * len(X))
-        scale = np.concatenate([1 / np.sqrt(space.variances / 4 + penalty), np.ones(len(free))])
-        found = minimize(
-            _objective,
-            np.concatenate([weights, free]) / scale,
-            args=(space, ranks, penalty, scale),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": 2000, "gtol": 1e-7, "ftol": 1e-13},
-        )
-        solution = found.x * scale
-        weights, free = solution[: len(weights)], solution[len(weights) :]
-        probe = OrdinalProbe(C, n_classes=n_classes, task_type=task_type)
+        # The Hessian's diagonal on the eigenvectors, with the curvature at the solution of the C before.
+        diagonal = np.concatenate([curvature * space.variances + penalty, np.full(len(cuts), curvature)])
+        objective = _Objective(space, ranks, penalty, 1 / np.sqrt(diagonal))
+        found = minimise(objective, solution * np.sqrt(diagonal), tol=tol, noise=noise)
+        solution, curvature = found.x / np.sqrt(diagonal), max(objective.curvature, 1e-9)
+        probe = OrdinalProbe(C, n_classes=n_classes, task_type=task_type, tol=tol)
         probe.mean_, probe.scale_, probe.present_ = statistics.mean, statistics.scale, present
-        probe.coef_ = space.original(weights[None].astype(space.X.dtype))[0]
-        probe.thresholds_ = _thresholds(free)
+        probe.coef_ = space.original(solution[None, : -len(cuts)])[0]
+        probe.thresholds_ = _thresholds(solution[-len(cuts) :])
+        probe.n_iter_, probe.converged_ = found.evaluations, found.converged
         yield probe
 
 
@@ -103,35 +115,43 @@ def _thresholds(free: Vector) -> Vector:
     return np.cumsum(np.concatenate([free[:1], np.exp(free[1:])]))
 
 
-def _objective(
-    point: Vector, space: Coordinates, ranks: NDArray[np.int64], penalty: float, scale: Vector
-) -> tuple[float, Vector]:
-    """Return mean negative log-likelihood plus penalty, and its gradient, in coordinates divided by `scale`.
+class _Objective:
+    """Mean negative log-likelihood plus penalty and its gradient, in coordinates divided by `scale`.
 
     With ``a`` and ``b`` the thresholds above and below a sample's class, minus its score, the likelihood is
-    ``sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a))``, which never cancels.
+    ``sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a))``, which never cancels. Keeps the mean
+    curvature along the score of its last call.
     """
-    n, r = len(ranks), space.X.shape[1]
-    solution = point * scale
-    weights, free = solution[:r], solution[r:]
-    edges = np.concatenate([[-np.inf], _thresholds(free), [np.inf]])
-    along = space.X @ space.along(weights[None].astype(space.X.dtype))[0]
-    above, below = edges[ranks + 1] - along, edges[ranks] - along
-    gap = above - below
-    loss = -(log_expit(above) + log_expit(-below) + np.log(-np.expm1(-gap))).sum() / n
-    # Derivatives of the negative log-likelihood; a missing neighbour has an infinite gap and adds nothing.
-    with np.errstate(over="ignore"):
-        shared = 1 / np.expm1(gap)
-    upper, lower = -(expit(-above) + shared) / n, (expit(below) + shared) / n
-    on_along = -(upper + lower)
-    on_edges = np.bincount(ranks + 1, upper, len(edges)) + np.bincount(ranks, lower, len(edges))
-    # A gap moves every threshold after it.
-    after = np.cumsum(on_edges[1:-1][::-1])[::-1]
-    gradient = np.empty_like(solution)
-    gradient[:r] = space.back((on_along.astype(space.X.dtype) @ space.X)[None])[0] + penalty * weights
-    gradient[r] = after[0]
-    gradient[r + 1 :] = after[1:] * np.exp(free[1:])
-    return float(loss + penalty / 2 * (weights @ weights)), gradient * scale
+
+    def __init__(self, space: Coordinates, ranks: NDArray[np.int64], penalty: float, scale: Vector) -> None:
+        self.space, self.ranks, self.penalty, self.scale = space, ranks, penalty, scale
+        self.curvature = 0.0
+
+    def __call__(self, point: Vector) -> tuple[float, Vector]:
+        X, ranks = self.space.X, self.ranks
+        n, r = X.shape
+        solution = point * self.scale
+        weights, free = solution[:r], solution[r:]
+        edges = np.concatenate([[-np.inf], _thresholds(free), [np.inf]])
+        along = X @ self.space.along(weights[None].astype(X.dtype))[0]
+        above, below = edges[ranks + 1] - along, edges[ranks] - along
+        gap = above - below
+        loss = -(log_expit(above) + log_expit(-below) + np.log(-np.expm1(-gap))).sum() / n
+        over, under = expit(-above), expit(below)
+        self.curvature = float((over * (1 - over) + under * (1 - under)).mean())
+        # Derivatives of the negative log-likelihood; a missing neighbour has an infinite gap and adds nothing.
+        with np.errstate(over="ignore"):
+            shared = 1 / np.expm1(gap)
+        upper, lower = -(over + shared) / n, (under + shared) / n
+        on_along = -(upper + lower)
+        on_edges = np.bincount(ranks + 1, upper, len(edges)) + np.bincount(ranks, lower, len(edges))
+        # A gap moves every threshold after it.
+        after = np.cumsum(on_edges[1:-1][::-1])[::-1]
+        gradient = np.empty_like(solution)
+        gradient[:r] = self.space.back((on_along.astype(X.dtype) @ X)[None])[0] + self.penalty * weights
+        gradient[r] = after[0]
+        gradient[r + 1 :] = after[1:] * np.exp(free[1:])
+        return float(loss + self.penalty / 2 * (weights @ weights)), gradient * self.scale
 
 
 class OrdinalHead:
