@@ -20,7 +20,7 @@ from medfeat.backbones.embedder import Anatomy, Read
 from medfeat.backbones.hf_files import configured
 from medfeat.backbones.network import Access, Network, State, on_meta
 from medfeat.backbones.table import Entry
-from medfeat.backbones.weights import FOLDER_FILES, misfit_error, without_wrapper_prefix
+from medfeat.backbones.weights import FOLDER_FILES, INDEX_FILES, files_of_index, misfit_error, without_wrapper_prefix
 from medfeat.errors import UsageError
 from medfeat.types import BackboneInfo
 
@@ -139,9 +139,12 @@ def _own_heads(module: nn.Module) -> dict[str, Read]:
 
 
 def locate(info: BackboneInfo, access: Access) -> tuple[BackboneInfo, Path]:
-    """Find the weights in the Hugging Face cache, downloading them on first use."""
+    """Find the weights in the Hugging Face cache, downloading them on first use; all the files of a cut checkpoint."""
     repo, _, revision = info.source_id.partition("@")
-    file = file_of_repo(repo, FOLDER_FILES[:2], revision=revision or None, offline=access.offline)
+    where: dict[str, Any] = {"revision": revision or None, "offline": access.offline}
+    file = file_of_repo(repo, (*FOLDER_FILES[:2], *INDEX_FILES), **where)
+    for piece in files_of_index(file) if file.name in INDEX_FILES else ():
+        file_of_repo(repo, (piece,), **where)
     commit = commit_of(file)
     resolved = replace(info, source_id=f"{repo}@{commit}") if commit else info
     return resolved, file

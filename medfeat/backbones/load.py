@@ -13,7 +13,7 @@ from medfeat.backbones.embedder import Embedder, Plan, plan_views
 from medfeat.backbones.names import find, library_of
 from medfeat.backbones.network import Access, Network, on_meta
 from medfeat.backbones.table import Entry
-from medfeat.backbones.weights import read_state, weights_digest
+from medfeat.backbones.weights import INDEX_FILES, read_state, weights_digest
 from medfeat.errors import UsageError
 from medfeat.types import BackboneInfo, View
 
@@ -101,6 +101,8 @@ def load_backbone(
         return _filled(entry, info, views, file, access=access)
     if str(weights) == RANDOM:
         return _random(entry, views, access=access, seed=seed)
+    if Path(weights).name in INDEX_FILES:
+        raise UsageError(f"{weights} only lists the files of a checkpoint: give --weights the folder they are in")
     info = replace(entry.info, origin="file")
     return _filled(entry, info, views, Path(weights), access=access)
 

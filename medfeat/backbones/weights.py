@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 import re
 import warnings
@@ -25,6 +26,9 @@ WRAPPERS = ("teacher", "state_dict", "model_state_dict", "model_state", "model",
 _PREFIXES = {"module", "model", "backbone", "network", "_orig_mod"}
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
+INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+"""What Hugging Face puts beside a checkpoint that is cut into several files."""
+
 
 def read_state(path: str | Path) -> dict[str, torch.Tensor]:
     """Read named tensors from a .pth, .pt, .bin or .safetensors file, or from a folder that holds one.
@@ -32,7 +36,7 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
     Parameters
     ----------
     path
-        File or folder.
+        File or folder; an index (see `INDEX_FILES`) stands for the files it names.
 
     Returns
     -------
@@ -47,6 +51,31 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
         When the file is damaged, holds anything but tensors (nothing in it is run), or no tensors at all.
     """
     file = _file_at(Path(path).expanduser())
+    if file.name not in INDEX_FILES:
+        return _read_file(file)
+    pieces = [_read_file(_file_at(file.parent / name)) for name in files_of_index(file)]
+    return {name: tensor for piece in pieces for name, tensor in piece.items()}
+
+
+def files_of_index(index: Path) -> list[str]:
+    """Name the files, beside an index, that a checkpoint is cut into.
+
+    Raises
+    ------
+    WeightsError
+        When it is no such index, or names files that are elsewhere.
+    """
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{index} is not a readable index of weights ({first_line(error)}): get it again") from error
+    strange = next((name for name in names if not isinstance(name, str) or Path(name).name != name), None)
+    if strange is not None or not names:
+        raise WeightsError(f"{index} names {strange!r}, which is no file beside it: get it again")
+    return names
+
+
+def _read_file(file: Path) -> dict[str, torch.Tensor]:
     if file.suffix == ".safetensors":
         return _read_safetensors(file)
     try:
@@ -66,7 +95,7 @@ def _file_at(path: Path) -> Path:
         return path
     if not path.exists():
         raise MissingFileError(f"weights file {path} is not there: check the path given to --weights")
-    for name in FOLDER_FILES:
+    for name in (*FOLDER_FILES, *INDEX_FILES):
         if (path / name).is_file():
             return path / name
     raise MissingFileError(f"folder {path} holds no weights: expected one of {', '.join(FOLDER_FILES)}")

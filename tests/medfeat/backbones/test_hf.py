@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
 from medfeat.backbones import describe, load_backbone, readiness
 from medfeat.backbones.hf_files import read_processing
@@ -68,6 +69,53 @@ def test_a_copy_of_a_folder_is_the_same_backbone(repository: Path, tmp_path: Pat
     copies = [shutil.copytree(repository, tmp_path / name) for name in ("one", "two")]
     ids = {load_backbone("hf:clinic/mine", weights=copy, offline=True).info.source_id for copy in copies}
     assert len(ids) == 1
+
+
+def cut(folder: Path) -> list[Path]:
+    """Save the weights of a folder anew, in several files with an index."""
+    whole = folder / "model.safetensors"
+    transformers.AutoModel.from_pretrained(folder).save_pretrained(folder, max_shard_size="20KB")
+    whole.unlink()
+    return sorted(folder.glob("model-*.safetensors"))
+
+
+def test_a_checkpoint_cut_into_files_is_the_same_backbone(repository: Path, tmp_path: Path) -> None:
+    whole = load_backbone("hf:clinic/tiny", offline=True).info
+    assert len(cut(repository)) > 1
+    assert load_backbone("hf:clinic/tiny", offline=True).info == whole
+    assert readiness("hf:clinic/tiny")[0]
+    own = shutil.copytree(repository, tmp_path / "own")
+    assert load_backbone("hf:clinic/mine", weights=own, offline=True).info.weights_digest == whole.weights_digest
+
+
+def test_a_missing_piece_of_a_checkpoint_is_named(repository: Path, tmp_path: Path) -> None:
+    piece = cut(repository)[1]
+    own = shutil.copytree(repository, tmp_path / "own")
+    piece.unlink()
+    (own / piece.name).unlink()
+    for name, weights in (("hf:clinic/tiny", None), ("hf:clinic/mine", own)):
+        with pytest.raises(MissingFileError, match=piece.name):
+            load_backbone(name, weights=weights, offline=True)
+    assert not readiness("hf:clinic/tiny")[0]
+
+
+@pytest.mark.parametrize(
+    "index",
+    [b"{", b"[]", b'{"weight_map": {}}', b'{"weight_map": {"a": "../model.safetensors"}}', b'{"weight_map": {"a": 3}}'],
+)
+def test_an_index_that_names_no_files_beside_it_is_refused(repository: Path, index: bytes) -> None:
+    for piece in cut(repository):
+        piece.unlink()
+    (repository / "model.safetensors.index.json").write_bytes(index)
+    with pytest.raises(WeightsError, match="index") as error:
+        load_backbone("hf:clinic/tiny", offline=True)
+    assert "\n" not in str(error.value)
+
+
+def test_an_index_alone_is_not_given_as_weights(repository: Path) -> None:
+    cut(repository)
+    with pytest.raises(UsageError, match="give --weights the folder"):
+        load_backbone("hf:clinic/tiny", weights=repository / "model.safetensors.index.json", offline=True)
 
 
 def test_a_folder_of_other_weights_is_refused(repository: Path) -> None:
