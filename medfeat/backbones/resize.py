@@ -156,7 +156,10 @@ class _Pass:
     def __init__(self, matrix: NDArray[np.float64], axis: int, device: torch.device) -> None:
         self._axis = axis
         self._length = len(matrix)
-        self._bands = [(row, columns, _tensor(block, device)) for row, columns, block in _bands(matrix)]
+        self._bands = [(rows, columns, _tensor(block, device)) for rows, columns, block in _bands(matrix)]
+        self._half = torch.full((1, 1), 0.5, dtype=torch.float64, device=device)
+        # Weights below zero make levels outside of 0..255; the others sum to 1 but for their last bits.
+        self._overshoots = bool((matrix < 0).any())
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Filter in strips along the other axis, each independent of the rest: float64 is eight times the image."""
@@ -168,18 +171,15 @@ class _Pass:
         return torch.cat([self._filter(part) for part in torch.split(images, strip, dim=other)], dim=other)
 
     def _filter(self, images: torch.Tensor) -> torch.Tensor:
-        # The filtered axis comes first, so that a band is one product of two plain matrices, straight into its place.
+        # The filtered axis comes first, so that a band is one product of two plain matrices. While it is still in the
+        # cache it becomes levels: half up, then clipped, as Pillow's integers are.
         first = images.movedim(self._axis, 0).contiguous()
         lines = first.to(torch.float64).reshape(len(first), -1)
-        filtered = lines.new_empty(self._length, lines.shape[1])
+        levels = first.new_empty(self._length, lines.shape[1])
         for rows, columns, block in self._bands:
-            torch.matmul(block, lines[columns], out=filtered[rows])
-        return _levels(filtered).reshape(self._length, *first.shape[1:]).movedim(0, self._axis)
-
-
-def _levels(values: torch.Tensor) -> torch.Tensor:
-    # Half up, then clipped, as Pillow's integers are; in place, for the product is nobody else's.
-    return values.add_(0.5).clamp_(0.0, 255.0).to(torch.uint8)
+            band = torch.addmm(self._half, block, lines[columns])
+            levels[rows] = band.clamp_(0.0, 255.0) if self._overshoots else band
+        return levels.reshape(self._length, *first.shape[1:]).movedim(0, self._axis)
 
 
 def _bands(matrix: NDArray[np.float64]) -> list[tuple[slice, slice, NDArray[np.float64]]]:

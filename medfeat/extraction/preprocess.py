@@ -151,16 +151,18 @@ class Preprocess:
         output = (torch.empty if whole else torch.zeros)(shape, dtype=self.dtype, device=self.device)
         top, left = layout.offset
         inner = output[:, top : top + layout.window[2], left : left + layout.window[3]]
-        # a row of pixels as one long line of colours: adding along an axis of three is eight times slower
-        scale, shift = (values.repeat(layout.window[3]) for values in (self._scale, self._shift))
         step = self._step(images, layout)
         for start in range(0, len(images), step):
             levels = resizer(images[start : start + step].to(self._filters_on)).to(self.device)
-            if levels.shape[-1] == 1:
-                found = self._table.index_select(0, levels.reshape(-1).to(torch.int32))
+            place = inner[start : start + step]
+            if levels.shape[-1] == 1 and place.is_contiguous():
+                torch.index_select(self._table, 0, levels.reshape(-1).to(torch.int32), out=place.view(-1, 3))
+            elif levels.shape[-1] == 1:
+                place[:] = self._table[levels[..., 0].to(torch.int32)]
             else:
-                found = torch.addcmul(shift, levels.to(torch.float32).flatten(2), scale)
-            inner[start : start + step] = found.reshape(*levels.shape[:3], 3)
+                # A row of pixels as one long line of colours: adding along an axis of three is eight times slower.
+                scale, shift = (values.repeat(layout.window[3]) for values in (self._scale, self._shift))
+                place[:] = torch.addcmul(shift, levels.to(torch.float32).flatten(2), scale).reshape(place.shape)
         return output.permute(0, 3, 1, 2)
 
     def _resizer(self, shape: tuple[int, int]) -> tuple[Geometry, Resizer]:
