@@ -49,6 +49,7 @@ def audit(
     data_root: str | Path | None = None,
     device: str = "auto",
     offline: bool = False,
+    trust_remote_code: bool = False,
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
     **query: Any,
@@ -71,7 +72,7 @@ def audit(
         Images to make copies of.
     seed, resamples
         Of sample, folds and bootstrap.
-    weights, data_root, device, offline
+    weights, data_root, device, offline, trust_remote_code
         Where weights and images are now, and how to run the network over the copies.
     cache_dir
         Where stores live.
@@ -90,7 +91,9 @@ def audit(
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
     header = one_store(data, backbone, cache_dir=cache_dir, size=size, **query)
     question = Question(task, labels, partial=labels is not None)
-    asked = Images("", weights=weights, data_root=data_root, device=device, offline=offline)
+    asked = Images(
+        "", weights=weights, data_root=data_root, device=device, offline=offline, trust_remote_code=trust_remote_code
+    )
     with FeatureStore(header.path) as store:
         answer = _Answer.of(store, question)
         images, notes = _images(store, root, asked, threshold, progress)

@@ -190,6 +190,7 @@ def verify(
     data_root: str | Path | None = None,
     weights: str | Path | None = None,
     offline: bool = False,
+    trust_remote_code: bool = False,
     progress: Progress | None = None,
 ) -> list[Verified]:
     """Check every digest of some stores; with `canary`, embed a few rows again and compare.
@@ -200,13 +201,13 @@ def verify(
         Of the stores; one that cannot be read is reported as damaged.
     canary
         Needs the data and the weights, and a few forward passes a store. Imported stores have none.
-    device, data_root, weights, offline
+    device, data_root, weights, offline, trust_remote_code
         For the canary.
     progress
         Hears of every chunk of rows.
     """
     progress = progress or SilentProgress()
-    source = _Source(device, data_root, weights, offline, progress)
+    source = _Source(device, data_root, weights, offline, trust_remote_code, progress)
     checked = []
     for path in paths:
         header = _header(path)
@@ -234,6 +235,7 @@ def repair(
     data_root: str | Path | None = None,
     weights: str | Path | None = None,
     offline: bool = False,
+    trust_remote_code: bool = False,
     progress: Progress | None = None,
 ) -> Repaired:
     """Embed the damaged rows of a store again, write damaged ids and labels from the source, and verify the result.
@@ -249,7 +251,7 @@ def repair(
     before = verify_store(path)
     if before.ok:
         return Repaired(path, before)
-    source = _Source(device, data_root, weights, offline, progress or SilentProgress())
+    source = _Source(device, data_root, weights, offline, trust_remote_code, progress or SilentProgress())
     dataset = source.open(header)
     _restore_columns(header, dataset, before)
     todo = verify_store(path).rows_to_repair()
@@ -315,6 +317,7 @@ class _Source:
     data_root: str | Path | None
     weights: str | Path | None
     offline: bool
+    trust_remote_code: bool
     progress: Progress
 
     @property
@@ -347,7 +350,13 @@ class _Source:
         """Build the network of a store."""
         from medfeat.extraction.again import embedder_for, load_for_recipe
 
-        backbone = load_for_recipe(header.recipe, header.info, weights=self.weights, offline=self.offline)
+        backbone = load_for_recipe(
+            header.recipe,
+            header.info,
+            weights=self.weights,
+            offline=self.offline,
+            trust_remote_code=self.trust_remote_code,
+        )
         return embedder_for(backbone, header.recipe, header.info, dataset, self.device)
 
 

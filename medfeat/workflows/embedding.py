@@ -37,7 +37,7 @@ class Images:
         Of a registered dataset.
     data_root, weights
         Where files and weights are now; None means where they were.
-    device, offline
+    device, offline, trust_remote_code
         As in `medfeat.extract`.
     """
 
@@ -49,6 +49,7 @@ class Images:
     weights: str | Path | None = None
     device: str = "auto"
     offline: bool = False
+    trust_remote_code: bool = False
 
 
 class Embedded(NamedTuple):
@@ -119,7 +120,9 @@ def network_of(
     """
     if not info.get("asked") or not info.get("settings"):
         raise DataError(f"the features of {recipe.get('dataset')} were not made by medfeat: no new image can join them")
-    backbone = load_for_recipe(recipe, info, weights=images.weights, offline=images.offline)
+    backbone = load_for_recipe(
+        recipe, info, weights=images.weights, offline=images.offline, trust_remote_code=images.trust_remote_code
+    )
     if (sum(dataset.info.counts.values()) if count is None else count) < WORTH_COMPILING:
         info = {**info, "settings": {**info["settings"], "compiled": False}}
     return embedder_for(backbone, recipe, info, dataset, resolve_device(images.device))

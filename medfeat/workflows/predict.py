@@ -34,6 +34,7 @@ def predict(
     weights: str | Path | None = None,
     device: str = "auto",
     offline: bool = False,
+    trust_remote_code: bool = False,
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
 ) -> PredictReport:
@@ -55,7 +56,7 @@ def predict(
         How to read the images; by default as the probe's own were.
     data_root, weights
         Where files and weights are now.
-    device, offline
+    device, offline, trust_remote_code
         As in `medfeat.extract`.
     cache_dir
         Where runs and stores live.
@@ -81,7 +82,7 @@ def predict(
     conformal = calibrate(probe.val_labels, probe.val_scores, probe.task_type, error_rate)
     bad: list[BadImage] = []
     if images is not None:
-        asked = Images(images, intensity, path_column, size, data_root, weights, device, offline)
+        asked = Images(images, intensity, path_column, size, data_root, weights, device, offline, trust_remote_code)
         found = list(_of_images(probe, asked, root, bad, progress))
     else:
         found = list(_of_store(probe, str(data), root))

@@ -60,6 +60,7 @@ def search(
     weights: str | Path | None = None,
     device: str = "auto",
     offline: bool = False,
+    trust_remote_code: bool = False,
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
     **query: Any,
@@ -78,7 +79,7 @@ def search(
         How many.
     task
         Saved task whose labels are shown; None means the dataset's own.
-    intensity, weights, device, offline
+    intensity, weights, device, offline, trust_remote_code
         As in `medfeat.predict`.
     cache_dir
         Where stores live.
@@ -106,7 +107,14 @@ def search(
         if id is not None:
             vector = store.take([id])[0]
         else:
-            asked = Images(str(image), intensity=intensity, weights=weights, device=device, offline=offline)
+            asked = Images(
+                str(image),
+                intensity=intensity,
+                weights=weights,
+                device=device,
+                offline=offline,
+                trust_remote_code=trust_remote_code,
+            )
             vector = _embedded(store, asked, resolve_root(cache_dir), progress or SilentProgress())
         ids, cosines = nearest(store, vector, k + (id is not None))
         found = [(str(name), float(cosine)) for name, cosine in zip(ids, cosines, strict=True) if str(name) != id][:k]

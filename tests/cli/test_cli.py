@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,11 @@ def test_every_command_has_help_with_an_example(name, capsys):
 def test_every_command_is_documented(name):
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     assert any(f"medfeat {name}" in page.read_text(encoding="utf-8") for page in pages)
+
+
+@pytest.mark.parametrize("name", [name for name, call in COMMANDS.items() if "weights" in signature(call).parameters])
+def test_every_command_that_runs_a_network_asks_before_it_runs_foreign_code(name):
+    assert signature(COMMANDS[name]).parameters["trust_remote_code"].default is False
 
 
 def test_version_is_the_package_version(capsys):

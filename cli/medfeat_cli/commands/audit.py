@@ -27,6 +27,7 @@ def audit(
     data_root: options.DataRoot = None,
     device: options.Device = "auto",
     offline: options.Offline = False,
+    trust_remote_code: options.TrustRemoteCode = False,
     cache_dir: options.CacheDir = None,
     json: options.Json = False,
 ) -> None:
@@ -50,6 +51,7 @@ def audit(
         data_root=data_root,
         device=device,
         offline=offline,
+        trust_remote_code=trust_remote_code,
         cache_dir=cache_dir,
         progress=for_terminal(),
     )

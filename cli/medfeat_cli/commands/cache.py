@@ -68,6 +68,7 @@ def verify(
     data_root: options.DataRoot = None,
     weights: options.Weights = None,
     offline: options.Offline = False,
+    trust_remote_code: options.TrustRemoteCode = False,
     cache_dir: options.CacheDir = None,
     json: options.Json = False,
 ) -> None:
@@ -87,6 +88,7 @@ def verify(
         data_root=data_root,
         weights=weights,
         offline=offline,
+        trust_remote_code=trust_remote_code,
         progress=for_terminal(),
     )
     if json:
@@ -113,6 +115,7 @@ def repair(
     data_root: options.DataRoot = None,
     weights: options.Weights = None,
     offline: options.Offline = False,
+    trust_remote_code: options.TrustRemoteCode = False,
     cache_dir: options.CacheDir = None,
 ) -> None:
     """Embed the damaged rows of a store again and leave the rest byte for byte.
@@ -127,6 +130,7 @@ def repair(
         data_root=data_root,
         weights=weights,
         offline=offline,
+        trust_remote_code=trust_remote_code,
         progress=for_terminal(),
     )
     words = {"ok": "ok", "suspect": "SUSPECT", "damaged": "STILL DAMAGED"}

@@ -30,6 +30,7 @@ def predict(
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
     offline: options.Offline = False,
+    trust_remote_code: options.TrustRemoteCode = False,
     cache_dir: options.CacheDir = None,
     json: options.Json = False,
 ) -> None:
@@ -51,6 +52,7 @@ def predict(
         device=device,
         data_root=data_root,
         offline=offline,
+        trust_remote_code=trust_remote_code,
         cache_dir=cache_dir,
         progress=for_terminal(),
     )

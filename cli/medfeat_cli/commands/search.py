@@ -23,6 +23,7 @@ def search(
     weights: options.Weights = None,
     device: options.Device = "auto",
     offline: options.Offline = False,
+    trust_remote_code: options.TrustRemoteCode = False,
     cache_dir: options.CacheDir = None,
     json: options.Json = False,
 ) -> None:
@@ -44,6 +45,7 @@ def search(
         weights=weights,
         device=device,
         offline=offline,
+        trust_remote_code=trust_remote_code,
         cache_dir=cache_dir,
         progress=for_terminal(),
     )

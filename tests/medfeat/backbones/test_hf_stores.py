@@ -19,6 +19,10 @@ from medfeat.extraction.plan import build_recipe
 from medfeat.extraction.request import Request
 from medfeat.extraction.volumes import views_for
 from medfeat.types import DatasetInfo, View
+from medfeat.workflows.cache import verify
+from medfeat.workflows.extract import extract
+from medfeat.workflows.search import search
+from tests.medfeat.workflows.embedded import export_images
 
 VOLUMES = DatasetInfo("v", 12, "binary-class", ("a", "b"), 1, 3, {"train": 5}, "x:1")
 FLAT = DatasetInfo("f", 12, "binary-class", ("a", "b"), 1, 2, {"train": 5}, "x:1")
@@ -91,3 +95,19 @@ def test_code_is_run_again_only_when_that_is_allowed_again(homemade: Path) -> No
         load_for_recipe(recipe, info, offline=True)
     again = load_for_recipe(recipe, info, offline=True, trust_remote_code=True)
     assert again.info.weights_digest == recipe["weights_digest"]
+
+
+def test_checks_and_searches_run_code_of_a_repository_only_where_asked(homemade: Path, tmp_path: Path) -> None:
+    where = {"offline": True, "device": "cpu"}
+    cache = tmp_path / "cache"
+    report = extract("synthetic-binary", "hf:clinic/tiny", trust_remote_code=True, cache_dir=cache, **where)
+    images = export_images(tmp_path / "images")
+    paths, found = [report.stores[0].path], {"image": images / "00007.png", "cache_dir": cache}
+    with pytest.raises(UsageError, match="trust_remote_code"):
+        verify(paths, canary=True, **where)
+    with pytest.raises(UsageError, match="trust_remote_code"):
+        search("synthetic-binary", "hf:clinic/tiny", **found, **where)
+    (checked,) = verify(paths, canary=True, trust_remote_code=True, **where)
+    assert checked.canary is not None and checked.canary.rows > 0
+    nearest = search("synthetic-binary", "hf:clinic/tiny", **found, trust_remote_code=True, **where)
+    assert nearest.hits[0].id == "test/7"
