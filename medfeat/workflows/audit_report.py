@@ -48,16 +48,16 @@ class AuditReport:
 
     dataset: str
     backbone: str
-    task: str
-    task_type: str
-    head: str
     pairs: tuple[Pair, ...]
     calibration: Calibration
-    label_errors: tuple[LabelError, ...]
-    before: Metrics | None
-    after: Metrics | None
-    removed: int
     embedded: int
+    task: str = ""
+    task_type: str = ""
+    head: str = ""
+    label_errors: tuple[LabelError, ...] = ()
+    before: Metrics | None = None
+    after: Metrics | None = None
+    removed: int = 0
     notes: tuple[str, ...] = ()
     out: Path | None = None
 
