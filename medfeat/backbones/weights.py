@@ -144,7 +144,8 @@ def load_strictly(
     heads
         Name prefixes of classifier parameters, ignored whatever their class count.
     adapt
-        The library's own conversion, tried when names or shapes do not fit as they are.
+        The library's own conversion, tried when names or shapes do not fit as they are: without the prefix first,
+        then with it. One that fails leaves the tensors unconverted.
     origin
         Where the weights come from, for messages.
 
@@ -159,9 +160,7 @@ def load_strictly(
         When anything is missing, unexpected or of another shape.
     """
     wanted = module.state_dict()
-    fitting, ignored = _without_heads(_without_prefix(state, wanted), heads)
-    if adapt is not None and any(_misfits(fitting, wanted)):
-        fitting, ignored = _without_heads(adapt(dict(state), module), heads)
+    fitting, ignored = _converted(state, module, tuple(heads), adapt)
     misfits = _misfits(fitting, wanted)
     if any(misfits):
         raise misfit_error(origin, module, *misfits)
@@ -170,6 +169,29 @@ def load_strictly(
     }
     module.load_state_dict(full, strict=True, assign=True)
     return ignored
+
+
+def _converted(
+    state: State, module: nn.Module, heads: tuple[str, ...], adapt: Adapt | None
+) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """Return the tensors in the form that fits best, without heads, and what was ignored for it."""
+    wanted = module.state_dict()
+    bare = _without_prefix(state, wanted)
+    best = _without_heads(bare, heads)
+    if adapt is None or not any(_misfits(best[0], wanted)):
+        return best
+    # most conversions know names without a prefix; some look for one of their own, and need the names as they are
+    for names in {tuple(names): names for names in (bare, without_wrapper_prefix(state), state)}.values():
+        try:
+            found = _without_heads(adapt(dict(names), module), heads)
+        except Exception:
+            # other architectures break it in all ways; what does not fit is then said of their names as they are
+            continue
+        # of two forms that do not fit, the one that comes nearer tells more of what is wrong
+        best = min(best, found, key=lambda form: sum(map(len, _misfits(form[0], wanted))))
+        if not any(_misfits(best[0], wanted)):
+            break
+    return best
 
 
 def _as_float32(tensor: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,103 @@
+"""Checkpoints that name or cut their tensors otherwise than the installed library does, and foreign ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import pytest
+import torch
+
+from medfeat.backbones.load import skeleton
+from medfeat.backbones.names import find, library_of
+from medfeat.backbones.network import Access, on_meta
+from medfeat.errors import WeightsError
+from medfeat.types import View
+
+OFFLINE = Access(offline=True)
+State = dict[str, torch.Tensor]
+
+
+def stand_in(network: torch.nn.Module) -> State:
+    """A checkpoint that costs no memory: each tensor repeats one number, its place in the list."""
+    return {
+        name: torch.tensor(place, dtype=tensor.dtype).expand(tensor.shape)
+        for place, (name, tensor) in enumerate(network.state_dict().items())
+    }
+
+
+def torchvision_checkpoint(name: str) -> State:
+    import torchvision
+
+    return stand_in(on_meta(lambda: torchvision.models.get_model(name, weights=None)))
+
+
+def timm_checkpoint(name: str, **options: object) -> State:
+    import timm
+
+    return stand_in(on_meta(lambda: timm.create_model(name, **options)))
+
+
+def fill(name: str, state: Mapping[str, torch.Tensor]) -> tuple[State, list[str]]:
+    """What a backbone holds after it was given a checkpoint, and what was ignored."""
+    entry = find(name, OFFLINE)
+    network, _ = skeleton(entry, (View(),), OFFLINE)
+    module, ignored = library_of(entry.info.source).fill(network, state, entry, "file.pth")
+    return module.state_dict(), ignored
+
+
+def assert_same(held: State, expected: Mapping[str, torch.Tensor]) -> None:
+    assert [name for name, tensor in held.items() if not torch.equal(tensor, expected[name])] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("convnext_b", "timm:resnet18"),
+        ("convnext_b", "timm:vit_tiny_patch16_224"),
+        ("siglip2_b", "timm:vit_tiny_patch16_224"),
+        ("dinov2_s", "timm:resnet18"),
+        ("dino", "timm:convnext_tiny"),
+        ("timm:regnety_002", "timm:resnet18"),
+        ("timm:vgg11", "timm:resnet18"),
+    ],
+)
+def test_weights_of_another_network_are_one_line_whatever_a_conversion_makes_of_them(name: str, other: str) -> None:
+    with pytest.raises(WeightsError, match=r"file.pth does not fit \w+: \d+ missing .*name the backbone") as error:
+        fill(name, timm_checkpoint(other.removeprefix("timm:")))
+    assert "\n" not in str(error.value)
+
+
+def test_a_conversion_that_fails_leaves_the_names_of_the_file_in_the_message() -> None:
+    with pytest.raises(WeightsError, match=r"unexpected \(conv1.weight; bn1.weight; bn1.bias \.\.\.\)"):
+        fill("convnext_b", timm_checkpoint("resnet18"))
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.", "backbone.", "module.model.", "_orig_mod."])
+def test_a_prefix_does_not_keep_position_embeddings_from_being_resampled(prefix: str) -> None:
+    state = timm_checkpoint("vit_small_patch14_dinov2", img_size=518, num_classes=3)
+    state["pos_embed"] = torch.randn(state["pos_embed"].shape, generator=torch.Generator().manual_seed(0))
+    plain, _ = fill("dinov2_s", state)
+    others = {"decoder.weight": torch.zeros(2)} if prefix == "module.model." else {}
+    held, ignored = fill("dinov2_s", {prefix + key: tensor for key, tensor in state.items()} | others)
+    assert plain["pos_embed"].shape == (1, 257, 384)
+    assert_same(held, plain)
+    assert ignored == ["classifier head.weight (3, 384) was ignored", "classifier head.bias (3,) was ignored"]
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model."])
+def test_a_prefix_does_not_keep_names_from_being_converted(prefix: str) -> None:
+    """The first authors of ConvNeXt and timm call none of its parameters the same."""
+    state = timm_checkpoint("convnext_base", num_classes=5)
+    old = {prefix + of_the_authors(key): tensor for key, tensor in state.items()}
+    held, ignored = fill("convnext_b", old)
+    assert_same(held, state)
+    assert ignored == ["classifier head.fc.weight (5, 1024) was ignored", "classifier head.fc.bias (5,) was ignored"]
+
+
+def of_the_authors(name: str) -> str:
+    name = name.replace("head.norm.", "norm.").replace("head.fc.", "head.").replace("mlp.fc", "pwconv")
+    name = re.sub(r"^stem\.(\d)", r"downsample_layers.0.\1", name)
+    name = re.sub(r"^stages\.(\d)\.downsample\.(\d)", r"downsample_layers.\1.\2", name)
+    name = re.sub(r"^stages\.(\d)\.blocks\.(\d+)", r"stages.\1.\2", name)
+    return name.replace("conv_dw", "dwconv")
