@@ -43,6 +43,7 @@ class NpzArrays:
         for group, member in self.images.items():
             _check_images(member)
             self._check_labels(group, member)
+        self._check_one_form()
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -63,6 +64,16 @@ class NpzArrays:
     def labels(self) -> dict[str, LabelArray]:
         """(n, k) labels a group, int64 or float64; empty when the file has none."""
         return {group: _as_labels(member) for group, member in self.label_members.items()}
+
+    def _check_one_form(self) -> None:
+        """Refuse groups that are grey in one and colour or volumes in another: they are not one set of images."""
+        first, *others = self.images.values()
+        for other in others:
+            if _form(other) != _form(first):
+                raise DataError(
+                    f"{self.path}: {first.key} of shape {first.shape} holds {_form(first)} and {other.key} of shape "
+                    f"{other.shape} {_form(other)}; save every group in one form"
+                )
 
     def _check_labels(self, group: str, images: NpzMember) -> None:
         if set(self.label_members) not in (set(), set(self.images)):
@@ -86,11 +97,21 @@ class NpzDataset:
         What is known of them.
     intensity
         How stored values become uint8.
+    labels
+        (n, k) labels a group, where they are not those of the file as they are stored.
     """
 
-    def __init__(self, arrays: NpzArrays, info: DatasetInfo, *, intensity: Intensity = AUTO) -> None:
+    def __init__(
+        self,
+        arrays: NpzArrays,
+        info: DatasetInfo,
+        *,
+        intensity: Intensity = AUTO,
+        labels: dict[str, LabelArray] | None = None,
+    ) -> None:
         self.arrays = arrays
         self._info = info
+        self._labels = labels
         self._intensity = intensity
 
     @property
@@ -105,7 +126,7 @@ class NpzDataset:
     def labels(self, group: str) -> LabelArray | None:
         """(n, k) labels of a group, None when the file has none."""
         self._member(group)
-        return self.arrays.labels.get(group)
+        return (self.arrays.labels if self._labels is None else self._labels).get(group)
 
     def batches(self, group: str, batch_size: int, rows: NDArray[np.int64] | None = None) -> Iterator[ImageBatch]:
         """Read images in ascending row order, one pass through the file."""
@@ -151,8 +172,20 @@ def _image_shape(member: NpzMember) -> tuple[int, ...]:
     return shape[:-1] if len(shape) in (3, 4) and shape[-1] == 1 else shape
 
 
+def _form(member: NpzMember) -> str:
+    shape = _image_shape(member)
+    if len(shape) == 2:
+        return "grey images"
+    return "colour images" if shape[-1] == 3 else "volumes"
+
+
 def _check_images(member: NpzMember) -> None:
     shape, where = member.shape, f"{member.path}: {member.key} of shape {member.shape}"
+    if len(shape) in (3, 4, 5) and shape[0] == 0:
+        raise DataError(f"{where} holds no images; save at least one, or leave this group out")
+    # One channel first, as torch lays images out, would pass for a volume of one slice.
+    if len(shape) in (4, 5) and shape[1] == 1 and shape[-1] not in (1, 3):
+        raise DataError(f"{where} has an axis of one channel in front; drop it: images[:, 0]")
     if len(shape) not in (3, 4, 5) or len(_image_shape(member)) not in (2, 3) or 0 in shape[1:]:
         raise DataError(f"{where} holds no images; needed are {FORM}")
     if len(shape) == 4 and shape[1] == 3 and shape[-1] > 4:

@@ -17,9 +17,10 @@ from medfeat.datasets.intensity import Intensity, parse_intensity
 from medfeat.datasets.listing import Listing
 from medfeat.datasets.medmnist import medmnist_info, official_file
 from medfeat.datasets.npzfile import NpzArrays, NpzDataset
+from medfeat.datasets.npzlabels import NpzLabelling, npz_labelling
 from medfeat.datasets.table import Columns, list_csv
 from medfeat.errors import DataError, MissingFileError, UsageError
-from medfeat.types import Dataset, DatasetInfo, LabelArray, Progress, TaskType
+from medfeat.types import Dataset, DatasetInfo, Progress, TaskType
 
 KINDS = "a folder of images, a .csv, an .npz in MedMNIST's form or one image"
 
@@ -146,20 +147,21 @@ def _open_npz(
             "such as range:LO..HI, uint16 or minmax"
         )
     fingerprint = f"md5:{md5}" if intensity.takes_uint8 else f"md5:{md5};{intensity}"
-    return NpzDataset(arrays, _npz_info(arrays, name, options.task, intensity, fingerprint), intensity=intensity)
+    labelling = npz_labelling(path, arrays.labels, options.task, progress)
+    info = _npz_info(arrays, name, labelling, intensity, fingerprint)
+    return NpzDataset(arrays, info, intensity=intensity, labels=labelling.values)
 
 
 def _npz_info(
-    arrays: NpzArrays, name: str, task: TaskType | None, intensity: Intensity, fingerprint: str
+    arrays: NpzArrays, name: str, labelling: NpzLabelling, intensity: Intensity, fingerprint: str
 ) -> DatasetInfo:
     shape = arrays.image_shape
     volume = len(shape) == 3 and shape[-1] != 3
-    kind, classes = _npz_task(arrays, task)
     return DatasetInfo(
         name=name,
         size=shape[0] if len(set(shape[:3] if volume else shape[:2])) == 1 else 0,
-        task=kind,
-        classes=classes,
+        task=labelling.task,
+        classes=labelling.classes,
         channels=3 if len(shape) == 3 and not volume else 1,
         ndim=3 if volume else 2,
         counts=arrays.counts,
@@ -167,23 +169,3 @@ def _npz_info(
         source="npz",
         intensity=str(intensity),
     )
-
-
-def _npz_task(arrays: NpzArrays, asked: TaskType | None) -> tuple[TaskType | None, tuple[str, ...]]:
-    """Tell task and classes from the labels, over all groups."""
-    if not arrays.labels:
-        return None, ()
-    values: LabelArray = np.concatenate(list(arrays.labels.values()))
-    columns = tuple(str(i) for i in range(values.shape[1]))
-    if asked == "regression" or (asked is None and values.dtype == np.float64):
-        return "regression", columns
-    if values.min() < 0:
-        raise DataError(f"{arrays.path} has a label {values.min():g}; classes are numbered from 0")
-    if asked == "multi-label" or (asked is None and len(columns) > 1):
-        if values.max() > 1:
-            raise DataError(
-                f"{arrays.path} has {len(columns)} labels an image and a value {values.max():g}; each is 0 or 1"
-            )
-        return "multi-label", columns
-    classes = tuple(str(i) for i in range(int(values.max()) + 1))
-    return asked or ("binary-class" if len(classes) <= 2 else "multi-class"), classes

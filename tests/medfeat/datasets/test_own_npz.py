@@ -5,6 +5,7 @@ import pytest
 
 from medfeat.datasets import open_dataset, source_task
 from medfeat.errors import DataError
+from medfeat.types import SilentProgress
 
 RNG = np.random.default_rng(0)
 
@@ -82,6 +83,12 @@ def test_shapes_are_told_apart(save, shape, ndim, channels, one):
         (np.array([0.5, 1, 2]), None, "regression", ("0",)),
         (np.array([1, 2, 30]), "regression", "regression", ("0",)),
         (np.array([True, False, True]), None, "binary-class", ("0", "1")),
+        (np.array([0.0, 2.0, 1.0], np.float32), None, "multi-class", ("0", "1", "2")),
+        (np.array([0.0, 2.0, 1.0]), "regression", "regression", ("0",)),
+        (np.array([[0.0, 1.0], [1.0, 1.0], [0.0, 0.0]]), None, "multi-label", ("0", "1")),
+        (np.eye(3, dtype=np.uint8), "multi-class", "multi-class", ("0", "1", "2")),
+        (np.eye(3), "ordinal-regression", "ordinal-regression", ("0", "1", "2")),
+        (np.array([1, 2, 3]), "regression", "regression", ("0",)),
     ],
 )
 def test_what_labels_mean(save, labels, asked, task, classes):
@@ -96,6 +103,21 @@ def test_what_labels_mean(save, labels, asked, task, classes):
         ({"x": images(3, 4)}, "holds x; an .npz of images needs train_images"),
         ({"images": images(3, 4)}, "holds no images"),
         ({"images": images(3, 3, 9, 9)}, "channels first"),
+        ({"images": images(3, 1, 9, 9)}, "one channel in front; drop it: images[:, 0]"),
+        ({"images": images(3, 1, 5, 9, 9)}, "one channel in front; drop it: images[:, 0]"),
+        ({"images": images(0, 9, 9), "labels": np.arange(0)}, "(0, 9, 9) holds no images"),
+        (
+            {"images": images(3, 9, 9), "labels": np.array([1, 2, 3])},
+            "labels 1..3 and none is 0; number classes from 0",
+        ),
+        (
+            {"train_images": images(3, 9, 9), "test_images": images(2, 9, 9, 3)},
+            "train_images of shape (3, 9, 9) holds grey images and test_images of shape (2, 9, 9, 3) colour images",
+        ),
+        (
+            three_groups(test_labels=np.zeros((3, 2), np.int64)),
+            "not as many labels an image in every group (train 1, val 1, test 2)",
+        ),
         ({"images": images(3, 9, 9, 4)}, "4 channels"),
         ({"images": images(3, 9, 9), "labels": np.arange(4)}, "(4,) for 3 images"),
         ({"images": images(3, 9, 9), "labels": np.array(["a", "b", "c"])}, "labels are class numbers"),
@@ -115,6 +137,27 @@ def test_what_is_not_in_the_form_is_refused(save, arrays, problem):
     with pytest.raises(DataError) as error:
         source_task(open_dataset(path))
     assert problem in str(error.value) and "\n" not in str(error.value)
+
+
+def test_labels_of_one_class_an_image_come_as_its_number_when_that_is_declared(save):
+    path = save(images=images(4, 4, 4), labels=np.eye(3)[[2, 0, 1, 1]])
+    assert open_dataset(path, task="multi-class").labels("all").tolist() == [[2], [0], [1], [1]]
+    progress = SilentProgress()
+    dataset = open_dataset(path, progress=progress)
+    assert dataset.info.task == "multi-label" and dataset.labels("all").dtype == np.int64
+    assert [line for line in progress.said if "exactly one of 3 labels" in line and "--task multi-class" in line]
+
+
+@pytest.mark.parametrize(
+    ("labels", "task", "problem"),
+    [
+        (np.array([[1, 1], [0, 1], [1, 0]]), "multi-class", "an image with 2 of 2 labels, and multi-class takes"),
+        (np.array([0.0, 0.5, 1.0]), "multi-class", "a label 0.5, and multi-class takes whole numbers"),
+    ],
+)
+def test_labels_that_do_not_fit_the_declared_task_are_refused(save, labels, task, problem):
+    with pytest.raises(DataError, match=problem):
+        open_dataset(save(images=images(3, 4, 4), labels=labels), task=task)
 
 
 def test_16_bit_images_follow_a_declared_range_and_the_others_are_reported(save, read_all):
