@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 from dataclasses import asdict
@@ -26,6 +27,8 @@ _AT_HUB = "@hf-hub:"
 # timm's word for a pooling, ours for maps and for tokens
 _MAP_POOLS = {"avg": "avg", "max": "max"}
 _TOKEN_POOLS = {"token": "cls", "avg": "mean", "max": "max", "map": "attention"}
+# what timm calls its own conversions of checkpoints, each beside its architecture
+_CONVERSIONS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained")
 
 
 def describe(source_id: str, access: Access) -> Entry:
@@ -123,7 +126,11 @@ def _own_pool(module: nn.Module, features: torch.Tensor, pooled: torch.Tensor, p
 def _adaptation(module: nn.Module) -> Adapt | None:
     """Return timm's own conversion of checkpoints of this architecture, which it keeps beside the architecture."""
     home = sys.modules[type(module).__module__]
-    return next((getattr(home, name) for name in ("checkpoint_filter_fn", "_filter_fn") if hasattr(home, name)), None)
+    convert = next((getattr(home, name) for name in _CONVERSIONS if hasattr(home, name)), None)
+    if convert is None or len(inspect.signature(convert).parameters) > 1:
+        return cast("Adapt | None", convert)
+    # those of DenseNet, RegNet and VGG need not know the network
+    return lambda state, _: convert(state)
 
 
 def locate(info: BackboneInfo, access: Access) -> tuple[BackboneInfo, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,12 @@ FAMILIES: dict[str, Family] = {
 }
 """How to read each architecture, by the name of its class."""
 
+_RENAMED = (
+    # DenseNet, from the time when names of modules might have dots in them: its official weights are of that time
+    (re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)"), r"\1\2"),
+)
+"""Old names of parameters and what torchvision calls them now; it renames them in places that we do not pass."""
+
 _OPTIONS = {"inception_v3": "Inception3", "googlenet": "GoogLeNet"}
 
 
@@ -166,7 +173,14 @@ def build(entry: Entry, access: Access) -> Network:
     parent, _, leaf = family.head.rpartition(".")
     setattr(module.get_submodule(parent), leaf, nn.Identity())
     heads = tuple(f"{prefix}." for prefix in (family.head, *family.ignored))
-    return Network(module, family.anatomy, heads)
+    return Network(module, family.anatomy, heads, _renamed)
+
+
+def _renamed(state: dict[str, torch.Tensor], module: nn.Module) -> dict[str, torch.Tensor]:
+    del module
+    for old, new in _RENAMED:
+        state = {old.sub(new, name): tensor for name, tensor in state.items()}
+    return state
 
 
 def locate(info: BackboneInfo, access: Access) -> tuple[BackboneInfo, Path]:

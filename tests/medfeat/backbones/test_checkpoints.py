@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import torch
 
-from medfeat.backbones.load import skeleton
+from medfeat.backbones.load import load_backbone, skeleton
 from medfeat.backbones.names import find, library_of
 from medfeat.backbones.network import Access, on_meta
 from medfeat.errors import WeightsError
@@ -101,3 +102,47 @@ def of_the_authors(name: str) -> str:
     name = re.sub(r"^stages\.(\d)\.downsample\.(\d)", r"downsample_layers.\1.\2", name)
     name = re.sub(r"^stages\.(\d)\.blocks\.(\d+)", r"stages.\1.\2", name)
     return name.replace("conv_dw", "dwconv")
+
+
+def before_torch_04(state: State) -> State:
+    """DenseNet's names while they might still have dots in them, as its official weights have them."""
+    old = re.compile(r"(denselayer\d+\.(?:norm|conv))([12]\.)")
+    return {old.sub(r"\1.\2", name): tensor for name, tensor in state.items() if "num_batches" not in name}
+
+
+@pytest.mark.parametrize("name", ["torchvision:densenet121", "torchvision:densenet169", "densenet121"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_densenets_of_torchvision_keep_their_old_names(name: str, prefix: str) -> None:
+    state = torchvision_checkpoint(name.removeprefix("torchvision:"))
+    old = {prefix + key: tensor for key, tensor in before_torch_04(state).items()}
+    assert f"{prefix}features.denseblock1.denselayer1.norm.1.weight" in old
+    held, ignored = fill(name, old)
+    zero = torch.zeros((), dtype=torch.long)
+    assert_same(held, {key: zero if "num_batches" in key else tensor for key, tensor in state.items()})
+    assert [line.partition(" (")[0] for line in ignored] == [
+        "classifier classifier.weight",
+        "classifier classifier.bias",
+    ]
+
+
+def test_a_densenet_of_old_names_is_the_network_of_the_new_ones(tmp_path: Path) -> None:
+    import torchvision
+
+    torch.manual_seed(0)
+    own = torchvision.models.densenet121().eval()
+    torch.save(before_torch_04(own.state_dict()), tmp_path / "old.pth")
+    own.classifier = torch.nn.Identity()
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        for name in ("torchvision:densenet121", "densenet121"):
+            torch.testing.assert_close(load_backbone(name, weights=tmp_path / "old.pth").module(images)[0], own(images))
+
+
+def test_the_vgg_of_timm_takes_the_weights_of_torchvision() -> None:
+    """Its first fully connected layers are convolutions there."""
+    state = torchvision_checkpoint("vgg11")
+    held, ignored = fill("timm:vgg11", state)
+    assert_same({key: held[key] for key in held if key.startswith("features.")}, state)
+    first = state["classifier.0.weight"]
+    assert torch.equal(held["pre_logits.fc1.weight"], first[0, 0].expand(4096, 512, 7, 7))
+    assert [line.partition(" (")[0] for line in ignored] == ["classifier head.fc.weight", "classifier head.fc.bias"]
