@@ -119,6 +119,9 @@ FAMILIES: dict[str, Family] = {
 _RENAMED = (
     # DenseNet, from the time when names of modules might have dots in them: its official weights are of that time
     (re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)"), r"\1\2"),
+    # VisionTransformer, whose blocks had named layers before they became a sequence
+    (re.compile(r"(\.mlp)\.linear_1\."), r"\1.0."),
+    (re.compile(r"(\.mlp)\.linear_2\."), r"\1.3."),
 )
 """Old names of parameters and what torchvision calls them now; it renames them in places that we do not pass."""
 

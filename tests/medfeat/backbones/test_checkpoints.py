@@ -146,3 +146,20 @@ def test_the_vgg_of_timm_takes_the_weights_of_torchvision() -> None:
     first = state["classifier.0.weight"]
     assert torch.equal(held["pre_logits.fc1.weight"], first[0, 0].expand(4096, 512, 7, 7))
     assert [line.partition(" (")[0] for line in ignored] == ["classifier head.fc.weight", "classifier head.fc.bias"]
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("name", ["vit_b_16", "vit_h_14"])
+def test_vision_transformers_of_torchvision_keep_their_old_names(name: str, prefix: str) -> None:
+    state = torchvision_checkpoint(name)
+    old = {
+        prefix + key.replace(".mlp.0.", ".mlp.linear_1.").replace(".mlp.3.", ".mlp.linear_2."): tensor
+        for key, tensor in state.items()
+    }
+    assert f"{prefix}encoder.layers.encoder_layer_0.mlp.linear_2.bias" in old
+    held, ignored = fill(f"torchvision:{name}", old)
+    assert_same(held, state)
+    assert [line.partition(" (")[0] for line in ignored] == [
+        "classifier heads.head.weight",
+        "classifier heads.head.bias",
+    ]
