@@ -36,7 +36,7 @@ def list_folder(root: Path, name: str, *, task: TaskType | None, progress: Progr
     Raises
     ------
     DataError
-        When there is no image, or images lie beside class folders.
+        When there is no image, images lie beside class folders, or a folder of images lies beside splits.
     """
     images, others = _walk(root)
     if others:
@@ -44,6 +44,7 @@ def list_folder(root: Path, name: str, *, task: TaskType | None, progress: Progr
     if not images:
         raise DataError(f"{root} holds no image; looked for {', '.join(SUFFIXES)} in it and its sub-folders")
     parts = [PurePosixPath(image).parts for image in images]
+    _refuse_beside_splits(root, parts)
     split = _split(parts)
     below = [part[1:] for part in parts] if split is not None else parts
     labels = _classes(root, images, below)
@@ -99,6 +100,19 @@ def _split(parts: list[tuple[str, ...]]) -> tuple[str, ...] | None:
     found = [SPLIT_NAMES.get(part[0].lower()) if len(part) > 1 else None for part in parts]
     named = tuple(name for name in found if name is not None)
     return named if len(named) == len(found) and "train" in named and len(set(named)) > 1 else None
+
+
+def _refuse_beside_splits(root: Path, parts: list[tuple[str, ...]]) -> None:
+    """Refuse a folder beside train and another split: it would turn the splits into classes."""
+    tops = sorted({part[0] for part in parts if len(part) > 1})
+    splits = [top for top in tops if top.lower() in SPLIT_NAMES]
+    odd = [top for top in tops if top.lower() not in SPLIT_NAMES]
+    named = {SPLIT_NAMES[top.lower()] for top in splits}
+    if odd and "train" in named and len(named) > 1:
+        raise DataError(
+            f"{root}: the folder {odd[0]} lies beside the splits {', '.join(splits)}; move it away, "
+            "or, where these are classes, list the images in a CSV"
+        )
 
 
 def _classes(root: Path, images: list[str], below: list[tuple[str, ...]]) -> list[str] | None:

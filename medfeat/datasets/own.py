@@ -92,7 +92,7 @@ def _listing(path: Path, name: str, options: OwnOptions, progress: Progress) -> 
     if path.suffix.lower() == ".csv":
         columns = Columns(options.path_column, options.label_column, options.split_column, options.patient_column)
         root = options.root if options.root is not None else path.parent
-        return list_csv(path, name, root=root, columns=columns, task=options.task)
+        return list_csv(path, name, root=root, columns=columns, task=options.task, progress=progress)
     if is_image_name(path):
         return list_file(path, name)
     raise DataError(f"{path} is none of what can be embedded; name {KINDS}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,9 +12,11 @@ from pathlib import Path, PurePosixPath
 from medfeat.datasets.labels import BadLabel, Labelling, one_column, several_columns
 from medfeat.datasets.listing import SPLIT_NAMES, Listing
 from medfeat.errors import DataError
-from medfeat.types import TaskType, as_names
+from medfeat.types import Progress, TaskType, as_names
 
 DELIMITERS = ",;\t"
+SAID_DELIMITER = re.compile(r"\"?sep=([,;\t|])\"?", re.IGNORECASE)
+LIKE_PATIENTS = ("patients", "patientid", "patientids", "subject", "subjects", "subjectid", "pid", "mrn")
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,27 @@ class _Row:
     cells: dict[str, str]
 
 
-def list_csv(file: Path, name: str, *, root: Path, columns: Columns, task: TaskType | None) -> Listing:
+@dataclass(frozen=True)
+class _Sheet:
+    file: Path
+    header_line: int
+    header: list[str]
+    rows: list[_Row]
+
+    def problem(self, line: int, what: str) -> DataError:
+        return DataError(f"{self.file}, line {line}: {what}")
+
+
+def list_csv(
+    file: Path, name: str, *, root: Path, columns: Columns, task: TaskType | None, progress: Progress
+) -> Listing:
     """List the images a CSV names.
 
     Parameters
     ----------
     file
-        UTF-8; the delimiter is the one of comma, semicolon and tab that the header uses.
+        UTF-8; the delimiter is the one of comma, semicolon and tab that the header uses, or what a first line
+        ``sep=;`` says.
     name
         Of the set.
     root
@@ -48,6 +65,8 @@ def list_csv(file: Path, name: str, *, root: Path, columns: Columns, task: TaskT
         Which columns hold what.
     task
         What the labels mean; None tells it from the labels.
+    progress
+        Told of a column that looks like one of patients and is not used.
 
     Raises
     ------
@@ -56,91 +75,126 @@ def list_csv(file: Path, name: str, *, root: Path, columns: Columns, task: TaskT
         root, an empty cell, a split that is none, a patient in two splits. A file that is missing is no such
         error: its image is reported as bad.
     """
-    header, rows = _read(file)
-    if not rows:
+    sheet = _read(file)
+    if not sheet.rows:
         raise DataError(f"{file} has a header and no rows; a row names an image")
-    path_column = _column(file, header, columns.path, "path", needed=True) or ""
-    ids = _ids(file, rows, path_column, root)
-    split_column = _column(file, header, columns.split, "split")
-    patient_column = _column(file, header, columns.patient, "patient")
-    split = _splits(file, rows, split_column) if split_column else None
-    patients = _filled(file, rows, patient_column) if patient_column else None
+    path_column = _column(sheet, columns.path, "path", needed=True) or ""
+    ids = _ids(sheet, path_column, root)
+    split_column = _column(sheet, columns.split, "split")
+    patient_column = _column(sheet, columns.patient, "patient")
+    labels = _label_columns(sheet, columns.label)
+    if patient_column is None:
+        _say_unused_patients(sheet, (path_column, split_column, *labels), progress)
+    split = _splits(sheet, split_column) if split_column else None
+    patients = _filled(sheet, patient_column) if patient_column else None
     if split and patients:
-        _refuse_shared_patients(file, rows, split, patients)
+        _refuse_shared_patients(sheet, split, patients)
     return Listing(
         name=name,
         source="csv",
         root=root,
         ids=tuple(ids),
-        labelling=_labelling(file, rows, header, columns.label, task),
+        labelling=_labelling(sheet, labels, task),
         split=split,
         patients=patients,
-        where=tuple(f"line {row.line} of {file.name}" for row in rows),
+        where=tuple(f"line {row.line} of {file.name}" for row in sheet.rows),
     )
 
 
-def _read(file: Path) -> tuple[list[str], list[_Row]]:
+def _read(file: Path) -> _Sheet:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is no UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    lines = text.splitlines(keepends=True)
     first = text.partition("\n")[0]
     delimiter = max(DELIMITERS, key=first.count)
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
-    header: list[str] = []
-    rows: list[_Row] = []
+    if said := SAID_DELIMITER.fullmatch(first.rstrip("\r")):
+        delimiter = said.group(1)
+        lines[0] = "\n"  # the lines below keep their numbers
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    found: list[tuple[int, list[str]]] = []
     try:
         for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
             stripped = [cell.strip() for cell in cells]
-            if not header:
-                header = _checked_header(file, stripped)
-            else:
-                rows.append(_row(file, reader.line_num, header, stripped))
+            if any(stripped):
+                found.append((reader.line_num, stripped))
     except csv.Error as error:
         raise DataError(f"{file}, line {reader.line_num}: {error}; check the quotes of this line") from error
-    if not header:
+    if not found:
         raise DataError(f"{file} is empty; it needs a header such as path,label and a row an image")
-    return header, rows
+    return _sheet(file, *found[0], found[1:])
 
 
-def _checked_header(file: Path, header: list[str]) -> list[str]:
-    twice = [name for i, name in enumerate(header) if name in header[:i]]
+def _sheet(file: Path, header_line: int, header: list[str], found: list[tuple[int, list[str]]]) -> _Sheet:
+    """Check the rows against the header, and drop columns without name and value, as Excel adds them."""
+    named = max(i + 1 for i, name in enumerate(header) if name)
+    for line, cells in found:
+        if not named <= len(cells) <= len(header):
+            raise DataError(
+                f"{file}, line {line}: {len(cells)} cells where the header has {len(header)}; check this line"
+            )
+    filled = [(line, cells + [""] * (len(header) - len(cells))) for line, cells in found]
+    kept = [i for i, name in enumerate(header) if name or any(cells[i] for _, cells in filled)]
+    names = [header[i] for i in kept]
+    twice = [name for i, name in enumerate(names) if name in names[:i]]
     if twice:
-        raise DataError(f"{file}, line 1: the column {twice[0]!r} is there twice; rename one")
-    return header
+        raise DataError(f"{file}, line {header_line}: the column {twice[0]!r} is there twice; rename one")
+    rows = [_Row(line, {header[i]: cells[i] for i in kept}) for line, cells in filled]
+    return _Sheet(file, header_line, names, rows)
 
 
-def _row(file: Path, line: int, header: list[str], cells: list[str]) -> _Row:
-    if len(cells) != len(header):
-        raise DataError(f"{file}, line {line}: {len(cells)} cells where the header has {len(header)}; check this line")
-    return _Row(line, dict(zip(header, cells, strict=True)))
-
-
-def _column(file: Path, header: list[str], asked: str | None, usual: str, *, needed: bool = False) -> str | None:
+def _column(sheet: _Sheet, asked: str | None, usual: str, *, needed: bool = False) -> str | None:
+    """Return the column that was asked for, or the one of the usual name, in capitals or not."""
     name = asked or usual
-    if name in header:
+    if name in sheet.header:
         return name
+    alike = [column for column in sheet.header if column.lower() == usual] if not asked else []
+    if len(alike) > 1:
+        raise sheet.problem(
+            sheet.header_line, f"{' and '.join(alike)} could both be the {usual}; name one with --{usual}-column"
+        )
+    if alike:
+        return alike[0]
     if asked or needed:
-        raise DataError(f"{file}, line 1: no column {name!r}; it has {', '.join(header)}: name one of these")
+        found = ", ".join(sheet.header)
+        raise sheet.problem(sheet.header_line, f"no column {name!r}; it has {found}: name one of these")
     return None
 
 
-def _ids(file: Path, rows: list[_Row], column: str, root: Path) -> list[str]:
+def _label_columns(sheet: _Sheet, asked: str | Sequence[str] | None) -> tuple[str, ...]:
+    if asked is None:
+        found = _column(sheet, None, "label")
+        return (found,) if found is not None else ()
+    names = as_names(asked)
+    for name in names:
+        _column(sheet, name, "label")
+    return tuple(names)
+
+
+def _say_unused_patients(sheet: _Sheet, used: Sequence[str | None], progress: Progress) -> None:
+    """Say which column could hold patients: without it one patient's images may fall into two splits."""
+    for column in sheet.header:
+        if column not in used and re.sub(r"[^a-z]", "", column.lower()) in LIKE_PATIENTS:
+            progress.say(
+                f"{sheet.file}: the column {column} is not used, and images of one patient may fall into two splits; "
+                f"say --patient-column {column} if it tells patients"
+            )
+
+
+def _ids(sheet: _Sheet, column: str, root: Path) -> list[str]:
     seen: dict[str, int] = {}
-    for row in rows:
+    for row in sheet.rows:
         written = row.cells[column]
         if not written:
-            raise DataError(f"{file}, line {row.line}: the path is empty; name an image")
+            raise sheet.problem(row.line, "the path is empty; name an image")
         name = _inside(written, root)
         if name is None:
-            raise DataError(
-                f"{file}, line {row.line}: {written} lies outside {root}; name a folder that holds all images "
-                "with --data-root"
+            raise sheet.problem(
+                row.line, f"{written} lies outside {root}; name a folder that holds all images with --data-root"
             )
         if name in seen:
-            raise DataError(f"{file}, line {row.line}: {written} is named in line {seen[name]} already; remove one")
+            raise sheet.problem(row.line, f"{written} is named in line {seen[name]} already; remove one")
         seen[name] = row.line
     return list(seen)
 
@@ -155,46 +209,41 @@ def _inside(written: str, root: Path) -> str | None:
     return None if path.is_absolute() or path.parts[:1] == ("..",) or str(path) == "." else str(path)
 
 
-def _splits(file: Path, rows: list[_Row], column: str) -> tuple[str, ...]:
-    for row in rows:
+def _splits(sheet: _Sheet, column: str) -> tuple[str, ...]:
+    for row in sheet.rows:
         if row.cells[column].lower() not in SPLIT_NAMES:
-            raise DataError(
-                f"{file}, line {row.line}: {column} must be train, val or test, got {row.cells[column]!r}; "
-                "fill it for every image, or leave the column out"
+            raise sheet.problem(
+                row.line,
+                f"{column} must be train, val or test, got {row.cells[column]!r}; "
+                "fill it for every image, or leave the column out",
             )
-    return tuple(SPLIT_NAMES[row.cells[column].lower()] for row in rows)
+    return tuple(SPLIT_NAMES[row.cells[column].lower()] for row in sheet.rows)
 
 
-def _filled(file: Path, rows: list[_Row], column: str) -> tuple[str, ...]:
-    for row in rows:
+def _filled(sheet: _Sheet, column: str) -> tuple[str, ...]:
+    for row in sheet.rows:
         if not row.cells[column]:
-            raise DataError(
-                f"{file}, line {row.line}: {column} is empty; fill it for every image, or leave the column out"
-            )
-    return tuple(row.cells[column] for row in rows)
+            raise sheet.problem(row.line, f"{column} is empty; fill it for every image, or leave the column out")
+    return tuple(row.cells[column] for row in sheet.rows)
 
 
-def _refuse_shared_patients(file: Path, rows: list[_Row], split: Sequence[str], patients: Sequence[str]) -> None:
+def _refuse_shared_patients(sheet: _Sheet, split: Sequence[str], patients: Sequence[str]) -> None:
     first: dict[str, int] = {}
     for i, patient in enumerate(patients):
         seen = first.setdefault(patient, i)
         if split[seen] != split[i]:
-            raise DataError(
-                f"{file}, line {rows[i].line}: patient {patient} is in {split[i]} here and in {split[seen]} in line "
-                f"{rows[seen].line}; give each patient one split, or leave the column out"
+            raise sheet.problem(
+                sheet.rows[i].line,
+                f"patient {patient} is in {split[i]} here and in {split[seen]} in line {sheet.rows[seen].line}; "
+                "give each patient one split, or leave the column out",
             )
 
 
-def _labelling(
-    file: Path, rows: list[_Row], header: list[str], asked: str | Sequence[str] | None, task: TaskType | None
-) -> Labelling | None:
-    names = as_names(asked) if asked is not None else ("label",) if "label" in header else ()
-    for name in names:
-        _column(file, header, name, "label")
-    columns = [[row.cells[name] for row in rows] for name in names]
+def _labelling(sheet: _Sheet, names: Sequence[str], task: TaskType | None) -> Labelling | None:
+    columns = [[row.cells[name] for row in sheet.rows] for name in names]
     try:
         if len(names) > 1:
             return several_columns(columns, names, task)
         return one_column(columns[0], names[0], task) if names else None
     except BadLabel as error:
-        raise DataError(f"{file}, line {rows[error.row].line}: {error}") from error
+        raise sheet.problem(sheet.rows[error.row].line, str(error)) from error

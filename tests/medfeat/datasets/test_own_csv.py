@@ -5,6 +5,7 @@ import pytest
 
 from medfeat.datasets import open_dataset, source_task
 from medfeat.errors import DataError
+from medfeat.types import SilentProgress
 
 
 @pytest.fixture
@@ -44,8 +45,12 @@ def test_paths_and_labels(table, read_all):
         ("path\tlabel\r\nimg/a.png\tx\r\nimg/b.png\ty\r\n", "utf-8"),
         ('path,label\n"img/a.png", x\n\nimg/./b.png,y', "utf-8"),
         ("path,label\nimg\\a.png,x\nimg\\b.png,y\n", "utf-8"),
+        ("path,label,,\nimg/a.png,x,,\nimg/b.png,y\n,,,\n", "utf-8"),
+        ("path,,label,,\nimg/a.png,,x,,\nimg/b.png,,y,,\n", "utf-8"),
+        ("sep=;\r\npath;label\r\nimg/a.png;x\r\nimg/b.png;y\r\n", "utf-8-sig"),
+        ("Path,LABEL\nimg/a.png,x\nimg/b.png,y\n", "utf-8"),
     ],
-    ids=["bom", "semicolon", "tab", "loose", "windows"],
+    ids=["bom", "semicolon", "tab", "loose", "windows", "trailing", "empty columns", "sep", "capitals"],
 )
 def test_csv_as_other_programs_write_it(table, text, encoding):
     assert labels(open_dataset(table(text, encoding=encoding))) == {"img/a.png": [0], "img/b.png": [1]}
@@ -120,7 +125,20 @@ def test_no_label_column_means_no_labels(table):
         ),
         ("path,label,split\nimg/a.png,x,train\nimg/b.png,y,\n", "line 3: split must be train, val or test, got ''"),
         ("path,label,patient\nimg/a.png,x,p\nimg/b.png,y,\n", "line 3: patient is empty"),
+        ("path,label,Patient\nimg/a.png,x,p\nimg/b.png,y, \n", "line 3: Patient is empty"),
         ('path,label\n"img/a.png,x\n', "line 2: "),
+        (
+            "path,Label,LABEL\nimg/a.png,x,y\n",
+            "line 1: Label and LABEL could both be the label; name one with --label-",
+        ),
+        ("path,label,,\nimg/a.png,x,,\nimg/b.png\n", "line 3: 1 cells where the header has 4"),
+        ("path,label,,\nimg/a.png,x,y,z\n", "line 1: the column '' is there twice"),
+        ("sep=;\nfile;label\nimg/a.png;x\n", "line 2: no column 'path'"),
+        ("sep=;\npath;label\nimg/a.png;\n", "line 3: the label in column 'label' is empty"),
+        (
+            "path,label,Split,Patient\nimg/a.png,x,Train,p1\nimg/b.png,y,Test,p1\n",
+            "line 3: patient p1 is in test here and in train in line 2",
+        ),
         (
             "path,label,split,patient\nimg/a.png,x,train,p1\nimg/b.png,y,val,p2\nimg/c.png,y,test,p1\n",
             "line 4: patient p1 is in test here and in train in line 2",
@@ -154,6 +172,25 @@ def test_a_column_that_is_not_there_or_not_binary_is_told(table, options, proble
 def test_a_regression_label_that_is_no_number_names_its_line(table):
     with pytest.raises(DataError, match="line 3: column 'label' must be a number, got 'tall'"):
         open_dataset(table("path,label\nimg/a.png,1.5\nimg/b.png,tall\n"), task="regression")
+
+
+def test_roles_in_capitals_are_used(table):
+    dataset = open_dataset(table("path,Label,Split,Patient\nimg/a.png,x,Train,p1\nimg/b.png,y,Test,p2\n"))
+    assert dataset.patients.tolist() == ["p1", "p2"] and dataset.split.tolist() == ["train", "test"]
+    assert dataset.info.classes == ("x", "y")
+
+
+@pytest.mark.parametrize("column", ["patient_id", "PatientID", "subject", "Subject ID"])
+def test_a_column_that_looks_like_patients_and_is_not_used_is_told(table, column):
+    path = table(f"path,label,{column}\nimg/a.png,x,p1\nimg/b.png,y,p2\n")
+    progress = SilentProgress()
+    assert open_dataset(path, progress=progress).patients is None
+    (line,) = progress.said
+    assert f"the column {column} is not used" in line and f"--patient-column {column}" in line
+    progress = SilentProgress()
+    assert open_dataset(path, patient_column=column, progress=progress).patients.tolist() == ["p1", "p2"]
+    open_dataset(path, label_column=column, progress=progress)
+    assert progress.said == []
 
 
 def test_another_encoding_is_told(table):

@@ -84,6 +84,19 @@ def test_a_folder_named_train_alone_is_a_class_folder(tmp_path, write_png):
     assert open_dataset(tmp_path).info.classes == ("boat", "train")
 
 
+@pytest.mark.parametrize("odd", ["chest_xray/train/NORMAL", "extra"])
+def test_a_folder_of_images_beside_splits_is_refused_by_name(tmp_path, write_png, odd):
+    for split in ("train", "val", "test"):
+        for label in ("NORMAL", "PNEUMONIA"):
+            write_png(tmp_path / split / label / "x.png")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "read.me").write_text("words")
+    assert open_dataset(tmp_path).info.classes == ("NORMAL", "PNEUMONIA")
+    write_png(tmp_path / odd / "x.png")
+    with pytest.raises(DataError, match=r"the folder (chest_xray|extra) lies beside the splits test, train, val; move"):
+        open_dataset(tmp_path)
+
+
 def test_loose_images_beside_class_folders_are_refused(classes, write_png):
     write_png(classes / "loose.png")
     with pytest.raises(DataError, match=r"loose.png lies beside the folder benign"):
