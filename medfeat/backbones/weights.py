@@ -164,10 +164,11 @@ def load_strictly(
     misfits = _misfits(fitting, wanted)
     if any(misfits):
         raise misfit_error(origin, module, *misfits)
-    full = {
-        name: _as_float32(fitting[name]) if name in fitting else torch.zeros((), dtype=torch.long) for name in wanted
-    }
-    module.load_state_dict(full, strict=True, assign=True)
+    # filled in place: it also says of which version of the network its names are, and MNASNet insists on that
+    wanted.update(
+        {name: _as_float32(fitting[name]) if name in fitting else torch.zeros((), dtype=torch.long) for name in wanted}
+    )
+    module.load_state_dict(wanted, strict=True, assign=True)
     return ignored
 
 

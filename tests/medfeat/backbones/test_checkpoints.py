@@ -149,7 +149,7 @@ def test_the_vgg_of_timm_takes_the_weights_of_torchvision() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])
-@pytest.mark.parametrize("name", ["vit_b_16", "vit_h_14"])
+@pytest.mark.parametrize("name", ["vit_b_16", "vit_l_32"])
 def test_vision_transformers_of_torchvision_keep_their_old_names(name: str, prefix: str) -> None:
     state = torchvision_checkpoint(name)
     old = {
@@ -163,3 +163,28 @@ def test_vision_transformers_of_torchvision_keep_their_old_names(name: str, pref
         "classifier heads.head.weight",
         "classifier heads.head.bias",
     ]
+
+
+@pytest.mark.parametrize("name", ["mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3"])
+def test_mnasnets_load_though_they_ask_for_the_version_of_their_checkpoint(name: str) -> None:
+    state = torchvision_checkpoint(name)
+    held, ignored = fill(f"torchvision:{name}", state)
+    assert_same(held, state)
+    assert len(ignored) == 2
+
+
+def test_an_mnasnet_whose_stem_is_of_the_first_version_is_refused_with_its_shape() -> None:
+    state = torchvision_checkpoint("mnasnet0_5") | {"layers.0.weight": torch.zeros(32, 3, 3, 3)}
+    with pytest.raises(
+        WeightsError, match=r"file.pth does not fit MNASNet: .*layers.0.weight is \(32, 3, 3, 3\) instead of \(16, 3"
+    ):
+        fill("torchvision:mnasnet0_5", state)
+
+
+@pytest.mark.parametrize(
+    "name", ["vgg11_bn", "regnet_y_400mf", "shufflenet_v2_x0_5", "mobilenet_v3_small", "convnext_tiny", "swin_v2_t"]
+)
+def test_networks_of_torchvision_take_their_own_names_as_they_are(name: str) -> None:
+    state = torchvision_checkpoint(name)
+    held, _ = fill(f"torchvision:{name}", state)
+    assert_same(held, state)
