@@ -126,6 +126,8 @@ _RENAMED = (
 """Old names of parameters and what torchvision calls them now; it renames them in places that we do not pass."""
 
 _OPTIONS = {"inception_v3": "Inception3", "googlenet": "GoogLeNet"}
+_SIZED = "vit_"
+"""How the networks begin whose number of positions, and so the size of the images, is fixed when they are built."""
 
 
 def describe(source_id: str, access: Access) -> Entry:
@@ -171,7 +173,10 @@ def build(entry: Entry, access: Access) -> Network:
     del access
     name = entry.info.source_id.partition(".")[0]
     family = FAMILIES[_OPTIONS[name]] if name in _OPTIONS else None
-    module = torchvision.models.get_model(name, weights=None, **(family.options if family else {}))
+    options = dict(family.options) if family else {}
+    if name.startswith(_SIZED):
+        options["image_size"] = entry.info.input_size
+    module = torchvision.models.get_model(name, weights=None, **options)
     family = family or FAMILIES[type(module).__name__]
     parent, _, leaf = family.head.rpartition(".")
     setattr(module.get_submodule(parent), leaf, nn.Identity())

@@ -188,3 +188,16 @@ def test_networks_of_torchvision_take_their_own_names_as_they_are(name: str) -> 
     state = torchvision_checkpoint(name)
     held, _ = fill(f"torchvision:{name}", state)
     assert_same(held, state)
+
+
+@pytest.mark.parametrize(("name", "size"), [("vit_b_16", 384), ("vit_l_16", 512), ("vit_h_14", 518)])
+def test_vision_transformers_are_built_for_the_images_of_their_weights(name: str, size: int) -> None:
+    import torchvision
+
+    entry = find(f"torchvision:{name}.IMAGENET1K_SWAG_E2E_V1", OFFLINE)
+    assert entry.info.input_size == size
+    own = stand_in(on_meta(lambda: torchvision.models.get_model(name, weights=None, image_size=size)))
+    held, _ = fill(entry.info.name, own)
+    assert_same(held, own)
+    with pytest.raises(WeightsError, match=r"1 of another shape \(encoder.pos_embedding"):
+        fill(f"torchvision:{name}.IMAGENET1K_SWAG_LINEAR_V1", own)
