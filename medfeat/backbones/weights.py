@@ -20,8 +20,15 @@ from medfeat.backbones.download import first_line
 from medfeat.backbones.network import Adapt, State
 from medfeat.errors import MissingFileError, WeightsError
 
-WRAPPERS = ("teacher", "state_dict", "model_state_dict", "model_state", "model", "net", "weights")
-"""Keys under which training scripts keep the tensors inside a checkpoint."""
+WRAPPERS = (
+    *("teacher", "state_dict", "model_state_dict", "model_state", "model", "net", "weights"),
+    *("state_dict_ema", "model_ema"),
+)
+"""Keys under which training scripts keep the tensors inside a checkpoint; the first that is there is read.
+
+Averages over the training (``_ema``) come last: they are read where a checkpoint has nothing else, so that one that has
+both gives the weights it names first, as plain training does. To embed with the averages, save them alone.
+"""
 
 _PREFIXES = {"module", "model", "backbone", "network", "_orig_mod"}
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")

@@ -12,6 +12,7 @@ import torch
 from medfeat.backbones.load import load_backbone, skeleton
 from medfeat.backbones.names import find, library_of
 from medfeat.backbones.network import Access, on_meta
+from medfeat.backbones.weights import read_state
 from medfeat.errors import WeightsError
 from medfeat.types import View
 
@@ -201,3 +202,24 @@ def test_vision_transformers_are_built_for_the_images_of_their_weights(name: str
     assert_same(held, own)
     with pytest.raises(WeightsError, match=r"1 of another shape \(encoder.pos_embedding"):
         fill(f"torchvision:{name}.IMAGENET1K_SWAG_LINEAR_V1", own)
+
+
+@pytest.mark.parametrize("wrapper", ["state_dict_ema", "model_ema"])
+def test_averaged_weights_are_read_where_there_are_no_others(wrapper: str, tmp_path: Path) -> None:
+    last, averaged = {"conv.weight": torch.zeros(2)}, {"module.conv.weight": torch.ones(2)}
+    torch.save({"epoch": 1, wrapper: averaged, "optimizer": {"lr": torch.ones(())}}, tmp_path / "averaged.pth")
+    assert read_state(tmp_path / "averaged.pth")["module.conv.weight"].tolist() == [1, 1]
+    for other in ("state_dict", "model"):
+        torch.save({wrapper: averaged, other: last}, tmp_path / "both.pth")
+        assert read_state(tmp_path / "both.pth")["conv.weight"].tolist() == [0, 0]
+
+
+def test_averaged_weights_of_a_training_script_are_embedded_with(tmp_path: Path) -> None:
+    import torchvision
+
+    torch.manual_seed(0)
+    own = torchvision.models.squeezenet1_1().state_dict()
+    average = {f"module.{key}": tensor for key, tensor in own.items()} | {"n_averaged": torch.tensor(3)}
+    torch.save({"model_ema": average, "epoch": 3, "args": {"lr": 0.1}}, tmp_path / "averaged.pth")
+    module = load_backbone("squeezenet1_1", weights=tmp_path / "averaged.pth").module.network
+    assert_same(module.state_dict(), own)
