@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from medfeat.errors import DataError
 from medfeat.evaluation.evaluate import Metrics, without_nan
 from medfeat.evaluation.protocol import PROTOCOL
+from medfeat.tasks import OFFICIAL
 from medfeat.types import Fitted, Task
 from medfeat_cache import canonical_json, slug
 
@@ -131,9 +132,11 @@ def headline(task_type: str) -> tuple[str, str]:
 
 
 def task_digest(task: Task) -> str:
-    """Return a digest of everything a task asks: labels, splits, classes and clusters by id, in any order."""
+    """Return a digest of all a task asks, and of its name: labels, splits, classes and clusters by id, in any order."""
     order = np.argsort(task.ids, kind="stable")
-    digest = hashlib.blake2b(canonical_json([task.task_type, list(task.classes)]).encode(), digest_size=32)
+    # A run goes by its task's name wherever it is shown: the official question under another name is another run.
+    name = [] if task.name == OFFICIAL else [task.name]
+    digest = hashlib.blake2b(canonical_json([task.task_type, list(task.classes), *name]).encode(), digest_size=32)
     columns: list[NDArray[Any]] = [task.ids, task.split, *([] if task.group is None else [task.group])]
     for column in columns:
         digest.update("\0".join(column[order].tolist()).encode() + b"\0\0")
