@@ -56,7 +56,7 @@ Offline = Annotated[bool, typer.Option("--offline", help="Make no network call a
 Device = Annotated[str, typer.Option("--device", help="auto (cuda, then mps, then cpu), cpu, mps, cuda or cuda:N.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 Weights = Annotated[
     str | None,
     typer.Option("--weights", help="Own weights (.pth, .pt, .safetensors, Hugging Face folder), or `random`."),

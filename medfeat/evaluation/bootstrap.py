@@ -12,11 +12,13 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.errors import UsageError
 from medfeat.evaluation.weighted import Statistic, Weights
 from medfeat.types import IdArray, Interval, LabelArray, Progress, SilentProgress, TaskType
 
 RESAMPLES = 2000
 LEVEL = 0.95
+FEWEST = 20
 _BLOCK_CELLS = 1 << 20  # weights held at once: 8 MiB, which stays near the processor
 
 
@@ -69,6 +71,8 @@ def resample_weights(
     rng = np.random.default_rng(seed)
     if groups is not None:
         _, cluster = np.unique(groups, return_inverse=True)
+        # One cluster drawn again and again is always the same sample: that is no interval of zero width, it is none.
+        resamples = resamples if cluster.max() > 0 else 0
         units, member = np.zeros(int(cluster.max()) + 1, np.int64), cluster
     else:
         units, member = strata, None
@@ -95,6 +99,20 @@ def strata_of(labels: LabelArray, task_type: TaskType) -> NDArray[np.int64]:
     if task_type in ("multi-label", "regression"):
         return np.zeros(len(flat), np.int64)
     return flat[:, 0].astype(np.int64)
+
+
+def check_draws(seed: int, resamples: int) -> None:
+    """Refuse a seed or a number of resamples that nothing can be drawn with.
+
+    Raises
+    ------
+    UsageError
+        A seed below 0, or resamples that are neither 0 (no intervals) nor at least `FEWEST`.
+    """
+    if seed < 0:
+        raise UsageError(f"seed must be 0 or more, got {seed}")
+    if resamples < 0 or 0 < resamples < FEWEST:
+        raise UsageError(f"resamples must be 0 (no intervals) or at least {FEWEST}, got {resamples}")
 
 
 def interval(value: float, draws: NDArray[np.float64], level: float = LEVEL) -> Interval:

@@ -17,10 +17,10 @@ _TRAINING_ORDER = ("linear probe", "kNN", "frozen, larger head", "fine-tuned", "
 
 @dataclass(frozen=True)
 class Gap:
-    """Ours minus published for one metric, and whether the published value lies in our interval."""
+    """Ours minus published for one metric, and whether the published value lies in our interval (None without one)."""
 
     difference: float
-    inside: bool
+    inside: bool | None
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,8 @@ def beside(run: Run, row: PublishedRow) -> Beside:
 def _gap(ours: Interval, theirs: float | None) -> Gap | None:
     if theirs is None or ours.value != ours.value:
         return None
-    return Gap(ours.value - theirs, ours.low <= theirs <= ours.high)
+    unknown = ours.low != ours.low  # NaN: the run has no interval
+    return Gap(ours.value - theirs, None if unknown else ours.low <= theirs <= ours.high)
 
 
 def _differences(run: Run, row: PublishedRow) -> tuple[str, ...]:

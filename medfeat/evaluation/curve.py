@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import UsageError
-from medfeat.evaluation.bootstrap import interval, resample_weights, strata_of
+from medfeat.evaluation.bootstrap import check_draws, interval, resample_weights, strata_of
 from medfeat.evaluation.evaluate import without_nan
 from medfeat.evaluation.protocol import Tried, refuse_bad, select
 from medfeat.evaluation.weighted import statistics, value
@@ -98,6 +98,7 @@ class CurveOptions:
     resamples: int = 200
 
     def __post_init__(self) -> None:
+        check_draws(self.seed, self.resamples)
         for part in self.shots:
             if part != ALL and not (part.isdigit() and int(part) > 0):
                 raise UsageError(f"--shots must be whole numbers above 0, or all, got {part!r}")

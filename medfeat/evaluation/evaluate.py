@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from medfeat.evaluation.weighted import Statistic, statistics, value
 from medfeat.types import FloatArray, IdArray, Interval, LabelArray, Progress, TaskType
 
 UNDEFINED = Interval(math.nan, math.nan, math.nan)
+# Below this many clusters the percentile interval of a cluster bootstrap is known to be too narrow.
+FEW_CLUSTERS = 10
 
 
 @dataclass(frozen=True)
@@ -149,10 +151,10 @@ def evaluate(
         found, strata_of(labels, task_type), seed=seed, resamples=resamples, groups=groups, progress=progress
     )
     values = {name: interval(point, draws[name], level) for name, point in _points(found, labels, scores, task_type)}
+    notes = (*_cluster_notes(groups), *_undefined(labels, scores, task_type, classes))
     if task_type == "regression":
-        return Metrics(n=len(labels), values=values)
+        return Metrics(n=len(labels), values=values, notes=notes)
     binary = task_type == "binary-class"
-    note = metrics.undefined_auc(labels, scores, task_type, classes)
     return Metrics(
         n=len(labels),
         values=values,
@@ -161,8 +163,29 @@ def evaluate(
         reliability=reliability(labels, scores, task_type),
         operating_points=operating_points(labels, scores, choose_thresholds(*val)) if binary and val else (),
         temperature=temperature,
-        notes=(note,) if note else (),
+        notes=notes,
     )
+
+
+def _cluster_notes(groups: IdArray | None) -> Iterator[str]:
+    """Say where there are too few clusters for the percentile interval to mean much."""
+    clusters = FEW_CLUSTERS if groups is None else len(np.unique(groups))
+    if clusters == 1:
+        yield "all samples are of one patient: no interval can be given"
+    elif clusters < FEW_CLUSTERS:
+        yield f"the samples are of {clusters} patients only: the intervals are likely too narrow"
+
+
+def _undefined(labels: LabelArray, scores: FloatArray, task_type: TaskType, classes: tuple[str, ...]) -> Iterator[str]:
+    """Say which headline metric is undefined, and why."""
+    if task_type != "regression":
+        note = metrics.undefined_auc(labels, scores, task_type, classes)
+        yield from [note] if note else []
+        return
+    constant = np.flatnonzero((labels == labels[:1]).reshape(len(labels), -1).all(axis=0))
+    if len(constant):
+        names = ", ".join(classes[i] for i in constant[:3])
+        yield f"R2 is undefined: {names} has one value only in these samples"
 
 
 def _points(

@@ -13,7 +13,7 @@ from medfeat.cost import EnergyMeter
 from medfeat.errors import DataError
 from medfeat.evaluation import recording, wording
 from medfeat.evaluation.baselines import looking_at_nothing, majority_scores
-from medfeat.evaluation.bootstrap import RESAMPLES
+from medfeat.evaluation.bootstrap import RESAMPLES, check_draws
 from medfeat.evaluation.card import CARD_FILE, card
 from medfeat.evaluation.evaluate import Metrics, evaluate
 from medfeat.evaluation.protocol import Scored, run_protocol
@@ -43,13 +43,21 @@ class Options:
     refit
         Fit the chosen settings again on train and val.
     resamples
-        Of the bootstrap.
+        Of the bootstrap; 0 for no intervals.
+
+    Raises
+    ------
+    UsageError
+        A seed below 0, or so few resamples that they have no percentiles.
     """
 
     head: str = "linear"
     seed: int = 0
     refit: bool = False
     resamples: int = RESAMPLES
+
+    def __post_init__(self) -> None:
+        check_draws(self.seed, self.resamples)
 
 
 def probe_store(
@@ -175,7 +183,7 @@ def _run(
             "seed": spec.seed,
             "refit": spec.refit,
             "resamples": spec.resamples,
-            "intervals": "cluster bootstrap" if scored.test.group is not None else "stratified bootstrap",
+            "intervals": _kind_of_bootstrap(scored, task),
         },
         choice=scored.choice.to_dict(),
         val=found[0],
@@ -187,6 +195,12 @@ def _run(
         versions=recording.versions(),
         created_utc=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
+
+
+def _kind_of_bootstrap(scored: Scored, task: Task) -> str:
+    if scored.test.group is not None:
+        return "cluster bootstrap"
+    return "bootstrap" if task.task_type in ("multi-label", "regression") else "stratified bootstrap"
 
 
 def _majority(scored: Scored, samples: Samples) -> dict[str, dict[str, float]]:

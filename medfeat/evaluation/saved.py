@@ -141,7 +141,9 @@ def find_run(root: Path, run: str | Path) -> Path:
         if not Path(run).is_dir():
             raise UsageError(f"there is no run in {run}: `medfeat probe --json` says where its runs are (folder)")
         return Path(run)
-    found = sorted(path for path in (root / RUNS).glob("*/*") if path.is_dir() and path.name.startswith(run) and run)
+    folders = [path for path in (root / RUNS).glob("*/*") if path.is_dir()]
+    # A folder is named by the first 12 digits of its key; JSON tells the whole key.
+    found = sorted(path for path in folders if run and path.name.startswith(run[:12]))
     if len(found) != 1:
         said = f"{len(found)} runs begin with {run!r}" if found else f"no run begins with {run!r}"
         raise UsageError(f"{said} in {root / RUNS}: name its folder, as `medfeat probe --json` says it")

@@ -25,14 +25,20 @@ def pixels(recipe: Mapping[str, Any]) -> str:
     --------
     >>> pixels({"size": 28, "input_size": 224, "fit": "whole"})
     '28 enlarged to 224'
+    >>> pixels({"size": 224, "input_size": 224, "fit": "reference", "resize": "shorter side to 256"})
+    '224 resized to 256, centre 224'
     """
     size, fed = int(recipe.get("size") or 0), int(recipe.get("input_size") or 0)
     if not size:
         return f"own images resized to {fed}" if fed else "own images as they are"
+    if recipe.get("fit") == "pad" and fed != size:
+        return f"{size} zero-padded to {fed}"
+    words = recipe.get("resize") if recipe.get("fit") == "reference" else ""  # such as "shorter side to 256"
+    resized = int(str(words).rpartition(" ")[2]) if words else 0
+    if resized > fed > 0:
+        return f"{size} resized to {resized}, centre {fed}"
     if fed in (0, size):
         return "native 224" if size == 224 else f"{size} native"
-    if recipe.get("fit") == "pad":
-        return f"{size} zero-padded to {fed}"
     return f"{size} {'enlarged' if fed > size else 'reduced'} to {fed}"
 
 

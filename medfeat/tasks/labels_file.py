@@ -80,7 +80,7 @@ def from_csv(
         )
     kind, classes, labels = _labels(table, task_type)
     own = _own_task(store)
-    group = np.array(table.cells["patient"]) if "patient" in table.cells else _looked_up(own, table.ids, "group")
+    group = _patients(table) if "patient" in table.cells else _looked_up(own, table.ids, "group")
     split, how = _split(table, own, labels, group, seed)
     left_out = f", {len(missing)} samples without a label left out" if len(missing) else ""
     return check_task(
@@ -95,6 +95,18 @@ def from_csv(
             origin=f"labels of {path.name}, {how}{left_out}",
         )
     )
+
+
+def _patients(table: _Table) -> IdArray:
+    """Return the patient of each row; nobody is not a patient, and would be one that half the images share."""
+    patients = np.array(table.cells["patient"])
+    unknown = table.ids[patients == ""]
+    if len(unknown):
+        raise DataError(
+            f"{table.path}: {len(unknown)} rows have no patient: {examples(unknown)}; "
+            "name one in each (the image's own id where nothing is known), or leave the column out"
+        )
+    return patients
 
 
 def _read(path: Path, asked: tuple[str, ...], stored: IdArray) -> _Table:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medfeat.errors import UsageError
-from medfeat.evaluation.bootstrap import RESAMPLES
+from medfeat.evaluation.bootstrap import RESAMPLES, check_draws
 from medfeat.evaluation.fusing import WAYS, Fusion, Way, fuse_stores
 from medfeat.evaluation.runs import headline
 from medfeat.heads import HEADS
@@ -115,6 +115,7 @@ def fuse(
     DataError
         Stores that do not hold the same ids.
     """
+    check_draws(seed, resamples)
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
     headers = _one_each(find_probed(root, data, backbone, size), data)
     question = Question(task, labels, drop, keep, relabel, name, partial)

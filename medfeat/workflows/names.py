@@ -7,12 +7,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medfeat.datasets import dataset_names, own_name
+from medfeat.errors import UsageError
 from medfeat.types import as_names
 
 
 def asked_names(names: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return the names of a comma list or a sequence, None for all of them."""
-    return None if names is None or names == "all" else as_names(names)
+    """Return the names of a comma list or a sequence, None for all of them.
+
+    Raises
+    ------
+    UsageError
+        A list of nothing, such as an unset variable of a shell leaves behind.
+    """
+    if names is None or names == "all":
+        return None
+    found = as_names(names)
+    if not found:
+        raise UsageError(f"{names!r} names nothing: give names, `all`, or leave the option out")
+    return found
 
 
 def asked_datasets(data: str | Sequence[str] | None) -> tuple[str, ...] | None:

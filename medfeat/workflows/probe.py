@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -142,7 +143,7 @@ def probe(
     UsageError
         Nothing in the cache fits what was asked; the message says what to run.
     """
-    for one in () if head in (None, "all") else as_names(head):
+    for one in asked_names(head) or ():
         HEADS[one]  # a mistyped name is said before anything is looked for
     root = resolve_root(cache_dir)
     question = Question(task, labels, drop, keep, relabel, name, partial)
@@ -164,7 +165,7 @@ def probe(
         baselines=tuple(extra),
         reused=reused,
         failed=tuple(work.failed),
-        notes=(*_notes([*runs, *extra], reused), *_unreadable(root)),
+        notes=(*_notes([*runs, *extra], stores, reused), *_unreadable(root)),
         selections=tuple(selections),
     )
 
@@ -299,18 +300,24 @@ def _baseline_jobs(root: Path, jobs: Sequence[Job]) -> list[Job]:
     ]
 
 
-def _notes(runs: Sequence[Run], reused: int) -> list[str]:
+def _notes(runs: Sequence[Run], stores: Sequence[StoreHeader], reused: int) -> list[str]:
     notes = [f"{reused} unchanged runs were reused, {len(runs) - reused} were made"] if reused else []
     for dataset, size in dict.fromkeys((run.dataset, run.size) for run in runs):
         there = {run.backbone for run in runs if (run.dataset, run.size) == (dataset, size)}
         missing = [name for name in BASELINE_BACKBONES if name not in there]
         if missing:
-            side = f" --size {size}" if size else ""
+            source = next((_source(header) for header in stores if header.recipe["dataset"] == dataset), dataset)
+            side = f" --size {size}" if size and source == dataset else ""
             notes.append(
                 f"{dataset}: no baseline {' or '.join(missing)} in the cache; get it with "
-                f"`medfeat extract --data {dataset}{side} --backbone {','.join(missing)}`"
+                f"`medfeat extract --data {shlex.quote(source)}{side} --backbone {','.join(missing)}`"
             )
     return notes
+
+
+def _source(header: StoreHeader) -> str:
+    """Return what `extract` was told to embed: a registered name, or the path of somebody's own images."""
+    return str((header.info.get("source") or {}).get("data") or header.recipe["dataset"])
 
 
 def _unreadable(root: Path) -> list[str]:

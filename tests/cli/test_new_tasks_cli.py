@@ -70,7 +70,7 @@ def test_numbers_from_a_file_are_a_regression(capsys, cache, tmp_path):
 
 
 def test_few_shots_give_a_table_and_a_figure(capsys, cache, tmp_path):
-    shots = ("--shots", "1,5,all", "--draws", 2, "--resamples", 10)
+    shots = ("--shots", "1,5,all", "--draws", 2, "--resamples", 20)
     shown = call(capsys, cache, *PROBE, *shots, "--figure", tmp_path / "curve.png")
     assert shown.out.count("\n") >= 4 and "over draws" in shown.out
     assert (tmp_path / "curve.png").stat().st_size > 5000 and "wrote" in shown.err

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from medfeat.errors import UsageError
 from medfeat.evaluation import metrics
-from medfeat.evaluation.bootstrap import bootstrap, interval, resample_weights, strata_of
+from medfeat.evaluation.bootstrap import bootstrap, check_draws, interval, resample_weights, strata_of
 from medfeat.evaluation.evaluate import evaluate
 from medfeat.evaluation.paired import compare_pair, holm, with_holm
 from medfeat.evaluation.weighted import statistics, value
@@ -72,6 +73,32 @@ def test_correlated_clusters_widen_the_interval():
     alone = evaluate(labels, scores, "binary-class", ("a", "b"), resamples=300).auc
     clustered = evaluate(labels, scores, "binary-class", ("a", "b"), resamples=300, groups=patient.astype(str)).auc
     assert clustered.high - clustered.low > 2 * (alone.high - alone.low)
+
+
+@pytest.mark.parametrize(("patients", "said"), [(1, "no interval can be given"), (4, "too narrow"), (20, None)])
+def test_few_patients_are_said_and_one_gives_no_interval(patients, said):
+    labels, scores = example("binary-class")
+    groups = (np.arange(len(labels)) % patients).astype(str)
+    found = evaluate(labels, scores, "binary-class", ("a", "b"), resamples=50, groups=groups)
+    assert np.isnan(found.auc.low) == (patients == 1)
+    assert found.auc.value == evaluate(labels, scores, "binary-class", ("a", "b"), resamples=0).auc.value
+    assert [said in note for note in found.notes] == ([True] if said else [])
+
+
+def test_a_target_that_never_varies_has_no_r2_and_that_is_said():
+    labels = np.stack([np.full(30, 2.0), np.arange(30.0)], axis=1)
+    found = evaluate(labels, labels + 0.5, "regression", ("age", "size"), resamples=20)
+    assert found.notes == ("R2 is undefined: age has one value only in these samples",)
+
+
+@pytest.mark.parametrize(
+    ("draws", "said"), [((-1, 100), "seed must be 0"), ((0, 1), "at least 20, got 1"), ((0, -5), "got -5")]
+)
+def test_draws_that_cannot_be_made_are_refused(draws, said):
+    with pytest.raises(UsageError, match=said):
+        check_draws(*draws)
+    check_draws(0, 0)
+    check_draws(3, 20)
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_a_slightly_different_one():

@@ -99,6 +99,15 @@ def test_squeezenet_stands_for_either_of_its_versions():
         ({"size": 224, "input_size": 224, "fit": "whole"}, "native 224"),
         ({"size": 28, "input_size": 0}, "28 native"),
         ({"size": 224, "input_size": 128, "fit": "whole"}, "224 reduced to 128"),
+        (
+            {"size": 224, "input_size": 224, "fit": "reference", "resize": "shorter side to 256"},
+            "224 resized to 256, centre 224",
+        ),
+        (
+            {"size": 28, "input_size": 224, "fit": "reference", "resize": "square of 232"},
+            "28 resized to 232, centre 224",
+        ),
+        ({"size": 28, "input_size": 224, "fit": "reference", "resize": "square of 224"}, "28 enlarged to 224"),
         ({"size": 0, "input_size": 224}, "own images resized to 224"),
     ],
 )

@@ -164,7 +164,7 @@ def test_nan_features_are_refused_in_one_line(make_store, cache_root, group):
 
         opened.embeddings = spoiled
         with pytest.raises(DataError, match=f"{group} features of 1 samples are NaN or infinite .first at row 3"):
-            probe_store(opened, official(opened), cache_root, Options(resamples=10))
+            probe_store(opened, official(opened), cache_root, Options(resamples=20))
     assert not list(cache_root.glob("runs/*/*")), "nothing half-written is left"
 
 
@@ -181,7 +181,7 @@ def test_a_key_changes_with_everything_that_changes_a_result(store):
     base = RunSpec("s", task_digest(task), "linear", 0, False, 2000)
     others = [
         replace(base, store_digest="t"), replace(base, head="knn"), replace(base, seed=1), replace(base, refit=True),
-        replace(base, resamples=100), replace(base, protocol=2), replace(base, task_digest=task_digest(poisoned(task))),
+        replace(base, resamples=200), replace(base, protocol=2), replace(base, task_digest=task_digest(poisoned(task))),
     ]  # fmt: skip
     assert len({spec.key for spec in (base, *others)}) == len(others) + 1
 

@@ -143,6 +143,14 @@ def test_part_of_a_split_gets_no_official_file(make_store, cache_root):
     assert not list(run.folder.glob("*_test_*.csv")) and list(run.folder.glob("*_val_*.csv"))
 
 
+def test_resamples_are_called_stratified_only_where_they_are(make_store, cache_root):
+    told = {
+        task: probed(make_store(task=task), cache_root).protocol["intervals"]
+        for task in ("multi-label", "binary-class")
+    }
+    assert told == {"multi-label": "bootstrap", "binary-class": "stratified bootstrap"}
+
+
 def test_patients_are_kept_with_the_scores_and_drawn_whole(make_store, cache_root):
     from medfeat.evaluation.paired import compare_runs
 

@@ -79,6 +79,12 @@ def test_a_split_column_wins_and_patients_are_kept_apart(tmp_path, own_store):
         from_csv(written(tmp_path, "path,label,split,patient", crossing), own_store)
 
 
+def test_a_row_without_a_patient_is_named(tmp_path, own_store):
+    rows = [f"{name},{i % 2},{'' if i in (3, 7) else name[:3]}" for i, name in enumerate(OWN)]
+    with pytest.raises(DataError, match=f"2 rows have no patient: {OWN[3]}, {OWN[7]}; name one in each"):
+        from_csv(written(tmp_path, "id,label,patient", rows), own_store)
+
+
 def test_without_any_split_one_is_drawn_by_patient(tmp_path, own_store):
     rows = [f"{name},{i % 4 // 2},{name.split('/')[0]}" for i, name in enumerate(OWN)]
     path = written(tmp_path, "id,label,patient", rows)

@@ -66,14 +66,14 @@ def test_other_heads_learn_from_few_labels_too(planted, head):
 
 
 def test_a_class_with_too_few_samples_is_said(planted):
-    report = few_shot("planted", shots="40", draws=1, resamples=10, cache_dir=planted)
+    report = few_shot("planted", shots="40", draws=1, resamples=20, cache_dir=planted)
     assert report.curves[0].points[0].short
     assert "40*" in report.tables()[0].rows[0]
     assert "fewer samples" in report.tables()[0].notes[-1]
 
 
 def test_the_figure_is_a_picture_and_the_curve_is_kept(planted, tmp_path):
-    report = few_shot("planted", shots="1,5", draws=2, resamples=10, figure=tmp_path / "curve.png", cache_dir=planted)
+    report = few_shot("planted", shots="1,5", draws=2, resamples=20, figure=tmp_path / "curve.png", cache_dir=planted)
     with Image.open(report.figure) as picture:
         assert min(picture.size) > 400
     (kept,) = planted.glob("runs/planted/curve-*.json")
@@ -84,7 +84,7 @@ def test_the_figure_is_a_picture_and_the_curve_is_kept(planted, tmp_path):
 def test_nothing_is_embedded_for_a_curve(counting, cache_root):
     embed(cache_root)
     before = counting.images
-    few_shot("synthetic-binary", shots="1,5", draws=2, resamples=10, cache_dir=cache_root)
+    few_shot("synthetic-binary", shots="1,5", draws=2, resamples=20, cache_dir=cache_root)
     assert counting.images == before
 
 

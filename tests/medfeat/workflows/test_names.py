@@ -2,6 +2,7 @@
 
 import pytest
 
+from medfeat.errors import UsageError
 from medfeat.workflows.names import asked_datasets
 
 
@@ -30,6 +31,12 @@ def here(tmp_path, monkeypatch):
 )
 def test_a_path_goes_by_the_name_its_images_were_stored_under(here, given, name):
     assert asked_datasets(given) == (name,)
+
+
+def test_a_list_of_nothing_is_a_mistake(here):
+    for nothing in ("", " , ", []):
+        with pytest.raises(UsageError, match="names nothing"):
+            asked_datasets(nothing)
 
 
 def test_a_list_is_named_one_by_one_and_all_means_any(here):
