@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -26,11 +27,13 @@ COURSE_NOTES = (
     " Blood figure comes from OCT data",
     "ours: probes of frozen features, the course fine-tuned its networks; the best run on val stands for each network",
 )
+RANDOM_HEADS = ("xgboost", "mlp")
 _PAIR_COLUMNS = (
     "dataset", "run", "backbone", "px", "embedding", "head", "our training", "our pixels", "val AUC",
     "AUC", "AUC low", "AUC high", "ACC", "ACC low", "ACC high",
     "published", "training", "pixels", "published AUC", "published AUC std", "published ACC", "published ACC std",
     "AUC difference", "AUC inside", "ACC difference", "ACC inside", "differs in", "source", "confidence", "note",
+    "our cautions",
 )  # fmt: skip
 
 
@@ -46,11 +49,13 @@ def comparison_table(comparison: Comparison, *, shown: int = SHOWN_RUNS) -> Tabl
     """
     runs = _shown(comparison.runs, shown)
     pairs = {(pair.run, id(pair.row)): pair for pair in comparison.pairs}
-    columns = ("system", "training", "pixels", "AUC", "ACC", "source", "confidence", *_run_columns(runs))
-    ours = [_our_row(run, len(runs)) for run in comparison.runs]
+    columns = ("system", "val AUC", "training", "pixels", "AUC", "ACC", "source", "confidence", *_run_columns(runs))
+    names = networks(comparison.runs)
+    ours = [_our_row(run, name, len(runs)) for run, name in zip(comparison.runs, names, strict=True)]
     theirs = [
         (
             row.system + (" (chosen on test)" if row.test_selected else ""),
+            "",
             row.training,
             row.pixels,
             number(row.auc),
@@ -81,12 +86,22 @@ def _run_columns(runs: Sequence[Run]) -> list[str]:
     return [f"{name} {'abcdefgh'[i % 8]}" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
-def _our_row(run: Run, width: int) -> tuple[str, ...]:
+def networks(runs: Sequence[Run]) -> list[str]:
+    """Name the network of each run; its embedding too where that alone tells some of the runs apart."""
+    alike = [(run.backbone, run.head, run.protocol["training"], run.protocol["pixels"]) for run in runs]
+    return [
+        f"{run.backbone}, {run.store['embedding']}" if alike.count(one) > 1 else run.backbone
+        for run, one in zip(runs, alike, strict=True)
+    ]
+
+
+def _our_row(run: Run, network: str, width: int) -> tuple[str, ...]:
     caution = f" ({', '.join(run.cautions)})" if run.cautions else ""
     training = run.protocol["training"] + (", refitted on train+val" if run.protocol["refit"] else "")
     scores = with_interval(run.test.auc), with_interval(run.test.acc)
     return (
-        f"ours: {run.backbone}{caution}",
+        f"ours: {network}{caution}",
+        number(run.val.auc.value),
         training,
         run.protocol["pixels"],
         *scores,
@@ -125,8 +140,9 @@ def _seed_notes(runs: Sequence[Run]) -> Iterable[str]:
     same: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
         same.setdefault((run.backbone, run.head, run.store["digest"], str(run.protocol["refit"])), []).append(run)
-    for (backbone, head, *_), group in same.items():
-        if len({run.protocol["seed"] for run in group}) > 1:
+    for (backbone, head, *_), repeated in same.items():
+        group = list({run.protocol["seed"]: run for run in repeated}.values())  # one a seed, however often it was run
+        if head in RANDOM_HEADS and len(group) > 1:
             auc, acc = (np.std([getattr(run.test, name).value for run in group], ddof=1) for name in ("auc", "acc"))
             yield (
                 f"{backbone}, {head}: over {len(group)} seeds the standard deviation is {auc:.4f} AUC and"
@@ -158,6 +174,7 @@ def _pair_row(dataset: str, run: Run | None, pair: Beside) -> tuple[str, ...]:
         row.source,
         row.confidence,
         row.note,
+        "; ".join(run.cautions) if run else "",
     )
 
 
@@ -171,13 +188,18 @@ def _run_words(run: Run) -> tuple[str, ...]:
         run.head,
         run.protocol["training"],
         run.protocol["pixels"],
-        f"{run.val.auc.value:.6f}",
-        *(f"{value:.6f}" for one in intervals for value in (one.value, one.low, one.high)),
+        *map(_digits, (run.val.auc.value, *(value for one in intervals for value in (one.value, one.low, one.high)))),
     )
 
 
+def _digits(value: float) -> str:
+    return f"{value:.6f}" if math.isfinite(value) else ""
+
+
 def _gap_words(gap: Gap | None) -> tuple[str, str]:
-    return ("", "") if gap is None else (f"{gap.difference:.6f}", "yes" if gap.inside else "no")
+    if gap is None:
+        return "", ""
+    return f"{gap.difference:.6f}", "" if gap.inside is None else "yes" if gap.inside else "no"
 
 
 def _plain(value: float | None) -> str:

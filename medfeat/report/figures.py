@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from medfeat.evaluation.comparison import Comparison
 from medfeat.evaluation.published import PublishedRow
 from medfeat.evaluation.runs import Run
+from medfeat.report.comparison_tables import networks
 from medfeat.types import FloatArray
 
 if TYPE_CHECKING:
@@ -82,17 +83,14 @@ def _best_of_each(rows: Sequence[PublishedRow], metric: str, each: int) -> list[
 
 
 def _run_names(runs: Sequence[Run]) -> list[str]:
-    """Name runs by backbone and protocol, and by their embedding too where that alone tells some apart."""
-    names = [_run_name(run, run.backbone) for run in runs]
     return [
-        _run_name(run, f"{run.backbone}, {run.store['embedding']}") if names.count(name) > 1 else name
-        for run, name in zip(runs, names, strict=True)
+        f"{network}{_cautions(run)}, {run.protocol['training']}, {run.protocol['pixels']}"
+        for run, network in zip(runs, networks(runs), strict=True)
     ]
 
 
-def _run_name(run: Run, network: str) -> str:
-    caution = f" ({', '.join(run.cautions)})" if run.cautions else ""
-    return f"{network}{caution}, {run.protocol['training']}, {run.protocol['pixels']}"
+def _cautions(run: Run) -> str:
+    return f" ({', '.join(run.cautions)})" if run.cautions else ""
 
 
 def _training_legend(axes: Axes, rows: Sequence[PublishedRow], *, with_ours: bool) -> None:

@@ -8,15 +8,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from medfeat.errors import UsageError
+from medfeat.errors import DataError, UsageError, unknown_name
 from medfeat.evaluation import published
 from medfeat.evaluation.comparison import Comparison, CourseLine, compare_dataset, course_lines
+from medfeat.evaluation.evaluate import without_nan
 from medfeat.evaluation.paired import Difference, compare_runs
 from medfeat.evaluation.runs import Run, list_runs
 from medfeat.report import tables as rendering
 from medfeat.report.comparison_tables import comparison_table, course_table, difference_table, pair_table
 from medfeat.report.tables import Table
-from medfeat.types import as_names
+from medfeat.workflows.names import asked_datasets, asked_names
 from medfeat_cache import resolve_root
 
 FORMATS = ("table", "markdown", "csv", "json")
@@ -33,7 +34,7 @@ class CompareReport:
     course
         Lines of the course project's table, when it was asked for.
     notes
-        Runs that could not be read, and why.
+        Runs that could not be read or compared, and why.
     differences
         With ``paired=True``, our best run on val against each other one, a dataset and metric at a time.
     """
@@ -50,15 +51,17 @@ class CompareReport:
             "comparisons": [one.to_dict() for one in self.comparisons],
             "course": [line.to_dict() for line in self.course],
             "sources": {name: source.__dict__ for name, source in published.sources().items() if name in named},
-            "differences": [{"dataset": name} | asdict(one) for name, one in self.differences],
+            "differences": [{"dataset": name} | without_nan(asdict(one)) for name, one in self.differences],
             "notes": list(self.notes),
         }
 
     def tables(self) -> list[Table]:
         """Return tables for people: one a dataset, or the course project's."""
-        course = [course_table(self.course)] if self.course else []
+        return [comparison_table(one) for one in self.comparisons] + self._further_tables()
+
+    def _further_tables(self) -> list[Table]:
         paired = [difference_table(self.differences)] if self.differences else []
-        return [comparison_table(one) for one in self.comparisons] + paired + course
+        return paired + ([course_table(self.course)] if self.course else [])
 
     def render(self, form: str = "table") -> str:
         """Return the report as text.
@@ -72,7 +75,7 @@ class CompareReport:
             return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         if form == "csv":
             pairs = [pair_table(one) for one in self.comparisons]
-            return rendering.csv_text(pairs + ([course_table(self.course)] if self.course else []))
+            return rendering.csv_text(pairs + self._further_tables())
         if form not in FORMATS:
             raise UsageError(f"format must be one of {', '.join(FORMATS)}, got {form!r}")
         return rendering.markdown(self.tables()) if form == "markdown" else rendering.plain(self.tables())
@@ -114,12 +117,17 @@ def compare(
         A name without published results, or nothing run and nothing named.
     """
     found, problems = list_runs(resolve_root(cache_dir))
-    runs = [run for run in found if _kept(run, backbone, head, size)]
+    runs = _kept(found, backbone=backbone, head=head, size=size)
     if course:
         return CompareReport((), tuple(course_lines(runs)), tuple(problems))
     comparisons = tuple(compare_dataset(name, runs) for name in _datasets(data, runs, resolve_root(cache_dir)))
-    differences = tuple(pair for one in comparisons for pair in _paired(one)) if paired else ()
-    return CompareReport(comparisons, (), tuple(problems), differences)
+    differences: list[tuple[str, Difference]] = []
+    for one in comparisons if paired else ():
+        try:
+            differences += _paired(one)
+        except DataError as error:
+            problems.append(f"{one.dataset}: not compared in pairs: {error}")
+    return CompareReport(comparisons, (), tuple(problems), tuple(differences))
 
 
 def _paired(comparison: Comparison) -> list[tuple[str, Difference]]:
@@ -130,9 +138,18 @@ def _paired(comparison: Comparison) -> list[tuple[str, Difference]]:
     ]
 
 
-def _kept(run: Run, backbone: str | Sequence[str] | None, head: str | Sequence[str] | None, size: int | None) -> bool:
-    named = (run.backbone, backbone), (run.head, head)
-    return all(wanted is None or mine in as_names(wanted) for mine, wanted in named) and size in (None, run.size)
+def _kept(
+    runs: Sequence[Run], *, backbone: str | Sequence[str] | None, head: str | Sequence[str] | None, size: int | None
+) -> list[Run]:
+    """Keep the runs that were asked for; a name that no run has is a mistake, not an empty answer."""
+    kept = [run for run in runs if size in (None, run.size)]
+    for field, wanted in (("backbone", asked_names(backbone)), ("head", asked_names(head))):
+        there = {str(getattr(run, field)) for run in runs}
+        for name in wanted or ():
+            if name not in there:
+                raise UsageError(f"{unknown_name(f'{field} of a run', name, there)}; `medfeat probe` makes runs")
+        kept = [run for run in kept if wanted is None or getattr(run, field) in wanted]
+    return kept
 
 
 def _datasets(data: str | Sequence[str] | None, runs: Sequence[Run], root: Path) -> tuple[str, ...]:
@@ -140,7 +157,7 @@ def _datasets(data: str | Sequence[str] | None, runs: Sequence[Run], root: Path)
     if data == "all":
         return known
     if data is not None:
-        return as_names(data)
+        return asked_datasets(data) or known
     mine = {run.dataset for run in runs}
     chosen = tuple(name for name in known if name in mine)
     if not chosen:

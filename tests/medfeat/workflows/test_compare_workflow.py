@@ -6,9 +6,10 @@ import csv
 import io
 import json
 
+import numpy as np
 import pytest
 
-from medfeat.errors import DataError, UsageError
+from medfeat.errors import UsageError
 from medfeat.evaluation import published
 from medfeat.workflows.compare import compare
 from medfeat.workflows.probe import probe
@@ -46,7 +47,8 @@ def test_our_run_stands_in_the_table_with_its_interval_and_flags(make_store, cac
     make_store(backbone="resnet18", backbone_info={"origin": "random"})
     (run,) = probe(cache_dir=cache_root, resamples=20).runs
     text = compare(cache_dir=cache_root).render()
-    assert f"ours: resnet18 (random weights)\tlinear probe\t28 enlarged to 224\t{run.test.auc.value:.3f} [" in text
+    val, test = (f"{found.auc.value:.3f}" for found in (run.val, run.test))
+    assert f"ours: resnet18 (random weights)\t{val}\tlinear probe\t28 enlarged to 224\t{test} [" in text
     assert "≠" in text and "vs resnet18 linear" in text
 
 
@@ -87,14 +89,51 @@ def test_runs_on_other_samples_are_not_compared_in_pairs(make_store, cache_root)
     make_store()
     make_store(backbone="vgg16", n=(240, 80, 60))
     probe(cache_dir=cache_root, resamples=20)
-    with pytest.raises(DataError, match="did not score the same samples"):
-        compare(cache_dir=cache_root, paired=True)
+    report = compare(cache_dir=cache_root, paired=True)
+    assert report.differences == () and len(report.comparisons[0].runs) == 2
+    assert "did not score the same samples" in report.notes[0]
+
+
+def test_pairs_are_in_every_format_undefined_ones_too(make_store, cache_root):
+    for backbone in ("resnet18", "vgg16"):
+        make_store(backbone=backbone, change=lambda group, y: np.where(y == 3, 2, y) if group == "test" else y)
+    probe(cache_dir=cache_root, resamples=20)
+    report = compare(cache_dir=cache_root, paired=True)
+    assert "p by Holm" in report.render("csv")
+    assert json.loads(report.render("json"))["differences"][0]["metric"] == "auc"
+
+
+def test_a_run_without_intervals_claims_nothing_about_published_values(make_store, cache_root):
+    make_store(backbone_info={"overlap": ["bloodmnist"]})
+    probe(cache_dir=cache_root, resamples=0)
+    report = compare(cache_dir=cache_root)
+    lines = list(csv.DictReader(io.StringIO(report.render("csv"))))
+    assert {line["AUC inside"] for line in lines} == {line["AUC low"] for line in lines} == {""}
+    assert "overlaps" in lines[0]["our cautions"]
+    assert "•" not in report.render().split("vs: ours")[0]
+
+
+def test_the_official_question_under_another_name_is_another_run(make_store, cache_root):
+    make_store()
+    named = probe(name="mine", cache_dir=cache_root, resamples=20).runs[0]
+    official = probe(cache_dir=cache_root, resamples=20).runs[0]
+    assert not official.reused and official.key != named.key
+    assert [run.key for run in compare(cache_dir=cache_root).comparisons[0].runs] == [official.key]
+
+
+def test_runs_of_several_embeddings_are_told_apart(make_store, cache_root):
+    make_store(recipe={"pool": "avg"})
+    make_store(recipe={"pool": "max"})
+    probe(cache_dir=cache_root, resamples=20)
+    text = compare(cache_dir=cache_root).render()
+    assert "ours: resnet18, avg\t" in text and "ours: resnet18, max\t" in text
 
 
 def test_the_spread_over_seeds_is_shown_and_not_called_an_interval(make_store, cache_root):
     make_store()
     for seed in (0, 1, 2):
         probe(head="mlp", seed=seed, cache_dir=cache_root, resamples=20)
+    probe(head="mlp", seed=2, cache_dir=cache_root, resamples=40)  # the same seed again is no further one
     (note,) = [line for line in compare(cache_dir=cache_root).render().splitlines() if "over 3 seeds" in line]
     assert "not a confidence interval" in note
 
@@ -104,7 +143,11 @@ def test_runs_can_be_narrowed_down(make_store, cache_root):
     make_store(backbone="vgg16")
     probe(cache_dir=cache_root, resamples=20)
     assert [run.backbone for run in compare(backbone="vgg16", cache_dir=cache_root).comparisons[0].runs] == ["vgg16"]
-    assert compare("bloodmnist", head="knn", cache_dir=cache_root).comparisons[0].runs == ()
+    with pytest.raises(UsageError, match="unknown backbone of a run 'resnet81': did you mean resnet18"):
+        compare(backbone="resnet81", cache_dir=cache_root)
+    with pytest.raises(UsageError, match="head of a run 'knn'"):
+        compare("bloodmnist", head="knn", cache_dir=cache_root)
+    assert len(compare(backbone="all", cache_dir=cache_root).comparisons[0].runs) == 2
 
 
 def test_all_names_every_published_dataset(cache_root):
