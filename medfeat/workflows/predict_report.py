@@ -88,8 +88,9 @@ class PredictReport:
     def columns(self) -> list[str]:
         """Return the header of the CSV."""
         extra = ["low", "high"] if self.task_type == "regression" else ["confidence", "set"]
-        named = [f"p:{name}" for name in self.classes] if self.task_type != "regression" else list(self.classes)
-        return ["id", "label", *extra, "abstain", *named]
+        # Classes and targets are named by people, perhaps as a column is: the prefix keeps them apart.
+        prefix = "y:" if self.task_type == "regression" else "p:"
+        return ["id", "label", *extra, "abstain", *(f"{prefix}{name}" for name in self.classes)]
 
     def rows(self) -> Iterator[list[str]]:
         """Yield one row an image; scores with all their digits."""

@@ -146,6 +146,13 @@ def test_bad_requests_are_one_line(probed, cache_root, options, said):
         predict(run.folder, cache_dir=cache_root, **options)
 
 
+def test_a_run_goes_by_its_folder_its_whole_key_or_how_that_begins(probed, cache_root):
+    run, _ = probed
+    assert len(run.key) == 64
+    for name in (run.folder, str(run.folder), run.key, run.key[:30], run.key[:12], run.key[:8]):
+        assert predict(name, data="synthetic-binary", cache_dir=cache_root).run == run.key
+
+
 def test_a_run_that_is_not_there_is_said(cache_root):
     with pytest.raises(UsageError, match="no run begins with 'abc'"):
         predict("abc", data="x", cache_dir=cache_root)
@@ -222,3 +229,4 @@ def test_labels_and_numbers_have_their_own_columns(counting, cache_root, tmp_pat
     predict(run.folder, data="synthetic-binary", cache_dir=cache_root, out=tmp_path / "r.csv")
     row = next(csv.DictReader((tmp_path / "r.csv").read_text().splitlines()))
     assert float(row["low"]) < float(row["label"]) < float(row["high"])
+    assert [name for name in row if name.startswith("y:")] and len(set(row)) == len(row)
