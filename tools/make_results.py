@@ -57,7 +57,8 @@ bootstrap intervals of the test set. Weights: SqueezeNet-1.1 (torchvision, IMAGE
 MobileNetV2 (timm `mobilenetv2_100`, dequantised from 8 bit). Images are 28 px, enlarged whole to 224 px with each
 network's own filter, and embedded in float32; volumes go through the network as 84 slices along the three axes, in the
 fastest precision that agrees with float32 (the default). Seconds of extraction count from the first batch to the last
-durable row, without loading and compiling the network; slice policies of one pass share them.
+durable row, without loading and compiling the network; slice policies of one pass share them. Wh is an estimate for
+extraction and probe together, at an assumed 10 W a core.
 
 These test sets are small (156, 400 and 298 samples): the intervals are wide, and differences inside them mean little.
 """
@@ -91,8 +92,9 @@ def extract_all(folder: Path, cache: Path) -> None:
 def rows(runs: list[Run]) -> Iterator[tuple[str, ...]]:
     """One row a run, best on val first."""
     for run in sorted(runs, key=lambda one: -one.val.values["auc"].value):
-        costs = run.costs
-        seconds = costs["extraction"].get("seconds"), costs["probe"].get("seconds")
+        stages = run.costs["extraction"], run.costs["probe"]
+        seconds = [stage.get("seconds") for stage in stages]
+        energy = sum(stage.get("energy_wh") or 0.0 for stage in stages)
         yield (
             run.backbone,
             str(run.store["embedding"]),
@@ -101,8 +103,12 @@ def rows(runs: list[Run]) -> Iterator[tuple[str, ...]]:
             with_interval(run.test.auc),
             with_interval(run.test.acc),
             *("–" if value is None else f"{value:.1f}" for value in seconds),
+            f"{energy:.3f}",
             "; ".join(run.cautions),
         )
+    majority = runs[0].baselines["majority class"]
+    auc, acc = (f"{majority['test'][metric]:.3f}" for metric in ("auc", "acc"))
+    yield "majority class", "", "", f"{majority['val']['auc']:.3f}", auc, acc, "–", "–", "–", "looks at no image"
 
 
 def yardstick_rows(runs: list[Run]) -> Iterator[tuple[str, ...]]:
@@ -134,7 +140,7 @@ def main() -> None:
     cache = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp())
     if folder:
         extract_all(Path(folder), cache)
-    columns = ("backbone", "embedding", "head", "val AUC", "test AUC", "test ACC", "extract s", "probe s", "note")
+    columns = ("backbone", "embedding", "head", "val AUC", "test AUC", "test ACC", "extract s", "probe s", "Wh", "note")
     parts, every = [], []
     for name in SETS:
         runs = list(probe(name, [*WEIGHTS, "mobilenetv2_100-random0"], head="all", cache_dir=cache, progress=BAR).runs)
