@@ -14,6 +14,8 @@ SUFFIXES = (*PILLOW_SUFFIXES, *DICOM_SUFFIXES, *NIFTI_SUFFIXES)
 # Raised when what is decoded changes, so that no store made before is taken for one made after.
 DECODER_VERSION = 1
 DICOM_MARK = (128, b"DICM")
+# The table of contents of a DICOM medium has the mark of an image and no pixels.
+NO_IMAGES = ("dicomdir",)
 
 
 class BadFile(ValueError):  # noqa: N818 - it names what the file is, and never reaches a user as an exception
@@ -21,9 +23,12 @@ class BadFile(ValueError):  # noqa: N818 - it names what the file is, and never 
 
 
 def is_image_name(path: Path) -> bool:
-    """Whether a file is taken for an image: by its suffix, or, without any, by the mark of DICOM inside."""
+    """Whether a file is taken for an image: by its suffix, or, without a known one, by the mark of DICOM inside.
+
+    DICOM files are often named after their UID, ``1.2.840.113619.2.0``, so that what follows the last dot says nothing.
+    """
     name = path.name.lower()
-    return name.endswith(SUFFIXES) or (not path.suffix and _has_dicom_mark(path))
+    return name.endswith(SUFFIXES) or (name not in NO_IMAGES and _has_dicom_mark(path))
 
 
 def read_stored(path: Path) -> Stored:
@@ -70,6 +75,8 @@ def missing_extra(what: str, package: str, extra: str, error: ImportError) -> Mi
 
 
 def _has_dicom_mark(path: Path) -> bool:
+    if not path.is_file():
+        return False  # to open a pipe would wait for ever
     try:
         with path.open("rb") as file:
             file.seek(DICOM_MARK[0])

@@ -182,7 +182,9 @@ def _window_of(contract: Intensity, image: Stored) -> tuple[float, float]:
     if contract.low is not None and contract.high is not None:
         return contract.low, contract.high
     if image.window is None:
-        raise OutsideContract("the file declares no window; declare one: window:CENTER,WIDTH")
+        raise OutsideContract(
+            "the file declares no window, or not one linear window for all of it; declare one: window:CENTER,WIDTH"
+        )
     return image.window
 
 

@@ -9,6 +9,7 @@ from medfeat.datasets import open_dataset
 from medfeat.datasets.decode import BadFile, read_stored
 from medfeat.datasets.intensity import parse_intensity
 from medfeat.errors import DataError, MissingExtraError
+from medfeat.types import SilentProgress
 
 pydicom = pytest.importorskip("pydicom")
 nibabel = pytest.importorskip("nibabel")
@@ -102,6 +103,100 @@ def test_a_damaged_dicom_file_is_a_bad_image(tmp_path, content, reason, read_all
     write_dicom(tmp_path / "a.dcm", RAW.astype(np.uint8))
     (tmp_path / "b.dcm").write_bytes(content)
     assert reason in read_all(open_dataset(tmp_path), "all")["b.dcm"]
+
+
+def item(**facts):
+    found = pydicom.Dataset()
+    for name, value in facts.items():
+        setattr(found, name, value)
+    return found
+
+
+def rescale(slope, intercept):
+    return {
+        "PixelValueTransformationSequence": [item(RescaleSlope=slope, RescaleIntercept=intercept, RescaleType="HU")]
+    }
+
+
+def window(center, width):
+    return {"FrameVOILUTSequence": [item(WindowCenter=center, WindowWidth=width)]}
+
+
+FRAMES = np.stack([RAW, RAW + 1])
+
+
+def test_an_enhanced_file_is_rescaled_as_its_shared_groups_say(tmp_path):
+    shared = [item(**rescale(2, -1024), **window(40, 400))]
+    for pixels in (FRAMES, RAW):
+        stored = read_stored(write_dicom(tmp_path / "x.dcm", pixels, SharedFunctionalGroupsSequence=shared))
+        assert stored.modality and stored.window == (40.0, 400.0)
+        assert np.array_equal(stored.values, pixels * 2.0 - 1024)
+
+
+def test_an_enhanced_file_is_rescaled_frame_by_frame(tmp_path):
+    groups = [item(**rescale(1, -1000), **window(40, 400)), item(**rescale(0.5, 3), **window(50, 400))]
+    shared = [item(**rescale(9, 9))]
+    path = write_dicom(tmp_path / "x.dcm", FRAMES, PerFrameFunctionalGroupsSequence=groups,
+                       SharedFunctionalGroupsSequence=shared)  # fmt: skip
+    stored = read_stored(path)
+    assert np.array_equal(stored.values, np.stack([RAW - 1000.0, (RAW + 1) * 0.5 + 3]))
+    assert stored.modality and stored.window is None  # two windows: none is guessed
+    path = write_dicom(tmp_path / "y.dcm", FRAMES, SharedFunctionalGroupsSequence=[item(**rescale(1, 0))])
+    assert read_stored(path).values.dtype == np.uint16 and read_stored(path).modality
+
+
+@pytest.mark.parametrize(
+    ("groups", "reason"),
+    [
+        ([item(**rescale(1, 0)), item()], "for some of its frames only"),
+        ([item(**rescale(1, 0))], "describes 1 of its 2 frames"),
+        ([item(PixelValueTransformationSequence=[item(RescaleIntercept=1)])] * 2, "for some of its frames only"),
+    ],
+)
+def test_an_enhanced_file_that_contradicts_itself_is_bad(tmp_path, groups, reason):
+    with pytest.raises(BadFile, match=reason):
+        read_stored(write_dicom(tmp_path / "x.dcm", FRAMES, PerFrameFunctionalGroupsSequence=groups))
+
+
+def test_files_named_after_their_uid_are_read_and_a_dicomdir_is_none(tmp_path, read_all):
+    for i, label in enumerate("abab"):
+        (tmp_path / label).mkdir(exist_ok=True)
+        write_dicom(tmp_path / label / f"1.2.840.113619.2.{i}", RAW.astype(np.uint8) + i)
+    (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    progress = SilentProgress()
+    dataset = open_dataset(tmp_path, progress=progress)
+    assert dataset.info.classes == ("a", "b") and np.array_equal(
+        read_all(dataset, "all")["b/1.2.840.113619.2.3"], RAW.astype(np.uint8) + 3
+    )
+    assert progress.said == [f"{tmp_path}: 1 files are no images and are left out, such as DICOMDIR"]
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_a_file_without_preamble_is_read(tmp_path, implicit):
+    file = pydicom.dcmread(write_dicom(tmp_path / "x.dcm", RescaleSlope=2, RescaleIntercept=-1024))
+    file.file_meta, file.preamble = pydicom.dataset.FileMetaDataset(), None
+    file.save_as(tmp_path / "bare.dcm", implicit_vr=implicit, little_endian=True, enforce_file_format=False)
+    assert (tmp_path / "bare.dcm").read_bytes()[128:132] != b"DICM"
+    assert np.array_equal(read_stored(tmp_path / "bare.dcm").values, RAW * 2.0 - 1024)
+
+
+def test_a_compressed_file_names_what_to_install(tmp_path):
+    from pydicom.encaps import encapsulate
+    from pydicom.pixels import get_decoder
+    from pydicom.uid import JPEGLSLossless
+
+    if get_decoder(JPEGLSLossless).is_available:
+        pytest.skip("a package that reads JPEG-LS is installed")
+    file = pydicom.dcmread(write_dicom(tmp_path / "x.dcm", RAW))
+    file.file_meta.TransferSyntaxUID = JPEGLSLossless
+    file.PixelData = encapsulate([b"\0" * 10])
+    file["PixelData"].is_undefined_length = True
+    file.save_as(tmp_path / "x.dcm", enforce_file_format=True)
+    with pytest.raises(BadFile) as error:
+        read_stored(tmp_path / "x.dcm")
+    message = str(error.value)
+    assert "compressed as JPEG-LS Lossless" in message and "\n" not in message
+    assert "install python-gdcm>=" in message and "pylibjpeg-libjpeg>=" in message
 
 
 def test_undeclared_hounsfield_units_are_refused_with_the_range_and_the_files_window(tmp_path):

@@ -1,5 +1,6 @@
 """Pictures are read as they are meant to be seen; what cannot be read is told in a few words."""
 
+import os
 import struct
 import zlib
 
@@ -138,6 +139,10 @@ def test_what_is_missing_or_a_folder_is_told(tmp_path):
 def test_names_that_are_taken_for_images(tmp_path):
     (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM")
     (tmp_path / "README").write_bytes(b"words")
-    names = ["a.png", "a.JPG", "a.dcm", "a.nii.gz", "IM0001", "README", "a.csv", "a.gz", "missing"]
-    found = [name for name in names if is_image_name(tmp_path / name)]
-    assert found == ["a.png", "a.JPG", "a.dcm", "a.nii.gz", "IM0001"]
+    (tmp_path / "1.2.840.3").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "1.folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    names = ["a.png", "a.JPG", "a.dcm", "a.nii.gz", "IM0001", "1.2.840.3"]
+    others = ["README", "a.csv", "a.gz", "missing", "DICOMDIR", "1.folder", "pipe"]
+    assert [name for name in names + others if is_image_name(tmp_path / name)] == names
