@@ -49,7 +49,7 @@ class Metrics:
     confusion
         Rows are true classes, columns predicted ones; empty for multi-label and regression.
     reliability
-        The bins behind the ECE.
+        The bins behind the ECE; those of all labels together for multi-label, whose ECE is the mean of the labels'.
     operating_points
         For binary tasks, thresholds chosen on val.
     temperature

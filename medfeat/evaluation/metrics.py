@@ -7,6 +7,8 @@ the user's home; a test holds both to each other.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
@@ -108,8 +110,11 @@ def undefined_auc(labels: LabelArray, scores: FloatArray, task_type: TaskType, c
         return ""
     if task_type == "binary-class":
         return "official AUC is undefined: these samples are all of one class"
-    named = ", ".join(classes[i] if i < len(classes) else str(i) for i in missing)
-    return f"official AUC is undefined: no sample, or every sample, is of class {named}; see the table of classes"
+    names = [classes[i] if i < len(classes) else str(i) for i in missing]
+    named = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    numbers = task_type == "multi-class" and all(re.fullmatch(r"-?\d+", name) for name in classes)
+    hint = "; if the labels are amounts, ask for --task regression" if numbers else ""
+    return f"official AUC is undefined: no sample, or every sample, is of class {named}; see the table of classes{hint}"
 
 
 def predictions(scores: NDArray[np.float64], task_type: TaskType) -> NDArray[np.int64]:

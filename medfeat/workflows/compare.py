@@ -116,6 +116,8 @@ def compare(
     UsageError
         A name without published results, or nothing run and nothing named.
     """
+    if course and data is not None:
+        raise UsageError(f"the course's table is of {' and '.join(published.COURSE_DATASETS)}: leave --data out")
     found, problems = list_runs(resolve_root(cache_dir))
     runs = _kept(found, backbone=backbone, head=head, size=size)
     if course:

@@ -35,9 +35,8 @@ def compare(
     from medfeat.workflows.compare import compare as run
 
     report = run(data, course=course, backbone=backbone, head=head, size=size, paired=paired, cache_dir=cache_dir)
-    if json:
-        output.as_json(report.to_dict())
-    elif fmt == "table" and out is None:
+    fmt = "json" if json else fmt
+    if fmt == "table" and out is None:
         output.tables(report.tables())
     else:
         output.text(report.render(fmt), out)

@@ -208,3 +208,10 @@ def test_scores_that_do_not_fit_the_labels_are_refused_in_one_line(labels, score
     with pytest.raises(DataError, match=said) as caught:
         metrics.auc(labels, scores, task_type)
     assert "\n" not in str(caught.value)
+
+
+def test_many_absent_classes_are_counted_and_amounts_are_suspected():
+    names = tuple(map(str, range(20, 50)))
+    labels = np.arange(40)[:, None] % 10
+    said = metrics.undefined_auc(labels, np.full((40, 30), 1 / 30), "multi-class", names)
+    assert "of class 30, 31, 32, 33, 34 and 15 more; see" in said and said.endswith("ask for --task regression")

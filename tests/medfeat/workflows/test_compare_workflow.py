@@ -150,6 +150,11 @@ def test_runs_can_be_narrowed_down(make_store, cache_root):
     assert len(compare(backbone="all", cache_dir=cache_root).comparisons[0].runs) == 2
 
 
+def test_the_course_s_table_has_sets_of_its_own(cache_root):
+    with pytest.raises(UsageError, match="bloodmnist and octmnist: leave --data out"):
+        compare("breastmnist", course=True, cache_dir=cache_root)
+
+
 def test_all_names_every_published_dataset(cache_root):
     assert len(compare("all", cache_dir=cache_root).comparisons) == 18
 
