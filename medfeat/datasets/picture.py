@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from medfeat.datasets.decode import BadFile
 from medfeat.datasets.intensity import Stored
@@ -15,8 +17,15 @@ from medfeat.datasets.intensity import Stored
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 # Pillow's own first limit; beyond its second one it refuses by itself.
 MAX_PIXELS = 89_478_485
-PHOTOMETRIC = 262
+BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
 WHITE_IS_ZERO = 0
+UNSIGNED, SIGNED = 1, 2
+SAMPLE_KINDS = {UNSIGNED: "unsigned", SIGNED: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
+TIFF_MARKS = (b"II*\0", b"MM\0*")
+BIG_TIFF_MARKS = (b"II+\0", b"MM\0+")
+# Pillow warns between its two limits, where the check of the size below reports the image. To silence it around each
+# call would change the filters of all threads at once, and the pictures are read by several.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 DEEP = (";16B", ";16L", ";16N")
 
 
@@ -30,9 +39,30 @@ def read_picture(path: Path) -> Stored:
             _check(image)
             return _stored(image)
     except UnidentifiedImageError as error:
-        raise BadFile(f"no image of {', '.join(FORMATS)}: its first bytes are those of none") from error
+        raise BadFile(_unidentified(path)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadFile(_too_large(str(error))) from error
+
+
+def _unidentified(path: Path) -> str:
+    """Say what a file is that Pillow knows nothing of; a TIFF of rare samples is a TIFF all the same."""
+    with path.open("rb") as file:
+        header = file.read(8)
+        if header[:4] not in (*TIFF_MARKS, *BIG_TIFF_MARKS):
+            return f"no image of {', '.join(FORMATS)}: its first bytes are those of none"
+        try:
+            tags = ImageFileDirectory_v2(header + file.read(8) if header[:4] in BIG_TIFF_MARKS else header)
+            file.seek(tags.next)
+            tags.load(file)
+            bits, kinds = tags.get(BITS, (1,)), tags.get(SAMPLE_FORMAT, (UNSIGNED,))
+            kind = SAMPLE_KINDS.get(kinds[0], "unknown")
+        except Exception:  # a directory of garbage can fail anywhere
+            return "a TIFF whose directory is damaged"
+    order = "big-endian " if header[:2] == b"MM" else ""
+    return (
+        f"a TIFF of a kind that cannot be read ({order}{kind} samples of {bits[0]} bits, {len(bits)} a pixel); "
+        "save grey as 8 or 16-bit integers or 32-bit floats, colour as 8 bits a channel"
+    )
 
 
 def _check(image: Image.Image) -> None:
@@ -58,12 +88,18 @@ def _too_large(what: str) -> str:
 
 
 def _stored(image: Image.Image) -> Stored:
+    tags = getattr(image, "tag_v2", {})
+    kind = tags.get(SAMPLE_FORMAT, (UNSIGNED,))[0] if tags else UNSIGNED
     if image.mode.startswith(("I", "F")):
         # Pillow inverts white-is-zero for 8 bits and not for more.
-        tags = getattr(image, "tag_v2", {})
         inverted = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO if tags else False
         values = np.asarray(_upright(image))
-        return Stored(values.astype(values.dtype.newbyteorder("=")), inverted=inverted)
+        values = values.astype(values.dtype.newbyteorder("="))
+        if values.dtype == np.int32 and tags and kind == UNSIGNED and tags.get(BITS, (1,))[0] == 32:
+            values = values.view(np.uint32)  # Pillow has no mode for it, and shows the upper half as negative
+        return Stored(values, inverted=inverted)
+    if kind == SIGNED and image.mode == "L":
+        return Stored(np.asarray(_upright(image)).view(np.int8))  # Pillow has no mode for this either
     return Stored(_eight_bit(_upright(image)))
 
 

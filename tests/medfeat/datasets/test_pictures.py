@@ -2,6 +2,8 @@
 
 import os
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from PIL import Image
 
 from medfeat.datasets.decode import BadFile, is_image_name, read_stored
+from medfeat.datasets.intensity import OutsideContract, parse_intensity
 
 GREY = np.random.default_rng(0).integers(0, 256, (9, 13), np.uint8)
 RGB = np.random.default_rng(1).integers(0, 256, (9, 13, 3), np.uint8)
@@ -88,6 +91,78 @@ def test_an_opaque_alpha_is_dropped_and_a_transparent_one_laid_on_black(tmp_path
         assert np.array_equal(read(tmp_path / "x.png"), expected)
     Image.fromarray(np.dstack([GREY, 255 - GREY])).save(tmp_path / "la.png")
     assert np.array_equal(read(tmp_path / "la.png"), np.rint(GREY * ((255 - GREY) / 255.0)))
+
+
+def tiff(path, values, *, photometric=1, order="<"):
+    """Write a grey TIFF of one strip by hand: Pillow writes few kinds of samples."""
+    rows, columns = values.shape
+    data = values.astype(values.dtype.newbyteorder(order)).tobytes()
+    kind = {"u": 1, "i": 2, "f": 3, "c": 6}[values.dtype.kind]
+    tags = [(256, columns), (257, rows), (258, 8 * values.itemsize), (259, 1), (262, photometric), (273, 8), (277, 1),
+            (278, rows), (279, len(data)), (339, kind)]  # fmt: skip
+    entries = b"".join(struct.pack(order + "HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    directory = struct.pack(order + "H", len(tags)) + entries + struct.pack(order + "I", 0)
+    path.write_bytes(mark + struct.pack(order + "I", 8 + len(data)) + data + directory)
+    return path
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([[0, 1, 2**31], [2**32 - 1, 5, 2**31 - 1]], np.uint32),
+        np.array([[-(2**31), -1, 0], [1, 2, 2**31 - 1]], np.int32),
+        np.array([[-128, -1, 0], [1, 2, 127]], np.int8),
+        np.array([[0, 128, 255]], np.uint8),
+        np.array([[-32768, 0, 32767]], np.int16),
+    ],
+    ids=["uint32", "int32", "int8", "uint8", "int16"],
+)
+def test_samples_of_a_tiff_are_what_the_file_says(tmp_path, values, order):
+    if values.dtype == np.uint32 and order == ">":
+        with pytest.raises(BadFile, match="big-endian unsigned samples of 32 bits"):
+            read(tiff(tmp_path / "x.tif", values, order=order))
+        return
+    found = read(tiff(tmp_path / "x.tif", values, order=order))
+    assert np.array_equal(found, values)
+    assert found.dtype in (values.dtype, np.int32)  # Pillow widens signed 16 bits
+
+
+def test_signed_eight_bits_need_a_declared_intensity(tmp_path):
+    stored = read_stored(tiff(tmp_path / "x.tif", np.array([[-128, 127]], np.int8)))
+    with pytest.raises(OutsideContract, match=r"int8 values -128\.\.127"):
+        parse_intensity("auto").apply(stored)
+    assert parse_intensity("range:-128..127").apply(stored).tolist() == [[0, 255]]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "reason"),
+    [(np.float64, "floating-point samples of 64 bits"), (np.float16, "floating-point samples of 16 bits"),
+     (np.complex64, "complex samples of 64 bits"), (np.uint64, "unsigned samples of 64 bits")],
+)  # fmt: skip
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_tiff_of_rare_samples_is_told_as_one(tmp_path, dtype, reason, order):
+    with pytest.raises(BadFile, match=f"a TIFF of a kind that cannot be read .(big-endian )?{reason}, 1 a pixel"):
+        read_stored(tiff(tmp_path / "x.tif", np.zeros((3, 4), dtype), order=order))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's own, of the same garbage
+def test_a_tiff_of_garbage_is_told_as_damaged(tmp_path):
+    for content in (b"II*\0", b"MM\0*" + b"\xff" * 40):
+        (tmp_path / "x.tif").write_bytes(content)
+        with pytest.raises(BadFile, match="a TIFF "):
+            read_stored(tmp_path / "x.tif")
+
+
+def test_an_image_above_the_limit_is_told_without_a_warning_of_pillow(tmp_path):
+    (tmp_path / "x.png").write_bytes(png(10_000, 10_000))
+    code = (
+        "from pathlib import Path\nfrom medfeat.datasets.decode import BadFile, read_stored\n"
+        "try:\n    read_stored(Path('x.png'))\nexcept BadFile as error:\n    print(error)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "too large (10000 x 10000 pixels" in told.stdout and told.stderr == ""
 
 
 def png(width, height, *, depth=8, colour=0, data=b""):
