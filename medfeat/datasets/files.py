@@ -164,7 +164,8 @@ class FilesDataset:
         seen = [first, *(other for other in others if isinstance(other, Stored) and other.values.size)]
         ends = [float(end(stored.values)) for stored in seen for end in (np.min, np.max)]
         spread = np.array([min(ends), max(ends)])
-        summary = Stored(spread.astype(first.values.dtype), modality=first.modality, window=first.window)
+        dtype = np.result_type(*(image.values.dtype for image in seen))  # that of one may not hold what others hold
+        summary = Stored(spread.astype(dtype), modality=first.modality, window=first.window)
         return DataError(
             f"{self.listing.root / self.listing.ids[row]}: {needs_contract(summary)}; declare one with --intensity "
             f"(range over {len(seen)} images)"

@@ -238,6 +238,13 @@ def test_16_bit_images_need_a_declared_intensity_and_the_error_says_which(tmp_pa
     assert "--intensity" in message and "\n" not in message
 
 
+def test_the_range_named_is_that_of_images_of_several_kinds(tmp_path):
+    save_16_bit(tmp_path / "a.tif", 7, 2000)
+    Image.fromarray(np.array([[-5, 70000]], np.int32)).save(tmp_path / "b.tif")
+    with pytest.raises(DataError, match=r"a\.tif: it holds int32 values -5\.\.70000 "):
+        open_dataset(tmp_path)
+
+
 def test_a_declared_intensity_is_kept_to_and_told(tmp_path, read_all):
     save_16_bit(tmp_path / "a.tif", 0, 4095)
     save_16_bit(tmp_path / "b.tif", 0, 5000)
