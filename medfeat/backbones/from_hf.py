@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,9 @@ _AUTO: Any = transformers.AutoModel
 logging: Any = transformers_logging
 # What models of text and of sound take
 _OTHER_INPUTS = {"input_ids", "input_values", "input_features"}
+# How models call the tokens that are not patches; more of them than this no model has
+_EXTRA_TOKEN = re.compile(r"(^|[._])(cls|class|distillation|register)_?(token|embedding)s?$")
+_MOST_EXTRA_TOKENS = 16
 
 
 def describe(source_id: str, access: Access) -> Entry:
@@ -116,12 +120,16 @@ def _anatomy(module: Any, entry: Entry) -> Anatomy:
 
 
 def _prefix(module: Any, size: int) -> int:
-    """Count the tokens that are not patches."""
+    """Count the tokens that are not patches, where the network has any and keeps one token a patch."""
+    if not any(_EXTRA_TOKEN.search(name) for name, _ in module.named_parameters()):
+        return 0
     if any(parameter.device.type != "meta" for parameter in module.parameters()):
         module = on_meta(lambda: type(module)(module.config)).to("meta").eval()
     with torch.no_grad():
         tokens = _features(module, torch.empty(1, 3, size, size, device="meta"))
-    return int(tokens.shape[1] - (size // module.config.patch_size) ** 2) if tokens.ndim == 3 else 0
+    extra = int(tokens.shape[1] - (size // module.config.patch_size) ** 2) if tokens.ndim == 3 else 0
+    # a network that merges patches has fewer tokens than patches, and their difference says nothing
+    return extra if 0 <= extra <= _MOST_EXTRA_TOKENS else 0
 
 
 def _own_heads(module: nn.Module) -> dict[str, Read]:

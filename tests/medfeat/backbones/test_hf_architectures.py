@@ -1,0 +1,67 @@
+"""Architectures of transformers as they are published: what is read of them is what the library itself reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from medfeat.backbones import load_backbone
+from medfeat.backbones.load import Backbone
+from medfeat.errors import UsageError
+from medfeat.types import View
+
+TINY: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 32,
+    "patch_size": 8,
+}
+WINDOWS: dict[str, Any] = {
+    "image_size": 32,
+    "patch_size": 4,
+    "embed_dim": 16,
+    "depths": [1, 1],
+    "num_heads": [2, 2],
+    "window_size": 4,
+}
+
+
+def loaded(folder: Path, model: Any, *views: View) -> Backbone:
+    """Save a model as it would be published, and load it by name."""
+    model.save_pretrained(folder)
+    size = {"size": {"height": 32, "width": 32}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(size))
+    return load_backbone("hf:clinic/mine", weights=folder, offline=True, views=views or (View(),))
+
+
+def pixels() -> torch.Tensor:
+    return torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def assert_reads(backbone: Backbone, expected: torch.Tensor) -> None:
+    with torch.inference_mode():
+        (found,) = backbone.module(pixels())
+    assert found.shape == expected.shape
+    assert float(torch.nn.functional.cosine_similarity(found, expected).min()) > 0.9999
+
+
+@pytest.mark.parametrize("name", ["Swin", "Swinv2"])
+def test_networks_that_merge_patches_are_pooled_over_what_is_left(tmp_path: Path, name: str) -> None:
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{name}Config")(**WINDOWS)
+    model = getattr(transformers, f"{name}Model")(config).eval()
+    backbone = loaded(tmp_path, model)
+    with torch.inference_mode():
+        output = model(pixels())
+    assert backbone.views[0].pool == "mean"
+    assert_reads(backbone, output.pooler_output)
+    assert_reads(backbone, output.last_hidden_state.mean(1))
+    with pytest.raises(UsageError, match="pool must be one of mean, max, tokens"):
+        loaded(tmp_path, model, View(pool="cls"))
