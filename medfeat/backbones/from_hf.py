@@ -33,6 +33,22 @@ _OTHER_INPUTS = {"input_ids", "input_values", "input_features"}
 # How models call the tokens that are not patches; more of them than this no model has
 _EXTRA_TOKEN = re.compile(r"(^|[._])(cls|class|distillation|register)_?(token|embedding)s?$")
 _MOST_EXTRA_TOKENS = 16
+# Where models of images and text keep the network of the images
+_TOWER = "vision_model."
+_HEADS = (
+    "classifier.",
+    "cls_classifier.",
+    "distillation_classifier.",
+    "decode_head.",
+    "auxiliary_head.",
+    "lm_head.",
+    "decoder.",
+    "text_model.",
+    "text_projection.",
+    "visual_projection.",
+    "logit_scale",
+    "logit_bias",
+)
 
 
 def describe(source_id: str, access: Access) -> Entry:
@@ -163,7 +179,7 @@ def fill(network: Network, state: State, entry: Entry, origin: str) -> tuple[nn.
     del entry
     kind: Any = type(network.module)
     config = network.module.config
-    state = without_wrapper_prefix(state)
+    state = _of_tower(without_wrapper_prefix(state))
     with _quiet():
         module, told = kind.from_pretrained(
             None,
@@ -189,7 +205,14 @@ def fill(network: Network, state: State, entry: Entry, origin: str) -> tuple[nn.
 
 
 def _is_head(name: str) -> bool:
-    return name.startswith(("classifier.", "decode_head.", "auxiliary_head.", "lm_head.", "decoder.", "text_model."))
+    return name.startswith(_HEADS)
+
+
+def _of_tower(state: State) -> State:
+    """Leave out what lies beside an image tower: the text's tower, projections and their scales are other parts."""
+    if not any(name.startswith(_TOWER) for name in state):
+        return state
+    return {name: tensor for name, tensor in state.items() if name.startswith((_TOWER, "classifier."))}
 
 
 def _is_unused(name: str, network: Network) -> bool:

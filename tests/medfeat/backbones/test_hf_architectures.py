@@ -12,7 +12,7 @@ import transformers
 
 from medfeat.backbones import load_backbone
 from medfeat.backbones.load import Backbone
-from medfeat.errors import UsageError
+from medfeat.errors import UsageError, WeightsError
 from medfeat.types import View
 
 TINY: dict[str, Any] = {
@@ -65,3 +65,47 @@ def test_networks_that_merge_patches_are_pooled_over_what_is_left(tmp_path: Path
     assert_reads(backbone, output.last_hidden_state.mean(1))
     with pytest.raises(UsageError, match="pool must be one of mean, max, tokens"):
         loaded(tmp_path, model, View(pool="cls"))
+
+
+def words() -> dict[str, Any]:
+    return {name: TINY[name] for name in TINY if name not in ("image_size", "patch_size")} | {"vocab_size": 50}
+
+
+def published(name: str) -> tuple[Any, Any]:
+    """Return a model with all its parts, and the part of it that sees images."""
+    torch.manual_seed(0)
+    if name == "CLIPVisionModelWithProjection":
+        model = transformers.CLIPVisionModelWithProjection(transformers.CLIPVisionConfig(**TINY, projection_dim=16))
+        return model.eval(), model.vision_model
+    if name == "DeiTForImageClassificationWithTeacher":
+        model = transformers.DeiTForImageClassificationWithTeacher(transformers.DeiTConfig(**TINY))
+        return model.eval(), model.deit
+    kind = name.removesuffix("Model")
+    config = getattr(transformers, f"{kind}Config")(text_config=words(), vision_config=TINY)
+    model = getattr(transformers, name)(config).eval()
+    return model, model.vision_model
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["CLIPModel", "SiglipModel", "CLIPVisionModelWithProjection", "DeiTForImageClassificationWithTeacher"],
+)
+def test_models_of_several_parts_give_the_one_that_sees_images(tmp_path: Path, name: str) -> None:
+    model, sees = published(name)
+    backbone = loaded(tmp_path, model)
+    with torch.inference_mode():
+        output = sees(pixel_values=pixels())
+    assert_reads(backbone, output.last_hidden_state[:, 0] if name.startswith("DeiT") else output.pooler_output)
+    told = {line.split()[1].partition(".")[0] for line in backbone.reported}
+    assert told == ({"cls_classifier", "distillation_classifier"} if name.startswith("DeiT") else set())
+
+
+def test_a_tower_with_a_tensor_missing_is_still_refused(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    loaded(tmp_path, published("CLIPModel")[0])
+    state = load_file(tmp_path / "model.safetensors")
+    del state["vision_model.encoder.layers.0.mlp.fc1.weight"]
+    save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(WeightsError, match=r"1 missing \(.*mlp.fc1.weight"):
+        load_backbone("hf:clinic/mine", weights=tmp_path, offline=True)
