@@ -12,7 +12,7 @@ DICOM_SUFFIXES = (".dcm", ".dicom")
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 SUFFIXES = (*PILLOW_SUFFIXES, *DICOM_SUFFIXES, *NIFTI_SUFFIXES)
 # Raised when what is decoded changes, so that no store made before is taken for one made after.
-DECODER_VERSION = 1
+DECODER_VERSION = 2
 DICOM_MARK = (128, b"DICM")
 # The table of contents of a DICOM medium has the mark of an image and no pixels.
 NO_IMAGES = ("dicomdir",)
