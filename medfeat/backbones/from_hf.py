@@ -97,6 +97,9 @@ def _model(entry: Entry, access: Access) -> Any:
         "local_files_only": access.offline or not trusted,
     }
     config = transformers.AutoConfig.from_pretrained(own or repo, trust_remote_code=trusted, **source)
+    if hasattr(config, "mask_ratio"):
+        # masked autoencoders hide patches at random, in eval mode too
+        config.mask_ratio = 0.0
     code = (getattr(config, "auto_map", None) or {}).get("AutoModel")
     if not (code and trusted):
         return _AUTO.from_config(config, trust_remote_code=False)
@@ -107,19 +110,33 @@ def _model(entry: Entry, access: Access) -> Any:
 
 @contextlib.contextmanager
 def _one_line(entry: Entry, access: Access) -> Iterator[None]:
-    """Say in one line what cannot be built; a `RuntimeError` may only mean that it cannot be on the meta device."""
+    """Say in one line what cannot be built."""
     try:
         yield
-    except RuntimeError:
-        raise
     except Exception as error:
+        if isinstance(error, RuntimeError) and torch.get_default_device().type == "meta":
+            # perhaps it only cannot be on the meta device: `on_meta` builds for real then, and here it is said
+            raise
         advice = "" if access.trust_remote_code else "; if it needs code of its own, pass trust_remote_code"
         name = entry.info.name
         raise UsageError(f"{name} cannot be built by transformers ({first_line(error)}){advice}") from error
 
 
-def _features(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    return network(pixel_values=x).last_hidden_state  # type: ignore[no-any-return]
+def _features(network: nn.Module, x: torch.Tensor, **options: Any) -> torch.Tensor:
+    if not x.is_meta:
+        return network(pixel_values=x, **options).last_hidden_state  # type: ignore[no-any-return]
+    try:
+        return network(pixel_values=x, **options).last_hidden_state  # type: ignore[no-any-return]
+    except Exception as error:
+        # the trial run, which computes nothing: what fails here are sizes that do not fit each other
+        what = f"{type(network).__name__} cannot take an image of {x.shape[-1]} px as it is configured"
+        raise UsageError(f"{what} ({first_line(error)}): check config.json and preprocessor_config.json") from error
+
+
+def _features_in_order(network: Any, x: torch.Tensor) -> torch.Tensor:
+    """Read a masked autoencoder, which sorts patches by noise: rising noise keeps them where they are."""
+    noise = torch.arange(network.embeddings.patch_embeddings.num_patches, dtype=torch.float32, device=x.device)
+    return _features(network, x, noise=noise.expand(len(x), -1))
 
 
 def _anatomy(module: Any, entry: Entry) -> Anatomy:
@@ -132,7 +149,8 @@ def _anatomy(module: Any, entry: Entry) -> Anatomy:
         prefix = 1
     told = entry.info.pool
     default = next(iter(heads), "cls" if prefix else "avg") if told == "own" else told
-    return Anatomy(_features, default, heads, prefix)
+    features = _features_in_order if type(module).__name__.startswith("ViTMAE") else _features
+    return Anatomy(features, default, heads, prefix)
 
 
 def _prefix(module: Any, size: int) -> int:

@@ -109,3 +109,36 @@ def test_a_tower_with_a_tensor_missing_is_still_refused(tmp_path: Path) -> None:
     save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(WeightsError, match=r"1 missing \(.*mlp.fc1.weight"):
         load_backbone("hf:clinic/mine", weights=tmp_path, offline=True)
+
+
+def test_a_masked_autoencoder_sees_every_patch_in_its_place(tmp_path: Path) -> None:
+    decoder = {f"decoder_{name}": TINY[name] for name in words() if name in TINY}
+    torch.manual_seed(0)
+    model = transformers.ViTMAEForPreTraining(transformers.ViTMAEConfig(**TINY, **decoder)).eval()
+    backbone = loaded(tmp_path, model, View(), View(pool="tokens"))
+    model.vit.config.mask_ratio = 0.0
+    in_order = torch.linspace(0, 1, 16).expand(3, -1)
+    with torch.inference_mode():
+        (first, places), (again, _) = backbone.module(pixels()), backbone.module(pixels())
+        output = model.vit(pixels(), noise=in_order).last_hidden_state
+    assert backbone.views[0].pool == "cls"
+    assert torch.equal(first, again)
+    torch.testing.assert_close(first, output[:, 0])
+    torch.testing.assert_close(places, output[:, 1:])
+
+
+def test_sizes_that_contradict_each_other_are_said_in_one_line(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = transformers.ViTModel(transformers.ViTConfig(**TINY))
+    loaded(tmp_path, model)
+    config = json.loads((tmp_path / "config.json").read_text())
+    for changed, said in (
+        # neither on the meta device nor for real can such tensors be made
+        ({"hidden_size": -8}, "hf:clinic/mine cannot be built by transformers"),
+        ({"image_size": 64}, "ViTModel cannot take an image of 32 px as it is configured"),
+        ({"num_channels": 1}, "ViTModel cannot take an image of 32 px as it is configured"),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps(config | changed))
+        with pytest.raises(UsageError, match=said) as error:
+            load_backbone("hf:clinic/mine", weights=tmp_path, offline=True)
+        assert "\n" not in str(error.value)
