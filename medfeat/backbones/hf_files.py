@@ -13,27 +13,13 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, though not re-exported
 
 from medfeat.backbones.download import commit_of, file_of_repo, first_line
+from medfeat.backbones.hf_processing import Processing, read_processing, side_of
 from medfeat.backbones.network import Access
 from medfeat.errors import DataError, MissingFileError, UsageError
-from medfeat.types import Interpolation
 
-# Pillow's numbers for its filters, which image processors store
-_FILTERS: dict[int, Interpolation] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 # Who wrote a configuration, and where: it builds the same network without them
 _INCIDENTAL = ("_name_or_path", "transformers_version")
 _REVISION = re.compile(r"\w[\w+-]*([./][\w+-]+)*")
-
-
-@dataclass(frozen=True)
-class Processing:
-    """What an image processor's configuration says, as far as it changes the network's input."""
-
-    size: int
-    resize: int
-    squash: bool
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    interpolation: Interpolation
 
 
 @dataclass(frozen=True)
@@ -142,61 +128,9 @@ def _processing(repo: str, revision: str, config: dict[str, Any], access: Access
         raise MissingFileError(message) from error
     content = read_json(file)
     try:
-        return read_processing(content.get("image_processor", content), _side(config.get("image_size") or 224))
+        native = side_of(config.get("image_size") or 224)
+        return read_processing(content.get("image_processor", content), native, str(file))
+    except DataError:
+        raise
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise DataError(f"{file} does not say how images are prepared ({first_line(error)}): get it again") from error
-
-
-def read_processing(content: dict[str, Any], native: int) -> Processing:
-    """Read an image processor's configuration.
-
-    Parameters
-    ----------
-    content
-        Of ``preprocessor_config.json``.
-    native
-        Side in pixels the network was made for, where the processor does not say.
-
-    Returns
-    -------
-    Processing
-        Sizes, filter and normalisation.
-
-    Raises
-    ------
-    ValueError
-        For sizes or colours that no network takes; what is of the wrong type raises what Python raises.
-    """
-    size = content.get("size", native)
-    if isinstance(size, dict):
-        squash = "shortest_edge" not in size
-        resize = int(size.get("shortest_edge") or size.get("height") or native)
-    else:
-        # old processors stored one number; those that crop meant the shorter edge by it
-        resize, squash = _side(size), not content.get("do_center_crop", False)
-    crops, normalises = content.get("do_center_crop", False), content.get("do_normalize", True)
-    found = Processing(
-        size=_side(content.get("crop_size") or resize) if crops else resize,
-        resize=resize,
-        squash=squash,
-        mean=_colours(content["image_mean"]) if normalises and "image_mean" in content else (0.0,) * 3,
-        std=_colours(content["image_std"]) if normalises and "image_std" in content else (1.0,) * 3,
-        interpolation=_FILTERS.get(int(content.get("resample", 2)), "bilinear"),
-    )
-    if found.size < 1 or found.resize < 1 or not all(found.std):
-        raise ValueError(f"size {found.size}, resize {found.resize}, std {found.std}")
-    return found
-
-
-def _side(value: Any) -> int:
-    """Read the side of a square, which some spell as a number, others as two or as height and width."""
-    if isinstance(value, dict):
-        value = value["height"]
-    return int(value[0] if isinstance(value, list) else value)
-
-
-def _colours(value: Any) -> tuple[float, ...]:
-    values = tuple(float(one) for one in value)
-    if len(values) != 3:
-        raise ValueError(f"{len(values)} colours instead of 3")
-    return values
