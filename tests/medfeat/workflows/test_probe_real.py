@@ -77,5 +77,6 @@ def test_a_second_probe_reuses_both_runs(report, cache):
 def test_it_stands_beside_the_published_rows_with_its_interval(report, cache):
     (run,) = report.runs
     text = compare("breastmnist", backbone="squeezenet1_1", cache_dir=cache).render("markdown")
-    assert f"**ours: squeezenet1_1** | **linear probe** | **28 enlarged to 224** | **{run.test.auc.value:.3f} [" in text
+    val, test = (f"{found.auc.value:.3f}" for found in (run.val, run.test))
+    assert f"**ours: squeezenet1_1** | **{val}** | **linear probe** | **28 enlarged to 224** | **{test} [" in text
     assert "ResNet-18 (28)" in text and "Google AutoML Vision" in text
