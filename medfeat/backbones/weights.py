@@ -35,6 +35,7 @@ FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safet
 
 INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 """What Hugging Face puts beside a checkpoint that is cut into several files."""
+_PIECES = (".safetensors", ".bin")
 
 
 def read_state(path: str | Path) -> dict[str, torch.Tensor]:
@@ -73,10 +74,10 @@ def files_of_index(index: Path) -> list[str]:
         When it is no such index, or names files that are elsewhere.
     """
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        names = sorted({str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{index} is not a readable index of weights ({first_line(error)}): get it again") from error
-    strange = next((name for name in names if not isinstance(name, str) or Path(name).name != name), None)
+    strange = next((name for name in names if Path(name).name != name or not name.endswith(_PIECES)), None)
     if strange is not None or not names:
         raise WeightsError(f"{index} names {strange!r}, which is no file beside it: get it again")
     return names

@@ -101,7 +101,14 @@ def test_a_missing_piece_of_a_checkpoint_is_named(repository: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(
     "index",
-    [b"{", b"[]", b'{"weight_map": {}}', b'{"weight_map": {"a": "../model.safetensors"}}', b'{"weight_map": {"a": 3}}'],
+    [
+        b"{",
+        b"[]",
+        b'{"weight_map": {}}',
+        b'{"weight_map": {"a": "../model.safetensors"}}',
+        b'{"weight_map": {"a": 3}}',
+        b'{"weight_map": {"a": ".."}}',
+    ],
 )
 def test_an_index_that_names_no_files_beside_it_is_refused(repository: Path, index: bytes) -> None:
     for piece in cut(repository):
