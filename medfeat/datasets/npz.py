@@ -22,6 +22,8 @@ from medfeat.errors import DataError
 DEFLATE_LIMIT = 1032
 LOCAL_HEADER_BYTES = 30
 SKIP_BYTES = 1 << 20
+# What reading a damaged or strange file raises: zipfile says NotImplementedError for a method of compression it does
+# not know, and RuntimeError for an encrypted member.
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
 
 

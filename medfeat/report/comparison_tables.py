@@ -50,7 +50,7 @@ def comparison_table(comparison: Comparison, *, shown: int = SHOWN_RUNS) -> Tabl
     runs = _shown(comparison.runs, shown)
     pairs = {(pair.run, id(pair.row)): pair for pair in comparison.pairs}
     columns = ("system", "val AUC", "training", "pixels", "AUC", "ACC", "source", "confidence", *_run_columns(runs))
-    names = networks(comparison.runs)
+    names = network_names(comparison.runs)
     ours = [_our_row(run, name, len(runs)) for run, name in zip(comparison.runs, names, strict=True)]
     theirs = [
         (
@@ -86,7 +86,7 @@ def _run_columns(runs: Sequence[Run]) -> list[str]:
     return [f"{name} {'abcdefgh'[i % 8]}" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
-def networks(runs: Sequence[Run]) -> list[str]:
+def network_names(runs: Sequence[Run]) -> list[str]:
     """Name the network of each run; its embedding too where that alone tells some of the runs apart."""
     alike = [(run.backbone, run.head, run.protocol["training"], run.protocol["pixels"]) for run in runs]
     return [
@@ -95,12 +95,16 @@ def networks(runs: Sequence[Run]) -> list[str]:
     ]
 
 
+def cautions(run: Run) -> str:
+    """Return what must stand beside a run's name, in brackets; nothing where nothing must."""
+    return f" ({', '.join(run.cautions)})" if run.cautions else ""
+
+
 def _our_row(run: Run, network: str, width: int) -> tuple[str, ...]:
-    caution = f" ({', '.join(run.cautions)})" if run.cautions else ""
     training = run.protocol["training"] + (", refitted on train+val" if run.protocol["refit"] else "")
     scores = with_interval(run.test.auc), with_interval(run.test.acc)
     return (
-        f"ours: {network}{caution}",
+        f"ours: {network}{cautions(run)}",
         number(run.val.auc.value),
         training,
         run.protocol["pixels"],

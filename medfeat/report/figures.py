@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from medfeat.evaluation.comparison import Comparison
 from medfeat.evaluation.published import PublishedRow
 from medfeat.evaluation.runs import Run
-from medfeat.report.comparison_tables import networks
+from medfeat.report.comparison_tables import cautions, network_names
 from medfeat.types import FloatArray
 
 if TYPE_CHECKING:
@@ -84,13 +84,9 @@ def _best_of_each(rows: Sequence[PublishedRow], metric: str, each: int) -> list[
 
 def _run_names(runs: Sequence[Run]) -> list[str]:
     return [
-        f"{network}{_cautions(run)}, {run.protocol['training']}, {run.protocol['pixels']}"
-        for run, network in zip(runs, networks(runs), strict=True)
+        f"{network}{cautions(run)}, {run.protocol['training']}, {run.protocol['pixels']}"
+        for run, network in zip(runs, network_names(runs), strict=True)
     ]
-
-
-def _cautions(run: Run) -> str:
-    return f" ({', '.join(run.cautions)})" if run.cautions else ""
 
 
 def _training_legend(axes: Axes, rows: Sequence[PublishedRow], *, with_ours: bool) -> None:

@@ -248,15 +248,16 @@ def repair(
         When the weights are not the ones the store was made with.
     """
     header = read_header(path)
-    before = verify_store(path)
-    if before.ok:
-        return Repaired(path, before)
+    report = verify_store(path)
+    if report.ok:
+        return Repaired(path, report)
     source = _Source(device, data_root, weights, offline, trust_remote_code, progress or SilentProgress())
     dataset = source.open(header)
-    _restore_columns(header, dataset, before)
-    todo = verify_store(path).rows_to_repair()
+    if _restore_columns(header, dataset, report):
+        report = verify_store(path)  # a look reads the whole store: only where something was written
+    todo = report.rows_to_repair()
     if not todo:
-        return Repaired(path, verify_store(path))
+        return Repaired(path, report)
     embedder = source.embedder(header, dataset)
     exact = [_repair_group(header, dataset, embedder, group, places) for group, places in todo.items()]
     count = sum(len(places) for places in todo.values())
@@ -360,10 +361,11 @@ class _Source:
         return embedder_for(backbone, header.recipe, header.info, dataset, self.device)
 
 
-def _restore_columns(header: StoreHeader, dataset: Any, report: Report) -> None:
-    """Write damaged ids and labels again; the digests in the store decide whether they are the right ones."""
+def _restore_columns(header: StoreHeader, dataset: Any, report: Report) -> bool:
+    """Write damaged ids and labels again, where the store's digests say they are right; say whether there were any."""
     damaged = {problem.group for problem in report.problems if problem.level == "damage" and not problem.rows}
-    for group in sorted(damaged & set(header.counts)):
+    damaged &= set(header.counts)
+    for group in sorted(damaged):
         good = np.arange(dataset.info.counts[group])
         lost = {bad["id"] for bad in header.info.get("bad_images", ()) if bad["group"] == group}
         ids = dataset.ids(group)
@@ -373,6 +375,7 @@ def _restore_columns(header: StoreHeader, dataset: Any, report: Report) -> None:
         if labels is not None:
             columns["labels"] = labels[good]
         _restore_what_fits(header.path, group, columns)
+    return bool(damaged)
 
 
 def _restore_what_fits(path: Path, group: str, columns: dict[str, Any]) -> None:

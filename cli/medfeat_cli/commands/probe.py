@@ -50,7 +50,10 @@ def probe(
     ] = False,
     resamples: Annotated[
         int | None,
-        typer.Option("--resamples", help="Bootstrap resamples of each interval; default 2000, few-shot 200."),
+        typer.Option(
+            "--resamples",
+            help="Bootstrap resamples of each interval: 0 for none, or at least 20; default 2000, few-shot 200.",
+        ),
     ] = None,
     cache_dir: options.CacheDir = None,
     json: options.Json = False,
