@@ -138,7 +138,15 @@ def test_the_doctor_names_every_backbone(capsys):
 def test_a_signal_ends_with_its_code_and_the_same_command_goes_on(number, code, cache_root):
     command = [sys.executable, "-m", "medfeat", "extract", "-d", "synthetic", "-b", "squeezenet1_1"]
     command += ["--weights", "random", "--precision", "fp32", "--cache-dir", str(cache_root), "--batch-size", "4"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    # What a shell starts in its background ignores Ctrl-C, and its children with it; a command in front hears it.
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # noqa: PLW1509 - no other thread runs here
+    )
     deadline = time.monotonic() + 120
     while not list(cache_root.glob("*/*/.*.parts/manifest.json")) and time.monotonic() < deadline:
         time.sleep(0.1)
