@@ -24,6 +24,12 @@ def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
+@pytest.fixture(autouse=True)
+def no_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test compiles a network by the clock: on a busy machine that takes minutes and tests nothing more."""
+    monkeypatch.setenv("TORCH_COMPILE_DISABLE", "1")
+
+
 @pytest.fixture
 def real_data() -> Path:
     """The folder with official data and real weights that MEDFEAT_REAL_DATA names."""

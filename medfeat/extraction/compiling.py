@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+# torch's own switches: with one of them set `torch.compile` returns the module as it is, and would be timed for nothing.
+_SWITCHES = ("TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE")
 _COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
 def compile_problem(device: torch.device) -> str | None:
     """Return why compiling is out of the question on a device, None when it may be tried."""
+    off = next((name for name in _SWITCHES if os.environ.get(name) == "1"), None)
+    if off is not None:
+        return f"{off} is set: running eager"
     if device.type == "mps":
         return "torch.compile is not used on mps: nothing was measured there"
     if device.type == "cuda":

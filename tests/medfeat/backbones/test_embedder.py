@@ -103,7 +103,7 @@ def test_the_default_view_is_one_graph(name: str) -> None:
     backbone = load_backbone(name, weights="random")
     compiled = torch.compile(backbone.module, backend="eager", fullgraph=True)
     images = randn(backbone.info.input_size, 1)
-    with torch.inference_mode():
+    with torch.inference_mode(), torch._dynamo.config.patch(disable=False):
         torch.testing.assert_close(compiled(images)[0], backbone.module(images)[0])
 
 

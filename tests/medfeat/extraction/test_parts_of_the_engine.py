@@ -187,6 +187,18 @@ def test_compiling_without_a_compiler_says_so(monkeypatch):
     import torch
 
     monkeypatch.setenv("PATH", "")
-    monkeypatch.delenv("CXX", raising=False)
+    for name in ("CXX", "TORCH_COMPILE_DISABLE"):
+        monkeypatch.delenv(name, raising=False)
     assert "no C++ compiler" in (compile_problem(torch.device("cpu")) or "")
     assert "mps" in (compile_problem(torch.device("mps")) or "")
+
+
+@pytest.mark.parametrize("switch", ["TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE"])
+def test_compiling_that_torch_was_told_to_leave_is_not_tried(monkeypatch, switch):
+    import torch
+
+    monkeypatch.delenv("TORCH_COMPILE_DISABLE", raising=False)
+    monkeypatch.setenv(switch, "0")
+    assert switch not in (compile_problem(torch.device("cpu")) or "")
+    monkeypatch.setenv(switch, "1")
+    assert compile_problem(torch.device("cpu")) == f"{switch} is set: running eager"
