@@ -65,8 +65,8 @@ def _decoded(file: Any, order: tuple[str, ...]) -> NDArray[Any]:
         if syntax == EXTENDED:
             raise BadFile(f"compressed as {syntax.name}: {GPL_ALONE}; install it, or save the file uncompressed")
         raise BadFile(
-            f"compressed as {syntax.name}, which needs another package ({' or '.join(PACKAGES[name] for name in order)})"
-            ": pip install 'medfeat[dicom]'"
+            f"compressed as {syntax.name}, which needs another package "
+            f"({' or '.join(PACKAGES[name] for name in order)}): pip install 'medfeat[dicom]'"
         )
     reasons = []
     for plugin in there:

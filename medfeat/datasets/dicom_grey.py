@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,14 +40,7 @@ class Padded:
             raise BadFile("all of its pixels are padding (PixelPaddingValue): there is no image in it")
         rest = self.stored.values[~padding]
         dark = rest.max() if self.stored.inverted else rest.min()
-        return replace_values(self.stored, np.where(padding, dark, self.stored.values))
-
-
-def replace_values(stored: Stored, values: NDArray[Any]) -> Stored:
-    """Return the same facts of other values."""
-    from dataclasses import replace
-
-    return replace(stored, values=values)
+        return replace(self.stored, values=np.where(padding, dark, self.stored.values))
 
 
 def grey(file: Any, values: NDArray[Any], *, inverted: bool) -> Padded:
@@ -57,31 +50,30 @@ def grey(file: Any, values: NDArray[Any], *, inverted: bool) -> Padded:
     1; empty elements are as absent ones.
     """
     padding = _padding(file, values)
-    table = modality_table(file, values)
-    per_frame = frame_rescales(file)
+    table = _modality_table(file, values)
+    per_frame = _frame_rescales(file)
     rescale = None
     if per_frame is not None:
         values = _rescaled_frames(values, per_frame)
     elif table is not None:
         values = table.looked_up(values)
-    elif (rescale := rescale_of(file)) is not None:
+    elif (rescale := _rescale_of(file)) is not None:
         values = _rescaled(values, *rescale)
     modality = per_frame is not None or table is not None or rescale is not None
-    windows = displays_of_frames(file, values)
-    shown = windows if isinstance(windows, tuple) else None
+    shown = _display_of_frames(file, values)
     stored = Stored(
         values,
         modality=modality,
-        window=shown,
+        window=shown if isinstance(shown, tuple) else None,
         inverted=inverted,
-        display=None if isinstance(windows, tuple) else windows,
+        display=None if isinstance(shown, tuple) else shown,
         units=_units(file),
         unscaled="" if modality else _lacking(file),
     )
     return Padded(stored, padding)
 
 
-def number(holder: Any, name: str) -> float | None:
+def _number(holder: Any, name: str) -> float | None:
     """Return the one finite number of an element, None when it is absent or empty."""
     try:
         value = holder.get(name)
@@ -95,9 +87,9 @@ def number(holder: Any, name: str) -> float | None:
     return found
 
 
-def rescale_of(holder: Any) -> tuple[float, float] | None:
+def _rescale_of(holder: Any) -> tuple[float, float] | None:
     """Return slope and intercept of a file or of a frame, None when it has neither."""
-    slope, intercept = number(holder, "RescaleSlope"), number(holder, "RescaleIntercept")
+    slope, intercept = _number(holder, "RescaleSlope"), _number(holder, "RescaleIntercept")
     if slope is None and intercept is None:
         return None
     if slope == 0:
@@ -113,8 +105,8 @@ def _rescaled(values: NDArray[Any], slope: float, intercept: float) -> NDArray[A
 
 
 def _units(file: Any) -> str:
-    groups = frame_groups(file, "PixelValueTransformationSequence")
-    holder = first(file, "ModalityLUTSequence") or (groups[0] if groups and groups[0] is not None else file)
+    groups = _frame_groups(file, "PixelValueTransformationSequence")
+    holder = _first(file, "ModalityLUTSequence") or (groups[0] if groups and groups[0] is not None else file)
     return str(holder.get("RescaleType") or holder.get("ModalityLUTType") or "").strip().upper()
 
 
@@ -125,32 +117,32 @@ def _lacking(file: Any) -> str:
     return "its CT values are not rescaled (neither RescaleSlope nor RescaleIntercept is given)"
 
 
-def frame_groups(file: Any, name: str) -> list[Any] | None:
+def _frame_groups(file: Any, name: str) -> list[Any] | None:
     """Return what an enhanced file says of each frame: of the frame itself, or of all; None when of none."""
     frames = int(file.get("NumberOfFrames") or 1)
-    shared = first(first(file, "SharedFunctionalGroupsSequence"), name)
+    shared = _first(_first(file, "SharedFunctionalGroupsSequence"), name)
     groups = file.get("PerFrameFunctionalGroupsSequence") or [None] * frames
     if len(groups) != frames:
         raise BadFile(f"describes {len(groups)} of its {frames} frames in PerFrameFunctionalGroupsSequence")
-    own = [first(group, name) for group in groups]
+    own = [_first(group, name) for group in groups]
     found = [shared if item is None else item for item in own]
     return None if all(item is None for item in found) else found
 
 
-def first(holder: Any, name: str) -> Any:
+def _first(holder: Any, name: str) -> Any:
     """Return the first item of a sequence, None when there is none."""
     sequence = holder.get(name) if holder is not None else None
     return sequence[0] if sequence else None
 
 
-def frame_rescales(file: Any) -> list[tuple[float, float]] | None:
+def _frame_rescales(file: Any) -> list[tuple[float, float]] | None:
     """Return the slope and intercept of each frame of an enhanced file, None when it has none of its own."""
-    groups = frame_groups(file, "PixelValueTransformationSequence")
+    groups = _frame_groups(file, "PixelValueTransformationSequence")
     if groups is None:
         return None
-    if any(group is None or number(group, "RescaleSlope") is None for group in groups):
+    if any(group is None or _number(group, "RescaleSlope") is None for group in groups):
         raise BadFile("gives a rescale slope (PixelValueTransformationSequence) for some of its frames only")
-    return [rescale_of(group) or (1.0, 0.0) for group in groups]
+    return [_rescale_of(group) or (1.0, 0.0) for group in groups]
 
 
 def _rescaled_frames(values: NDArray[Any], rescales: list[tuple[float, float]]) -> NDArray[Any]:
@@ -164,9 +156,9 @@ def _rescaled_frames(values: NDArray[Any], rescales: list[tuple[float, float]]) 
 
 def _padding(file: Any, values: NDArray[Any]) -> NDArray[np.bool_] | None:
     if values.dtype.kind == "f":
-        ends = [number(file, f"FloatPixelPadding{end}") for end in ("Value", "RangeLimit")]
+        ends = [_number(file, f"FloatPixelPadding{end}") for end in ("Value", "RangeLimit")]
     else:
-        ends = [_as_stored(file, number(file, f"PixelPadding{end}")) for end in ("Value", "RangeLimit")]
+        ends = [_as_stored(file, _number(file, f"PixelPadding{end}")) for end in ("Value", "RangeLimit")]
     value, limit = ends
     if value is None:
         return None
@@ -178,18 +170,23 @@ def _as_stored(file: Any, value: float | None) -> int | None:
     """Return a padding value as a pixel that holds it reads: files write 63536 for -2000, and the reverse."""
     if value is None:
         return None
-    bits = int(file.BitsStored)
-    inside = int(value) & ((1 << bits) - 1)
-    return inside - (1 << bits) if int(file.PixelRepresentation) and inside >> (bits - 1) else inside
+    signed, stored = bool(file.PixelRepresentation), int(file.BitsStored)
+    low, high = (-(1 << (stored - 1)), (1 << (stored - 1)) - 1) if signed else (0, (1 << stored) - 1)
+    for bits in (int(file.BitsAllocated), stored):
+        found = int(value) % (1 << bits)
+        found -= (1 << bits) if signed and found >> (bits - 1) else 0
+        if low <= found <= high and abs(value) < 1 << bits:
+            return found
+    return None  # no pixel can hold it
 
 
-def modality_table(file: Any, values: NDArray[Any]) -> Table | None:
+def _modality_table(file: Any, values: NDArray[Any]) -> Table | None:
     """Return the table that takes stored values into the units of the modality."""
-    item = first(file, "ModalityLUTSequence")
-    return None if item is None else table_of(item, values, "ModalityLUTSequence")
+    item = _first(file, "ModalityLUTSequence")
+    return None if item is None else _table(item, values, "ModalityLUTSequence")
 
 
-def table_of(item: Any, values: NDArray[Any], name: str) -> Table:
+def _table(item: Any, values: NDArray[Any], name: str) -> Table:
     """Read the table of an item; `values` are those it will be used on."""
     descriptor, data = item.get("LUTDescriptor"), item.get("LUTData")
     if descriptor is None or len(descriptor) != 3 or data is None:
@@ -211,9 +208,9 @@ def _entries(data: Any, count: int) -> tuple[int, ...]:
     return tuple(np.frombuffer(data, "<u2" if wide else np.uint8)[:count].tolist())
 
 
-def displays_of_frames(file: Any, values: NDArray[Any]) -> tuple[float, float] | Display | None:
+def _display_of_frames(file: Any, values: NDArray[Any]) -> tuple[float, float] | Display | None:
     """Return how the file means to be shown, None when the frames of an enhanced one differ in it."""
-    groups = frame_groups(file, "FrameVOILUTSequence")
+    groups = _frame_groups(file, "FrameVOILUTSequence")
     if groups is None:
         return _display(file, values)
     found = {None if group is None else _display(group, values) for group in groups}
@@ -222,9 +219,9 @@ def displays_of_frames(file: Any, values: NDArray[Any]) -> tuple[float, float] |
 
 def _display(holder: Any, values: NDArray[Any]) -> tuple[float, float] | Display | None:
     """Return the table of a file or of a frame, else its first window that can be used."""
-    item = first(holder, "VOILUTSequence")
+    item = _first(holder, "VOILUTSequence")
     if item is not None:
-        return table_of(item, values, "VOILUTSequence")
+        return _table(item, values, "VOILUTSequence")
     function = str(holder.get("VOILUTFunction") or "LINEAR").strip().upper()
     for center, width in zip(_numbers(holder, "WindowCenter"), _numbers(holder, "WindowWidth"), strict=False):
         if function == "LINEAR" and width > 1:

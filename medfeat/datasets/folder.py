@@ -54,6 +54,8 @@ def list_folder(
     else:
         found = as_volumes(root, images, progress)
         images, series = found.ids, found.series
+        if not images:
+            raise DataError(f"{root} holds no volume: every file was left out, as said above")
         patients = numbered_patients(images, found.patients, progress)
     parts = [PurePosixPath(image).parts for image in images]
     _refuse_beside_splits(root, parts)

@@ -74,7 +74,8 @@ def as_volumes(root: Path, images: Sequence[str], progress: Progress) -> Gathere
     _say_left_out(root, localizers, "localizers", progress)
     kept = [_without_copies(root, [one for one in group if not one.localizer], progress) for group in groups.values()]
     volumes = [group for group in kept if len(group) > 1]
-    used = {one.file for group in groups.values() for one in group} - {group[0].file for group in kept if len(group) == 1}
+    single = {group[0].file for group in kept if len(group) == 1}
+    used = {one.file for group in groups.values() for one in group} - single
     names = _names(root, volumes)
     series = {name: in_order(group) for name, group in zip(names, volumes, strict=True)}
     rest = [image for image in images if image not in used and image not in no_picture]
@@ -83,9 +84,7 @@ def as_volumes(root: Path, images: Sequence[str], progress: Progress) -> Gathere
     return Gathered(sorted([*rest, *series]), series, patients)
 
 
-def numbered_patients(
-    ids: Sequence[str], patients: Mapping[str, str], progress: Progress
-) -> tuple[str, ...] | None:
+def numbered_patients(ids: Sequence[str], patients: Mapping[str, str], progress: Progress) -> tuple[str, ...] | None:
     """Number the patients of volumes; PatientID itself is kept nowhere. None when it tells nobody apart."""
     raw = [patients.get(name, "") for name in ids]
     known = set(raw) - {""}
@@ -162,7 +161,7 @@ def _without_copies(root: Path, slices: Sequence[Slice], progress: Progress) -> 
 def _names(root: Path, volumes: Sequence[Sequence[Slice]]) -> list[str]:
     folders = [_folder(root, group) for group in volumes]
     shared = Counter(folders)
-    depths = {len(PurePosixPath(folder).parts) for folder in folders}
+    depths = {len(PurePosixPath(folder).parts) + (shared[folder] > 1) for folder in folders}
     lone = min(depths, default=0) if len(depths) > 1 else 0
     splits = all(PurePosixPath(folder).parts[:1] and _is_split(folder) for folder in folders)
     # Where other volumes lie deeper, a folder of slices is a class (or a split and a class) and no name.

@@ -54,7 +54,7 @@ def laid_out(values: NDArray[Any], affine: NDArray[np.float64]) -> NDArray[Any]:
 
 
 def _whole(affine: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Check an affine; the axis of a single slice, which some programs leave without length, is the one that is left."""
+    """Check an affine; the axis of a single slice, if it has no length, is the one that is left."""
     axes = affine[:3, :3].copy()
     lengths = np.sqrt((axes**2).sum(axis=0))
     empty = [axis for axis in range(3) if lengths[axis] == 0 and shape[axis] == 1]

@@ -14,9 +14,7 @@ from medfeat.types import Progress
 OF_SEVERAL = re.compile(r"series-[0-9a-f]{8}(-\d+)?")
 
 
-def named_series(
-    root: Path, where: Mapping[str, str], progress: Progress
-) -> tuple[dict[str, Series], dict[str, str]]:
+def named_series(root: Path, where: Mapping[str, str], progress: Progress) -> tuple[dict[str, Series], dict[str, str]]:
     """Find the series that paths stand for.
 
     Parameters

@@ -143,8 +143,8 @@ def _misplaced(slices: Sequence[Slice], positions: NDArray[np.float64], normal: 
     if len(wide):
         missing = int(np.rint(wide / usual - 1).sum())
         return (
-            f"about {missing} of its slices are missing: {len(wide)} gaps of up to {wide.max():.4g} mm where slices lie "
-            f"{usual:.4g} mm apart"
+            f"about {missing} of its slices are missing: {len(wide)} gaps of up to {wide.max():.4g} mm where slices "
+            f"lie {usual:.4g} mm apart"
         )
     if np.abs(gaps - usual).max() > UNEVEN * usual:
         return f"its slices lie unevenly, {gaps.min():.4g} to {gaps.max():.4g} mm apart; a volume needs one distance"

@@ -87,8 +87,8 @@ def test_few_slices_stay_a_volume(tmp_path, series):
 
 def test_class_patient_series_folders_give_labels_ids_and_patients(tmp_path, series):
     for i in range(8):
-        series(tmp_path / ("sick" if i % 2 else "well") / f"case{i // 2}" / "chest", uid=f"1.{i}", PatientID=f"MRN{i // 2}",
-               StudyInstanceUID=f"1.9.{i}")  # fmt: skip
+        folder = tmp_path / ("sick" if i % 2 else "well") / f"case{i // 2}" / "chest"
+        series(folder, uid=f"1.{i}", PatientID=f"MRN{i // 2}", StudyInstanceUID=f"1.9.{i}")
     dataset = opened(tmp_path)
     assert dataset.info.classes == ("sick", "well")
     assert dataset.ids("all")[0] == "sick/case0/chest"
@@ -205,7 +205,7 @@ def test_slices_that_are_no_volume_are_a_bad_image_that_says_why(tmp_path, serie
 
 def test_localizers_reports_and_copies_are_left_out_aloud(tmp_path, series, dicom, read_all):
     folder = series(tmp_path / "x" / "ct")
-    series(tmp_path / "x" / "scout", VOLUME[:2], uid="1.7", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    series(tmp_path / "x" / "scout", VOLUME[:2], uid="1.7", ImageType="ORIGINAL\\PRIMARY\\LOCALIZER")
     dicom(folder / "scout.dcm", VOLUME[0], SeriesInstanceUID="1.2.3", StudyInstanceUID="1.2", PatientID="p",
           ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])  # fmt: skip
     first = sorted(folder.iterdir())[0]

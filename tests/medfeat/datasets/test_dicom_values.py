@@ -179,8 +179,8 @@ def test_a_window_of_every_function_is_the_one_pydicom_applies(tmp_path, dicom, 
 def test_a_voi_table_is_applied_under_window_as_pydicom_does(tmp_path, dicom, bits):
     from pydicom.pixels import apply_voi_lut
 
-    entries = (np.linspace(0, 1, 200) ** 2 * (2**bits - 1)).astype(int).tolist()
-    table = item(LUTDescriptor=[200, 50, bits], LUTData=entries)
+    entries = (np.linspace(0, 1, 200) ** 2 * (2**bits - 1)).astype("<u2")
+    table = item(LUTDescriptor=[200, 50, bits], LUTData=entries.tobytes())
     values = row(*range(0, 300, 3), dtype=U16)
     path = dicom(tmp_path / "x.dcm", values, VOILUTSequence=[table], WindowCenter=9, WindowWidth=9)
     # pydicom takes the difference in the type of the entries, and has no place for 250 in one of 8 bits
@@ -191,14 +191,15 @@ def test_a_voi_table_is_applied_under_window_as_pydicom_does(tmp_path, dicom, bi
 
 
 def test_a_table_longer_than_its_entries_are_wide_is_not_cut(tmp_path, dicom):
-    table = item(LUTDescriptor=[1024, 0, 8], LUTData=[i // 4 for i in range(1024)])
-    assert seen(dicom(tmp_path / "x.dcm", row(0, 400, 1023, 5000), VOILUTSequence=[table]), "window") == [0, 100, 255, 255]
+    table = item(LUTDescriptor=[1024, 0, 8], LUTData=(np.arange(1024, dtype="<u2") // 4).tobytes())
+    path = dicom(tmp_path / "x.dcm", row(0, 400, 1023, 5000), VOILUTSequence=[table])
+    assert seen(path, "window") == [0, 100, 255, 255]
 
 
 def test_a_table_of_the_modality_is_applied_as_pydicom_does(tmp_path, dicom):
     from pydicom.pixels import apply_modality_lut
 
-    table = item(LUTDescriptor=[4, 10, 16], LUTData=[7, 70, 700, 7000], ModalityLUTType="OD")
+    table = item(LUTDescriptor=[4, 10, 16], LUTData=np.array([7, 70, 700, 7000], "<u2").tobytes(), ModalityLUTType="OD")
     path = dicom(tmp_path / "x.dcm", row(0, 10, 11, 12, 13, 500), ModalityLUTSequence=[table])
     stored = read_stored(path)
     assert stored.values[0].tolist() == [7, 7, 70, 700, 7000, 7000]
@@ -208,9 +209,9 @@ def test_a_table_of_the_modality_is_applied_as_pydicom_does(tmp_path, dicom):
 
 
 def test_a_table_that_is_not_what_it_declares_is_named(tmp_path, dicom):
-    table = item(LUTDescriptor=[5, 0, 16], LUTData=[1, 2])
+    table = item(LUTDescriptor=[5, 0, 16], LUTData=np.array([1, 2], "<u2").tobytes())
     for name in ("ModalityLUTSequence", "VOILUTSequence"):
-        with pytest.raises(BadFile, match=f"{name} has 2 entries where 5"):
+        with pytest.raises(BadFile, match=f"{name} has 4 entries where 5"):
             read_stored(dicom(tmp_path / "x.dcm", row(0, 1), **{name: [table]}))
 
 
@@ -271,7 +272,8 @@ def test_three_columns_are_no_colour(tmp_path, dicom, read_all):
 
 
 def test_one_bit_is_black_and_white_and_a_segmentation_is_no_image(tmp_path, dicom):
-    bits = dicom(tmp_path / "x.dcm", row(0b00010110, dtype=np.uint8), Columns=8, BitsAllocated=1, BitsStored=1, HighBit=0)
+    pixels, one = row(0b00010110, dtype=np.uint8), {"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}
+    bits = dicom(tmp_path / "x.dcm", pixels, Columns=8, **one)
     assert read_stored(bits).values[0].tolist() == [0, 255, 255, 0, 255, 0, 0, 0]
     with pytest.raises(BadFile, match="a mask, and no image"):
         read_stored(dicom(tmp_path / "s.dcm", row(0, 1, dtype=np.uint8), Modality="SEG"))

@@ -49,7 +49,8 @@ def test_one_slice_is_its_picture_with_the_head_or_the_front_at_the_top(tmp_path
 def test_one_slice_stored_along_any_axis_is_one_picture(tmp_path):
     sagittal = read_stored(write(tmp_path / "s.nii", VOLUME[:1])).values
     affine = np.eye(4)[:, [1, 2, 0, 3]]  # as scanners store it: the slice last
-    assert np.array_equal(read_stored(write(tmp_path / "t.nii", VOLUME[:1].transpose(1, 2, 0), affine)).values, sagittal)
+    turned = write(tmp_path / "t.nii", VOLUME[:1].transpose(1, 2, 0), affine)
+    assert np.array_equal(read_stored(turned).values, sagittal)
 
 
 @pytest.mark.parametrize("values", [VOLUME[..., 0], VOLUME[..., :1], VOLUME[..., :1, None]])
@@ -139,7 +140,9 @@ def test_the_display_range_of_a_header_changes_nothing(tmp_path):
 
 def test_flipped_and_oblique_volumes_are_turned_as_nibabel_turns_them(tmp_path):
     values = np.random.default_rng(2).integers(0, 99, (5, 6, 7), np.int16)
-    turn = nibabel.eulerangles.euler2mat(z=0.3, y=-0.2, x=0.25)
+    from nibabel.eulerangles import euler2mat
+
+    turn = euler2mat(z=0.3, y=-0.2, x=0.25)
     for affine in (LPS, np.eye(4)[:, [2, 0, 1, 3]] @ LPS):
         oblique = np.eye(4)
         oblique[:3, :3] = turn @ affine[:3, :3]

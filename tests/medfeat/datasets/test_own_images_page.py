@@ -39,8 +39,9 @@ def there(tmp_path, monkeypatch, dicom):
         dicom(
             tmp_path / "scans" / ("sick" if case % 2 else "well") / f"case{case:02}" / f"IM{z}",
             np.full((8, 8), 100 * case + z, np.uint16),
-            Modality="CT", RescaleSlope=1, RescaleIntercept=-1024, SeriesInstanceUID=f"1.2.{case}", PatientID=f"P{case}",
-            ImagePositionPatient=[0, 0, 2 * z], ImageOrientationPatient=[1, 0, 0, 0, 1, 0], PixelSpacing=[1, 1],
+            Modality="CT", SeriesInstanceUID=f"1.2.{case}", PatientID=f"P{case}",
+            RescaleSlope=1, RescaleIntercept=-1024, PixelSpacing=[1, 1],
+            ImagePositionPatient=[0, 0, 2 * z], ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
         )  # fmt: skip
     picture(tmp_path / "damaged" / "fine.png", 0)
     (tmp_path / "damaged" / "text.png").write_text("words")
