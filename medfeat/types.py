@@ -13,6 +13,7 @@ TaskType = Literal["binary-class", "multi-class", "multi-label", "ordinal-regres
 Fit = Literal["whole", "reference", "pad"]
 Precision = Literal["fp32", "bf16", "fp16"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+Volumes = Literal["series"]
 Origin = Literal["pretrained", "file", "random", "weights-free"]
 
 FloatArray = NDArray[np.floating[Any]]

@@ -78,6 +78,9 @@ PathColumn = Annotated[str | None, typer.Option("--path-column", help="Column of
 LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Label columns (comma list: multi-label).")]
 SplitColumn = Annotated[str | None, typer.Option("--split-column", help="Column with train, val, test.")]
 PatientColumn = Annotated[str | None, typer.Option("--patient-column", help="Column with the patient.")]
+Volumes = Annotated[
+    str | None, typer.Option("--volumes", help="`series`: the slices of each DICOM series are one volume.")
+]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Exit with 0 although images could not be read.")]
 Recheck = Annotated[bool, typer.Option("--recheck", help="Forget what was remembered: read and measure again.")]
 NoCompile = Annotated[bool, typer.Option("--no-compile", help="Never compile the network.")]

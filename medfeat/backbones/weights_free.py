@@ -25,11 +25,16 @@ class Pixels(nn.Module):
     """
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Map (B, H, W), (B, H, W, 3) or (B, D, H, W) uint8 to (B, 784), (B, 2352) or (B, 21952) float32."""
+        """Map (B, H, W), (B, H, W, 3) or volumes (B, D, H, W, 1) uint8 to (B, 784), (B, 2352) or (B, 21952) float32.
+
+        Volumes may come as (B, D, H, W), unless W is 3.
+        """
         return torch.cat([self._flattened(part) for part in _pieces(images)])
 
     @staticmethod
     def _flattened(images: torch.Tensor) -> torch.Tensor:
+        if images.ndim == 5:
+            return _shrunk_volumes(images[..., 0]).flatten(1)
         if images.ndim == 4 and images.shape[-1] != 3:
             return _shrunk_volumes(images).flatten(1)
         planes = images if images.ndim == 4 else images.unsqueeze(-1)
@@ -55,7 +60,10 @@ class Statistics(nn.Module):
     """
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Map (B, H, W), (B, H, W, 3) or (B, D, H, W) uint8 to (B, 10) float32."""
+        """Map (B, H, W), (B, H, W, 3) or volumes (B, D, H, W, 1) uint8 to (B, 10) float32.
+
+        Volumes may come as (B, D, H, W), unless W is 3.
+        """
         return torch.cat([self._described(part) for part in _pieces(images)])
 
     @staticmethod

@@ -9,11 +9,16 @@ from medfeat.errors import MissingExtraError
 
 PILLOW_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 DICOM_SUFFIXES = (".dcm", ".dicom")
-NIFTI_SUFFIXES = (".nii", ".nii.gz")
+NIFTI_SUFFIXES = (".nii", ".nii.gz", ".mgz", ".mgh")
 SUFFIXES = (*PILLOW_SUFFIXES, *DICOM_SUFFIXES, *NIFTI_SUFFIXES)
 # Raised when what is decoded changes, so that no store made before is taken for one made after.
-DECODER_VERSION = 2
+DECODER_VERSION = 3
 DICOM_MARK = (128, b"DICM")
+GZIP_MARK = b"\x1f\x8b"
+# Those of PNG, JPEG and TIFF: no volume begins with them.
+PICTURE_MARKS = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
+# A header of 348 bytes, in either order, whose voxels lie in another file.
+PAIR_MARKS = (b"\x5c\x01\0\0", b"\0\0\x01\x5c")
 # The table of contents of a DICOM medium has the mark of an image and no pixels.
 NO_IMAGES = ("dicomdir",)
 
@@ -28,7 +33,9 @@ def is_image_name(path: Path) -> bool:
     DICOM files are often named after their UID, ``1.2.840.113619.2.0``, so that what follows the last dot says nothing.
     """
     name = path.name.lower()
-    return name.endswith(SUFFIXES) or (name not in NO_IMAGES and _has_dicom_mark(path))
+    if name.endswith(".hdr"):  # of pictures and spectra too
+        return _starts_with(path, PAIR_MARKS)
+    return name.endswith(SUFFIXES) or (name not in NO_IMAGES and has_dicom_mark(path))
 
 
 def read_stored(path: Path) -> Stored:
@@ -37,7 +44,7 @@ def read_stored(path: Path) -> Stored:
     Parameters
     ----------
     path
-        PNG, JPEG, TIFF, BMP, DICOM or NIfTI.
+        PNG, JPEG, TIFF, BMP, DICOM, NIfTI or MGH.
 
     Returns
     -------
@@ -56,14 +63,14 @@ def read_stored(path: Path) -> Stored:
     if path.stat().st_size == 0:
         raise BadFile("empty file")
     name = path.name.lower()
-    if name.endswith(NIFTI_SUFFIXES):
-        from medfeat.datasets.nifti import read_nifti
-
-        return read_nifti(path)
-    if name.endswith(DICOM_SUFFIXES) or _has_dicom_mark(path):
+    if has_dicom_mark(path) or (name.endswith(DICOM_SUFFIXES) and not _starts_with(path, PICTURE_MARKS)):
         from medfeat.datasets.dicom import read_dicom
 
         return read_dicom(path)
+    if name.endswith((*NIFTI_SUFFIXES, ".hdr")) and not _starts_with(path, PICTURE_MARKS):
+        from medfeat.datasets.nifti import read_nifti
+
+        return read_nifti(path)
     from medfeat.datasets.picture import read_picture
 
     return read_picture(path)
@@ -74,12 +81,17 @@ def missing_extra(what: str, package: str, extra: str, error: ImportError) -> Mi
     return MissingExtraError(f"{what} files need the package {package} ({error}): pip install 'medfeat[{extra}]'")
 
 
-def _has_dicom_mark(path: Path) -> bool:
+def has_dicom_mark(path: Path) -> bool:
+    """Whether a file has the mark of DICOM behind its preamble."""
+    return _starts_with(path, (DICOM_MARK[1],), DICOM_MARK[0])
+
+
+def _starts_with(path: Path, marks: tuple[bytes, ...], offset: int = 0) -> bool:
     if not path.is_file():
         return False  # to open a pipe would wait for ever
     try:
         with path.open("rb") as file:
-            file.seek(DICOM_MARK[0])
-            return file.read(4) == DICOM_MARK[1]
+            file.seek(offset)
+            return file.read(4).startswith(marks)
     except OSError:
         return False

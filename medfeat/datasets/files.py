@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from medfeat.datasets.decode import DECODER_VERSION, BadFile, read_stored
 from medfeat.datasets.digests import DigestMemory
 from medfeat.datasets.intensity import Intensity, OutsideContract, Stored, needs_contract
 from medfeat.datasets.listing import Listing
+from medfeat.datasets.series import read_series
 from medfeat.errors import DataError, MissingExtraError
 from medfeat.types import (
     OWN_GROUP,
@@ -65,7 +67,7 @@ class FilesDataset:
         self.split: IdArray | None = _as_array(self.listing.split)
         self.patients: IdArray | None = _as_array(self.listing.patients)
         first = self._first_readable()
-        self._ndim = 2 if _is_image(first) else 3
+        self._ndim = 3 if first.is_volume else 2
         self._info = self._describe(_fingerprint(self.listing, intensity, progress, memory))
 
     @property
@@ -120,7 +122,7 @@ class FilesDataset:
         stored = self._stored(row)
         if isinstance(stored, BadImage):
             return stored
-        if _is_image(stored) != (self._ndim == 2):
+        if stored.is_volume != (self._ndim == 3):
             kinds = ("an image", "volumes") if self._ndim == 3 else ("a volume", "images")
             return self._bad(row, f"{kinds[0]} of shape {stored.values.shape} among {kinds[1]}")
         try:
@@ -129,8 +131,11 @@ class FilesDataset:
             return self._bad(row, str(error))
 
     def _stored(self, row: int) -> Stored | BadImage:
+        name = self.listing.ids[row]
         try:
-            return read_stored(self.listing.root / self.listing.ids[row])
+            if name in self.listing.series:
+                return read_series(self.listing.root, self.listing.series[name])
+            return read_stored(self.listing.root / name)
         except (MissingExtraError, MemoryError):
             raise
         except BadFile as error:
@@ -165,7 +170,7 @@ class FilesDataset:
         ends = [float(end(stored.values)) for stored in seen for end in (np.min, np.max)]
         spread = np.array([min(ends), max(ends)])
         dtype = np.result_type(*(image.values.dtype for image in seen))  # that of one may not hold what others hold
-        summary = Stored(spread.astype(dtype), modality=first.modality, window=first.window)
+        summary = replace(first, values=spread.astype(dtype))
         return DataError(
             f"{self.listing.root / self.listing.ids[row]}: {needs_contract(summary)}; declare one with --intensity "
             f"(range over {len(seen)} images)"
@@ -191,10 +196,6 @@ class FilesDataset:
             raise DataError(f"{self.listing.name} has the group {OWN_GROUP}, not {group!r}")
 
 
-def _is_image(stored: Stored) -> bool:
-    return stored.values.ndim == 2 or stored.values.shape[-1] == 3
-
-
 def _batch(good: list[tuple[int, UInt8Array]], bad: list[BadImage]) -> ImageBatch:
     rows = np.array([row for row, _ in good], dtype=np.int64)
     images = [image for _, image in good]
@@ -214,7 +215,7 @@ def _fingerprint(listing: Listing, intensity: Intensity, progress: Progress, mem
         with ThreadPoolExecutor(WORKERS) as pool:
             for start in range(0, len(listing.ids), HASHED_TOGETHER):
                 names = listing.ids[start : start + HASHED_TOGETHER]
-                found = pool.map(lambda name: _file_digest(listing.root / name, memory), names)
+                found = pool.map(lambda name: _digest(listing, name, memory), names)
                 for name, content in zip(names, found, strict=True):
                     digest.update(f"{name}\0{content}\n".encode())
                 progress.advance(len(names))
@@ -222,6 +223,12 @@ def _fingerprint(listing: Listing, intensity: Intensity, progress: Progress, mem
         progress.finish()
         memory.save()
     return f"blake2b:{digest.hexdigest()}"
+
+
+def _digest(listing: Listing, name: str, memory: DigestMemory) -> str:
+    if name not in listing.series:
+        return _file_digest(listing.root / name, memory)
+    return ",".join(_file_digest(listing.root / file, memory) for file in listing.series[name].files)
 
 
 def _file_digest(path: Path, memory: DigestMemory) -> str:

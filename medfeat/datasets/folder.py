@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from medfeat.datasets.decode import SUFFIXES, is_image_name
+from medfeat.datasets.gather import as_volumes, numbered_patients, say_slices
 from medfeat.datasets.labels import classes_of
 from medfeat.datasets.listing import SPLIT_NAMES, Listing
 from medfeat.errors import DataError
-from medfeat.types import Progress, TaskType
+from medfeat.types import Progress, TaskType, Volumes
 
 IGNORED = ("__macosx",)
 
 
-def list_folder(root: Path, name: str, *, task: TaskType | None, progress: Progress) -> Listing:
+def list_folder(
+    root: Path, name: str, *, task: TaskType | None, volumes: Volumes | None = None, progress: Progress
+) -> Listing:
     """List the images in a folder.
 
     Sub-folders are classes; sub-folders named train and test (and val, or their usual other spellings) are splits,
@@ -30,6 +33,8 @@ def list_folder(root: Path, name: str, *, task: TaskType | None, progress: Progr
         Of the set.
     task
         What the classes mean; None is binary or multi-class by their number.
+    volumes
+        ``series`` makes one volume of the slices of each DICOM series.
     progress
         Told of files that are no images.
 
@@ -43,6 +48,15 @@ def list_folder(root: Path, name: str, *, task: TaskType | None, progress: Progr
         progress.say(f"{root}: {len(others)} files are no images and are left out, such as {others[0]}")
     if not images:
         raise DataError(f"{root} holds no image; looked for {', '.join(SUFFIXES)} in it and its sub-folders")
+    series, patients = {}, None
+    if volumes is None:
+        say_slices(root, images, progress)
+    else:
+        found = as_volumes(root, images, progress)
+        images, series = found.ids, found.series
+        if not images:
+            raise DataError(f"{root} holds no volume: every file was left out, as said above")
+        patients = numbered_patients(images, found.patients, progress)
     parts = [PurePosixPath(image).parts for image in images]
     _refuse_beside_splits(root, parts)
     split = _split(parts)
@@ -55,6 +69,8 @@ def list_folder(root: Path, name: str, *, task: TaskType | None, progress: Progr
         ids=tuple(images),
         labelling=classes_of(labels, task) if labels is not None else None,
         split=split,
+        patients=patients,
+        series=series,
     )
 
 

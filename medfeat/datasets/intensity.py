@@ -8,12 +8,14 @@ not 8 bits needs a declared contract.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.datasets.display import Display
 from medfeat.errors import UsageError
 from medfeat.types import UInt8Array
 
@@ -21,6 +23,8 @@ NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
 ALLOWED = "auto, uint8, uint16, uint16:LO..HI, range:LO..HI, hu:LO..HI, window, window:CENTER,WIDTH or minmax"
 UINT16_MAX = 65535
 STRETCH = 1 << 20
+# What DICOM's RescaleType says of values that are Hounsfield units; silence means them too.
+HU_TYPES = ("", "HU", "HU_MOD")
 
 
 class OutsideContract(ValueError):  # noqa: N818 - it names what the image is, and never reaches a user as an exception
@@ -38,15 +42,32 @@ class Stored:
     modality
         True when they are in the units of a rescaled DICOM or NIfTI file, such as Hounsfield units.
     window
-        The window (center, width) the file itself declares.
+        The linear window (center, width) the file itself declares.
     inverted
         True when the file means small values to be bright (MONOCHROME1).
+    colour
+        True when three axes are a picture in colour; else they are a volume, whatever their lengths.
+    display
+        Where the file declares a table or another window than the linear one: how it means to be shown.
+    units
+        What DICOM's RescaleType calls the values, such as ``HU`` or ``US`` (unspecified); empty when it does not say.
+    unscaled
+        Why the values are not Hounsfield units although this kind of file should have them; empty when they can be.
     """
 
     values: NDArray[Any]
     modality: bool = False
     window: tuple[float, float] | None = None
     inverted: bool = False
+    colour: bool = False
+    display: Display | None = None
+    units: str = ""
+    unscaled: str = ""
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether this is a volume, as its reader tells: no shape decides it."""
+        return self.values.ndim == 3 and not self.colour
 
 
 @dataclass(frozen=True)
@@ -145,6 +166,8 @@ def _scaled(contract: Intensity, image: Stored) -> UInt8Array:
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise OutsideContract("it holds values that are no numbers (NaN or infinite)")
     if contract.kind == "window":
+        if contract.low is None and image.display is not None:
+            return _by_parts(values, image.display)
         return _windowed(values, *_window_of(contract, image))
     if contract.kind == "minmax":
         return _ranged(values, float(values.min()), float(values.max()))
@@ -159,16 +182,25 @@ def _check_kind(contract: Intensity, image: Stored) -> None:
         raise OutsideContract(f"values are {dtype}, and {contract} takes integers of 16 bits")
     if contract.kind == "uint16" and dtype == np.uint8:
         raise OutsideContract(f"values are of 8 bits, and {contract} takes 16")
+    if image.unscaled and (contract.kind == "hu" or (contract.kind == "window" and contract.low is not None)):
+        raise OutsideContract(f"{image.unscaled}, and {contract} is meant for Hounsfield units; say range:LO..HI")
     if contract.kind == "hu" and not image.modality:
         raise OutsideContract(f"{contract} needs a DICOM or NIfTI file, whose values are in the units of the modality")
+    if contract.kind == "hu" and image.units not in HU_TYPES:
+        raise OutsideContract(
+            f"its values are {image.units} (RescaleType), and {contract} takes Hounsfield units; say range:LO..HI"
+        )
 
 
 def needs_contract(image: Stored) -> str:
     """Say, in a few words, what an image holds that is not 8 bits and which contracts would take it."""
     values = image.values
     low, high = float(values.min()), float(values.max())
-    ways = [f"hu:{low:g}..{high:g}" if image.modality else f"range:{low:g}..{high:g}"]
-    if image.window is not None:
+    in_units = image.modality and image.units in HU_TYPES
+    ways = [f"hu:{low:g}..{high:g}" if in_units else f"range:{low:g}..{high:g}"]
+    if image.display is not None:
+        ways.append("window (the file's own)")
+    elif image.window is not None:
         ways.append(f"window (the file's own, {image.window[0]:g},{image.window[1]:g})")
     elif image.modality:
         ways.append("window:CENTER,WIDTH")
@@ -183,7 +215,8 @@ def _window_of(contract: Intensity, image: Stored) -> tuple[float, float]:
         return contract.low, contract.high
     if image.window is None:
         raise OutsideContract(
-            "the file declares no window, or not one linear window for all of it; declare one: window:CENTER,WIDTH"
+            "the file declares no window (WindowCenter, and a WindowWidth above 1), or not one for all of it; declare "
+            "one: window:CENTER,WIDTH"
         )
     return image.window
 
@@ -205,9 +238,13 @@ def _checked_range(values: NDArray[Any], contract: Intensity) -> UInt8Array:
 def _ranged(values: NDArray[Any], low: float, high: float) -> UInt8Array:
     if low == high:
         return np.zeros(values.shape, np.uint8)
+    return _by_parts(values, lambda part: np.clip((part.astype(np.float64) - low) * (255.0 / (high - low)), 0.0, 255.0))
+
+
+def _by_parts(values: NDArray[Any], level: Callable[[NDArray[Any]], NDArray[np.float64]]) -> UInt8Array:
+    """Round the levels of values; a whole volume in float64 would be eight times its uint8."""
     scaled = np.empty(values.shape, np.uint8)
     step = max(1, STRETCH // max(1, values[:1].size))
-    for start in range(0, len(values), step):  # a whole volume in float64 would be eight times its uint8
-        part = (values[start : start + step].astype(np.float64) - low) * (255.0 / (high - low))
-        scaled[start : start + step] = np.rint(np.clip(part, 0.0, 255.0))
+    for start in range(0, len(values), step):
+        scaled[start : start + step] = np.rint(level(values[start : start + step]))
     return scaled

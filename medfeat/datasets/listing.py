@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from medfeat.datasets.labels import Labelling
+
+if TYPE_CHECKING:
+    from medfeat.datasets.series import Series
 
 SPLIT_NAMES = {
     "train": "train",
@@ -41,6 +46,8 @@ class Listing:
         One an image, None when not known.
     where
         Where each image is named, such as ``line 7 of labels.csv``; empty when that is the file system itself.
+    series
+        The files of each image that is a DICOM series, by its id.
     """
 
     name: str
@@ -51,6 +58,7 @@ class Listing:
     split: tuple[str, ...] | None = None
     patients: tuple[str, ...] | None = None
     where: tuple[str, ...] = ()
+    series: Mapping[str, Series] = field(default_factory=dict)
 
     def sorted(self) -> Listing:
         """Return the same images in the order of their ids, which is the order they are stored in."""
@@ -68,4 +76,5 @@ class Listing:
             split=pick(self.split) if self.split is not None else None,
             patients=pick(self.patients) if self.patients is not None else None,
             where=pick(self.where) if self.where else (),
+            series=self.series,
         )

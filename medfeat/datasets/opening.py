@@ -37,6 +37,7 @@ def open_dataset(
     label_column: str | Sequence[str] | None = None,
     split_column: str | None = None,
     patient_column: str | None = None,
+    volumes: str | None = None,
     progress: Progress | None = None,
     memory: DigestMemory | Path | None = None,
 ) -> Dataset:
@@ -63,6 +64,9 @@ def open_dataset(
     path_column, label_column, split_column, patient_column
         Columns of a CSV; default: ``path``, ``label``, and ``split`` and ``patient`` where they are. Several label
         columns (a comma list or a sequence) make a multi-label set.
+    volumes
+        ``series``: the slices of each DICOM series, in a folder or in folders that a CSV names, are one volume;
+        patients are told apart by PatientID, which is kept nowhere. Default: each file is an image of its own.
     progress
         Where downloads and hashing are shown.
     memory
@@ -90,6 +94,7 @@ def open_dataset(
         label_column=label_column,
         split_column=split_column,
         patient_column=patient_column,
+        volumes=volumes,
         root=Path(data_root) if data_root is not None else None,
     )
     bar = progress or SilentProgress()

@@ -20,8 +20,9 @@ from medfeat.datasets.npzfile import NpzArrays, NpzDataset
 from medfeat.datasets.npzlabels import NpzLabelling, npz_labelling
 from medfeat.datasets.table import Columns, list_csv
 from medfeat.errors import DataError, MissingFileError, UsageError
-from medfeat.types import Dataset, DatasetInfo, Progress, TaskType
+from medfeat.types import Dataset, DatasetInfo, Progress, TaskType, Volumes
 
+SERIES: Volumes = "series"
 KINDS = "a folder of images, a .csv, an .npz in MedMNIST's form or one image"
 
 
@@ -36,12 +37,13 @@ class OwnOptions:
     label_column: str | Sequence[str] | None = None
     split_column: str | None = None
     patient_column: str | None = None
+    volumes: str | None = None
     root: Path | None = None
 
     def given(self) -> list[str]:
         """Return the names of the options that only own images have, and that were given."""
         return [
-            option for option in ("name", "intensity", "task") if getattr(self, option) is not None
+            option for option in ("name", "intensity", "task", "volumes") if getattr(self, option) is not None
         ] + self.columns()
 
     def columns(self) -> list[str]:
@@ -80,19 +82,35 @@ def open_own(
     suffix = path.suffix.lower()
     if options.columns() and suffix != ".csv":
         raise UsageError(f"{', '.join(options.columns())} is for a .csv, and {path} is none; leave it out")
+    volumes = _volumes(path, options.volumes)
     name, intensity = _name(path, options.name, taken), parse_intensity(options.intensity)
     if suffix == ".npz" and path.is_file():
         return _open_npz(path, name, options, intensity, progress=progress, memory=memory)
-    return FilesDataset(_listing(path, name, options, progress), intensity, progress=progress, memory=memory)
+    return FilesDataset(_listing(path, name, options, volumes, progress), intensity, progress=progress, memory=memory)
 
 
-def _listing(path: Path, name: str, options: OwnOptions, progress: Progress) -> Listing:
+def _volumes(path: Path, asked: str | None) -> Volumes | None:
+    if asked is None:
+        return None
+    if asked != SERIES:
+        raise UsageError(f"volumes must be {SERIES} (each DICOM series is one volume), got {asked!r}")
+    if not path.is_dir() and path.suffix.lower() != ".csv":
+        raise UsageError(
+            f"volumes {asked} makes volumes of folders of DICOM slices, and {path} is a file; name the folder, or a "
+            ".csv that names folders"
+        )
+    return SERIES
+
+
+def _listing(path: Path, name: str, options: OwnOptions, volumes: Volumes | None, progress: Progress) -> Listing:
     if path.is_dir():
-        return list_folder(path, name, task=options.task, progress=progress)
+        return list_folder(path, name, task=options.task, volumes=volumes, progress=progress)
     if path.suffix.lower() == ".csv":
         columns = Columns(options.path_column, options.label_column, options.split_column, options.patient_column)
         root = options.root if options.root is not None else path.parent
-        return list_csv(path, name, root=root, columns=columns, task=options.task, progress=progress)
+        return list_csv(
+            path, name, root=root, columns=columns, task=options.task, volumes=volumes, progress=progress
+        )
     if is_image_name(path):
         return list_file(path, name)
     raise DataError(f"{path} is none of what can be embedded; name {KINDS}")

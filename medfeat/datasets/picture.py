@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def read_picture(path: Path) -> Stored:
     try:
         with Image.open(path, formats=FORMATS) as image:
             _check(image)
-            return _stored(image)
+            found = _stored(image)
+            return replace(found, colour=found.values.ndim == 3)
     except UnidentifiedImageError as error:
         raise BadFile(_unidentified(path)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from medfeat.datasets.gather import numbered_patients
 from medfeat.datasets.labels import BadLabel, Labelling, one_column, several_columns
 from medfeat.datasets.listing import SPLIT_NAMES, Listing
+from medfeat.datasets.named import named_series
 from medfeat.errors import DataError
-from medfeat.types import Progress, TaskType, as_names
+from medfeat.types import Progress, TaskType, Volumes, as_names
 
 DELIMITERS = ",;\t"
 SAID_DELIMITER = re.compile(r"\"?sep=([,;\t|])\"?", re.IGNORECASE)
@@ -47,7 +49,14 @@ class _Sheet:
 
 
 def list_csv(
-    file: Path, name: str, *, root: Path, columns: Columns, task: TaskType | None, progress: Progress
+    file: Path,
+    name: str,
+    *,
+    root: Path,
+    columns: Columns,
+    task: TaskType | None,
+    volumes: Volumes | None = None,
+    progress: Progress,
 ) -> Listing:
     """List the images a CSV names.
 
@@ -65,6 +74,8 @@ def list_csv(
         Which columns hold what.
     task
         What the labels mean; None tells it from the labels.
+    volumes
+        ``series`` takes a folder that is named for the DICOM series in it.
     progress
         Told of a column that looks like one of patients and is not used.
 
@@ -83,10 +94,14 @@ def list_csv(
     split_column = _column(sheet, columns.split, "split")
     patient_column = _column(sheet, columns.patient, "patient")
     labels = _label_columns(sheet, columns.label)
+    where = tuple(f"line {row.line} of {file.name}" for row in sheet.rows)
+    series, headers = named_series(root, dict(zip(ids, where, strict=True)), progress) if volumes else ({}, {})
     if patient_column is None:
         _say_unused_patients(sheet, (path_column, split_column, *labels), progress)
     split = _splits(sheet, split_column) if split_column else None
     patients = _filled(sheet, patient_column) if patient_column else None
+    if volumes and patients is None:
+        patients = numbered_patients(ids, headers, progress)
     if split and patients:
         _refuse_shared_patients(sheet, split, patients)
     return Listing(
@@ -97,7 +112,8 @@ def list_csv(
         labelling=_labelling(sheet, labels, task),
         split=split,
         patients=patients,
-        where=tuple(f"line {row.line} of {file.name}" for row in sheet.rows),
+        where=where,
+        series=series,
     )
 
 

@@ -37,7 +37,7 @@ def make_embedder(
         As `medfeat.extraction.forward.Forward` takes them; for volumes the batch is one of slices.
     """
     if backbone.takes_raw:
-        return RawForward(backbone, device=device, batch_size=batch_size)
+        return RawForward(backbone, device=device, batch_size=batch_size, volumes=dataset.ndim == 3)
     forward = Forward(backbone, fit=fit, device=device, precision=precision, batch_size=batch_size, compiled=compiled)
     if dataset.ndim == 2:
         return forward

@@ -187,10 +187,11 @@ class Forward:
 class RawForward:
     """Runs a weights-free backbone on images or volumes as they are, in float32 on any device."""
 
-    def __init__(self, backbone: Backbone, *, device: torch.device, batch_size: int) -> None:
+    def __init__(self, backbone: Backbone, *, device: torch.device, batch_size: int, volumes: bool = False) -> None:
         import torch
 
         self.batch_size = self.pass_size = batch_size
+        self.volumes = volumes
         # They compute in float64, which Apple's GPUs lack.
         self.device = device if device.type == "cuda" else torch.device("cpu")
         self.backoff: list[int] = []
@@ -205,6 +206,8 @@ class RawForward:
         import torch
 
         groups = [images] if isinstance(images, np.ndarray) else [image[None] for image in images]
+        if self.volumes:  # three slices from right to left would pass for colour
+            groups = [group[..., None] for group in groups]
         with torch.inference_mode():
             outputs = [self.module(torch.from_numpy(np.ascontiguousarray(g)).to(self.device)) for g in groups]
         return Pending([torch.cat(views).float() for views in zip(*outputs, strict=True)])

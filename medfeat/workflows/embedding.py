@@ -33,6 +33,8 @@ class Images:
         How their values become 0..255; None means as the store's images did.
     path_column
         Of a CSV.
+    volumes
+        ``series`` makes volumes of DICOM slices; None means as the store's images were read.
     size
         Of a registered dataset.
     data_root, weights
@@ -44,6 +46,7 @@ class Images:
     path: str | Path
     intensity: str | None = None
     path_column: str | None = None
+    volumes: str | None = None
     size: int | None = None
     data_root: str | Path | None = None
     weights: str | Path | None = None
@@ -78,6 +81,7 @@ def open_images(images: Images, info: Mapping[str, Any], progress: Progress, mem
         offline=images.offline,
         intensity=None if contract == PLAIN_INTENSITY else contract,
         path_column=images.path_column,
+        volumes=images.volumes or _volumes_of(images.path, info),
         progress=progress,
         memory=memory,
     )
@@ -88,6 +92,13 @@ def open_images(images: Images, info: Mapping[str, Any], progress: Progress, mem
             "the network was fed those"
         )
     return dataset
+
+
+def _volumes_of(path: str | Path, info: Mapping[str, Any]) -> str | None:
+    """Return how the store's images were read, where new ones can be read so: a single file is what it is."""
+    asked = (info.get("source") or {}).get("volumes")
+    folders = Path(path).is_dir() or str(path).lower().endswith(".csv")
+    return str(asked) if asked is not None and folders else None
 
 
 def embed_new(

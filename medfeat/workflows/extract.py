@@ -54,6 +54,7 @@ def extract(
     label_column: str | Sequence[str] | None = None,
     split_column: str | None = None,
     patient_column: str | None = None,
+    volumes: str | None = None,
     recheck: bool = False,
     compile: bool = True,
     trust_remote_code: bool = False,
@@ -87,7 +88,7 @@ def extract(
         Where dataset files and stores live; None means the usual places.
     offline
         Make no network call.
-    name, intensity, task, path_column, label_column, split_column, patient_column
+    name, intensity, task, path_column, label_column, split_column, patient_column, volumes
         For your own images, see `medfeat.open_dataset`.
     recheck
         Forget what was remembered of earlier extractions.
@@ -119,6 +120,7 @@ def extract(
         label_column=label_column,
         split_column=split_column,
         patient_column=patient_column,
+        volumes=volumes,
     )
     request = Request(
         weights=None if weights is None else str(weights),

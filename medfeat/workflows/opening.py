@@ -25,6 +25,7 @@ class DataOptions:
     label_column: tuple[str, ...] | None = None
     split_column: str | None = None
     patient_column: str | None = None
+    volumes: str | None = None
 
     @classmethod
     def of(

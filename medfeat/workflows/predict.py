@@ -29,6 +29,7 @@ def predict(
     error_rate: float = ERROR_RATE,
     intensity: str | None = None,
     path_column: str | None = None,
+    volumes: str | None = None,
     size: int | None = None,
     data_root: str | Path | None = None,
     weights: str | Path | None = None,
@@ -52,7 +53,7 @@ def predict(
         CSV to write: id, label, confidence, set, abstain, and a score a class.
     error_rate
         Share of images whose set may miss the truth; calibrated on val, so it holds for images like those.
-    intensity, path_column, size
+    intensity, path_column, volumes, size
         How to read the images; by default as the probe's own were.
     data_root, weights
         Where files and weights are now.
@@ -82,7 +83,9 @@ def predict(
     conformal = calibrate(probe.val_labels, probe.val_scores, probe.task_type, error_rate)
     bad: list[BadImage] = []
     if images is not None:
-        asked = Images(images, intensity, path_column, size, data_root, weights, device, offline, trust_remote_code)
+        asked = Images(
+            images, intensity, path_column, volumes, size, data_root, weights, device, offline, trust_remote_code
+        )
         found = list(_of_images(probe, asked, root, bad, progress))
     else:
         found = list(_of_store(probe, str(data), root))

@@ -33,6 +33,7 @@ def extract(
     label_column: options.LabelColumn = None,
     split_column: options.SplitColumn = None,
     patient_column: options.PatientColumn = None,
+    volumes: options.Volumes = None,
     skip_bad: options.SkipBad = False,
     recheck: options.Recheck = False,
     no_compile: options.NoCompile = False,

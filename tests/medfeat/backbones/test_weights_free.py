@@ -98,3 +98,13 @@ def test_an_image_is_described_the_same_alone_and_among_others(name: str, shape:
     images = RNG.integers(0, 256, (5, *shape), dtype=np.uint8)
     alone = np.concatenate([embed(name, images[i : i + 1]) for i in range(5)])
     np.testing.assert_array_equal(embed(name, images), alone)
+
+
+def test_a_volume_of_three_columns_is_no_colour() -> None:
+    volumes = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 5, 4, 3), np.uint8))
+    told = load_backbone("pixels").module(volumes[..., None])[0]
+    assert told.shape == (2, 28**3)
+    levels = volumes.double().numpy() / 255
+    steps = [np.abs(np.diff(levels, axis=axis)) for axis in (2, 3)]  # along rows and columns of every slice
+    edges = sum(step.sum((1, 2, 3)) for step in steps) / sum(step[0].size for step in steps)
+    assert np.allclose(Statistics()(volumes[..., None])[:, -1].numpy(), edges)

@@ -104,3 +104,34 @@ def read_all() -> Callable[..., dict[str, Any]]:
         return found
 
     return read
+
+
+@pytest.fixture
+def dicom() -> Callable[..., Path]:
+    """Write a DICOM file of given stored pixels and elements; `None` leaves an element empty."""
+    pydicom = pytest.importorskip("pydicom")
+
+    def write(path: Path, pixels: np.ndarray, photometric: str = "MONOCHROME2", **facts: Any) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = pydicom.Dataset()
+        file.file_meta = pydicom.dataset.FileMetaDataset()
+        file.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        file.SOPClassUID = file.file_meta.MediaStorageSOPClassUID = pydicom.uid.CTImageStorage
+        file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        colour = pixels.ndim == 3
+        file.Rows, file.Columns = pixels.shape[:2]
+        file.SamplesPerPixel = 3 if colour else 1
+        if colour:
+            file.PlanarConfiguration = 0
+        file.PhotometricInterpretation = photometric
+        file.BitsAllocated = file.BitsStored = 8 * pixels.itemsize
+        file.HighBit = file.BitsStored - 1
+        file.PixelRepresentation = int(pixels.dtype.kind == "i")
+        for name, value in facts.items():
+            setattr(file, name, value)
+        content = pixels.tobytes()
+        file.add_new("PixelData", "OW" if pixels.itemsize > 1 else "OB", content + b"\0" * (len(content) % 2))
+        file.save_as(path, enforce_file_format=True)
+        return path
+
+    return write

@@ -1,5 +1,6 @@
 """The page "bring your own images" does what it says, block by block."""
 
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -20,7 +21,7 @@ def picture(path, seed, shape=(12, 14, 3)):
 
 
 @pytest.fixture
-def there(tmp_path, monkeypatch):
+def there(tmp_path, monkeypatch, dicom):
     """A folder with everything the page names."""
     for i in range(30):
         picture(tmp_path / "skin" / ("benign" if i % 2 else "malignant") / f"{i}.png", i)
@@ -34,6 +35,14 @@ def there(tmp_path, monkeypatch):
     for i in range(3):
         values = np.random.default_rng(i).integers(-1000, 1000, (8, 8), np.int32)
         Image.fromarray(values).save(tmp_path / "ct" / f"{i}.tif")
+    for case, z in itertools.product(range(20), range(3)):
+        dicom(
+            tmp_path / "scans" / ("sick" if case % 2 else "well") / f"case{case:02}" / f"IM{z}",
+            np.full((8, 8), 100 * case + z, np.uint16),
+            Modality="CT", SeriesInstanceUID=f"1.2.{case}", PatientID=f"P{case}",
+            RescaleSlope=1, RescaleIntercept=-1024, PixelSpacing=[1, 1],
+            ImagePositionPatient=[0, 0, 2 * z], ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
+        )  # fmt: skip
     picture(tmp_path / "damaged" / "fine.png", 0)
     (tmp_path / "damaged" / "text.png").write_text("words")
     monkeypatch.chdir(tmp_path)
@@ -56,6 +65,7 @@ def test_python_blocks_run_and_print_what_the_text_promises(there, capsys):
         "split stratified 70/10/20 from seed 0",
         "multi-label ('edema', 'mass')",
         "{'all': 60}",
+        "3 ('sick', 'well') sick/case01",
         "no intensity is declared",
         "text.png - no image of PNG",
     ):
@@ -72,4 +82,4 @@ def test_commands_run_with_a_weights_free_backbone_in_place(there):
     for command in commands:
         arguments = shlex.split(command.replace("resnet50", "stats"))[1:]
         assert run(arguments) == 0, command
-    assert {path.parts[-3] for path in (there / "cache").rglob("*.h5")} >= {"skin", "lesions", "mine", "ct"}
+    assert {path.parts[-3] for path in (there / "cache").rglob("*.h5")} >= {"skin", "lesions", "mine", "ct", "scans"}
