@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from medfeat.datasets.labels import BadLabel, Labelling, one_column, several_columns
+from medfeat.datasets.labels import Labelling, one_column, several_columns
 from medfeat.datasets.listing import SPLIT_NAMES, Listing
+from medfeat.datasets.spelling import BadLabel
 from medfeat.errors import DataError
 from medfeat.types import Progress, TaskType, as_names
 
@@ -47,7 +48,14 @@ class _Sheet:
 
 
 def list_csv(
-    file: Path, name: str, *, root: Path, columns: Columns, task: TaskType | None, progress: Progress
+    file: Path,
+    name: str,
+    *,
+    root: Path,
+    columns: Columns,
+    task: TaskType | None,
+    wanted: Sequence[str] = (),
+    progress: Progress,
 ) -> Listing:
     """List the images a CSV names.
 
@@ -65,8 +73,10 @@ def list_csv(
         Which columns hold what.
     task
         What the labels mean; None tells it from the labels.
+    wanted
+        The classes in their order; empty takes them from the labels.
     progress
-        Told of a column that looks like one of patients and is not used.
+        Told of a column that looks like one of patients and is not used, and of how labels were read.
 
     Raises
     ------
@@ -94,7 +104,7 @@ def list_csv(
         source="csv",
         root=root,
         ids=tuple(ids),
-        labelling=_labelling(sheet, labels, task),
+        labelling=_labelling(sheet, labels, task, wanted, progress),
         split=split,
         patients=patients,
         where=tuple(f"line {row.line} of {file.name}" for row in sheet.rows),
@@ -239,11 +249,19 @@ def _refuse_shared_patients(sheet: _Sheet, split: Sequence[str], patients: Seque
             )
 
 
-def _labelling(sheet: _Sheet, names: Sequence[str], task: TaskType | None) -> Labelling | None:
+def _labelling(
+    sheet: _Sheet, names: Sequence[str], task: TaskType | None, wanted: Sequence[str], progress: Progress
+) -> Labelling | None:
+    if not names:
+        return None
     columns = [[row.cells[name] for row in sheet.rows] for name in names]
     try:
         if len(names) > 1:
-            return several_columns(columns, names, task)
-        return one_column(columns[0], names[0], task) if names else None
+            found = several_columns(columns, names, task, wanted)
+        else:
+            found = one_column(columns[0], names[0], task, wanted)
     except BadLabel as error:
-        raise sheet.problem(sheet.rows[error.row].line, str(error)) from error
+        raise DataError(f"{sheet.file}, {error.told([f'line {row.line}' for row in sheet.rows])}") from error
+    for line in found.said:
+        progress.say(f"{sheet.file}: {line}")
+    return found
