@@ -151,7 +151,7 @@ def test_columns_and_types_that_do_not_fit_are_refused(tmp_path, store):
     path = written(tmp_path, "id,label", [f"{name},{i % 3}" for i, name in enumerate(IDS)])
     with pytest.raises(DataError, match="no column 'age'; its header is id, label"):
         from_csv(path, store, columns=["age"])
-    with pytest.raises(DataError, match="a binary task has two classes, got 0, 1, 2"):
+    with pytest.raises(DataError, match=r"has 3 classes \(0, 1, 2\), a binary one has 2"):
         from_csv(path, store, task_type="binary-class")
     words = written(tmp_path, "id,label", [f"{name},tall" for name in IDS])
     with pytest.raises(DataError, match="must be a number, got 'tall'"):
