@@ -13,7 +13,7 @@ _ROMAN = re.compile(r"(?:(.*?)[\s_-]+)?([IVX]+)([a-c]?)", re.IGNORECASE)
 
 
 def type_fault(task_type: str, classes: Sequence[str]) -> str:
-    """Say why classes cannot be asked as a type of task, to stand behind the name of what has them; empty when they can.
+    """Say why classes cannot be a type of task, to stand behind the name of what has them; empty when they can.
 
     Examples
     --------
@@ -46,8 +46,8 @@ def order_fault(classes: Sequence[str]) -> str:
 def graded(classes: Sequence[str]) -> tuple[int, ...] | None:
     """Return the positions of classes from least to most when their names say it, None when they do not.
 
-    Names say an order when all are numbers (``0``, ``2.5``), or one word with a number (``grade 1``, ``T2``), or with a
-    Roman one (``stage IV``), or without a word; one letter may follow it (``4a``, ``IIIb``). Alphabetical order is none.
+    Names say an order when all are numbers (``0``, ``2.5``), or one word with a number (``grade 1``, ``T2``) or a Roman
+    one (``stage IV``), or that without a word; one letter may follow it (``4a``, ``IIIb``). The alphabet is no order.
 
     Examples
     --------

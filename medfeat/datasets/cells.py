@@ -24,7 +24,8 @@ _COMMA_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d*)?")
 _WHOLE = re.compile(r"([+-]?\d+)(\.0*|,00?)?")
 _INFINITE = re.compile(r"[+-]?(inf(inity)?|∞)", re.IGNORECASE)
 _MONTH = (
-    r"(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?"
+    r"(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?"
+    r"|oct(ober)?|nov(ember)?|dec(ember)?"
     r"|mrz|mai|okt|dez)\.?"
 )
 _DATE = re.compile(
@@ -103,15 +104,17 @@ def read_numbers(texts: Sequence[str]) -> Numbers:
     UnclearNumber
         ``1,234`` where nothing tells 1.234 from 1234, or decimal points beside decimal commas.
     """
-    plain, said = [_plain(text) for text in texts], []
+    plain = [_plain(text) for text in texts]
+    said: list[str] = []
     if plain and all(text.endswith("%") for text in plain):
         plain = [text[:-1].rstrip() for text in plain]
         said.append(f"{texts[0]!r} is read as {plain[0]}, percent signs are dropped")
     point, comma = [_by_point(text) for text in plain], [_by_comma(text) for text in plain]
     commas = [row for row, text in enumerate(plain) if "," in text and comma[row] is not None]
     if None not in point and (None in comma or not commas):
-        grouped = [row for row, text in enumerate(plain) if "," in text]
-        said += [f"{texts[grouped[0]]!r} is read as {point[grouped[0]]:g}, with commas between thousands"] if grouped else []
+        grouped = next((row for row, text in enumerate(plain) if "," in text), None)
+        if grouped is not None:
+            said.append(f"{texts[grouped]!r} is read as {point[grouped]:g}, with commas between thousands")
         return Numbers(tuple(point), tuple(said))
     if None not in point:
         row = commas[0]

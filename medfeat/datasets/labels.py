@@ -212,7 +212,7 @@ def refuse_missing(texts: Sequence[str], name: str, wanted: Sequence[str]) -> No
 
 
 def may_be_class(text: str, others: Sequence[str]) -> bool:
-    """Whether a word for a missing label (``none``, ``unknown``) could be a class: where others are words, not numbers."""
+    """Whether a word for a missing label (``none``, ``unknown``) could be a class: beside other words, not numbers."""
     words = [other for other in others if not is_missing(other) and any_number(other) is None]
     return folded(text).casefold() in DOUBTFUL and bool(words)
 

@@ -90,7 +90,12 @@ def npz_labelling(
 
 
 def npz_words(
-    path: Path, words: Mapping[str, list[str]], asked: TaskType | None, progress: Progress, *, wanted: Sequence[str] = ()
+    path: Path,
+    words: Mapping[str, list[str]],
+    asked: TaskType | None,
+    progress: Progress,
+    *,
+    wanted: Sequence[str] = (),
 ) -> NpzLabelling:
     """Read labels in words, over all groups, as those of a CSV's column are read.
 
@@ -106,9 +111,12 @@ def npz_words(
         raise DataError(f"{path}, {error.told(where)}") from error
     for line in found.said:
         progress.say(f"{path}: {line}")
-    edges = np.cumsum([len(texts) for texts in words.values()])[:-1]
-    parts: list[LabelArray] = np.split(found.values, edges)
-    return NpzLabelling(found.task, found.classes, dict(zip(words, parts, strict=True)))
+    values: dict[str, LabelArray] = {}
+    start = 0
+    for group, texts in words.items():
+        values[group] = found.values[start : start + len(texts)]
+        start += len(texts)
+    return NpzLabelling(found.task, found.classes, values)
 
 
 def _refuse_negative(path: Path, labels: dict[str, LabelArray]) -> None:
@@ -131,7 +139,7 @@ def _in_order(found: NpzLabelling, wanted: Sequence[str]) -> NpzLabelling:
     classes = tuple(found.classes[i] for i in order)
     if found.task == "multi-label":
         return NpzLabelling(found.task, classes, {group: values[:, order] for group, values in found.values.items()})
-    place = np.argsort(order)
+    place = np.argsort(order).astype(np.int64)
     numbers: dict[str, LabelArray] = {group: place[values.astype(np.int64)] for group, values in found.values.items()}
     return NpzLabelling(found.task, classes, numbers)
 

@@ -62,8 +62,8 @@ def open_dataset(
     task
         What own labels mean; default: told from the labels.
     classes
-        The classes of own labels in their order, all of them (a comma list or a sequence): it numbers them, is the scale
-        of grades, and makes a class of a word that otherwise stands for a missing label, such as ``none``.
+        The classes of own labels in their order, all of them (a comma list or a sequence): it numbers them, is the
+        scale of grades, and makes a class of a word that otherwise stands for a missing label, such as ``none``.
     path_column, label_column, split_column, patient_column
         Columns of a CSV; default: ``path``, ``label``, and ``split`` and ``patient`` where they are. Several label
         columns (a comma list or a sequence) make a multi-label set.

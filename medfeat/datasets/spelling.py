@@ -128,7 +128,8 @@ def matched(wanted: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]
     if absent or left:
         faults = [f"not there: {shortened(absent)}"] * bool(absent) + [f"not named: {shortened(left)}"] * bool(left)
         raise UsageError(
-            f"--classes must name exactly the classes there are ({shortened(names, 20)}), each once; {'; '.join(faults)}"
+            f"--classes must name exactly the classes there are ({shortened(names, 20)}), each once; "
+            f"{'; '.join(faults)}"
         )
     return found
 

@@ -19,7 +19,8 @@ def check_task(task: Task) -> Task:
     Raises
     ------
     DataError
-        A task type that the classes cannot be, ids twice, a label outside the classes, an unknown split, a patient in two splits, lengths that differ.
+        A task type that the classes cannot be, ids twice, a label outside the classes, an unknown split, a patient in
+        two splits, lengths that differ.
     """
     n = len(task.ids)
     if fault := type_fault(task.task_type, task.classes):

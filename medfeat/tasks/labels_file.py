@@ -27,7 +27,7 @@ OTHER_COLUMNS = ("split", "patient")
 
 @dataclass(frozen=True)
 class _Table:
-    """The rows of a CSV that have a label: their ids, lines and cells, by column; and how many rows have none."""
+    """The rows of a CSV that have a label: ids, lines and cells, by column; and what the rows without one say."""
 
     path: Path
     ids: IdArray
@@ -68,8 +68,8 @@ def from_csv(
     columns
         The label columns; by default all but ``id``, ``path``, ``split`` and ``patient``.
     classes
-        The classes in their order, all of them; a word such as ``none`` or ``unknown`` is a class when it is named here,
-        and otherwise says that the label is missing.
+        The classes in their order, all of them; a word such as ``none`` or ``unknown`` is a class when it is named
+        here, and otherwise says that the label is missing.
     partial
         Leave stored samples without a label out of the task, instead of refusing.
     seed
@@ -156,7 +156,8 @@ def _read(path: Path, asked: tuple[str, ...], stored: IdArray, wanted: tuple[str
         raise DataError(f"{path}: {said}; each row needs one cell a column")
     cells = {column: [row[i] for row in rows] for i, column in enumerate(header)}
     ids = _matched(cells[key], stored, whole=key == "id")
-    return _labelled(_Table(path, _known(path, ids, stored), cells, labels, tuple(line for line, _ in numbered)), wanted)
+    lines_of_rows = tuple(line for line, _ in numbered)
+    return _labelled(_Table(path, _known(path, ids, stored), cells, labels, lines_of_rows), wanted)
 
 
 def _columns(path: Path, header: list[str], asked: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:

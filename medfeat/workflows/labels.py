@@ -6,9 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medfeat.errors import UsageError
 from medfeat.datasets.spelling import class_list
-from medfeat.tasks import OFFICIAL, check_task, drop, from_csv, keep, load_task, official, relabel, save_task, tasks_folder
+from medfeat.errors import UsageError
+from medfeat.tasks import (
+    OFFICIAL,
+    check_task,
+    drop,
+    from_csv,
+    keep,
+    load_task,
+    official,
+    relabel,
+    save_task,
+    tasks_folder,
+)
 from medfeat.tasks.classes import in_order
 from medfeat.tasks.fusion import Readable
 from medfeat.tasks.retype import retype
@@ -34,7 +45,8 @@ class Question:
     partial
         Labels may lack stored samples, which are then left out.
     classes
-        Every class of these labels in order, before any is dropped or merged: it numbers them, and is the scale of grades.
+        Every class of these labels in order, before any is dropped or merged: it numbers them, and is the scale of
+        grades.
     """
 
     task: str | Task | None = None

@@ -79,8 +79,8 @@ def probe(
 
 
 _QUESTION = frozenset(
-    ("data", "backbone", "size", "head", "task", "labels", "relabel", "keep", "drop", "name", "partial", "classes", "seed")
-) | {"cache_dir"}
+    ("data", "backbone", "size", "head", "task", "labels", "relabel", "keep", "drop", "name", "partial", "seed")
+) | {"cache_dir", "classes"}
 
 
 def _refuse_together(given: dict[str, Any]) -> None:
