@@ -74,7 +74,7 @@ def _labelling(
     try:
         found = of_folders(labels, task, wanted)
     except BadLabel as error:
-        raise DataError(f"{root}: {error.told(images)}") from error
+        raise DataError(error.told(root, images)) from error
     for line in found.said:
         progress.say(f"{root}: {line}")
     return found

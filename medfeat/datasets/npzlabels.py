@@ -108,7 +108,7 @@ def npz_words(
     try:
         found = one_column([text for texts in words.values() for text in texts], "labels", asked, wanted)
     except BadLabel as error:
-        raise DataError(f"{path}, {error.told(where)}") from error
+        raise DataError(error.told(path, where)) from error
     for line in found.said:
         progress.say(f"{path}: {line}")
     values: dict[str, LabelArray] = {}

@@ -26,13 +26,13 @@ class BadLabel(ValueError):  # noqa: N818 - a reader turns it into a DataError w
         super().__init__(f"{found}; {cure}")
         self.rows, self.found, self.cure = tuple(rows), found, cure
 
-    def told(self, where: Sequence[str]) -> str:
-        """Return it in one line, with the places (``line 7``) of the rows at fault."""
+    def told(self, file: object, where: Sequence[str]) -> str:
+        """Return it in one line, behind the file, with the places (``line 7``) of the rows at fault."""
         if not self.rows:
-            return str(self)
+            return f"{file} {self}"
         others = [where[row] for row in self.rows[1:]]
         more = f" (so too {', '.join(others[:5])}{f' and {len(others) - 5} more' if len(others) > 5 else ''})"
-        return f"{where[self.rows[0]]}: {self.found}{more if others else ''}; {self.cure}"
+        return f"{file}, {where[self.rows[0]]}: {self.found}{more if others else ''}; {self.cure}"
 
 
 @dataclass(frozen=True)

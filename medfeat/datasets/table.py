@@ -261,7 +261,7 @@ def _labelling(
         else:
             found = one_column(columns[0], names[0], task, wanted)
     except BadLabel as error:
-        raise DataError(f"{sheet.file}, {error.told([f'line {row.line}' for row in sheet.rows])}") from error
+        raise DataError(error.told(sheet.file, [f"line {row.line}" for row in sheet.rows])) from error
     for line in found.said:
         progress.say(f"{sheet.file}: {line}")
     return found

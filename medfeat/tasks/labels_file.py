@@ -235,7 +235,7 @@ def _labels(table: _Table, task_type: TaskType | None, wanted: tuple[str, ...]) 
             found = one_column(columns[0], table.labels[0], task_type, wanted)
     except BadLabel as error:
         where = [f"line {line}, id {name}" for line, name in zip(table.lines, table.ids.tolist(), strict=True)]
-        raise DataError(f"{table.path}, {error.told(where)}") from error
+        raise DataError(error.told(table.path, where)) from error
     if fault := type_fault(found.task, found.classes):
         raise DataError(f"{table.path} {fault}")
     return found

@@ -45,8 +45,8 @@ def test_a_missing_label_is_named_and_never_a_class(word, others):
     with pytest.raises(BadLabel) as error:
         read(*others, word, *others, word)
     assert error.value.rows == (2, 5)
-    assert "line 4" in error.value.told([f"line {row + 2}" for row in range(6)])
-    assert "line 7" in error.value.told([f"line {row + 2}" for row in range(6)])
+    assert "line 4" in error.value.told("own.csv", [f"line {row + 2}" for row in range(6)])
+    assert "line 7" in error.value.told("own.csv", [f"line {row + 2}" for row in range(6)])
 
 
 def test_a_word_for_nothing_is_a_class_when_classes_name_it():
