@@ -34,7 +34,7 @@ class _Table:
     cells: dict[str, list[str]]
     labels: tuple[str, ...]
     lines: tuple[int, ...]
-    unlabelled: tuple[str, ...] = ()
+    unlabelled: tuple[tuple[int, str], ...] = ()
 
 
 def from_csv(
@@ -133,8 +133,9 @@ def _patients(table: _Table) -> IdArray:
 
 def _written(table: _Table) -> str:
     """Return how rows without a label say so, where a cell holds more than nothing."""
-    words = [word for word in dict.fromkeys(table.unlabelled) if word]
-    return f" (among them {', '.join(map(repr, words[:4]))})" if words else ""
+    said = [f"line {line} says {word!r}" for line, word in table.unlabelled if word]
+    more = f" and {len(said) - 4} more" if len(said) > 4 else ""
+    return f" ({', '.join(said[:4])}{more})" if said else ""
 
 
 def _read(path: Path, asked: tuple[str, ...], stored: IdArray, wanted: tuple[str, ...]) -> _Table:
@@ -208,7 +209,7 @@ def _labelled(table: _Table, wanted: tuple[str, ...]) -> _Table:
                 "name every class with --classes, with it or without; or leave these cells empty"
             )
     kept = {column: [values[i] for i in full] for column, values in table.cells.items()}
-    gone = tuple(rows[i][0] for i, without in enumerate(empty) if without)
+    gone = tuple((table.lines[i], rows[i][0]) for i, without in enumerate(empty) if without)
     return _Table(table.path, table.ids[full], kept, table.labels, tuple(table.lines[i] for i in full), gone)
 
 
