@@ -154,7 +154,7 @@ def test_words_are_grades_only_in_an_order_that_was_said(cache_root, tmp_path):
         assert (task.classes, task.labels[:3, 0].tolist()) == (("low", "mild", "severe"), [1, 0, 2])
         words = Question(relabel="0=severe;1=low;2=mild", name="words").of(store)
         with pytest.raises(UsageError, match="tell no order"):
-            Question("ordinal-regression", labels=None, relabel=None).of(store) and retype(words, "ordinal-regression")
+            retype(words, "ordinal-regression")
         assert retype(words, "multi-class").classes == ("severe", "low", "mild")
 
 
