@@ -74,6 +74,10 @@ BatchSize = Annotated[str, typer.Option("--batch-size", help="auto, or images a 
 Name = Annotated[str | None, typer.Option("--name", help="Name for your own images; default: the folder's.")]
 Intensity = Annotated[str | None, typer.Option("--intensity", help="How 16-bit, DICOM and NIfTI values become 0..255.")]
 TaskType = Annotated[str | None, typer.Option("--task", help="What own labels mean: multi-class, multi-label, ...")]
+Classes = Annotated[
+    str | None,
+    typer.Option("--classes", help="Every class in order, from least to most where they are grades (comma list)."),
+]
 PathColumn = Annotated[str | None, typer.Option("--path-column", help="Column of a CSV with the files.")]
 LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Label columns (comma list: multi-label).")]
 SplitColumn = Annotated[str | None, typer.Option("--split-column", help="Column with train, val, test.")]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from medfeat.datasets.decode import SUFFIXES, is_image_name
 from medfeat.datasets.gather import as_volumes, numbered_patients, say_slices
-from medfeat.datasets.labels import classes_of
+from medfeat.datasets.labels import Labelling, of_folders
 from medfeat.datasets.listing import SPLIT_NAMES, Listing
+from medfeat.datasets.spelling import BadLabel
 from medfeat.errors import DataError
 from medfeat.types import Progress, TaskType, Volumes
 
@@ -17,7 +18,13 @@ IGNORED = ("__macosx",)
 
 
 def list_folder(
-    root: Path, name: str, *, task: TaskType | None, volumes: Volumes | None = None, progress: Progress
+    root: Path,
+    name: str,
+    *,
+    task: TaskType | None,
+    wanted: Sequence[str] = (),
+    volumes: Volumes | None = None,
+    progress: Progress,
 ) -> Listing:
     """List the images in a folder.
 
@@ -33,10 +40,12 @@ def list_folder(
         Of the set.
     task
         What the classes mean; None is binary or multi-class by their number.
+    wanted
+        The classes in their order; empty takes that of the alphabet, or of their numbers.
     volumes
         ``series`` makes one volume of the slices of each DICOM series.
     progress
-        Told of files that are no images.
+        Told of files that are no images, and of how the names of folders were read.
 
     Raises
     ------
@@ -67,11 +76,28 @@ def list_folder(
         source="folder",
         root=root,
         ids=tuple(images),
-        labelling=classes_of(labels, task) if labels is not None else None,
+        labelling=_labelling(root, images, labels, task, wanted, progress) if labels is not None else None,
         split=split,
         patients=patients,
         series=series,
     )
+
+
+def _labelling(
+    root: Path,
+    images: Sequence[str],
+    labels: Sequence[str],
+    task: TaskType | None,
+    wanted: Sequence[str],
+    progress: Progress,
+) -> Labelling:
+    try:
+        found = of_folders(labels, task, wanted)
+    except BadLabel as error:
+        raise DataError(error.told(root, images)) from error
+    for line in found.said:
+        progress.say(f"{root}: {line}")
+    return found
 
 
 def list_file(path: Path, name: str) -> Listing:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.datasets.cells import (
+    DOUBTFUL,
+    UnclearNumber,
+    any_number,
+    folded,
+    is_infinite,
+    is_missing,
+    read_numbers,
+    whole_number,
+)
+from medfeat.datasets.spelling import BadLabel, Classes, matched, tell_classes
+from medfeat.errors import UsageError
+from medfeat.task_types import graded, order_fault
 from medfeat.types import LabelArray, TaskType
 
 SEPARATOR = "|"
-
-
-class BadLabel(ValueError):  # noqa: N818 - the reader of the CSV turns it into a DataError with the line
-    """A label that cannot be meant; `row` is its position."""
-
-    def __init__(self, row: int, reason: str) -> None:
-        super().__init__(reason)
-        self.row = row
+YES, NO = ("1", "true", "yes"), ("0", "false", "no")
 
 
 @dataclass(frozen=True)
@@ -34,22 +39,25 @@ class Labelling:
         Class names in label order; label names for multi-label, the target's name for regression.
     values
         (n, k) int64 or float64.
+    said
+        What a person should hear of how they were read.
     """
 
     task: TaskType
     classes: tuple[str, ...]
     values: LabelArray
+    said: tuple[str, ...] = ()
 
     def taken(self, order: Sequence[int]) -> Labelling:
         """Return the labels in another order."""
-        return Labelling(self.task, self.classes, self.values[np.asarray(order, dtype=np.int64)])
+        return replace(self, values=self.values[np.asarray(order, dtype=np.int64)])
 
 
-def one_column(texts: Sequence[str], name: str, task: TaskType | None = None) -> Labelling:
+def one_column(texts: Sequence[str], name: str, task: TaskType | None = None, wanted: Sequence[str] = ()) -> Labelling:
     """Read one label a sample.
 
     Whole numbers and words are classes; a ``|`` anywhere makes the set multi-label (``a|b``, and ``|`` alone for none
-    of them); fractions make it a regression. What is declared in `task` goes before all this.
+    of them); fractions make it a regression. What is declared in `task` and `wanted` goes before all this.
 
     Parameters
     ----------
@@ -59,73 +67,226 @@ def one_column(texts: Sequence[str], name: str, task: TaskType | None = None) ->
         The column, which names the target of a regression.
     task
         What the labels mean; None tells it from the labels.
+    wanted
+        The classes in their order; a word such as ``none`` or ``unknown`` that it holds is a class, not a label that is
+        missing.
 
     Raises
     ------
     BadLabel
-        For a label that is empty or does not fit the task.
+        For a label that is missing or does not fit the task or the others.
+    UsageError
+        `wanted` does not name exactly the classes there are.
     """
-    for row, text in enumerate(texts):
-        if not text:
-            raise BadLabel(row, f"the label in column {name!r} is empty; every image needs one, or none at all")
     if task == "multi-label" or (task is None and any(SEPARATOR in text for text in texts)):
-        return _several_in_one(texts)
-    if task == "regression" or (task is None and _are_fractions(texts)):
-        return Labelling("regression", (name,), _numbers(texts, name))
-    return classes_of(texts, task)
+        refuse_missing(texts, name, wanted)
+        return _several_in_one(texts, wanted)
+    refuse_missing(texts, name, wanted)
+    if task == "regression" or (task is None and not wanted and _are_fractions(texts, name)):
+        refuse_classes_of_numbers(wanted)
+        values, said = _numbers(texts, name)
+        return Labelling("regression", (name,), values, said)
+    if not wanted:
+        _refuse_amounts(texts, name, task)
+    return classes_of(texts, task, wanted)
 
 
-def classes_of(texts: Sequence[str], task: TaskType | None = None) -> Labelling:
-    """Give each class a number: whole numbers in their order, words in that of the alphabet."""
-    names = sorted(set(texts), key=_class_order)
-    number = {name: i for i, name in enumerate(names)}
-    values = np.array([[number[text]] for text in texts], dtype=np.int64)
-    return Labelling(task or ("binary-class" if len(names) == 2 else "multi-class"), tuple(names), values)
+def of_folders(texts: Sequence[str], task: TaskType | None = None, wanted: Sequence[str] = ()) -> Labelling:
+    """Read the names of class folders, one an image: a folder is a class on purpose, whatever it is called.
 
-
-def several_columns(columns: Sequence[Sequence[str]], names: Sequence[str], task: TaskType | None = None) -> Labelling:
-    """Read a label a column: 0 or 1 each, or numbers when the task is a regression."""
+    Raises
+    ------
+    BadLabel, UsageError
+        As `one_column` does, missing labels aside.
+    """
     if task == "regression":
-        numbers = [_numbers(texts, name) for texts, name in zip(columns, names, strict=True)]
-        return Labelling("regression", tuple(names), np.concatenate(numbers, axis=1))
+        refuse_classes_of_numbers(wanted)
+        values, said = _numbers(texts, "folder")
+        return Labelling("regression", ("folder",), values, said)
+    found = _several_in_one(texts, wanted) if task == "multi-label" else classes_of(texts, task, wanted)
+    named = {folded(one).casefold() for one in wanted}
+    missing = [name for name in dict.fromkeys(texts) if is_missing(name) and folded(name).casefold() not in named]
+    aloud = [f"the folder {name!r} is taken for a class: move it away if its images have no label" for name in missing]
+    return replace(found, said=(*found.said, *aloud))
+
+
+def classes_of(texts: Sequence[str], task: TaskType | None = None, wanted: Sequence[str] = ()) -> Labelling:
+    """Give each class a number: in the order of `wanted`, else numbers in theirs, words in that of the alphabet.
+
+    Raises
+    ------
+    BadLabel
+        The task is ordinal and neither `wanted` nor the names say the order; or names differ in capitals alone.
+    """
+    told = tell_classes(texts, wanted)
+    if task == "ordinal-regression":
+        told = in_order(told, stated=bool(wanted))
+    values = np.array([[told.number[text]] for text in texts], dtype=np.int64)
+    kind = task or ("binary-class" if len(told.names) == 2 else "multi-class")
+    return Labelling(kind, told.names, values, told.said)
+
+
+def in_order(classes: Classes, *, stated: bool) -> Classes:
+    """Return grades from least to most, as was stated or as their names say it; the order is among what is said.
+
+    Raises
+    ------
+    BadLabel
+        Nothing says the order: that of the alphabet is none.
+    """
+    order = tuple(range(len(classes.names))) if stated else graded(classes.names)
+    if order is None:
+        found, _, cure = order_fault(classes.names).partition(": ")
+        raise BadLabel((), found, cure)
+    names = tuple(classes.names[i] for i in order)
+    place = {old: new for new, old in enumerate(order)}
+    number = {text: place[old] for text, old in classes.number.items()}
+    return Classes(names, number, (*classes.said, f"grades from least to most: {' < '.join(names)}"))
+
+
+def several_columns(
+    columns: Sequence[Sequence[str]], names: Sequence[str], task: TaskType | None = None, wanted: Sequence[str] = ()
+) -> Labelling:
+    """Read a label a column: 0 or 1 each, numbers when the task is a regression, one class a row when it is of classes.
+
+    Raises
+    ------
+    BadLabel
+        A cell that is missing or not 0 or 1; a row that is not of exactly one class where the task asks for that.
+    UsageError
+        `wanted` does not name exactly the columns.
+    """
     for texts, name in zip(columns, names, strict=True):
-        for row, text in enumerate(texts):
-            if text not in ("0", "1", "0.0", "1.0"):
-                raise BadLabel(row, f"column {name!r} must be 0 or 1, as each of several label columns, got {text!r}")
-    values = np.array([[int(float(text)) for text in row] for row in zip(*columns, strict=True)], dtype=np.int64)
-    return Labelling("multi-label", tuple(names), values)
+        refuse_missing(texts, name, ())
+    if task == "regression":
+        refuse_classes_of_numbers(wanted)
+        read = [_numbers(texts, name) for texts, name in zip(columns, names, strict=True)]
+        said = tuple(line for _, lines in read for line in lines)
+        return Labelling("regression", tuple(names), np.concatenate([values for values, _ in read], axis=1), said)
+    bits = np.stack([_bits(texts, name) for texts, name in zip(columns, names, strict=True)], axis=1)
+    if wanted:
+        order = [list(names).index(found[0]) for found in matched(wanted, names).values()]
+        bits, names = bits[:, order], [names[i] for i in order]
+    ones = bits.sum(axis=1)
+    if task in (None, "multi-label"):
+        hint = one_hot_hint(len(names)) if task is None and len(ones) and (ones == 1).all() else ""
+        return Labelling("multi-label", tuple(names), bits, (hint,) * bool(hint))
+    return _one_hot(bits, names, task, stated=bool(wanted))
 
 
-def _several_in_one(texts: Sequence[str]) -> Labelling:
-    sets = [{part.strip() for part in text.split(SEPARATOR) if part.strip()} for text in texts]
-    names = sorted(set().union(*sets), key=_class_order)
-    values = np.array([[int(name in labels) for name in names] for labels in sets], dtype=np.int64)
-    return Labelling("multi-label", tuple(names), values.reshape(len(texts), len(names)))
+def one_hot_hint(count: int) -> str:
+    """Return what is said of columns that could be one class an image."""
+    return (
+        f"every image has exactly one of {count} labels; they are taken for a multi-label set, "
+        "say --task multi-class if they are classes"
+    )
 
 
-def _numbers(texts: Sequence[str], name: str) -> NDArray[np.float64]:
+def _one_hot(bits: NDArray[np.int64], names: Sequence[str], task: TaskType | None, *, stated: bool) -> Labelling:
+    ones = bits.sum(axis=1)
+    wrong = np.flatnonzero(ones != 1).tolist()
+    if wrong:
+        found = f"{ones[wrong[0]]} of {len(names)} labels are 1, and {task} takes exactly one"
+        raise BadLabel(wrong, found, "mend these rows, or say --task multi-label")
+    told = Classes(tuple(names), {name: i for i, name in enumerate(names)})
+    if task == "ordinal-regression":
+        told = in_order(told, stated=stated)
+    place = np.array([told.names.index(name) for name in names])
+    return Labelling(task or "multi-class", told.names, place[bits.argmax(axis=1)][:, None], told.said)
+
+
+def refuse_missing(texts: Sequence[str], name: str, wanted: Sequence[str]) -> None:
+    """Refuse labels that are missing, all of their rows named; a word that `wanted` holds is a class."""
+    named = {folded(one).casefold() for one in wanted}
+    rows = [row for row, text in enumerate(texts) if is_missing(text) and folded(text).casefold() not in named]
+    if not rows:
+        return
+    text = texts[rows[0]]
+    if not folded(text):
+        raise BadLabel(rows, f"the label in column {name!r} is empty", "every image needs one, or none at all")
+    raise BadLabel(
+        rows,
+        f"the label in column {name!r} is missing ({text!r})",
+        f"every image needs one, or none at all; if {text!r} is a class, name every class with --classes",
+    )
+
+
+def may_be_class(text: str, others: Sequence[str]) -> bool:
+    """Whether a word for a missing label (``none``, ``unknown``) could be a class: beside other words, not numbers."""
+    words = [other for other in others if not is_missing(other) and any_number(other) is None]
+    return folded(text).casefold() in DOUBTFUL and bool(words)
+
+
+def refuse_classes_of_numbers(wanted: Sequence[str]) -> None:
+    """Refuse ``--classes`` where labels are numbers."""
+    if wanted:
+        raise UsageError("--classes is for classes, and these labels are the numbers of a regression: leave one out")
+
+
+def _several_in_one(texts: Sequence[str], wanted: Sequence[str]) -> Labelling:
+    sets = [[part.strip() for part in text.split(SEPARATOR) if part.strip()] for text in texts]
+    told = tell_classes([part for labels in sets for part in labels], wanted)
+    values = np.zeros((len(texts), len(told.names)), dtype=np.int64)
+    for row, labels in enumerate(sets):
+        values[row, [told.number[part] for part in labels]] = 1
+    return Labelling("multi-label", told.names, values, told.said)
+
+
+def _bits(texts: Sequence[str], name: str) -> NDArray[np.int64]:
     values = []
     for row, text in enumerate(texts):
-        number = _as_number(text)
-        if number is None:
-            raise BadLabel(row, f"column {name!r} must be a number, got {text!r}")
-        values.append([number])
-    return np.array(values, dtype=np.float64)
+        word = folded(text).casefold()
+        number = whole_number(word)
+        if number not in (0, 1) and word not in YES + NO:
+            raise BadLabel(
+                (row,), f"column {name!r} must be 0 or 1, as each of several label columns, got {text!r}", "mend it"
+            )
+        values.append(int(number == 1 or word in YES))
+    return np.array(values, dtype=np.int64)
 
 
-def _as_number(text: str) -> float | None:
+def _numbers(texts: Sequence[str], name: str) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+        read = read_numbers(texts)
+    except UnclearNumber as error:
+        raise BadLabel((error.row,), f"column {name!r}: {error}", "write every number with a decimal point") from error
+    wrong = [row for row, value in enumerate(read.values) if value is None]
+    if wrong:
+        raise BadLabel(wrong, f"column {name!r} must be a number, got {texts[wrong[0]]!r}", "mend it, or leave it out")
+    said = tuple(f"column {name!r}: {line}" for line in read.said)
+    return np.array(read.values, dtype=np.float64)[:, None], said
 
 
-def _are_fractions(texts: Sequence[str]) -> bool:
-    numbers = [_as_number(text) for text in texts]
-    return all(number is not None for number in numbers) and any(number != int(number) for number in numbers if number)
+def _are_fractions(texts: Sequence[str], name: str) -> bool:
+    """Whether labels can only be the numbers of a regression: all are numbers, and one is not whole."""
+    try:
+        values = read_numbers(texts).values
+    except UnclearNumber as error:
+        raise BadLabel(
+            (error.row,), f"column {name!r}: {error}", "write every number alike, with a decimal point"
+        ) from error
+    there = [value for value in values if value is not None]
+    return len(there) == len(texts) and any(value != int(value) for value in there)
 
 
-def _class_order(name: str) -> tuple[int, float, str]:
-    number = _as_number(name)
-    return (0, number, name) if number is not None else (1, 0.0, name)
+def _refuse_amounts(texts: Sequence[str], name: str, task: TaskType | None) -> None:
+    """Refuse classes among labels that are rather numbers: fractions, infinity, or a code for a missing label."""
+    numbers = [any_number(text) for text in texts]
+    fractions = [row for row, number in enumerate(numbers) if number is not None and number != int(number)]
+    words = [row for row, number in enumerate(numbers) if number is None]
+    named = "if these are classes, name each with --classes, in order"
+    if fractions and task is not None:
+        found = f"column {name!r} holds the fraction {texts[fractions[0]]!r}, and {task} takes classes"
+        raise BadLabel((fractions[0],), found, f"say --task regression; {named}")
+    if fractions and words:
+        found = f"the label {texts[words[0]]!r} in column {name!r} is no number beside {texts[fractions[0]]!r}"
+        raise BadLabel(words, found, f"mend it; {named}")
+    infinite = [row for row in words if is_infinite(texts[row])]
+    if infinite and len(infinite) == len(words) < len(texts):
+        found = f"the label {texts[infinite[0]]!r} in column {name!r} is no finite number"
+        raise BadLabel(infinite, found, f"mend it; {named}")
+    whole = [whole_number(text) for text in texts]
+    codes = [row for row, number in enumerate(whole) if number is not None and number < 0]
+    if codes and 0 in whole:
+        found = f"the label {texts[codes[0]]} in column {name!r} lies below class 0 and may stand for a missing label"
+        raise BadLabel(codes, found, f"leave these rows out, or say --task regression; {named}")

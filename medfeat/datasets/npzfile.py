@@ -62,8 +62,15 @@ class NpzArrays:
 
     @cached_property
     def labels(self) -> dict[str, LabelArray]:
-        """(n, k) labels a group, int64 or float64; empty when the file has none."""
-        return {group: _as_labels(member) for group, member in self.label_members.items()}
+        """(n, k) labels a group, int64 or float64; empty when the file has none, or has them in words."""
+        return {} if self.words else {group: _as_labels(member) for group, member in self.label_members.items()}
+
+    @cached_property
+    def words(self) -> dict[str, list[str]]:
+        """(n,) labels a group as text, where the file has them in words; otherwise empty."""
+        if all(member.dtype.kind not in "US" for member in self.label_members.values()):
+            return {}
+        return {group: _as_words(member) for group, member in self.label_members.items()}
 
     def _check_one_form(self) -> None:
         """Refuse groups that are grey in one and colour or volumes in another: they are not one set of images."""
@@ -198,14 +205,32 @@ def _check_images(member: NpzMember) -> None:
         raise DataError(f"{where} has dtype {member.dtype}; images are uint8, or numbers with a declared intensity")
 
 
+def _as_words(member: NpzMember) -> list[str]:
+    values = read_array(member)
+    if values.dtype.kind not in "US" or values.size != len(values):
+        raise DataError(
+            f"{member.path}: {member.key} has dtype {values.dtype} and shape {values.shape}; labels in words are text, "
+            "one an image, in every group"
+        )
+    try:
+        texts = values.reshape(-1) if values.dtype.kind == "U" else np.char.decode(values.reshape(-1), "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{member.path}: {member.key} is no UTF-8 text; save labels as str") from error
+    return [str(text).strip() for text in texts.tolist()]
+
+
 def _as_labels(member: NpzMember) -> LabelArray:
     values = read_array(member)
     if values.dtype.kind not in "uifb":
-        raise DataError(f"{member.path}: {member.key} has dtype {values.dtype}; labels are class numbers")
+        raise DataError(f"{member.path}: {member.key} has dtype {values.dtype}; labels are numbers, or text")
     values = values.reshape(len(values), -1)
     if values.dtype.kind != "f":
         return values.astype(np.int64)
     if not np.isfinite(values).all():
-        row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-        raise DataError(f"{member.path}: {member.key} has no number in row {row}; every image needs a label")
+        rows = np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist()
+        more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+        raise DataError(
+            f"{member.path}: {member.key} has no number in row {rows[0]}{more}; every image needs a label: "
+            "leave these images out, or save none"
+        )
     return values.astype(np.float64)

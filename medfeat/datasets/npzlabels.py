@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.datasets.labels import one_column, one_hot_hint, refuse_classes_of_numbers
+from medfeat.datasets.spelling import BadLabel, matched
 from medfeat.errors import DataError
 from medfeat.types import LabelArray, Progress, TaskType
 
@@ -32,7 +35,12 @@ class NpzLabelling:
 
 
 def npz_labelling(
-    path: Path, labels: dict[str, LabelArray], asked: TaskType | None, progress: Progress
+    path: Path,
+    labels: dict[str, LabelArray],
+    asked: TaskType | None,
+    progress: Progress,
+    *,
+    wanted: Sequence[str] = (),
 ) -> NpzLabelling:
     """Tell task and classes from the labels, over all groups.
 
@@ -49,6 +57,8 @@ def npz_labelling(
         What the labels mean; None tells it from them.
     progress
         Told when labels can be meant in two ways.
+    wanted
+        The classes in their order; empty takes that of their numbers.
 
     Raises
     ------
@@ -63,18 +73,91 @@ def npz_labelling(
     every = np.concatenate(list(labels.values()))
     columns = tuple(str(i) for i in range(every.shape[1]))
     if asked == "regression" or (asked is None and _has_fractions(every)):
+        refuse_classes_of_numbers(wanted)
         return NpzLabelling("regression", columns, labels)
     if _has_fractions(every):
         found = every[every != np.floor(every)][0]
         raise DataError(
             f"{path} has a label {found:g}, and {asked} takes whole numbers; leave the task out for numbers"
         )
-    if every.min() < 0:
-        raise DataError(f"{path} has a label {every.min():g}; classes are numbered from 0")
+    _refuse_negative(path, labels)
     whole: dict[str, LabelArray] = {group: values.astype(np.int64) for group, values in labels.items()}
     if len(columns) > 1 or asked == "multi-label":
-        return _several(path, every.astype(np.int64), whole, asked, progress)
-    return _classes(path, whole, asked)
+        return _in_order(_several(path, every.astype(np.int64), whole, asked, progress), wanted)
+    found = _in_order(_classes(path, whole, asked), wanted)
+    _say_doubts(path, found, len(every), progress)
+    return found
+
+
+def npz_words(
+    path: Path,
+    words: Mapping[str, list[str]],
+    asked: TaskType | None,
+    progress: Progress,
+    *,
+    wanted: Sequence[str] = (),
+) -> NpzLabelling:
+    """Read labels in words, over all groups, as those of a CSV's column are read.
+
+    Raises
+    ------
+    DataError
+        Labels that cannot be meant, with the group and row of each.
+    """
+    where = [f"{group} labels, row {row}" for group, texts in words.items() for row in range(len(texts))]
+    try:
+        found = one_column([text for texts in words.values() for text in texts], "labels", asked, wanted)
+    except BadLabel as error:
+        raise DataError(error.told(path, where)) from error
+    for line in found.said:
+        progress.say(f"{path}: {line}")
+    values: dict[str, LabelArray] = {}
+    start = 0
+    for group, texts in words.items():
+        values[group] = found.values[start : start + len(texts)]
+        start += len(texts)
+    return NpzLabelling(found.task, found.classes, values)
+
+
+def _refuse_negative(path: Path, labels: dict[str, LabelArray]) -> None:
+    for group, values in labels.items():
+        rows = np.flatnonzero((values < 0).any(axis=1)).tolist()
+        if rows:
+            more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+            raise DataError(
+                f"{path} has a label {values[rows[0]].min():g} in row {rows[0]}{more} of {group}; classes are numbered "
+                "from 0, and -1 often stands for a missing label: leave these images out, number classes from 0, or "
+                "say --task regression if they are amounts"
+            )
+
+
+def _in_order(found: NpzLabelling, wanted: Sequence[str]) -> NpzLabelling:
+    """Number classes (or put columns) as they were asked for, by their numbers."""
+    if not wanted:
+        return found
+    order = [found.classes.index(names[0]) for names in matched(wanted, found.classes).values()]
+    classes = tuple(found.classes[i] for i in order)
+    if found.task == "multi-label":
+        return NpzLabelling(found.task, classes, {group: values[:, order] for group, values in found.values.items()})
+    place = np.argsort(order).astype(np.int64)
+    numbers: dict[str, LabelArray] = {group: place[values.astype(np.int64)] for group, values in found.values.items()}
+    return NpzLabelling(found.task, classes, numbers)
+
+
+def _say_doubts(path: Path, found: NpzLabelling, count: int, progress: Progress) -> None:
+    """Say what makes class numbers look as if they were meant otherwise."""
+    there = np.unique(np.concatenate([values[:, 0] for values in found.values.values()]))
+    if len(there) > 2 and len(there) > count / 2:
+        progress.say(
+            f"{path}: {len(there)} classes in {count} labels: more classes than half the images; say --task regression "
+            "if they are numbers"
+        )
+    absent = [name for i, name in enumerate(found.classes) if i not in there]
+    if absent:
+        progress.say(
+            f"{path}: no image is of class {', '.join(absent[:6])}{' ...' if len(absent) > 6 else ''}, as classes are "
+            f"numbered 0 to {len(found.classes) - 1}; such a class leaves the AUC undefined"
+        )
 
 
 def _has_fractions(values: LabelArray) -> bool:
@@ -92,10 +175,7 @@ def _several(
     ones = every.sum(axis=1)
     if asked in (None, "multi-label"):
         if asked is None and (ones == 1).all():
-            progress.say(
-                f"{path}: every image has exactly one of {count} labels; they are taken for a multi-label set, "
-                "say --task multi-class if they are classes"
-            )
+            progress.say(f"{path}: {one_hot_hint(count)}")
         return NpzLabelling("multi-label", names, whole)
     if (ones != 1).any():
         raise DataError(

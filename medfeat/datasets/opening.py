@@ -33,6 +33,7 @@ def open_dataset(
     name: str | None = None,
     intensity: str | None = None,
     task: TaskType | None = None,
+    classes: str | Sequence[str] | None = None,
     path_column: str | None = None,
     label_column: str | Sequence[str] | None = None,
     split_column: str | None = None,
@@ -61,6 +62,9 @@ def open_dataset(
         Contract by which own images become uint8, see `medfeat.datasets.intensity.parse_intensity`.
     task
         What own labels mean; default: told from the labels.
+    classes
+        The classes of own labels in their order, all of them (a comma list or a sequence): it numbers them, is the
+        scale of grades, and makes a class of a word that otherwise stands for a missing label, such as ``none``.
     path_column, label_column, split_column, patient_column
         Columns of a CSV; default: ``path``, ``label``, and ``split`` and ``patient`` where they are. Several label
         columns (a comma list or a sequence) make a multi-label set.
@@ -90,6 +94,7 @@ def open_dataset(
         name=name,
         intensity=intensity,
         task=task,
+        classes=classes,
         path_column=path_column,
         label_column=label_column,
         split_column=split_column,

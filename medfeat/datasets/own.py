@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,11 @@ from medfeat.datasets.intensity import Intensity, parse_intensity
 from medfeat.datasets.listing import Listing
 from medfeat.datasets.medmnist import medmnist_info, official_file
 from medfeat.datasets.npzfile import NpzArrays, NpzDataset
-from medfeat.datasets.npzlabels import NpzLabelling, npz_labelling
+from medfeat.datasets.npzlabels import NpzLabelling, npz_labelling, npz_words
+from medfeat.datasets.spelling import class_list
 from medfeat.datasets.table import Columns, list_csv
 from medfeat.errors import DataError, MissingFileError, UsageError
+from medfeat.task_types import CLASS_TYPES, type_fault
 from medfeat.types import Dataset, DatasetInfo, Progress, TaskType, Volumes
 
 SERIES: Volumes = "series"
@@ -33,6 +35,7 @@ class OwnOptions:
     name: str | None = None
     intensity: str | None = None
     task: TaskType | None = None
+    classes: str | Sequence[str] | None = None
     path_column: str | None = None
     label_column: str | Sequence[str] | None = None
     split_column: str | None = None
@@ -43,7 +46,9 @@ class OwnOptions:
     def given(self) -> list[str]:
         """Return the names of the options that only own images have, and that were given."""
         return [
-            option for option in ("name", "intensity", "task", "volumes") if getattr(self, option) is not None
+            option
+            for option in ("name", "intensity", "task", "classes", "volumes")
+            if getattr(self, option) is not None
         ] + self.columns()
 
     def columns(self) -> list[str]:
@@ -86,7 +91,29 @@ def open_own(
     name, intensity = _name(path, options.name, taken), parse_intensity(options.intensity)
     if suffix == ".npz" and path.is_file():
         return _open_npz(path, name, options, intensity, progress=progress, memory=memory)
-    return FilesDataset(_listing(path, name, options, volumes, progress), intensity, progress=progress, memory=memory)
+    listing = _listing(path, name, options, volumes, progress)
+    found = listing.labelling
+    if _is_usable(path, found.task if found else None, found.classes if found else (), options, progress):
+        return FilesDataset(listing, intensity, progress=progress, memory=memory)
+    return FilesDataset(replace(listing, labelling=None), intensity, progress=progress, memory=memory)
+
+
+def _is_usable(
+    path: Path, task: TaskType | None, classes: Sequence[str], options: OwnOptions, progress: Progress
+) -> bool:
+    """Whether labels ask anything; refuse those that cannot be what was declared, and a declaration without any."""
+    if options.task is not None and (fault := type_fault(options.task, ("", "") if task is None else classes)):
+        raise DataError(f"{path} {fault}")
+    if task is None and (options.task is not None or options.classes is not None):
+        given = f"--task {options.task}" if options.task is not None else "--classes"
+        raise DataError(f"{path} has no labels, and {given} is said of them: name the label column, or leave it out")
+    if task not in CLASS_TYPES or len(classes) > 1:
+        return True
+    progress.say(
+        f"{path}: every label is {classes[0]!r}, and one class asks nothing: the images are taken as unlabelled; "
+        "labels can come later with `medfeat probe --labels`"
+    )
+    return False
 
 
 def _volumes(path: Path, asked: str | None) -> Volumes | None:
@@ -104,12 +131,15 @@ def _volumes(path: Path, asked: str | None) -> Volumes | None:
 
 def _listing(path: Path, name: str, options: OwnOptions, volumes: Volumes | None, progress: Progress) -> Listing:
     if path.is_dir():
-        return list_folder(path, name, task=options.task, volumes=volumes, progress=progress)
+        return list_folder(
+            path, name, task=options.task, wanted=class_list(options.classes), volumes=volumes, progress=progress
+        )
     if path.suffix.lower() == ".csv":
         columns = Columns(options.path_column, options.label_column, options.split_column, options.patient_column)
         root = options.root if options.root is not None else path.parent
+        wanted = class_list(options.classes)
         return list_csv(
-            path, name, root=root, columns=columns, task=options.task, volumes=volumes, progress=progress
+            path, name, root=root, columns=columns, task=options.task, wanted=wanted, volumes=volumes, progress=progress
         )
     if is_image_name(path):
         return list_file(path, name)
@@ -165,7 +195,13 @@ def _open_npz(
             "such as range:LO..HI, uint16 or minmax"
         )
     fingerprint = f"md5:{md5}" if intensity.takes_uint8 else f"md5:{md5};{intensity}"
-    labelling = npz_labelling(path, arrays.labels, options.task, progress)
+    wanted = class_list(options.classes)
+    if arrays.words:
+        labelling = npz_words(path, arrays.words, options.task, progress, wanted=wanted)
+    else:
+        labelling = npz_labelling(path, arrays.labels, options.task, progress, wanted=wanted)
+    if not _is_usable(path, labelling.task, labelling.classes, options, progress):
+        labelling = NpzLabelling(None, (), {})
     info = _npz_info(arrays, name, labelling, intensity, fingerprint)
     return NpzDataset(arrays, info, intensity=intensity, labels=labelling.values)
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from medfeat.datasets.gather import numbered_patients
-from medfeat.datasets.labels import BadLabel, Labelling, one_column, several_columns
+from medfeat.datasets.labels import Labelling, one_column, several_columns
 from medfeat.datasets.listing import SPLIT_NAMES, Listing
 from medfeat.datasets.named import named_series
+from medfeat.datasets.spelling import BadLabel
 from medfeat.errors import DataError
 from medfeat.types import Progress, TaskType, Volumes, as_names
 
@@ -55,6 +56,7 @@ def list_csv(
     root: Path,
     columns: Columns,
     task: TaskType | None,
+    wanted: Sequence[str] = (),
     volumes: Volumes | None = None,
     progress: Progress,
 ) -> Listing:
@@ -74,10 +76,12 @@ def list_csv(
         Which columns hold what.
     task
         What the labels mean; None tells it from the labels.
+    wanted
+        The classes in their order; empty takes them from the labels.
     volumes
         ``series`` takes a folder that is named for the DICOM series in it.
     progress
-        Told of a column that looks like one of patients and is not used.
+        Told of a column that looks like one of patients and is not used, and of how labels were read.
 
     Raises
     ------
@@ -109,7 +113,7 @@ def list_csv(
         source="csv",
         root=root,
         ids=tuple(ids),
-        labelling=_labelling(sheet, labels, task),
+        labelling=_labelling(sheet, labels, task, wanted, progress),
         split=split,
         patients=patients,
         where=where,
@@ -255,11 +259,19 @@ def _refuse_shared_patients(sheet: _Sheet, split: Sequence[str], patients: Seque
             )
 
 
-def _labelling(sheet: _Sheet, names: Sequence[str], task: TaskType | None) -> Labelling | None:
+def _labelling(
+    sheet: _Sheet, names: Sequence[str], task: TaskType | None, wanted: Sequence[str], progress: Progress
+) -> Labelling | None:
+    if not names:
+        return None
     columns = [[row.cells[name] for row in sheet.rows] for name in names]
     try:
         if len(names) > 1:
-            return several_columns(columns, names, task)
-        return one_column(columns[0], names[0], task) if names else None
+            found = several_columns(columns, names, task, wanted)
+        else:
+            found = one_column(columns[0], names[0], task, wanted)
     except BadLabel as error:
-        raise sheet.problem(sheet.rows[error.row].line, str(error)) from error
+        raise DataError(error.told(sheet.file, [f"line {row.line}" for row in sheet.rows])) from error
+    for line in found.said:
+        progress.say(f"{sheet.file}: {line}")
+    return found

@@ -69,6 +69,7 @@ class Curve:
     head: str
     task: str
     points: tuple[Point, ...]
+    cautions: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""

@@ -85,7 +85,8 @@ def probe_store(
     """
     found = existing_run(store, task, root, options)
     if found is not None:
-        return found
+        # A run of before these were said says them too.
+        return replace(found, cautions=tuple(dict.fromkeys((*found.cautions, *wording.class_cautions(task)))))
     spec = _spec(store, task, options)
     folder = run_folder(root, store.recipe["dataset"], spec.key)
     progress = progress or SilentProgress()
@@ -190,7 +191,7 @@ def _run(
         test=found[1],
         baselines={looking_at_nothing(task.task_type): _majority(scored, samples)},
         costs={"extraction": {key: environment[key] for key in COST_KEYS if key in environment}, "probe": cost},
-        cautions=wording.cautions(recipe["dataset"], info.get("backbone") or {}),
+        cautions=(*wording.cautions(recipe["dataset"], info.get("backbone") or {}), *wording.class_cautions(task)),
         notes=tuple(notes),
         versions=recording.versions(),
         created_utc=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

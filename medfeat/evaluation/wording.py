@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from medfeat.task_types import shortened
+from medfeat.types import OFFICIAL_GROUPS, Task
+
 TRAINING = {"linear": "linear probe", "knn": "kNN", "finetune": "fine-tuned"}
 
 
@@ -69,3 +72,33 @@ def cautions(dataset: str, backbone: Mapping[str, Any]) -> tuple[str, ...]:
     if dataset in (backbone.get("overlap") or ()):
         found.append("pretraining data overlaps this dataset")
     return tuple(found)
+
+
+def class_cautions(task: Task) -> tuple[str, ...]:
+    """Say which classes (or labels) one split shows and another never does: no score can be of these.
+
+    Parameters
+    ----------
+    task
+        The question; a split that has no samples at all is not spoken of.
+
+    Examples
+    --------
+    >>> class_cautions(task)                                                    # doctest: +SKIP
+    ('train never shows rare, which is in test',)
+    """
+    if task.task_type == "regression":
+        return ()
+    shown = {split: _shown(task, split) for split in OFFICIAL_GROUPS if (task.split == split).any()}
+    found = []
+    for less, more in (("train", "test"), ("train", "val"), ("val", "train"), ("test", "train")):
+        lacking = sorted(shown[more] - shown[less]) if less in shown and more in shown else []
+        if lacking:
+            names = shortened([task.classes[i] for i in lacking], 5)
+            found.append(f"{less} never shows {names}, which {'is' if len(lacking) == 1 else 'are'} in {more}")
+    return tuple(found)
+
+
+def _shown(task: Task, split: str) -> set[int]:
+    labels = task.labels[task.split == split]
+    return set((labels.any(axis=0).nonzero()[0] if task.task_type == "multi-label" else labels[:, 0]).tolist())

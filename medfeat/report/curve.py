@@ -30,7 +30,8 @@ def curve_tables(curves: Sequence[Curve]) -> list[Table]:
         rows = tuple((curve.backbone, curve.head, *_row(point)) for curve in members for point in curve.points)
         short = any(point.short for curve in members for point in curve.points)
         notes = (*NOTES, *(["* a class has fewer samples in train or val; all of them were taken"] if short else []))
-        tables.append(Table(f"{dataset}, task {task}: few labels", columns, rows, notes))
+        cautions = dict.fromkeys(line for curve in members for line in curve.cautions)
+        tables.append(Table(f"{dataset}, task {task}: few labels", columns, rows, (*notes, *cautions)))
     return tables
 
 

@@ -40,7 +40,13 @@ def _table(runs: Sequence[Run], extra: set[str]) -> Table:
     rows += _majority(first)
     title = first.dataset if first.task["name"] == "official" else f"{first.dataset}, task {first.task['name']}"
     notes = dict.fromkeys(f"{run.backbone}: {note}" for run in ordered for note in run.notes)
-    return Table(title, columns, tuple(rows), (*notes, *_numbers(ordered)))
+    return Table(title, columns, tuple(rows), (*notes, *_grades(first), *_numbers(ordered)))
+
+
+def _grades(run: Run) -> list[str]:
+    """Return the scale of an ordinal task: a wrong order is seen where it is shown."""
+    ordinal = run.task["type"] == "ordinal-regression"
+    return [f"grades from least to most: {' < '.join(run.task['classes'])}"] if ordinal else []
 
 
 def _numbers(runs: Sequence[Run]) -> list[str]:

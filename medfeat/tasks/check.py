@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError
-from medfeat.types import OFFICIAL_GROUPS, TASK_TYPES, IdArray, Task
+from medfeat.task_types import type_fault
+from medfeat.types import OFFICIAL_GROUPS, IdArray, Task
 
 
 def check_task(task: Task) -> Task:
@@ -18,11 +19,12 @@ def check_task(task: Task) -> Task:
     Raises
     ------
     DataError
-        Ids twice, a label outside the classes, an unknown split, a patient in two splits, lengths that differ.
+        A task type that the classes cannot be, ids twice, a label outside the classes, an unknown split, a patient in
+        two splits, lengths that differ.
     """
     n = len(task.ids)
-    if task.task_type not in TASK_TYPES:
-        raise DataError(f"task {task.name!r}: task type must be one of {', '.join(TASK_TYPES)}, got {task.task_type!r}")
+    if fault := type_fault(task.task_type, task.classes):
+        raise DataError(f"task {task.name!r} {fault}")
     columns = len(task.classes) if task.task_type in ("multi-label", "regression") else 1
     if task.labels.shape != (n, columns) or task.split.shape != (n,):
         raise DataError(

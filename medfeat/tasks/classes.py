@@ -109,6 +109,21 @@ def align(task: Task, classes: tuple[str, ...]) -> Task:
     return check_task(replace(task, classes=classes, labels=np.argsort(order)[task.labels]))
 
 
+def in_order(task: Task, classes: tuple[str, ...]) -> Task:
+    """Give a task's classes (or labels) the order that somebody named, all of them.
+
+    Raises
+    ------
+    UsageError
+        A class that is not there, or one that was left out; or the task is a regression.
+    """
+    from medfeat.datasets.spelling import matched
+
+    _refuse_regression(task, "--classes")
+    names = tuple(found[0] for found in matched(classes, task.classes).values())
+    return align(replace(task, origin=f"{task.origin}, classes in the order {', '.join(names)}"), names)
+
+
 def class_positions(task: Task, text: str) -> NDArray[np.int64]:
     """Return the positions of classes named, or numbered, in a comma list.
 

@@ -7,14 +7,19 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from medfeat.errors import DataError, MissingFileError
+from medfeat.task_types import type_fault
 from medfeat.tasks.check import check_task, examples, repeats
 from medfeat.tasks.fusion import Readable
 from medfeat.tasks.official import official
-from medfeat.types import IdArray, LabelArray, Task, TaskType
+from medfeat.types import IdArray, LabelArray, Progress, SilentProgress, Task, TaskType
+
+if TYPE_CHECKING:
+    from medfeat.datasets.labels import Labelling
 
 ID_COLUMNS = ("id", "path")
 OTHER_COLUMNS = ("split", "patient")
@@ -22,12 +27,14 @@ OTHER_COLUMNS = ("split", "patient")
 
 @dataclass(frozen=True)
 class _Table:
-    """The rows of a CSV that have a label: their ids and cells, by column."""
+    """The rows of a CSV that have a label: ids, lines and cells, by column; and what the rows without one say."""
 
     path: Path
     ids: IdArray
     cells: dict[str, list[str]]
     labels: tuple[str, ...]
+    lines: tuple[int, ...]
+    unlabelled: tuple[tuple[int, str], ...] = ()
 
 
 def from_csv(
@@ -37,8 +44,10 @@ def from_csv(
     name: str | None = None,
     task_type: TaskType | None = None,
     columns: Sequence[str] = (),
+    classes: str | Sequence[str] | None = None,
     partial: bool = False,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> Task:
     """Read new labels for the samples of a store.
 
@@ -58,10 +67,15 @@ def from_csv(
         What the labels mean; None tells it from the labels.
     columns
         The label columns; by default all but ``id``, ``path``, ``split`` and ``patient``.
+    classes
+        The classes in their order, all of them; a word such as ``none`` or ``unknown`` is a class when it is named
+        here, and otherwise says that the label is missing.
     partial
         Leave stored samples without a label out of the task, instead of refusing.
     seed
         Of the split, where one is drawn.
+    progress
+        Told of how labels were read.
 
     Raises
     ------
@@ -71,23 +85,31 @@ def from_csv(
         Columns that are not there; ids that are unknown, missing or given twice; labels or splits that cannot be meant.
     """
     stored = np.concatenate([store.ids(group) for group in store.groups])
-    table = _read(path, tuple(columns), stored)
+    from medfeat.datasets.spelling import class_list
+
+    wanted = class_list(classes)
+    table = _read(path, tuple(columns), stored, wanted)
     missing = np.setdiff1d(stored, table.ids)
     if len(missing) and not partial:
         raise DataError(
-            f"{path}: {len(missing)} of {len(stored)} stored ids have no label: {examples(missing)}; "
+            f"{path}: {len(missing)} of {len(stored)} stored ids have no label: {examples(missing)}{_written(table)}; "
             "label them, or allow this with --partial"
         )
-    kind, classes, labels = _labels(table, task_type)
+    found = _labels(table, task_type, wanted)
+    labels, aloud = found.values, progress or SilentProgress()
+    for line in found.said:
+        aloud.say(f"{path}: {line}")
     own = _own_task(store)
     group = _patients(table) if "patient" in table.cells else _looked_up(own, table.ids, "group")
     split, how = _split(table, own, labels, group, seed)
-    left_out = f", {len(missing)} samples without a label left out" if len(missing) else ""
+    left_out = f", {len(missing)} samples without a label left out{_written(table)}" if len(missing) else ""
+    if left_out:
+        aloud.say(f"{path}{left_out}")
     return check_task(
         Task(
             name=name or path.stem,
-            task_type=kind,
-            classes=classes,
+            task_type=found.task,
+            classes=found.classes,
             ids=table.ids,
             labels=labels,
             split=split,
@@ -109,24 +131,34 @@ def _patients(table: _Table) -> IdArray:
     return patients
 
 
-def _read(path: Path, asked: tuple[str, ...], stored: IdArray) -> _Table:
+def _written(table: _Table) -> str:
+    """Return how rows without a label say so, where a cell holds more than nothing."""
+    said = [f"line {line} says {word!r}" for line, word in table.unlabelled if word]
+    more = f" and {len(said) - 4} more" if len(said) > 4 else ""
+    return f" ({', '.join(said[:4])}{more})" if said else ""
+
+
+def _read(path: Path, asked: tuple[str, ...], stored: IdArray, wanted: tuple[str, ...]) -> _Table:
     if not path.is_file():
         raise MissingFileError(f"there is no file {path}: --labels needs a CSV with the columns id,label")
     try:
         text = path.read_text(encoding="utf-8-sig")
         delimiter = max(",;\t", key=text.partition("\n")[0].count)
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        lines = [[cell.strip() for cell in row] for row in reader]
+        lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as a CSV in UTF-8 ({error}): save it again as one") from error
-    header, *rows = [row for row in lines if any(row)] or [[]]
+    (_, header), *numbered = [(line, row) for line, row in lines if any(row)] or [(1, [])]
+    rows = [row for _, row in numbered]
     key, labels = _columns(path, header, asked)
     ragged = [row for row in rows if len(row) != len(header)]
     if ragged or not rows:
         said = f"{len(ragged)} rows have not {len(header)} cells, first {','.join(ragged[0])}" if ragged else "no rows"
         raise DataError(f"{path}: {said}; each row needs one cell a column")
     cells = {column: [row[i] for row in rows] for i, column in enumerate(header)}
-    return _known(path, cells, _matched(cells[key], stored, whole=key == "id"), stored, labels)
+    ids = _matched(cells[key], stored, whole=key == "id")
+    lines_of_rows = tuple(line for line, _ in numbered)
+    return _labelled(_Table(path, _known(path, ids, stored), cells, labels, lines_of_rows), wanted)
 
 
 def _columns(path: Path, header: list[str], asked: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
@@ -141,8 +173,8 @@ def _columns(path: Path, header: list[str], asked: tuple[str, ...]) -> tuple[str
     return key, labels
 
 
-def _known(path: Path, cells: dict[str, list[str]], ids: IdArray, stored: IdArray, labels: tuple[str, ...]) -> _Table:
-    """Refuse ids that are unknown or repeated; leave out rows whose labels are all empty."""
+def _known(path: Path, ids: IdArray, stored: IdArray) -> IdArray:
+    """Return the ids; refuse those that are unknown or repeated."""
     unknown = ids[~np.isin(ids, stored)]
     if len(unknown):
         raise DataError(
@@ -152,11 +184,33 @@ def _known(path: Path, cells: dict[str, list[str]], ids: IdArray, stored: IdArra
     twice = repeats(ids)
     if len(twice):
         raise DataError(f"{path}: {len(twice)} ids are given more than once: {examples(twice)}; keep one row each")
-    full = [i for i in range(len(ids)) if any(cells[column][i] for column in labels)]
+    return ids
+
+
+def _labelled(table: _Table, wanted: tuple[str, ...]) -> _Table:
+    """Leave out rows whose labels are all missing; a word that could be a class is refused until somebody says which.
+
+    Words such as ``none`` stand for classes as often as for nothing; ``--classes`` says it, with the word or without.
+    """
+    from medfeat.datasets.cells import folded, is_missing
+    from medfeat.datasets.labels import may_be_class
+
+    named = {folded(one).casefold() for one in wanted}
+    columns = [table.cells[column] for column in table.labels]
+    rows = list(zip(*columns, strict=True))
+    empty = [all(is_missing(cell) and folded(cell).casefold() not in named for cell in row) for row in rows]
+    full = [i for i, gone in enumerate(empty) if not gone]
     if not full:
-        raise DataError(f"{path}: every label is empty in {', '.join(labels)}")
-    kept = {column: [values[i] for i in full] for column, values in cells.items()}
-    return _Table(path, ids[full], kept, labels)
+        raise DataError(f"{table.path}: every label is empty in {', '.join(table.labels)}")
+    for i, row in enumerate(rows) if not wanted and len(columns) == 1 else ():
+        if empty[i] and may_be_class(row[0], list(dict.fromkeys(columns[0]))):
+            raise DataError(
+                f"{table.path}, line {table.lines[i]}: the label {row[0]!r} may be a class or say that there is none: "
+                "name every class with --classes, with it or without; or leave these cells empty"
+            )
+    kept = {column: [values[i] for i in full] for column, values in table.cells.items()}
+    gone = tuple((table.lines[i], rows[i][0]) for i, without in enumerate(empty) if without)
+    return _Table(table.path, table.ids[full], kept, table.labels, tuple(table.lines[i] for i in full), gone)
 
 
 def _matched(names: list[str], stored: IdArray, *, whole: bool) -> IdArray:
@@ -170,20 +224,22 @@ def _matched(names: list[str], stored: IdArray, *, whole: bool) -> IdArray:
     return np.array(found, dtype=np.str_)
 
 
-def _labels(table: _Table, task_type: TaskType | None) -> tuple[TaskType, tuple[str, ...], LabelArray]:
-    from medfeat.datasets.labels import BadLabel, one_column, several_columns
+def _labels(table: _Table, task_type: TaskType | None, wanted: tuple[str, ...]) -> Labelling:
+    from medfeat.datasets.labels import one_column, several_columns
+    from medfeat.datasets.spelling import BadLabel
 
     columns = [table.cells[column] for column in table.labels]
     try:
         if len(columns) > 1:
-            found = several_columns(columns, table.labels, task_type)
+            found = several_columns(columns, table.labels, task_type, wanted)
         else:
-            found = one_column(columns[0], table.labels[0], task_type)
+            found = one_column(columns[0], table.labels[0], task_type, wanted)
     except BadLabel as error:
-        raise DataError(f"{table.path}, id {table.ids[error.row]}: {error}") from error
-    if task_type == "binary-class" and len(found.classes) != 2:
-        raise DataError(f"{table.path}: a binary task has two classes, got {examples(found.classes)}")
-    return found.task, found.classes, found.values
+        where = [f"line {line}, id {name}" for line, name in zip(table.lines, table.ids.tolist(), strict=True)]
+        raise DataError(error.told(table.path, where)) from error
+    if fault := type_fault(found.task, found.classes):
+        raise DataError(f"{table.path} {fault}")
+    return found
 
 
 def _split(

@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from medfeat.errors import UsageError
-from medfeat.tasks.check import check_task
+from medfeat.task_types import graded, order_fault, type_fault
+from medfeat.tasks.check import check_task, examples
+from medfeat.tasks.classes import align
 from medfeat.types import TASK_TYPES, Task, TaskType
 
 TARGET = "class number"
@@ -15,12 +17,12 @@ _TO: dict[TaskType, tuple[TaskType, ...]] = {
     "binary-class": ("multi-class", "ordinal-regression", "regression"),
     "multi-class": ("binary-class", "ordinal-regression"),
     "ordinal-regression": ("binary-class", "multi-class", "regression"),
-    "multi-label": (),
+    "multi-label": ("binary-class", "multi-class", "ordinal-regression"),
     "regression": (),
 }
 
 
-def retype(task: Task, task_type: TaskType, *, name: str | None = None) -> Task:
+def retype(task: Task, task_type: TaskType, *, name: str | None = None, stated: bool = False) -> Task:
     """Read a task's labels as another type.
 
     Parameters
@@ -28,9 +30,13 @@ def retype(task: Task, task_type: TaskType, *, name: str | None = None) -> Task:
     task
         Any task.
     task_type
-        The type wanted: ordered classes can become the numbers of a regression, class tasks one another.
+        The type wanted: ordered classes can become the numbers of a regression, class tasks one another, and labels of
+        which every sample has exactly one classes.
     name
         Of the new task; by default the old one with the type behind it.
+    stated
+        Whether somebody said that the classes stand in their order; otherwise their names must say it
+        (`medfeat.task_types.graded`), for grades cannot be in that of the alphabet.
 
     Raises
     ------
@@ -47,13 +53,34 @@ def retype(task: Task, task_type: TaskType, *, name: str | None = None) -> Task:
             f"task {task.name!r} is {task.task_type}, which can be read as {allowed}, not as {task_type}: "
             "give other labels with --labels FILE.csv"
         )
-    if task_type == "binary-class" and len(task.classes) != 2:
-        raise UsageError(
-            f"task {task.name!r} has {len(task.classes)} classes, a binary one has 2: merge with --relabel"
-        )
+    if fault := type_fault(task_type, task.classes):
+        raise UsageError(f"task {task.name!r} {fault}")
     new = replace(
-        task, name=name or f"{task.name}-{task_type}", task_type=task_type, origin=f"{task.origin}, read as {task_type}"
+        _of_one_class(task, task_type) if task.task_type == "multi-label" else task,
+        name=name or f"{task.name}-{task_type}",
+        task_type=task_type,
+        origin=f"{task.origin}, read as {task_type}",
     )
+    if task_type == "ordinal-regression" and not stated:
+        new = _graded(new, task.name)
     if task_type == "regression":
         new = replace(new, classes=(TARGET,), labels=task.labels.astype(np.float64))
     return check_task(new)
+
+
+def _of_one_class(task: Task, task_type: TaskType) -> Task:
+    """Read columns of 0 and 1 as the one class of each sample."""
+    wrong = task.ids[task.labels.sum(axis=1) != 1]
+    if len(wrong):
+        raise UsageError(
+            f"task {task.name!r} has {len(wrong)} samples without exactly one label, and {task_type} takes one: "
+            f"{examples(wrong)}; leave --task out, or give other labels with --labels FILE.csv"
+        )
+    return replace(task, labels=task.labels.argmax(axis=1).astype(np.int64)[:, None])
+
+
+def _graded(task: Task, name: str) -> Task:
+    order = graded(task.classes)
+    if order is None:
+        raise UsageError(f"task {name!r} {order_fault(task.classes)}")
+    return align(task, tuple(task.classes[i] for i in order))

@@ -42,6 +42,7 @@ def audit(
     size: int | None = None,
     task: str | Task | None = None,
     labels: str | Path | None = None,
+    classes: str | Sequence[str] | None = None,
     sample: int = SAMPLE,
     seed: int = 0,
     resamples: int = RESAMPLES,
@@ -66,7 +67,7 @@ def audit(
         Folder for `duplicates.csv` and `label_errors.csv`.
     head
         Whose scores are compared and cross-validated; by default the one that suits the task.
-    task, labels
+    task, labels, classes
         As `medfeat.probe` takes them.
     sample
         Images to make copies of.
@@ -90,7 +91,7 @@ def audit(
         raise UsageError(f"--threshold is a cosine between -1 and 1, got {threshold}")
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
     header = one_store(data, backbone, cache_dir=cache_dir, size=size, **query)
-    question = Question(task, labels, partial=labels is not None)
+    question = Question(task, labels, partial=labels is not None, classes=classes)
     asked = Images(
         "", weights=weights, data_root=data_root, device=device, offline=offline, trust_remote_code=trust_remote_code
     )

@@ -50,6 +50,7 @@ def extract(
     name: str | None = None,
     intensity: str | None = None,
     task: TaskType | None = None,
+    classes: str | Sequence[str] | None = None,
     path_column: str | None = None,
     label_column: str | Sequence[str] | None = None,
     split_column: str | None = None,
@@ -88,7 +89,7 @@ def extract(
         Where dataset files and stores live; None means the usual places.
     offline
         Make no network call.
-    name, intensity, task, path_column, label_column, split_column, patient_column, volumes
+    name, intensity, task, classes, path_column, label_column, split_column, patient_column, volumes
         For your own images, see `medfeat.open_dataset`.
     recheck
         Forget what was remembered of earlier extractions.
@@ -116,6 +117,7 @@ def extract(
         name=name,
         intensity=intensity,
         task=task,
+        classes=classes,
         path_column=path_column,
         label_column=label_column,
         split_column=split_column,

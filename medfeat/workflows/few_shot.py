@@ -17,7 +17,7 @@ from medfeat.report.curve import curve_tables, draw_curves
 from medfeat.report.tables import Table
 from medfeat.types import Progress, SilentProgress, Task, as_names
 from medfeat.workflows.kept import keep_result
-from medfeat.workflows.labels import Question
+from medfeat.workflows.labels import Question, SaidOnce
 from medfeat.workflows.probe import Failure, find_probed, heads_for
 from medfeat_cache import FeatureStore, StoreError, resolve_root
 
@@ -72,6 +72,7 @@ def few_shot(
     relabel: str | None = None,
     name: str | None = None,
     partial: bool = False,
+    classes: str | Sequence[str] | None = None,
     seed: int = 0,
     resamples: int = 200,
     figure: str | Path | None = None,
@@ -82,7 +83,7 @@ def few_shot(
 
     Parameters
     ----------
-    data, backbone, head, size, task, labels, drop, keep, relabel, name, partial, cache_dir
+    data, backbone, head, size, task, labels, drop, keep, relabel, name, partial, classes, cache_dir
         As `medfeat.probe` takes them.
     shots
         Samples a class from train, and as many from val, which selects (cross-validation below 5); ``all`` for the
@@ -106,14 +107,15 @@ def few_shot(
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
     words = as_names(shots) if isinstance(shots, str) else tuple(map(str, shots))
     options = CurveOptions(words, draws, seed, resamples)
-    question = Question(task, labels, drop, keep, relabel, name, partial)
+    question = Question(task, labels, drop, keep, relabel, name, partial, classes)
     curves, failed, errors = [], [], []
+    once = SaidOnce(progress, set())
     for header in find_probed(root, data, backbone, size):
         for one in heads_for(header, head, question):
             HEADS[one]
             try:
                 with FeatureStore(header.path) as store:
-                    curves.append(_curve(store, question.of(store), one, options, root=root, progress=progress))
+                    curves.append(_curve(store, question.of(store, once), one, options, root=root, progress=progress))
             except (MedfeatError, StoreError, OSError) as error:
                 errors.append(error)
                 failed.append(Failure(f"{header.recipe['dataset']} / {header.recipe['backbone']} / {one}", str(error)))
@@ -135,6 +137,7 @@ def _curve(
         head=head,
         task=task.name,
         points=tuple(learning_points(store, task, head, options, progress)),
+        cautions=wording.class_cautions(task),
     )
     key = [store.digest, task_digest(task), head, asdict(options), PROTOCOL]
     keep_result(root, curve.dataset, "curve", {"options": asdict(options), **curve.to_dict()}, key=key)

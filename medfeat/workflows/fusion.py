@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medfeat.errors import UsageError
+from medfeat.evaluation import wording
 from medfeat.evaluation.bootstrap import RESAMPLES, check_draws
 from medfeat.evaluation.fusing import WAYS, Fusion, Way, fuse_stores
 from medfeat.evaluation.runs import headline
@@ -34,6 +35,8 @@ class FusionReport:
         Digests of the stores, in the order of their backbones.
     fusion
         Every way, the chosen one, and its scores.
+    cautions
+        What must be said beside the scores.
     """
 
     dataset: str
@@ -42,6 +45,7 @@ class FusionReport:
     head: str
     stores: tuple[str, ...]
     fusion: Fusion
+    cautions: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; the winner's test scores are at ``test``."""
@@ -49,6 +53,7 @@ class FusionReport:
         return {
             **facts,
             "stores": list(self.stores),
+            "cautions": list(self.cautions),
             "ways": [asdict(way) for way in self.fusion.ways],
             "chosen": self.fusion.chosen,
             "val": self.fusion.val.to_dict(),
@@ -67,7 +72,7 @@ class FusionReport:
             words = "" if any(isinstance(value, dict) for value in way.settings.values()) else settings(way.settings)
             rows.append((way.name, self.head, words, number(way.best.first), number(abs(way.best.second)), *shown))
         title = f"{self.dataset}, task {self.task}: several backbones"
-        notes = ("val chose; test was read for the chosen one alone",)
+        notes = ("val chose; test was read for the chosen one alone", *self.cautions)
         return [Table(title, columns, tuple(rows), notes, frozenset({self.fusion.chosen}))]
 
 
@@ -85,6 +90,7 @@ def fuse(
     relabel: str | None = None,
     name: str | None = None,
     partial: bool = False,
+    classes: str | Sequence[str] | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
     cache_dir: str | Path | None = None,
@@ -100,7 +106,7 @@ def fuse(
         Two or more backbones in the cache; None means every one.
     ways
         ``concat``, ``average``, or both (a comma list).
-    head, size, task, labels, drop, keep, relabel, name, partial, seed, resamples, cache_dir, progress
+    head, size, task, labels, drop, keep, relabel, name, partial, classes, seed, resamples, cache_dir, progress
         As `medfeat.probe` takes them; one head.
 
     Returns
@@ -118,7 +124,7 @@ def fuse(
     check_draws(seed, resamples)
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
     headers = _one_each(find_probed(root, data, backbone, size), data)
-    question = Question(task, labels, drop, keep, relabel, name, partial)
+    question = Question(task, labels, drop, keep, relabel, name, partial, classes)
     heads = heads_for(headers[0], head, question)
     one = heads[0]
     HEADS[one]
@@ -126,7 +132,7 @@ def fuse(
         raise UsageError(f"fusion takes one head, got {', '.join(heads)}")
     with ExitStack() as stack:
         stores = [stack.enter_context(FeatureStore(header.path)) for header in headers]
-        asked = question.of(stores[0])
+        asked = question.of(stores[0], progress)
 
         def write_down(tried: Sequence[Way], chosen: int) -> None:
             facts = {"task": asked.name, "head": one, "ways": [asdict(way) for way in tried], "chosen": chosen}
@@ -143,7 +149,8 @@ def fuse(
             progress=progress,
         )
     digests = tuple(header.digest for header in headers)
-    report = FusionReport(str(headers[0].recipe["dataset"]), asked.name, asked.task_type, one, digests, fusion)
+    dataset, cautions = str(headers[0].recipe["dataset"]), wording.class_cautions(asked)
+    report = FusionReport(dataset, asked.name, asked.task_type, one, digests, fusion, cautions)
     keep_result(root, report.dataset, "fusion", report.to_dict())
     return report
 

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from medfeat.datasets.spelling import class_list
 from medfeat.errors import UsageError
-from medfeat.tasks import OFFICIAL, drop, from_csv, keep, load_task, official, relabel, save_task, tasks_folder
+from medfeat.tasks import (
+    OFFICIAL,
+    check_task,
+    drop,
+    from_csv,
+    keep,
+    load_task,
+    official,
+    relabel,
+    save_task,
+    tasks_folder,
+)
+from medfeat.tasks.classes import in_order
 from medfeat.tasks.fusion import Readable
 from medfeat.tasks.retype import retype
-from medfeat.types import TASK_TYPES, Task
+from medfeat.types import TASK_TYPES, Progress, Task
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,9 @@ class Question:
         Saves the task under this name beside the dataset's stores.
     partial
         Labels may lack stored samples, which are then left out.
+    classes
+        Every class of these labels in order, before any is dropped or merged: it numbers them, and is the scale of
+        grades.
     """
 
     task: str | Task | None = None
@@ -39,14 +56,15 @@ class Question:
     relabel: str | None = None
     name: str | None = None
     partial: bool = False
+    classes: str | Sequence[str] | None = None
 
     @property
     def plain(self) -> bool:
         """Whether it is a dataset's own question, unchanged."""
         return self == Question() or self == Question(task=OFFICIAL)
 
-    def of(self, store: Readable) -> Task:
-        """Return the task of a store, saved when it was given a name.
+    def of(self, store: Readable, progress: Progress | None = None) -> Task:
+        """Return the task of a store, saved when it was given a name; `progress` is told how labels were read.
 
         Raises
         ------
@@ -55,11 +73,13 @@ class Question:
         DataError
             Labels that are not of this store, or that cannot be meant.
         """
-        task = self._source(store)
+        task = self._source(store, progress)
         task = drop(task, self.drop) if self.drop else task
         task = keep(task, self.keep) if self.keep else task
         task = relabel(task, self.relabel) if self.relabel else task
-        task = retype(task, self.task) if self.task in TASK_TYPES else task
+        if self.task in TASK_TYPES:
+            stated = bool(self.relabel or self.classes)  # both say an order
+            task = retype(task, self.task, stated=stated)
         if self.name is None:
             return task
         if self.name == OFFICIAL or self.name in TASK_TYPES:
@@ -70,13 +90,49 @@ class Question:
         save_task(task, tasks_folder(store))
         return task
 
-    def _source(self, store: Readable) -> Task:
+    def _source(self, store: Readable, progress: Progress | None) -> Task:
         saved = self.task not in (None, OFFICIAL) and self.task not in TASK_TYPES
         if self.labels is not None:
             if saved:
                 raise UsageError("--labels and a saved --task exclude each other: give one of them")
             kind = next((kind for kind in TASK_TYPES if kind == self.task), None)
-            return from_csv(Path(self.labels), store, name=self.name, task_type=kind, partial=self.partial)
+            return from_csv(
+                Path(self.labels),
+                store,
+                name=self.name,
+                task_type=kind,
+                classes=self.classes,
+                partial=self.partial,
+                progress=progress,
+            )
         if isinstance(self.task, Task):
-            return self.task
-        return load_task(str(self.task), tasks_folder(store)) if saved else official(store)
+            task = check_task(self.task)
+        else:
+            task = load_task(str(self.task), tasks_folder(store)) if saved else official(store)
+        return in_order(task, class_list(self.classes)) if self.classes else task
+
+
+@dataclass(frozen=True)
+class SaidOnce:
+    """A `Progress` that says each line once, however many stores the same labels are read for."""
+
+    progress: Progress
+    said: set[str]
+
+    def start(self, total: int, label: str, unit: str = "images") -> None:
+        """Begin a stretch."""
+        self.progress.start(total, label, unit)
+
+    def advance(self, count: int) -> None:
+        """Report more units done."""
+        self.progress.advance(count)
+
+    def say(self, message: str) -> None:
+        """Show a line that was not shown before."""
+        if message not in self.said:
+            self.said.add(message)
+            self.progress.say(message)
+
+    def finish(self) -> None:
+        """End the stretch."""
+        self.progress.finish()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medfeat.datasets import DATASETS, DigestMemory, open_dataset
+from medfeat.datasets.spelling import class_list
 from medfeat.types import Dataset, Progress, TaskType, as_names
 
 
@@ -21,6 +22,7 @@ class DataOptions:
     name: str | None = None
     intensity: str | None = None
     task: TaskType | None = None
+    classes: tuple[str, ...] | None = None
     path_column: str | None = None
     label_column: tuple[str, ...] | None = None
     split_column: str | None = None
@@ -33,11 +35,14 @@ class DataOptions:
         *,
         data_root: str | Path | None = None,
         label_column: str | Sequence[str] | None = None,
+        classes: str | Sequence[str] | None = None,
         **values: Any,
     ) -> DataOptions:
         """Take the options as a person gives them: paths, and comma lists of columns."""
         columns = None if label_column is None else as_names(label_column)
-        return cls(data_root=None if data_root is None else str(data_root), label_column=columns, **values)
+        named = None if classes is None else class_list(classes)
+        root = None if data_root is None else str(data_root)
+        return cls(data_root=root, label_column=columns, classes=named, **values)
 
     def open(self, data: str, *, root: Path, progress: Progress, recheck: bool = False) -> Dataset:
         """Open a dataset; digests of its files are remembered under the cache's root, until `recheck` forgets them."""
@@ -55,8 +60,9 @@ class DataOptions:
     def from_source(cls, source: Mapping[str, Any], *, data_root: str | Path | None = None) -> tuple[str, DataOptions]:
         """Read back what `source` spelled; `data_root` says where the files are now."""
         values = {key: value for key, value in source.items() if key != "data"}
-        if values.get("label_column") is not None:
-            values["label_column"] = tuple(values["label_column"])
+        for several in ("label_column", "classes"):
+            if values.get(several) is not None:
+                values[several] = tuple(values[several])
         if data_root is not None:
             values["data_root"] = str(data_root)
         return str(source["data"]), cls(**values)

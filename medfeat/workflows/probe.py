@@ -19,7 +19,7 @@ from medfeat.heads import HEADS
 from medfeat.report.run_tables import runs_tables, selection_tables
 from medfeat.report.tables import Table
 from medfeat.types import Progress, SilentProgress, Task, as_names
-from medfeat.workflows.labels import Question
+from medfeat.workflows.labels import Question, SaidOnce
 from medfeat.workflows.names import asked_datasets, asked_names
 from medfeat_cache import FeatureStore, StoreError, StoreHeader, find_stores, resolve_root
 
@@ -96,6 +96,7 @@ def probe(
     relabel: str | None = None,
     name: str | None = None,
     partial: bool = False,
+    classes: str | Sequence[str] | None = None,
     seed: int = 0,
     cache_dir: str | Path | None = None,
     refit: bool = False,
@@ -117,7 +118,7 @@ def probe(
     task
         A task, the name of a saved one, or a task type to read the labels as; None means the dataset's own labels and
         splits.
-    labels, drop, keep, relabel, name, partial
+    labels, drop, keep, relabel, name, partial, classes
         Change that question, and save it under a name: see `medfeat.workflows.labels.Question`.
     seed
         Of the heads and of the bootstrap.
@@ -146,7 +147,7 @@ def probe(
     for one in asked_names(head) or ():
         HEADS[one]  # a mistyped name is said before anything is looked for
     root = resolve_root(cache_dir)
-    question = Question(task, labels, drop, keep, relabel, name, partial)
+    question = Question(task, labels, drop, keep, relabel, name, partial, classes)
     stores = find_probed(root, data, backbone, size)
     jobs = [
         Job(header, Options(one, seed, refit, resamples))
@@ -190,6 +191,7 @@ class _Work:
     def __init__(self, root: Path, question: Question, progress: Progress, *, lenient: bool) -> None:
         self.root, self.question, self.progress, self.lenient = root, question, progress, lenient
         self.failed: list[Failure] = []
+        self.said: set[str] = set()
         self._errors: list[Exception] = []
 
     def run(self, jobs: Sequence[Job]) -> list[Run]:
@@ -230,7 +232,7 @@ class _Work:
         if self.question.plain and not store.info.get("dataset"):
             name = store.recipe["dataset"]
             raise DataError(f"{name} was imported without a task: give labels with --labels FILE.csv (id,label,split)")
-        return self.question.of(store)
+        return self.question.of(store, SaidOnce(self.progress, self.said))
 
     def raise_if_alone(self, runs: Sequence[Run]) -> None:
         """Raise what went wrong when it was the one thing that did: there is no report to put it in."""

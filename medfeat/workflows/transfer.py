@@ -17,6 +17,7 @@ from medfeat.evaluation.runs import Run, headline, read_scores
 from medfeat.evaluation.saved import SavedProbe, load_probe
 from medfeat.report.run_tables import NAMES
 from medfeat.report.tables import Table, number, with_interval
+from medfeat.task_types import shortened
 from medfeat.tasks import Split, align, gather
 from medfeat.types import OFFICIAL_GROUPS, Progress, SilentProgress, Task
 from medfeat.workflows.kept import keep_result
@@ -42,6 +43,8 @@ class Transfer:
         Its scores there; temperature and thresholds are those of the training dataset's val.
     shared
         How many of these samples show an image, byte for byte, that is in train or val: a score cannot count on them.
+    cautions
+        What else must be said beside the scores there.
     """
 
     run: Run
@@ -50,10 +53,12 @@ class Transfer:
     task: str
     elsewhere: Metrics
     shared: int
+    cautions: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         facts = {"onto": self.onto, "split": self.split, "task": self.task, "shared": self.shared}
+        facts["cautions"] = list(self.cautions)
         return {**facts, "run": self.run.to_dict(), "elsewhere": self.elsewhere.to_dict()}
 
 
@@ -83,6 +88,7 @@ class TransferReport:
             for one in self.transfers
             if one.shared
         ]
+        notes += dict.fromkeys(f"{one.onto}: {line}" for one in self.transfers for line in one.cautions)
         rows = tuple(_row(one) for one in self.transfers)
         return [Table("trained on one dataset, tested on another", columns, rows, tuple(notes))]
 
@@ -115,6 +121,7 @@ def transfer(
     drop: str | None = None,
     keep: str | None = None,
     relabel: str | None = None,
+    classes: str | Sequence[str] | None = None,
     onto_drop: str | None = None,
     onto_relabel: str | None = None,
     onto_labels: str | Path | None = None,
@@ -127,7 +134,7 @@ def transfer(
 
     Parameters
     ----------
-    data, backbone, head, size, task, labels, drop, keep, relabel, seed, resamples, cache_dir, progress
+    data, backbone, head, size, task, labels, drop, keep, relabel, classes, seed, resamples, cache_dir, progress
         The training side, as `medfeat.probe` takes it; an unchanged run is reused.
     onto
         The dataset to test on.
@@ -149,15 +156,16 @@ def transfer(
     if split not in (*OFFICIAL_GROUPS, EVERYTHING):
         raise UsageError(f"--test-split must be one of {', '.join((*OFFICIAL_GROUPS, EVERYTHING))}, got {split!r}")
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
-    here = Question(task, labels, drop, keep, relabel)
-    there = Question(labels=onto_labels, drop=onto_drop, relabel=onto_relabel)
+    here = Question(task, labels, drop, keep, relabel, classes=classes)
+    plain = onto_labels is not None and onto_drop is None and onto_relabel is None
+    there = Question(labels=onto_labels, drop=onto_drop, relabel=onto_relabel, classes=classes if plain else None)
     found, failed, errors = [], [], []
     for header in find_probed(root, data, backbone, size):
         for one in heads_for(header, head, here):
             try:
                 options = Options(one, seed, False, resamples)
                 with FeatureStore(header.path) as store, _other(root, onto, header.recipe) as other:
-                    run = probe_store(store, here.of(store), root, options, progress=progress)
+                    run = probe_store(store, here.of(store, progress), root, options, progress=progress)
                     found.append(_test(run, store, other, there, split))
             except (MedfeatError, StoreError, OSError) as error:
                 errors.append(error)
@@ -190,7 +198,17 @@ def _test(run: Run, store: FeatureStore, other: FeatureStore, question: Question
         resamples=run.protocol["resamples"],
     )
     onto = str(other.recipe["dataset"])
-    return Transfer(run, onto, split, task.name, metrics, _shared(probe, store, other, part))
+    cautions = _class_cautions(probe, part)
+    return Transfer(run, onto, split, task.name, metrics, _shared(probe, store, other, part), cautions)
+
+
+def _class_cautions(probe: SavedProbe, part: Split) -> tuple[str, ...]:
+    """Say which of the trained classes are never seen there: train's own gaps stand among the run's cautions."""
+    if probe.task_type == "regression":
+        return ()
+    numbers = part.y.any(axis=0).nonzero()[0] if probe.task_type == "multi-label" else np.unique(part.y)
+    absent = [name for i, name in enumerate(probe.classes) if i not in numbers]
+    return (f"{part.name} there never shows {shortened(absent)}",) if absent else ()
 
 
 def _part(store: FeatureStore, task: Task, split: str) -> Split:

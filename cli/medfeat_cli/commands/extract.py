@@ -29,6 +29,7 @@ def extract(
     name: options.Name = None,
     intensity: options.Intensity = None,
     task: options.TaskType = None,
+    classes: options.Classes = None,
     path_column: options.PathColumn = None,
     label_column: options.LabelColumn = None,
     split_column: options.SplitColumn = None,

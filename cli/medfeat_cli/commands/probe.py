@@ -34,6 +34,7 @@ def probe(
     drop: task_options.Drop = None,
     name: task_options.TaskName = None,
     partial: task_options.Partial = False,
+    classes: options.Classes = None,
     shots: task_options.Shots = None,
     draws: task_options.Draws = 20,
     figure: task_options.Figure = None,
@@ -79,7 +80,7 @@ def probe(
 
 _QUESTION = frozenset(
     ("data", "backbone", "size", "head", "task", "labels", "relabel", "keep", "drop", "name", "partial", "seed")
-) | {"cache_dir"}
+) | {"cache_dir", "classes"}
 
 
 def _refuse_together(given: dict[str, Any]) -> None:

@@ -270,7 +270,7 @@ def test_the_fingerprint_is_that_of_ids_bytes_and_contract_alone(classes, write_
     assert fingerprint(classes) == first
     (classes / "benign" / "notes.txt").write_text("not an image")
     assert fingerprint(classes) == first
-    assert fingerprint(classes, task="ordinal-regression") == first
+    assert fingerprint(classes, task="ordinal-regression", classes="benign,malignant") == first
     assert fingerprint(classes, intensity="minmax") != first
     (classes / "benign" / "b1.png").rename(classes / "benign" / "b9.png")
     renamed = fingerprint(classes)

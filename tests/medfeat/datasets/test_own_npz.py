@@ -120,7 +120,7 @@ def test_what_labels_mean(save, labels, asked, task, classes):
         ),
         ({"images": images(3, 9, 9, 4)}, "4 channels"),
         ({"images": images(3, 9, 9), "labels": np.arange(4)}, "(4,) for 3 images"),
-        ({"images": images(3, 9, 9), "labels": np.array(["a", "b", "c"])}, "labels are class numbers"),
+        ({"images": images(3, 9, 9), "labels": np.array(["a", "", "c"])}, "all labels, row 1: the label in column"),
         ({"images": images(3, 9, 9), "labels": np.array([0.5, np.nan, 1])}, "no number in row 1"),
         ({"images": images(3, 9, 9), "labels": np.array([0, -1, 1])}, "a label -1"),
         ({"images": images(3, 9, 9), "labels": np.array([[0, 2], [0, 1], [0, 1]])}, "each is 0 or 1"),

@@ -151,7 +151,7 @@ def test_columns_and_types_that_do_not_fit_are_refused(tmp_path, store):
     path = written(tmp_path, "id,label", [f"{name},{i % 3}" for i, name in enumerate(IDS)])
     with pytest.raises(DataError, match="no column 'age'; its header is id, label"):
         from_csv(path, store, columns=["age"])
-    with pytest.raises(DataError, match="a binary task has two classes, got 0, 1, 2"):
+    with pytest.raises(DataError, match=r"has 3 classes \(0, 1, 2\), a binary one has 2"):
         from_csv(path, store, task_type="binary-class")
     words = written(tmp_path, "id,label", [f"{name},tall" for name in IDS])
     with pytest.raises(DataError, match="must be a number, got 'tall'"):
@@ -170,3 +170,28 @@ def test_cells_may_hold_anything_that_is_quoted(tmp_path, store):
     rows = [f'"{name}","{"one, or" if i % 2 else "two"}\u2028\nmore"' for i, name in enumerate(IDS)]
     task = from_csv(written(tmp_path, "id,label", rows, encoding="utf-8"), store)
     assert task.classes == ("one, or\u2028\nmore", "two\u2028\nmore")
+
+
+def test_a_label_that_says_there_is_none_is_missing_with_its_line(tmp_path, store):
+    rows = [f"{name},{'nan' if i == 2 else 'ab'[i % 2]}" for i, name in enumerate(IDS)]
+    path = written(tmp_path, "id,label", rows)
+    with pytest.raises(DataError, match=r"1 of 60 stored ids have no label: train/2 \(line 4 says 'nan'\); .*--partial"):
+        from_csv(path, store)
+    task = from_csv(path, store, partial=True)
+    assert (task.classes, len(task.ids)) == (("a", "b"), 59)
+
+
+def test_a_word_that_may_be_a_class_is_refused_until_classes_say_it(tmp_path, store):
+    words = ("none", "mild", "severe")
+    path = written(tmp_path, "id,label", [f"{name},{words[i % 3]}" for i, name in enumerate(IDS)])
+    with pytest.raises(DataError, match="line 2: the label 'none' may be a class"):
+        from_csv(path, store, partial=True)
+    grades = from_csv(path, store, task_type="ordinal-regression", classes="none,mild,severe")
+    assert (grades.classes, grades.labels[:3, 0].tolist()) == (words, [0, 1, 2])
+    assert len(from_csv(path, store, classes="mild,severe", partial=True).ids) == 40
+
+
+def test_one_hot_columns_are_classes_when_asked_for(tmp_path, store):
+    path = written(tmp_path, "id,a,b", [f"{name},{i % 2},{1 - i % 2}" for i, name in enumerate(IDS)])
+    task = from_csv(path, store, task_type="multi-class")
+    assert (task.task_type, task.classes, task.labels[:2, 0].tolist()) == ("multi-class", ("a", "b"), [1, 0])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from medfeat.errors import DataError, MissingFileError, UsageError
+from medfeat.tasks.retype import retype
 from medfeat.workflows.labels import Question
 from medfeat.workflows.probe import probe
 from medfeat_cache import FeatureStore
@@ -141,3 +142,30 @@ def test_patients_never_cross_splits_whatever_the_labels(cache_root, tmp_path):
         task = Question(labels=tmp_path / "p.csv").of(store)
     pairs = {(patient, split) for patient, split in zip(task.group.tolist(), task.split.tolist(), strict=True)}
     assert len(pairs) == len(np.unique(task.group))
+
+
+def test_words_are_grades_only_in_an_order_that_was_said(cache_root, tmp_path):
+    path = plant(cache_root, counts=COUNTS)
+    labels = write_labels(tmp_path / "severity.csv", path, lambda i: ("mild", "low", "severe")[i % 3])
+    with FeatureStore(path) as store:
+        with pytest.raises(DataError, match="--classes"):
+            Question("ordinal-regression", labels).of(store)
+        task = Question("ordinal-regression", labels, classes="low,mild,severe").of(store)
+        assert (task.classes, task.labels[:3, 0].tolist()) == (("low", "mild", "severe"), [1, 0, 2])
+        words = Question(relabel="0=severe;1=low;2=mild", name="words").of(store)
+        with pytest.raises(UsageError, match="tell no order"):
+            retype(words, "ordinal-regression")
+        assert retype(words, "multi-class").classes == ("severe", "low", "mild")
+
+
+def test_a_class_that_train_never_shows_is_said_beside_the_score(cache_root, tmp_path):
+    path = plant(cache_root, counts=COUNTS)
+    with FeatureStore(path) as store:
+        rows = [f"{name},{'rare' if name.startswith('test') and i % 5 == 0 else 'ab'[i % 2]}"
+                for group in store.groups for i, name in enumerate(store.ids(group).tolist())]  # fmt: skip
+    (tmp_path / "rare.csv").write_text("\n".join(["id,label", *rows]))
+    report = probe("planted", labels=tmp_path / "rare.csv", cache_dir=cache_root, **QUICK)
+    said = "train never shows rare, which is in test"
+    assert said in report.runs[0].cautions
+    assert said in report.to_dict()["runs"][0]["cautions"]
+    assert any(said in cell for row in report.tables()[0].rows for cell in row)
