@@ -7,7 +7,10 @@ from pathlib import Path
 from medfeat.datasets.intensity import Stored
 from medfeat.errors import MissingExtraError
 
-PILLOW_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+PILLOW_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx",
+    ".jpf",
+)  # fmt: skip
 DICOM_SUFFIXES = (".dcm", ".dicom")
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 SUFFIXES = (*PILLOW_SUFFIXES, *DICOM_SUFFIXES, *NIFTI_SUFFIXES)
@@ -37,7 +40,7 @@ def read_stored(path: Path) -> Stored:
     Parameters
     ----------
     path
-        PNG, JPEG, TIFF, BMP, DICOM or NIfTI.
+        PNG, JPEG, TIFF, BMP, WebP, JPEG 2000, DICOM or NIfTI.
 
     Returns
     -------

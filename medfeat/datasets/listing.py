@@ -7,18 +7,6 @@ from pathlib import Path
 
 from medfeat.datasets.labels import Labelling
 
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
-
-
 @dataclass(frozen=True)
 class Listing:
     """Own images, in the order of their ids.
