@@ -62,7 +62,8 @@ def open_dataset(
         What own labels mean; default: told from the labels.
     path_column, label_column, split_column, patient_column
         Columns of a CSV; default: ``path``, ``label``, and ``split`` and ``patient`` where they are. Several label
-        columns (a comma list or a sequence) make a multi-label set.
+        columns (a comma list or a sequence) make a multi-label set. A split column of other values says them,
+        ``fold:val=3,test=4``; ``none`` leaves every such column out.
     progress
         Where downloads and hashing are shown.
     memory

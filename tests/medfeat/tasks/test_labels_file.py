@@ -91,7 +91,7 @@ def test_without_any_split_one_is_drawn_by_patient(tmp_path, own_store):
     task = from_csv(path, own_store, seed=3)
     assert {"train", "val", "test"} == set(task.split)
     np.testing.assert_array_equal(task.split, from_csv(path, own_store, seed=3).split)
-    assert task.origin.endswith("split 70/10/20 stratified by patient from seed 3")
+    assert "split stratified 70/10/20 by patient from seed 3: " in task.origin
     numbers = written(tmp_path, "id,age", [f"{name},{i}.5" for i, name in enumerate(OWN)])
     assert set(from_csv(numbers, own_store).split) == {"train", "val", "test"}
 
