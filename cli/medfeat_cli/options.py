@@ -76,7 +76,9 @@ Intensity = Annotated[str | None, typer.Option("--intensity", help="How 16-bit, 
 TaskType = Annotated[str | None, typer.Option("--task", help="What own labels mean: multi-class, multi-label, ...")]
 PathColumn = Annotated[str | None, typer.Option("--path-column", help="Column of a CSV with the files.")]
 LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Label columns (comma list: multi-label).")]
-SplitColumn = Annotated[str | None, typer.Option("--split-column", help="Column with train, val, test (fold:val=3,test=4; none).")]
+SplitColumn = Annotated[
+    str | None, typer.Option("--split-column", help="Column with train, val, test; fold:val=3,test=4; or none.")
+]
 PatientColumn = Annotated[str | None, typer.Option("--patient-column", help="Column with the patient.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Exit with 0 although images could not be read.")]
 Recheck = Annotated[bool, typer.Option("--recheck", help="Forget what was remembered: read and measure again.")]

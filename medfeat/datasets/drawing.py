@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 Counts = NDArray[np.int64]
 Shares = NDArray[np.float64]
 
-# What a class costs, in order of weight: to be absent from a split, to be more than one sample off its share, to be off.
-# A cycle changes at most three classes, so that a weight of ten times the next cannot be outbid.
+# What a class costs, in order of weight: to be absent from a split, to be more than one sample off its share, to be
+# off. A cycle changes at most three classes, so that a weight of ten times the next cannot be outbid.
 ABSENT = 1e6
 BEYOND = 1e3
 BETTER = 1e-6

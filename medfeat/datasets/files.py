@@ -50,7 +50,8 @@ class FilesDataset:
     Raises
     ------
     DataError
-        When no image can be read, or none of a class or split, or the first one needs an intensity that was not declared.
+        When no image can be read, or none of a class or split, or the first one needs an intensity that was not
+        declared.
 
     Attributes
     ----------

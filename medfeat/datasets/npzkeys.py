@@ -1,4 +1,4 @@
-"""Which array of an .npz file is what: MedMNIST's ``train_images``, and other people's ``x_train`` and ``valid_images``."""
+"""Which array of an .npz file is what: MedMNIST's ``train_images``, other people's ``x_train`` and ``valid_images``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ ROLES = {
 }
 _ROLE = "|".join(sorted(ROLES, key=len, reverse=True))
 # Outside or inside the split's name, and x and y glued to it: train_images, images_train, X_train, trainX, ytest.
-BEFORE = re.compile(rf"(?P<role>{_ROLE})(?:[_ .-]|(?=[A-Z]))(?P<split>.+)|(?P<glued>[xy])(?P<after>[a-z]+)", re.IGNORECASE)
+BEFORE = re.compile(
+    rf"(?P<role>{_ROLE})(?:[_ .-]|(?=[A-Z]))(?P<split>.+)|(?P<glued>[xy])(?P<after>[a-z]+)", re.IGNORECASE
+)
 AFTER = re.compile(rf"(?P<split>.+?)(?:[_ .-]|(?=[XY]$))(?P<role>{_ROLE})", re.IGNORECASE)
 
 

@@ -155,7 +155,8 @@ def _flags(cells: Mapping[str, Sequence[str]]) -> list[SplitFound]:
     told = dict.fromkeys(said.values())
     rows = list(zip(*(flags[column] for column in said), strict=True))
     twice = next((i for i, row in enumerate(rows) if sum(row) > 1), None)
-    rest = "test" if list(told) == ["train"] else next((part for part in ("train", "val", "test") if part not in told), "")
+    left = [part for part in ("train", "val", "test") if part not in told]
+    rest = "test" if list(told) == ["train"] else (left or [""])[0]
     unsaid = not rest and any(not any(row) for row in rows)
     if twice is not None or unsaid or len(told) < len(said) or (bare and len(said) == 1):
         column = (bare or list(said))[0]

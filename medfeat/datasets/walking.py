@@ -192,7 +192,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _check_name(root: Path, name: str) -> None:
-    """Refuse a name that is no text: one with a line break or another control character, or a byte that is not UTF-8."""
+    """Refuse a name that is no text: with a line break or another control character, or a byte that is not UTF-8."""
     if not any(ord(letter) < 32 or 0xD800 <= ord(letter) <= 0xDFFF for letter in name):
         return
     try:

@@ -273,10 +273,10 @@ def test_a_column_of_yes_and_no_tells_two_splits_and_is_said(table, column, valu
 @pytest.mark.parametrize(
     ("column", "values", "problem"),
     [
-        ("fold", ("0", "1", "2"), "line 1: the column fold (0, 1, 2) tells parts; say which values are val and test, su"),
-        ("partition", ("0", "1", "2"), "such as --split-column partition:val=1,test=2 (the others train), or --split-c"),
-        ("test", ("0", "1", "0"), "test may tell the split, and not one for each image; say which values are which, suc"),
-        ("set", ("train", "test", "later"), "the column set has 'train' and 'later'; call each value train, val or test"),
+        ("fold", ("0", "1", "2"), "line 1: the column fold (0, 1, 2) tells parts; say which values are val and test"),
+        ("partition", ("0", "1", "2"), "such as --split-column partition:val=1,test=2 (the others train), or --split"),
+        ("test", ("0", "1", "0"), "test may tell the split, and not one for each image; say which values are which"),
+        ("set", ("train", "test", "later"), "the column set has 'train' and 'later'; call each value train, val or"),
         ("split", ("train", "eval", "train"), "'eval' may be val or test, and eval, train do not tell which"),
         ("split", ("0", "1", "2"), "split must be train, val or test, got '0'"),
     ],
@@ -298,5 +298,5 @@ def test_other_columns_of_such_names_are_no_splits(table):
 
 
 def test_two_columns_that_tell_different_splits_are_refused(table):
-    with pytest.raises(DataError, match="the columns set and phase tell different splits; say which one with --split-c"):
+    with pytest.raises(DataError, match="the columns set and phase tell different splits; say which one with"):
         open_dataset(table("path,label,set,phase\nimg/a.png,x,train,test\nimg/b.png,y,test,train\n"))
