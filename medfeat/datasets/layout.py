@@ -11,7 +11,6 @@ from medfeat.datasets.splitnames import said_splits, splits_of
 from medfeat.errors import DataError
 from medfeat.types import Progress
 
-
 FOLD = re.compile(r"(?:cv|k)?[ _-]?folds?[ _-]?\d+|(?:cv|split)[ _-]?\d+", re.IGNORECASE)
 
 

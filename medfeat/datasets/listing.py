@@ -7,6 +7,7 @@ from pathlib import Path
 
 from medfeat.datasets.labels import Labelling
 
+
 @dataclass(frozen=True)
 class Listing:
     """Own images, in the order of their ids.

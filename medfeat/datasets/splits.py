@@ -213,9 +213,7 @@ def _strata(labels: LabelArray, task: TaskType) -> NDArray[np.int64]:
     return whole if task == "multi-label" else whole[:, 0]
 
 
-def _completed(
-    task: Task, given: IdArray, *, name: str, patients: IdArray | None, seed: int
-) -> tuple[IdArray, str]:
+def _completed(task: Task, given: IdArray, *, name: str, patients: IdArray | None, seed: int) -> tuple[IdArray, str]:
     """Return the split with the parts that are missing drawn from train, and in words where it came from."""
     missing = [part for part in OFFICIAL_GROUPS if part not in given]
     if "train" in missing:

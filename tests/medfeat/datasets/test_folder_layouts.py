@@ -54,7 +54,8 @@ def kinds(root):
     ("name", "split"),
     [
         ("train", "train"), ("TRAIN", "train"), ("Training", "train"), ("train_data", "train"),
-        ("training_set", "train"), ("TrainingSet", "train"), ("trainset", "train"), ("01_train", "train"), ("train images", "train"),
+        ("training_set", "train"), ("TrainingSet", "train"), ("trainset", "train"), ("01_train", "train"),
+        ("train images", "train"),
         ("imagesTr", "train"), ("val", "val"), ("valid", "val"), ("Validation", "val"), ("validation-data", "val"),
         ("dev", "val"), ("valset", "val"), ("Test", "test"), ("TESTING", "test"), ("test_data", "test"),
         ("holdout", "test"), ("hold-out", "test"), ("Hold_Out set", "test"), ("imagesTs", "test"), ("eval", "eval"),

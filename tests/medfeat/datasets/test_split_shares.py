@@ -121,9 +121,7 @@ def test_patients_of_one_image_each_are_images():
     counts = [3] * 100
     strata = np.repeat(np.arange(100), counts)
     ids = np.array([f"{i:05}" for i in range(300)])
-    assert np.array_equal(
-        draw_split(ids, strata, FRACTIONS, patients=ids), draw_split(ids, strata, FRACTIONS)
-    )
+    assert np.array_equal(draw_split(ids, strata, FRACTIONS, patients=ids), draw_split(ids, strata, FRACTIONS))
 
 
 @pytest.mark.parametrize("kind", ["classes", "patients", "labels"])
