@@ -29,9 +29,19 @@ def resolve_root(cache_dir: str | Path | None = None) -> Path:
     ----------
     cache_dir
         What the user asked for; None means ``$MEDFEAT_CACHE``, else ``medfeat`` in the platform's user cache folder.
+
+    Raises
+    ------
+    StoreInputError
+        When the place depends on a home folder, and none is known.
     """
     asked = cache_dir if cache_dir is not None else os.environ.get(ENVIRONMENT)
-    return Path(asked).expanduser().absolute() if asked else _user_cache() / "medfeat"
+    try:
+        return Path(asked).expanduser().absolute() if asked else _user_cache() / "medfeat"
+    except RuntimeError as error:  # what pathlib raises
+        raise StoreInputError(
+            f"no home folder is known for the cache (HOME is not set): set {ENVIRONMENT} or --cache-dir to a folder"
+        ) from error
 
 
 def slug(name: str) -> str:

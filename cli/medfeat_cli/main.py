@@ -23,6 +23,8 @@ register(app)
 
 
 _INTERRUPTED, _TERMINATED = 130, 143
+# What a folder that cannot be written raises, and a file in the place of a folder.
+_FORBIDDEN = (PermissionError, NotADirectoryError, FileExistsError)
 _STOPPED = {_INTERRUPTED: "Ctrl-C", _TERMINATED: "SIGTERM"}
 
 
@@ -50,6 +52,7 @@ def _root(
 def main() -> None:
     """Run the command line; errors a user can cause or cure are one line on stderr, without a traceback."""
     signal.signal(signal.SIGTERM, _on_sigterm)
+    output.speak_safely()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -86,7 +89,12 @@ def _exit_code(problem: Exception) -> int | None:
     code = getattr(problem, "exit_code", None)
     if isinstance(code, int):
         return code
-    return 1 if isinstance(problem, OSError) else None
+    return 1 if isinstance(problem, OSError) or _is_homeless(problem) else None
+
+
+def _is_homeless(problem: Exception) -> bool:
+    """Whether pathlib, here or in a library, looked for a home folder and found none."""
+    return isinstance(problem, RuntimeError) and "home directory" in str(problem)
 
 
 def _one_line(problem: Exception) -> str:
@@ -94,6 +102,10 @@ def _one_line(problem: Exception) -> str:
         return "nothing was done"
     if hasattr(problem, "format_message"):
         return f"{problem.format_message()} (see `medfeat --help`)"
+    if _is_homeless(problem):
+        return "no home folder is known: set HOME to a folder that can be written"
+    if type(problem) in _FORBIDDEN and isinstance(problem, OSError) and problem.filename:
+        return f"{problem.filename}: {problem.strerror}; stores go to another place by --cache-dir or MEDFEAT_CACHE"
     return " ".join(str(problem).split())
 
 

@@ -80,7 +80,9 @@ Classes = Annotated[
 ]
 PathColumn = Annotated[str | None, typer.Option("--path-column", help="Column of a CSV with the files.")]
 LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Label columns (comma list: multi-label).")]
-SplitColumn = Annotated[str | None, typer.Option("--split-column", help="Column with train, val, test.")]
+SplitColumn = Annotated[
+    str | None, typer.Option("--split-column", help="Column with train, val, test; fold:val=3,test=4; or none.")
+]
 PatientColumn = Annotated[str | None, typer.Option("--patient-column", help="Column with the patient.")]
 Volumes = Annotated[
     str | None, typer.Option("--volumes", help="`series`: the slices of each DICOM series are one volume.")

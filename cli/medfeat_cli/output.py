@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import sys
@@ -13,6 +14,13 @@ import typer
 
 if TYPE_CHECKING:
     from medfeat.report.tables import Table
+
+
+def speak_safely() -> None:
+    """Let no letter that the terminal's encoding lacks end a command: it is spelled as an escape instead."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def error(message: str) -> None:
@@ -39,7 +47,8 @@ def note(message: str) -> None:
 
 def as_json(value: Any) -> None:
     """Print a result as JSON; NaN and infinities become null, which every reader of JSON knows."""
-    typer.echo(json.dumps(_finite(value), indent=2, ensure_ascii=False))
+    plain = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
+    typer.echo(json.dumps(_finite(value), indent=2, ensure_ascii=plain))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
@@ -50,15 +59,20 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = ""
 
 
 def tables(shown: Sequence[Table]) -> None:
-    """Print tables: drawn when a person looks at them, tab-separated when the output goes elsewhere."""
+    """Print tables: drawn when a person looks at them; tab-separated elsewhere, or where no drawn column would fit."""
     from medfeat.report import tables as render
 
     if not sys.stdout.isatty():
         typer.echo(render.plain(shown), nl=False)
         return
     from rich.console import Console
+    from rich.measure import Measurement
 
-    Console().print(render.terminal(shown))
+    console, drawn = Console(), render.terminal(shown)
+    if Measurement.get(console, console.options.update(max_width=10_000), drawn).minimum > console.width:
+        typer.echo(render.plain(shown), nl=False)
+        return
+    console.print(drawn)
 
 
 def text(content: str, out: Path | None = None) -> None:

@@ -7,7 +7,10 @@ from pathlib import Path
 from medfeat.datasets.intensity import Stored
 from medfeat.errors import MissingExtraError
 
-PILLOW_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+PILLOW_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx",
+    ".jpf",
+)  # fmt: skip
 DICOM_SUFFIXES = (".dcm", ".dicom")
 NIFTI_SUFFIXES = (".nii", ".nii.gz", ".mgz", ".mgh")
 SUFFIXES = (*PILLOW_SUFFIXES, *DICOM_SUFFIXES, *NIFTI_SUFFIXES)
@@ -44,7 +47,7 @@ def read_stored(path: Path) -> Stored:
     Parameters
     ----------
     path
-        PNG, JPEG, TIFF, BMP, DICOM, NIfTI or MGH.
+        PNG, JPEG, TIFF, BMP, WebP, JPEG 2000, DICOM, NIfTI or MGH.
 
     Returns
     -------

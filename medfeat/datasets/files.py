@@ -17,6 +17,7 @@ from medfeat.datasets.decode import DECODER_VERSION, BadFile, read_stored
 from medfeat.datasets.digests import DigestMemory
 from medfeat.datasets.intensity import Intensity, OutsideContract, Stored, needs_contract
 from medfeat.datasets.listing import Listing
+from medfeat.datasets.lost import refuse_lost_classes
 from medfeat.datasets.series import read_series
 from medfeat.errors import DataError, MissingExtraError
 from medfeat.types import (
@@ -51,7 +52,8 @@ class FilesDataset:
     Raises
     ------
     DataError
-        When no image can be read, or the first one needs an intensity that was not declared.
+        When no image can be read, or none of a class or split, or the first one needs an intensity that was not
+        declared.
 
     Attributes
     ----------
@@ -68,6 +70,7 @@ class FilesDataset:
         self.patients: IdArray | None = _as_array(self.listing.patients)
         first = self._first_readable()
         self._ndim = 3 if first.is_volume else 2
+        refuse_lost_classes(self.listing, self._read)
         self._info = self._describe(_fingerprint(self.listing, intensity, progress, memory))
 
     @property

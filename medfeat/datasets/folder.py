@@ -1,20 +1,19 @@
-"""A folder of images: `class/` sub-folders, `train|val|test/class/`, or no order at all."""
+"""A folder of images: `class/` sub-folders, splits outside or inside them, or no order at all."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path
 
-from medfeat.datasets.decode import SUFFIXES, is_image_name
-from medfeat.datasets.gather import as_volumes, numbered_patients, say_slices
+from medfeat.datasets.gather import Gathered, as_volumes, numbered_patients, say_slices
 from medfeat.datasets.labels import Labelling, of_folders
-from medfeat.datasets.listing import SPLIT_NAMES, Listing
+from medfeat.datasets.layout import layout_of
+from medfeat.datasets.listing import Listing
+from medfeat.datasets.masks import FOLDER, refuse_folder_of_masks
 from medfeat.datasets.spelling import BadLabel
+from medfeat.datasets.walking import HERE, Found, look, no_image, refuse_lost, say_passed
 from medfeat.errors import DataError
 from medfeat.types import Progress, TaskType, Volumes
-
-IGNORED = ("__macosx",)
 
 
 def list_folder(
@@ -28,9 +27,10 @@ def list_folder(
 ) -> Listing:
     """List the images in a folder.
 
-    Sub-folders are classes; sub-folders named train and test (and val, or their usual other spellings) are splits,
-    with classes inside. Images all in one place have no labels. Folders inside a class folder belong to the class.
-    Hidden files are passed over, and files that are no images are counted aloud.
+    Sub-folders are classes; sub-folders named train, val and test (or by one of their usual other names) are splits,
+    with classes inside or outside. Images all in one place have no labels. Folders inside a class folder belong to
+    the class. Masks beside their images, hidden and system files, and files that are no images are passed over and
+    counted aloud.
 
     Parameters
     ----------
@@ -45,52 +45,66 @@ def list_folder(
     volumes
         ``series`` makes one volume of the slices of each DICOM series.
     progress
-        Told of files that are no images, and of how the names of folders were read.
+        Told what is passed over, what is taken for a split by another name, and how the names of folders were read.
 
     Raises
     ------
     DataError
-        When there is no image, images lie beside class folders, or a folder of images lies beside splits.
+        When there is no image, images lie beside class folders or beside splits, a class or a split has pictures and
+        none that is read, or what are splits and what are classes cannot be told.
     """
-    images, others = _walk(root)
-    if others:
-        progress.say(f"{root}: {len(others)} files are no images and are left out, such as {others[0]}")
-    if not images:
-        raise DataError(f"{root} holds no image; looked for {', '.join(SUFFIXES)} in it and its sub-folders")
-    series, patients = {}, None
-    if volumes is None:
-        say_slices(root, images, progress)
-    else:
-        found = as_volumes(root, images, progress)
-        images, series = found.ids, found.series
-        if not images:
-            raise DataError(f"{root} holds no volume: every file was left out, as said above")
-        patients = numbered_patients(images, found.patients, progress)
-    parts = [PurePosixPath(image).parts for image in images]
-    _refuse_beside_splits(root, parts)
-    split = _split(parts)
-    below = [part[1:] for part in parts] if split is not None else parts
-    labels = _classes(root, images, below)
+    found = look(root)
+    if not found.images:
+        raise no_image(root, found)
+    say_passed(root, found, progress)
+    volumes_found = _volumes(root, found, volumes, progress)
+    images = found.images if volumes_found is None else volumes_found.ids
+    layout = layout_of(root, images, progress)
+    _refuse_linked_twice(root, found, layout.folders)
+    refuse_lost(root, found, layout.folders)
+    if layout.labels is not None and layout.split is None:
+        refuse_folder_of_masks(found.images, str(root))
+        for folder in sorted(set(layout.labels)):
+            if FOLDER.fullmatch(folder):
+                progress.say(f"{root}: the folder {folder} is taken for a class: its files are masks of no image here")
     return Listing(
         name=name,
         source="folder",
         root=root,
         ids=tuple(images),
-        labelling=_labelling(root, images, labels, task, wanted, progress) if labels is not None else None,
-        split=split,
-        patients=patients,
-        series=series,
+        labelling=_labelling(root, images, layout.labels, task, wanted, progress),
+        split=layout.split,
+        patients=None if volumes_found is None else numbered_patients(images, volumes_found.patients, progress),
+        series={} if volumes_found is None else volumes_found.series,
     )
+
+
+def list_file(path: Path, name: str) -> Listing:
+    """List a single image."""
+    return Listing(name=name, source="folder", root=path.parent, ids=(path.name,))
+
+
+def _volumes(root: Path, found: Found, volumes: Volumes | None, progress: Progress) -> Gathered | None:
+    """Gather slices into volumes where that was asked for; else say what they are."""
+    if volumes is None:
+        say_slices(root, found.images, progress)
+        return None
+    gathered = as_volumes(root, found.images, progress)
+    if not gathered.ids:
+        raise DataError(f"{root} holds no volume: every file was left out, as said above")
+    return gathered
 
 
 def _labelling(
     root: Path,
     images: Sequence[str],
-    labels: Sequence[str],
+    labels: Sequence[str] | None,
     task: TaskType | None,
     wanted: Sequence[str],
     progress: Progress,
-) -> Labelling:
+) -> Labelling | None:
+    if labels is None:
+        return None
     try:
         found = of_folders(labels, task, wanted)
     except BadLabel as error:
@@ -100,68 +114,11 @@ def _labelling(
     return found
 
 
-def list_file(path: Path, name: str) -> Listing:
-    """List a single image."""
-    return Listing(name=name, source="folder", root=path.parent, ids=(path.name,))
-
-
-def _walk(root: Path) -> tuple[list[str], list[str]]:
-    """Return the images and the other files, relative to the root, sorted."""
-    images: list[str] = []
-    others: list[str] = []
-    for path in _files(root):
-        relative = path.relative_to(root).as_posix()
-        if not _can_be_id(relative):
-            raise DataError(f"{root}: the name {relative!r} cannot be an id; rename the file to plain characters")
-        (images if is_image_name(path) else others).append(relative)
-    return sorted(images), sorted(others)
-
-
-def _can_be_id(name: str) -> bool:
-    """Whether a name is text: no line break or other control character, and no byte that is not UTF-8."""
-    return not any(ord(letter) < 32 or 0xD800 <= ord(letter) <= 0xDFFF for letter in name)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    seen: set[str] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        if (place := os.path.realpath(parent)) in seen:
-            folders.clear()  # a link that leads back
-            continue
-        seen.add(place)
-        folders[:] = sorted(name for name in folders if not _hidden(name))
-        yield from (Path(parent, name) for name in files if not _hidden(name))
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name.lower() in IGNORED
-
-
-def _split(parts: list[tuple[str, ...]]) -> tuple[str, ...] | None:
-    """Return the split of each image when every first folder is named after one, and train is among them."""
-    found = [SPLIT_NAMES.get(part[0].lower()) if len(part) > 1 else None for part in parts]
-    named = tuple(name for name in found if name is not None)
-    return named if len(named) == len(found) and "train" in named and len(set(named)) > 1 else None
-
-
-def _refuse_beside_splits(root: Path, parts: list[tuple[str, ...]]) -> None:
-    """Refuse a folder beside train and another split: it would turn the splits into classes."""
-    tops = sorted({part[0] for part in parts if len(part) > 1})
-    splits = [top for top in tops if top.lower() in SPLIT_NAMES]
-    odd = [top for top in tops if top.lower() not in SPLIT_NAMES]
-    named = {SPLIT_NAMES[top.lower()] for top in splits}
-    if odd and "train" in named and len(named) > 1:
-        raise DataError(
-            f"{root}: the folder {odd[0]} lies beside the splits {', '.join(splits)}; move it away, "
-            "or, where these are classes, list the images in a CSV"
-        )
-
-
-def _classes(root: Path, images: list[str], below: list[tuple[str, ...]]) -> list[str] | None:
-    loose = [image for image, part in zip(images, below, strict=True) if len(part) == 1]
-    labels = [part[0] for part in below if len(part) > 1]
-    if loose and labels:
-        raise DataError(
-            f"{root}: {loose[0]} lies beside the folder {labels[0]}; put every image into a class folder, or none"
-        )
-    return labels if len(set(labels)) > 1 else None
+def _refuse_linked_twice(root: Path, found: Found, folders: Sequence[str]) -> None:
+    """Refuse a class or a split that is a link to images read elsewhere: they would be in both, or in the other one."""
+    places = {folder.rpartition("/")[0] for folder in folders}
+    for link, other in found.again.items():
+        if link.rpartition("/")[0] in places and other != HERE and not link.startswith(f"{other}/"):
+            raise DataError(
+                f"{root}: the folder {link} is a link to {other}, and an image cannot be in both; remove the link"
+            )

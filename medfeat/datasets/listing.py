@@ -12,17 +12,6 @@ from medfeat.datasets.labels import Labelling
 if TYPE_CHECKING:
     from medfeat.datasets.series import Series
 
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
-
 
 @dataclass(frozen=True)
 class Listing:

@@ -9,7 +9,7 @@ from medfeat.datasets.digests import DigestMemory
 from medfeat.datasets.entry import DATASETS, DatasetEntry, OpenRequest
 from medfeat.datasets.medmnist_table import MedmnistFile, MedmnistSet, medmnist_sets
 from medfeat.datasets.npzfile import NpzArrays, NpzDataset
-from medfeat.errors import DataError, MissingFileError
+from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.types import DatasetInfo, Progress
 
 CITATION = (
@@ -21,7 +21,10 @@ URL = "https://medmnist.com"
 
 def default_data_root() -> Path:
     """Return the folder the `medmnist` package keeps its files in, so that files already there are used."""
-    return Path.home() / ".medmnist"
+    try:
+        return Path.home() / ".medmnist"
+    except RuntimeError as error:  # what pathlib raises
+        raise UsageError("no home folder is known (HOME is not set): say where files are with --data-root") from error
 
 
 def medmnist_path(name: str, size: int, data_root: Path | None = None) -> Path:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from medfeat.datasets.decode import GZIP_MARK, BadFile, missing_extra
 from medfeat.datasets.intensity import Stored
-from medfeat.datasets.layout import laid_out
+from medfeat.datasets.orientation import laid_out
 
 MAX_VALUES = 1 << 27
 HEADER_BYTES = 544

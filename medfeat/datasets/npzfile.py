@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from medfeat.datasets.intensity import AUTO, Intensity, OutsideContract
 from medfeat.datasets.npz import NpzMember, npz_members, read_array, read_rows
+from medfeat.datasets.npzkeys import npz_keys
 from medfeat.errors import DataError
-from medfeat.types import OFFICIAL_GROUPS, OWN_GROUP, BadImage, DatasetInfo, IdArray, ImageBatch, LabelArray, UInt8Array
+from medfeat.types import BadImage, DatasetInfo, IdArray, ImageBatch, LabelArray, UInt8Array
 
 MAX_IMAGE_BYTES = 1 << 30
 FORM = "train_images, val_images, test_images (or images alone) of shape (n, H, W), (n, H, W, 3) or (n, D, H, W)"
@@ -26,6 +27,13 @@ class NpzArrays:
     path
         The file.
 
+    Attributes
+    ----------
+    images, label_members
+        The array of each group.
+    unused
+        Names of the arrays that are neither images nor labels.
+
     Raises
     ------
     DataError
@@ -35,8 +43,10 @@ class NpzArrays:
     def __init__(self, path: Path) -> None:
         self.path = path
         members = npz_members(path)
-        self.images = _named(members, "images")
-        self.label_members = _named(members, "labels")
+        keys = npz_keys(members, str(path))
+        self.images = {group: members[key] for group, key in keys.images.items()}
+        self.label_members = {group: members[key] for group, key in keys.labels.items()}
+        self.unused = keys.unused
         if not self.images:
             found = ", ".join(members) or "nothing"
             raise DataError(f"{path} holds {found}; an .npz of images needs {FORM}")
@@ -166,11 +176,6 @@ class NpzDataset:
 def row_ids(group: str, count: int) -> IdArray:
     """Return the ids of the rows of a group: ``train/0``, ``train/1`` and so on."""
     return np.array([f"{group}/{row}" for row in range(count)], dtype=np.str_)
-
-
-def _named(members: dict[str, NpzMember], what: str) -> dict[str, NpzMember]:
-    found = {group: members[f"{group}_{what}"] for group in OFFICIAL_GROUPS if f"{group}_{what}" in members}
-    return found or ({OWN_GROUP: members[what]} if what in members else {})
 
 
 def _image_shape(member: NpzMember) -> tuple[int, ...]:

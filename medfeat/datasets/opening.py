@@ -67,7 +67,8 @@ def open_dataset(
         scale of grades, and makes a class of a word that otherwise stands for a missing label, such as ``none``.
     path_column, label_column, split_column, patient_column
         Columns of a CSV; default: ``path``, ``label``, and ``split`` and ``patient`` where they are. Several label
-        columns (a comma list or a sequence) make a multi-label set.
+        columns (a comma list or a sequence) make a multi-label set. A split column of other values says them,
+        ``fold:val=3,test=4``; ``none`` leaves every such column out.
     volumes
         ``series``: the slices of each DICOM series, in a folder or in folders that a CSV names, are one volume;
         patients are told apart by PatientID, which is kept nowhere. Default: each file is an image of its own.

@@ -20,6 +20,7 @@ from medfeat.datasets.npzfile import NpzArrays, NpzDataset
 from medfeat.datasets.npzlabels import NpzLabelling, npz_labelling, npz_words
 from medfeat.datasets.spelling import class_list
 from medfeat.datasets.table import Columns, list_csv
+from medfeat.datasets.walking import OTHER_PICTURES
 from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.task_types import CLASS_TYPES, type_fault
 from medfeat.types import Dataset, DatasetInfo, Progress, TaskType, Volumes
@@ -143,6 +144,8 @@ def _listing(path: Path, name: str, options: OwnOptions, volumes: Volumes | None
         )
     if is_image_name(path):
         return list_file(path, name)
+    if path.name.lower().endswith(OTHER_PICTURES):
+        raise DataError(f"{path} is of a kind that is not read ({path.suffix}); save it as PNG, or name {KINDS}")
     raise DataError(f"{path} is none of what can be embedded; name {KINDS}")
 
 
@@ -188,6 +191,9 @@ def _open_npz(
     if known is not None and not options.given():
         facts, size = known
         return NpzDataset(arrays, medmnist_info(facts, size, f"md5:{md5}"))
+    if arrays.unused:
+        used = ", ".join(member.key for member in (*arrays.images.values(), *arrays.label_members.values()))
+        progress.say(f"{path}: {used} are read; not used: {', '.join(arrays.unused)}")
     if any(member.dtype != np.uint8 for member in arrays.images.values()) and intensity.takes_uint8:
         dtype = next(member.dtype for member in arrays.images.values() if member.dtype != np.uint8)
         raise DataError(

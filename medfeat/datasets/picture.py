@@ -1,4 +1,4 @@
-"""PNG, JPEG, TIFF and BMP, as they are meant to be seen: turned upright, palettes and CMYK as RGB."""
+"""PNG, JPEG, TIFF, BMP, WebP and JPEG 2000, as they are meant to be seen: turned upright, palettes and CMYK as RGB."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from medfeat.datasets.decode import BadFile
 from medfeat.datasets.intensity import Stored
+from medfeat.datasets.jpeg2000 import bits_of
 
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "JPEG2000")
 # Pillow's own first limit; beyond its second one it refuses by itself.
 MAX_PIXELS = 89_478_485
 BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
@@ -28,6 +29,26 @@ BIG_TIFF_MARKS = (b"II+\0", b"MM\0+")
 # call would change the filters of all threads at once, and the pictures are read by several.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 DEEP = (";16B", ";16L", ";16N")
+# First bytes, and where they stand, of what people name like a picture.
+STRANGERS = (
+    (0, b"GIF8", "a GIF"),
+    (0, b"8BPS", "a Photoshop file"),
+    (4, b"ftypavif", "an AVIF picture"),
+    (4, b"ftypavis", "an AVIF picture"),
+    (4, b"ftyphe", "a HEIC picture"),
+    (4, b"ftypmif1", "a HEIC or AVIF picture"),
+    (4, b"ftypmsf1", "a HEIC or AVIF picture"),
+    (4, b"JXL ", "a JPEG XL picture"),
+    (0, b"\xff\x0a", "a JPEG XL picture"),
+    (0, b"<svg", "an SVG drawing"),
+    (0, b"<?xml", "an SVG drawing or other XML"),
+    (0, b"%PDF", "a PDF"),
+    (0, b"PK\x03\x04", "a ZIP archive"),
+    (0, b"\x1f\x8b", "a gzip archive"),
+    (0, b"version https://git-lfs", "a pointer of Git LFS, not the picture itself (git lfs pull fetches it)"),
+    (0, b"<!DOCTYPE", "a web page"),
+    (0, b"<html", "a web page"),
+)
 
 
 def read_picture(path: Path) -> Stored:
@@ -38,7 +59,7 @@ def read_picture(path: Path) -> Stored:
     try:
         with Image.open(path, formats=FORMATS) as image:
             _check(image)
-            found = _stored(image)
+            found = _stored_jpeg2000(image, bits_of(path)) if image.format == "JPEG2000" else _stored(image)
             return replace(found, colour=found.values.ndim == 3)
     except UnidentifiedImageError as error:
         raise BadFile(_unidentified(path)) from error
@@ -51,6 +72,9 @@ def _unidentified(path: Path) -> str:
     with path.open("rb") as file:
         header = file.read(8)
         if header[:4] not in (*TIFF_MARKS, *BIG_TIFF_MARKS):
+            head = header + file.read(24)
+            if kind := next((kind for at, mark, kind in STRANGERS if head[at : at + len(mark)] == mark), None):
+                return f"{kind}, which is not read; save it as PNG"
             return f"no image of {', '.join(FORMATS)}: its first bytes are those of none"
         try:
             tags = ImageFileDirectory_v2(header + file.read(8) if header[:4] in BIG_TIFF_MARKS else header)
@@ -72,7 +96,7 @@ def _check(image: Image.Image) -> None:
     if width * height > MAX_PIXELS:
         raise BadFile(_too_large(f"{width} x {height} pixels"))
     pages = getattr(image, "n_frames", 1)
-    if pages > 1 and image.format in ("PNG", "TIFF"):
+    if pages > 1 and image.format in ("PNG", "TIFF", "WEBP"):
         raise BadFile(f"holds {pages} pictures; save each as a file of its own, or a volume as NIfTI")
     # Pillow would keep the upper byte of each channel and say nothing.
     if image.mode not in ("I;16", "I;16B", "I") and any(raw.endswith(DEEP) for raw in _raw_modes(image)):
@@ -103,6 +127,13 @@ def _stored(image: Image.Image) -> Stored:
     if kind == SIGNED and image.mode == "L":
         return Stored(np.asarray(_upright(image)).view(np.int8))  # Pillow has no mode for this either
     return Stored(_eight_bit(_upright(image)))
+
+
+def _stored_jpeg2000(image: Image.Image, bits: int) -> Stored:
+    if bits == 8:
+        return Stored(_eight_bit(_upright(image)))
+    # Pillow spreads the samples over 16 bits (j2ku_gray_i in its Jpeg2KDecode.c).
+    return Stored(np.asarray(_upright(image)).astype(np.uint16) >> np.uint16(16 - bits))
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -13,7 +13,7 @@ from medfeat.datasets.decode import BadFile
 from medfeat.datasets.dicom import MAX_VALUES, read_padded
 from medfeat.datasets.dicom_grey import Padded
 from medfeat.datasets.intensity import Stored
-from medfeat.datasets.layout import laid_out
+from medfeat.datasets.orientation import laid_out
 from medfeat.datasets.slices import Slice
 
 ONE_PLACE_MM = 0.01

@@ -11,9 +11,10 @@ from pathlib import Path, PurePosixPath
 
 from medfeat.datasets.gather import numbered_patients
 from medfeat.datasets.labels import Labelling, one_column, several_columns
-from medfeat.datasets.listing import SPLIT_NAMES, Listing
+from medfeat.datasets.listing import Listing
 from medfeat.datasets.named import named_series
 from medfeat.datasets.spelling import BadLabel
+from medfeat.datasets.splitcolumn import BadSplit, find_split
 from medfeat.errors import DataError
 from medfeat.types import Progress, TaskType, Volumes, as_names
 
@@ -81,7 +82,8 @@ def list_csv(
     volumes
         ``series`` takes a folder that is named for the DICOM series in it.
     progress
-        Told of a column that looks like one of patients and is not used, and of how labels were read.
+        Told of a column that is taken for the split, of one that looks like one of patients and is not used, and of
+        how labels were read.
 
     Raises
     ------
@@ -95,14 +97,14 @@ def list_csv(
         raise DataError(f"{file} has a header and no rows; a row names an image")
     path_column = _column(sheet, columns.path, "path", needed=True) or ""
     ids = _ids(sheet, path_column, root)
-    split_column = _column(sheet, columns.split, "split")
     patient_column = _column(sheet, columns.patient, "patient")
     labels = _label_columns(sheet, columns.label)
     where = tuple(f"line {row.line} of {file.name}" for row in sheet.rows)
     series, headers = named_series(root, dict(zip(ids, where, strict=True)), progress) if volumes else ({}, {})
+    used = [name for name in (path_column, patient_column, *labels) if name is not None]
+    split_columns, split = _splits(sheet, columns.split, used, progress)
     if patient_column is None:
-        _say_unused_patients(sheet, (path_column, split_column, *labels), progress)
-    split = _splits(sheet, split_column) if split_column else None
+        _say_unused_patients(sheet, (*used, *split_columns), progress)
     patients = _filled(sheet, patient_column) if patient_column else None
     if volumes and patients is None:
         patients = numbered_patients(ids, headers, progress)
@@ -229,15 +231,20 @@ def _inside(written: str, root: Path) -> str | None:
     return None if path.is_absolute() or path.parts[:1] == ("..",) or str(path) == "." else str(path)
 
 
-def _splits(sheet: _Sheet, column: str) -> tuple[str, ...]:
-    for row in sheet.rows:
-        if row.cells[column].lower() not in SPLIT_NAMES:
-            raise sheet.problem(
-                row.line,
-                f"{column} must be train, val or test, got {row.cells[column]!r}; "
-                "fill it for every image, or leave the column out",
-            )
-    return tuple(SPLIT_NAMES[row.cells[column].lower()] for row in sheet.rows)
+def _splits(
+    sheet: _Sheet, asked: str | None, used: Sequence[str], progress: Progress
+) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+    """Return the columns that tell the split, and the split of each row."""
+    cells = {name: [row.cells[name] for row in sheet.rows] for name in sheet.header if name not in used}
+    usual = _column(sheet, None, "split") if asked is None else None
+    try:
+        found = find_split(cells, asked or usual, asked=asked is not None)
+    except BadSplit as error:
+        line = sheet.rows[error.row].line if error.row is not None else sheet.header_line
+        raise sheet.problem(line, str(error)) from error
+    if found.said:
+        progress.say(f"{sheet.file}: {found.said}")
+    return found.columns, found.split
 
 
 def _filled(sheet: _Sheet, column: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-# torch's own switches: with one of them set `torch.compile` returns the module as it is, and would be timed for nothing.
+# torch's own switches: with one of them set `torch.compile` returns the module as it is, timed for nothing.
 _SWITCHES = ("TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE")
 _COMPILERS = ("g++", "clang++", "c++", "cl")
 

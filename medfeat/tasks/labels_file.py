@@ -101,7 +101,7 @@ def from_csv(
         aloud.say(f"{path}: {line}")
     own = _own_task(store)
     group = _patients(table) if "patient" in table.cells else _looked_up(own, table.ids, "group")
-    split, how = _split(table, own, labels, group, seed)
+    split, how = _split(table, own, (found.task, found.classes, labels), group, seed)
     left_out = f", {len(missing)} samples without a label left out{_written(table)}" if len(missing) else ""
     if left_out:
         aloud.say(f"{path}{left_out}")
@@ -243,14 +243,20 @@ def _labels(table: _Table, task_type: TaskType | None, wanted: tuple[str, ...]) 
 
 
 def _split(
-    table: _Table, own: Task | None, labels: LabelArray, group: IdArray | None, seed: int
+    table: _Table,
+    own: Task | None,
+    found: tuple[TaskType, tuple[str, ...], LabelArray],
+    group: IdArray | None,
+    seed: int,
 ) -> tuple[IdArray, str]:
     """Return the split of each row, and in words where it came from."""
-    from medfeat.datasets.listing import SPLIT_NAMES
-    from medfeat.datasets.splits import FRACTIONS, draw_split
+    kind, classes, labels = found
+    from medfeat.datasets.splitnames import splits_of
+    from medfeat.datasets.splits import drawn_task_split
 
     if "split" in table.cells:
-        given = [SPLIT_NAMES.get(cell.lower(), "") for cell in table.cells["split"]]
+        names = splits_of(table.cells["split"], f"{table.path}, column split")
+        given = [names.get(cell, "") for cell in table.cells["split"]]
         if "" in given:
             wrong = table.cells["split"][given.index("")]
             raise DataError(f"{table.path}: split must be train, val or test, got {wrong!r}")
@@ -258,15 +264,7 @@ def _split(
     split = _looked_up(own, table.ids, "split")
     if split is not None:
         return split, "split of the dataset"
-    # Numbers are stratified by fifths of the first target.
-    fifths = np.searchsorted(np.quantile(labels[:, 0], (0.2, 0.4, 0.6, 0.8)), labels[:, :1])
-    # Numbers are stratified by fifths of the first target.
-    fifths = np.searchsorted(np.quantile(labels[:, 0], (0.2, 0.4, 0.6, 0.8)), labels[:, :1])
-    values = labels if labels.dtype.kind == "i" else fifths
-    strata = np.unique(values, axis=0, return_inverse=True)[1].reshape(-1)
-    by = " by patient" if group is not None else ""
-    drawn = draw_split(table.ids, strata, FRACTIONS, patients=group, seed=seed)
-    return drawn, f"split 70/10/20 stratified{by} from seed {seed}"
+    return drawn_task_split(table.ids, labels, kind, classes, patients=group, seed=seed)
 
 
 def _own_task(store: Readable) -> Task | None:

@@ -231,7 +231,7 @@ class _Run:
         try:
             recheck = self.request.recheck
             dataset = self.options.open(source, root=self.root, progress=self.progress, recheck=recheck)
-            _remember_task(dataset, self.root)
+            _remember_task(dataset, self.root, self.progress)
         except CAUGHT as error:
             self._failed(error, *(Failure(source, network, str(error)) for network in networks))
             return
@@ -312,7 +312,9 @@ def _checked_batch(batch_size: int | str) -> int | None:
     return number
 
 
-def _remember_task(dataset: Dataset, root: Path) -> None:
+def _remember_task(dataset: Dataset, root: Path, progress: Progress) -> None:
     """Own images keep labels and split beside the store: changing either embeds nothing again."""
     if dataset.info.source not in ("medmnist", "synthetic") and dataset.info.task is not None:
-        save_task(source_task(dataset), dataset_tasks(root, dataset.info.name))
+        task = source_task(dataset)
+        save_task(task, dataset_tasks(root, dataset.info.name))
+        progress.say(f"{dataset.info.name}: {task.origin}")

@@ -224,3 +224,79 @@ def test_patients_are_in_one_split_each(images, write_png, table):
         assert len(set(task.split[task.group == patient])) == 1
     assert set(task.split) == {"train", "val", "test"}
     assert "by patient from seed 0" in task.origin
+
+
+def split_of(dataset):
+    return dict(zip(dataset.ids("all").tolist(), dataset.split.tolist(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("header", "values", "option"),
+    [
+        ("split", ("Train ", "VALID", " Testing"), None),
+        ("split", ("train_data", "dev", "hold-out"), None),
+        ("set", ("train", "val", "test"), None),
+        ("Subset", ("Training", "Validation", "Test"), None),
+        ("phase", ("train", "eval", "test"), None),
+        ("dataset", ("train", "valid", "test"), None),
+        ("fold", ("train", "val", "test"), None),
+        ("fold", ("0", "1", "2"), "fold:val=1,test=2"),
+        ("fold", ("0", "1", "2"), "fold:train=0,val=1,test=2"),
+        ("train,val,test", ("1,0,0", "0,1,0", "0,0,1"), None),
+        ("is_train,is_test", ("1,0", "0,0", "0,1"), None),
+    ],
+)
+def test_columns_that_tell_the_split(table, header, values, option):
+    rows = "".join(f"img/{name}.png,x{name},{value}\n" for name, value in zip("abc", values, strict=True))
+    progress = SilentProgress()
+    dataset = open_dataset(table(f"path,label,{header}\n{rows}"), split_column=option, progress=progress)
+    assert split_of(dataset) == {"img/a.png": "train", "img/b.png": "val", "img/c.png": "test"}
+    assert bool(progress.said) == (header != "split" and option is None)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "split"),
+    [
+        ("is_train", ("1", "0", "1"), ["train", "test", "train"]),
+        ("is_training_image", ("1", "0", "1"), ["train", "test", "train"]),
+        ("is_test", ("True", "False", "False"), ["test", "train", "train"]),
+        ("is_valid", ("FALSE", "TRUE", "FALSE"), ["train", "val", "train"]),
+    ],
+)
+def test_a_column_of_yes_and_no_tells_two_splits_and_is_said(table, column, values, split):
+    rows = "".join(f"img/{name}.png,x{name},{value}\n" for name, value in zip("abc", values, strict=True))
+    progress = SilentProgress()
+    assert open_dataset(table(f"path,label,{column}\n{rows}"), progress=progress).split.tolist() == split
+    assert any(column in line and "taken for the split" in line for line in progress.said)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "problem"),
+    [
+        ("fold", ("0", "1", "2"), "line 1: the column fold (0, 1, 2) tells parts; say which values are val and test"),
+        ("partition", ("0", "1", "2"), "such as --split-column partition:val=1,test=2 (the others train), or --split"),
+        ("test", ("0", "1", "0"), "test may tell the split, and not one for each image; say which values are which"),
+        ("set", ("train", "test", "later"), "the column set has 'train' and 'later'; call each value train, val or"),
+        ("split", ("train", "eval", "train"), "'eval' may be val or test, and eval, train do not tell which"),
+        ("split", ("0", "1", "2"), "split must be train, val or test, got '0'"),
+    ],
+)
+def test_a_column_of_parts_that_are_not_known_is_refused_with_the_way_to_say_them(table, column, values, problem):
+    rows = "".join(f"img/{name}.png,x{name},{value}\n" for name, value in zip("abc", values, strict=True))
+    path = table(f"path,label,{column}\n{rows}")
+    with pytest.raises(DataError) as error:
+        open_dataset(path)
+    assert problem in str(error.value) and "\n" not in str(error.value)
+    if column != "split":
+        assert open_dataset(path, split_column="none").split is None
+        assert open_dataset(path, label_column=column).info.classes  # named as the label, it is no split
+
+
+def test_other_columns_of_such_names_are_no_splits(table):
+    path = table("path,label,dataset,test,age\nimg/a.png,x,CheXpert,PCR,1\nimg/b.png,y,MIMIC,none,0\n")
+    assert open_dataset(path).split is None
+
+
+def test_two_columns_that_tell_different_splits_are_refused(table):
+    with pytest.raises(DataError, match="the columns set and phase tell different splits; say which one with"):
+        open_dataset(table("path,label,set,phase\nimg/a.png,x,train,test\nimg/b.png,y,test,train\n"))

@@ -1,5 +1,6 @@
 """Folders of the user's own images: layouts, ids, bad images, fingerprints."""
 
+import itertools
 import os
 import struct
 import time
@@ -109,7 +110,10 @@ def test_hidden_files_are_passed_over_and_others_counted_aloud(classes, write_pn
     (classes / "benign" / "notes.txt").write_text("words")
     progress = SilentProgress()
     assert len(open_dataset(classes, progress=progress).ids("all")) == 4
-    assert progress.said == [f"{classes}: 1 files are no images and are left out, such as benign/notes.txt"]
+    assert progress.said == [
+        f"{classes}: 2 hidden or system files and folders are passed over (__macosx, ._b1.png), such as __MACOSX",
+        f"{classes}: 1 files are no images and are left out, such as benign/notes.txt",
+    ]
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
@@ -164,6 +168,20 @@ def test_bad_images_keep_their_place_and_say_why(tmp_path, write_png, read_all):
     for name in ("a.png", "c.png", "g.png"):
         with Image.open(tmp_path / name) as expected:
             assert np.array_equal(found[name], np.asarray(expected))
+
+
+@pytest.mark.parametrize("place", ["{label}/{n}.png", "{split}/{label}/{n}.png"])
+def test_a_class_or_split_of_which_no_image_can_be_read_is_an_error(tmp_path, write_png, place):
+    for split, label, n in itertools.product(("train", "test"), ("a", "b"), (1, 2)):
+        write_png(tmp_path / place.format(split=split, label=label, n=n))
+    lost = "b" if place.startswith("{label}") else "test"
+    for path in tmp_path.rglob("*.png"):
+        if f"/{lost}/" in str(path):
+            path.write_bytes(b"")
+    what = "class b" if lost == "b" else "split test"
+    with pytest.raises(DataError, match=rf"none of the \d images of the {what} in .* can be read, such as .*empty"):
+        open_dataset(tmp_path)
+    assert len(open_dataset(tmp_path / ("a" if lost == "b" else "train")).ids("all")) > 0
 
 
 def test_batches_are_stretches_of_the_group_with_bad_rows_absent(tmp_path, write_png):

@@ -168,3 +168,42 @@ def test_16_bit_images_follow_a_declared_range_and_the_others_are_reported(save,
     assert found["all/0"].tolist() == [[0, 255]] and found["all/2"].tolist() == [[0, 0]]
     assert found["all/1"] == "values 0..5000 lie outside the declared uint16:0..4095"
     assert dataset.info.fingerprint != open_dataset(path, intensity="minmax").info.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("images_of", "labels_of"),
+    [
+        (("train_images", "valid_images", "test_images"), ("train_labels", "valid_labels", "test_labels")),
+        (("x_train", "x_val", "x_test"), ("y_train", "y_val", "y_test")),
+        (("X_train", "X_valid", "X_test"), ("Y_train", "Y_valid", "Y_test")),
+        (("training_images", "Validation_images", "testing_images"), ("training_labels", "valset_labels", "test_y")),
+        (("images_train", "images_dev", "images_test"), ("labels_train", "labels_dev", "labels_test")),
+        (("trainX", "valX", "testX"), ("trainY", "valY", "testY")),
+        (("train_data", "eval_data", "holdout_data"), ("train_targets", "eval_targets", "holdout_targets")),
+    ],
+)  # fmt: skip
+def test_groups_by_the_names_people_use(save, images_of, labels_of):
+    arrays = {name: images(n, 4, 4) for name, n in zip(images_of, (6, 2, 3), strict=True)}
+    arrays |= {name: np.arange(n) % 2 for name, n in zip(labels_of, (6, 2, 3), strict=True)}
+    dataset = open_dataset(save(**arrays))
+    assert dict(dataset.info.counts) == {"train": 6, "val": 2, "test": 3}
+    assert dataset.labels("val").tolist() == [[0], [1]] and dataset.ids("val").tolist() == ["val/0", "val/1"]
+
+
+def test_arrays_that_are_not_used_are_named(save):
+    progress = SilentProgress()
+    open_dataset(save(**three_groups(), train_masks=images(6, 8, 8), patients=np.arange(11)), progress=progress)
+    (line,) = [line for line in progress.said if "not used" in line]
+    assert line.endswith("not used: train_masks, patients")
+
+
+@pytest.mark.parametrize(
+    ("extra", "problem"),
+    [
+        ({"valid_images": images(2, 8, 8)}, "val_images and valid_images could both be the val images"),
+        ({"eval_images": images(2, 8, 8)}, "'eval' may be val or test"),
+    ],
+)
+def test_arrays_that_could_be_either_are_refused(save, extra, problem):
+    with pytest.raises(DataError, match=problem):
+        open_dataset(save(**three_groups(), **extra))

@@ -21,7 +21,7 @@ def read(path):
     return read_stored(path).values
 
 
-@pytest.mark.parametrize("name", ["x.png", "x.tif", "x.tiff", "x.bmp", "X.PNG"])
+@pytest.mark.parametrize("name", ["x.png", "x.tif", "x.tiff", "x.bmp", "X.PNG", "x.jp2", "x.j2k"])
 @pytest.mark.parametrize("pixels", [GREY, RGB], ids=["grey", "rgb"])
 def test_lossless_formats_give_the_pixels_that_were_saved(tmp_path, name, pixels):
     Image.fromarray(pixels).save(tmp_path / name)
@@ -182,7 +182,7 @@ def truncated(tmp_path):
     ("content", "reason"),
     [
         (b"", "empty file"),
-        (b"this is a text file called .png\n", "no image of PNG, JPEG, TIFF, BMP"),
+        (b"this is a text file called .png\n", "no image of PNG, JPEG, TIFF, BMP, WEBP, JPEG2000"),
         (png(30_000, 30_000), "too large"),
         (png(10_000, 10_000), "too large"),
         (png(2, 1, depth=16, colour=2, data=b"\0" + bytes(12)), "16 bits a channel in colour"),
@@ -221,3 +221,79 @@ def test_names_that_are_taken_for_images(tmp_path):
     names = ["a.png", "a.JPG", "a.dcm", "a.nii.gz", "IM0001", "1.2.840.3"]
     others = ["README", "a.csv", "a.gz", "missing", "DICOMDIR", "1.folder", "pipe"]
     assert [name for name in names + others if is_image_name(tmp_path / name)] == names
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+@pytest.mark.parametrize("pixels", [GREY, RGB], ids=["grey", "rgb"])
+def test_webp_equals_the_decoder_of_torchvision(tmp_path, pixels, lossless):
+    Image.fromarray(pixels).save(tmp_path / "x.webp", lossless=lossless, quality=80)
+    found = read(tmp_path / "x.webp")
+    if lossless:
+        assert np.array_equal(found, pixels if pixels.ndim == 3 else np.dstack([pixels] * 3))
+    io = pytest.importorskip("torchvision.io")
+    decoded = io.decode_webp(io.read_file(str(tmp_path / "x.webp")), mode=io.ImageReadMode.RGB)
+    assert np.abs(found.astype(int) - decoded.numpy().transpose(1, 2, 0)).max() <= (0 if lossless else 2)
+
+
+def test_a_moving_webp_is_no_one_picture(tmp_path):
+    first, second = Image.fromarray(RGB), Image.fromarray(255 - RGB)
+    first.save(tmp_path / "x.webp", save_all=True, append_images=[second])
+    with pytest.raises(BadFile, match="holds 2 pictures"):
+        read_stored(tmp_path / "x.webp")
+
+
+def test_sixteen_bit_jpeg_2000_keeps_its_values_whatever_its_name(tmp_path):
+    deep = np.random.default_rng(0).integers(0, 65536, (32, 40), np.uint16)
+    Image.fromarray(deep).save(tmp_path / "x.jp2", irreversible=False)
+    (tmp_path / "x.png").write_bytes((tmp_path / "x.jp2").read_bytes())
+    for name in ("x.jp2", "x.png"):
+        found = read(tmp_path / name)
+        assert found.dtype == np.uint16 and np.array_equal(found, deep)
+    with pytest.raises(OutsideContract, match="uint16 values"):
+        parse_intensity("auto").apply(read_stored(tmp_path / "x.jp2"))
+
+
+def with_depth(path, byte):
+    """Declare another depth of samples in the SIZ segment; lossless coding codes the distance from the middle."""
+    content = bytearray(path.read_bytes())
+    start = content.index(b"\xff\x4f\xff\x51")
+    content[start + 42] = byte
+    path.write_bytes(bytes(content))
+
+
+def test_twelve_bit_jpeg_2000_keeps_its_values(tmp_path):
+    values = np.random.default_rng(0).integers(0, 4096, (32, 40)).astype(np.uint16)
+    Image.fromarray(values + np.uint16(32768 - 2048)).save(tmp_path / "x.j2k", irreversible=False)
+    with_depth(tmp_path / "x.j2k", 11)
+    assert np.array_equal(read(tmp_path / "x.j2k"), values)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "byte", "reason"),
+    [(RGB, 15, "16 bits a channel in colour"), (GREY, 0x87, "signed samples"), (GREY, 3, "4-bit samples"),
+     (GREY, 23, "24-bit samples")],
+)  # fmt: skip
+def test_jpeg_2000_of_other_samples_is_told(tmp_path, pixels, byte, reason):
+    Image.fromarray(pixels).save(tmp_path / "x.j2k", irreversible=False)
+    with_depth(tmp_path / "x.j2k", byte)
+    with pytest.raises(BadFile, match=reason):
+        read_stored(tmp_path / "x.j2k")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"GIF89a" + bytes(20), "a GIF"),
+        (b"8BPS" + bytes(20), "a Photoshop file"),
+        (b"\0\0\0\x1cftypavif" + bytes(20), "an AVIF picture"),
+        (b"\0\0\0\x18ftypheic" + bytes(20), "a HEIC picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
+        (b"PK\x03\x04" + bytes(20), "a ZIP archive"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+        (b"<!DOCTYPE html><html>not found</html>", "a web page"),
+    ],
+)
+def test_pictures_of_kinds_that_are_not_read_are_named(tmp_path, content, kind):
+    (tmp_path / "x.png").write_bytes(content)
+    with pytest.raises(BadFile, match=f"^{kind}.*which is not read; save it as PNG$"):
+        read_stored(tmp_path / "x.png")

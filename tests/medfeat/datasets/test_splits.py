@@ -44,9 +44,13 @@ def test_every_class_is_split_70_10_20(count):
             assert abs((part == name).sum() - fraction * len(part)) <= 1
 
 
-def test_a_class_of_three_is_in_every_split():
-    split = draw_split(np.array(list("abcdefghij")), np.array([0] * 7 + [1] * 3), FRACTIONS)
-    assert sorted(split[7:]) == ["test", "train", "val"]
+def test_a_class_of_three_is_in_every_split_that_others_can_spare_a_place_of():
+    ids = np.array([f"{i:03}" for i in range(100)])
+    split = draw_split(ids, np.array([0] * 97 + [1] * 3), FRACTIONS)
+    assert sorted(split[97:]) == ["test", "train", "val"]
+    assert [(split == part).sum() for part in FRACTIONS] == [70, 10, 20]
+    of_ten = draw_split(np.array(list("abcdefghij")), np.array([0] * 7 + [1] * 3), FRACTIONS)
+    assert sorted(of_ten[7:]) == ["test", "train", "train"]  # val has one place, and the larger class needs it more
 
 
 def test_the_order_of_images_does_not_matter_and_the_seed_does():
@@ -101,7 +105,7 @@ def test_a_part_that_is_missing_is_drawn_from_train():
 
 
 def test_a_split_without_train_is_refused():
-    with pytest.raises(DataError, match="no train part"):
+    with pytest.raises(DataError, match=r"no train part .1 val, 1 test.; train, val and test are needed: add one"):
         source_task(Own([0, 1], split=["val", "test"]))
 
 

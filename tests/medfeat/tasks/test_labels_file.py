@@ -91,7 +91,7 @@ def test_without_any_split_one_is_drawn_by_patient(tmp_path, own_store):
     task = from_csv(path, own_store, seed=3)
     assert {"train", "val", "test"} == set(task.split)
     np.testing.assert_array_equal(task.split, from_csv(path, own_store, seed=3).split)
-    assert task.origin.endswith("split 70/10/20 stratified by patient from seed 3")
+    assert "split stratified 70/10/20 by patient from seed 3: " in task.origin
     numbers = written(tmp_path, "id,age", [f"{name},{i}.5" for i, name in enumerate(OWN)])
     assert set(from_csv(numbers, own_store).split) == {"train", "val", "test"}
 
@@ -175,7 +175,7 @@ def test_cells_may_hold_anything_that_is_quoted(tmp_path, store):
 def test_a_label_that_says_there_is_none_is_missing_with_its_line(tmp_path, store):
     rows = [f"{name},{'nan' if i == 2 else 'ab'[i % 2]}" for i, name in enumerate(IDS)]
     path = written(tmp_path, "id,label", rows)
-    with pytest.raises(DataError, match=r"1 of 60 stored ids have no label: train/2 \(line 4 says 'nan'\); .*--partial"):
+    with pytest.raises(DataError, match=r"1 of 60 stored ids have no label: train/2 \(line 4 says 'nan'\); .*partial"):
         from_csv(path, store)
     task = from_csv(path, store, partial=True)
     assert (task.classes, len(task.ids)) == (("a", "b"), 59)
