@@ -48,13 +48,15 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; errors a user can cause or cure are one line on stderr, without a traceback."""
+    """Run the command line; errors are one line on stderr, those nobody foresaw with a traceback on demand."""
     signal.signal(signal.SIGTERM, _on_sigterm)
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code: 0 fine, 1 failed, 2 asked wrongly, 130 Ctrl-C, 143 SIGTERM."""
+    from medfeat.workflows.unforeseen import debugging, in_one_line
+
     try:
         code = int(app(arguments, standalone_mode=False) or 0)
     except KeyboardInterrupt:
@@ -67,10 +69,10 @@ def run(arguments: list[str]) -> int:
         return 1
     except Exception as problem:
         found = _exit_code(problem)
-        if found is None:
+        if found is None and debugging():
             raise
-        code = found
-        output.error(_one_line(problem))
+        code = 1 if found is None else found
+        output.error(_one_line(problem) if found is not None else in_one_line(problem))
     # Typer turns Ctrl-C into an exit code of its own accord, so the code is what is looked at.
     if code in _STOPPED:
         output.error(f"stopped by {_STOPPED[code]}; what was finished is kept: the same command goes on from there")
