@@ -13,6 +13,7 @@ import numpy as np
 from medfeat.errors import DataError, MissingFileError
 from medfeat.tasks.check import check_task, examples, repeats
 from medfeat.tasks.fusion import Readable
+from medfeat.tasks.label_paths import refuse_other_files
 from medfeat.tasks.official import official
 from medfeat.types import IdArray, LabelArray, Task, TaskType
 
@@ -72,6 +73,7 @@ def from_csv(
     """
     stored = np.concatenate([store.ids(group) for group in store.groups])
     table = _read(path, tuple(columns), stored)
+    refuse_other_files(path, table.ids, table.cells.get("path", ()), store)
     missing = np.setdiff1d(stored, table.ids)
     if len(missing) and not partial:
         raise DataError(

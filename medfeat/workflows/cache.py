@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.types import Progress, SilentProgress
-from medfeat.workflows.names import asked_datasets, asked_names
+from medfeat.workflows.names import asked_names
+from medfeat.workflows.versions import find_meant, meant, shown_name
 from medfeat_cache import (
     FeatureStore,
     Found,
@@ -131,9 +132,26 @@ def list_stores(
     size: int | None = None,
     cache_dir: str | Path | None = None,
 ) -> Found:
-    """List the headers of the stores in the cache; `problems` names files that cannot be read."""
+    """List the headers of the stores in the cache; `problems` names files that cannot be read.
+
+    All versions of a dataset are listed; ``name@2`` names one.
+    """
     root = resolve_root(cache_dir)
-    return find_stores(root, dataset=asked_datasets(data), backbone=asked_names(backbone), size=size)
+    found: list[StoreHeader] = []
+    problems: dict[Path, str] = {}
+    for one in meant(root, data) or (None,):
+        name, number = (None, None) if one is None else (one.name, one.number)
+        where = find_stores(root, dataset=name, backbone=asked_names(backbone), size=size)
+        wanted = where if number is None else find_meant(root, [f"{name}@{number}"])
+        found += [header for header in where if header.digest in {other.digest for other in wanted}]
+        problems |= dict(where.problems)
+    return Found(sorted({header.path: header for header in found}.values(), key=lambda one: one.path), problems.items())
+
+
+def shown_names(headers: Sequence[StoreHeader], *, cache_dir: str | Path | None = None) -> dict[str, str]:
+    """Return by digest what to say for the images of some stores: ``name@2`` where there are several versions."""
+    root = resolve_root(cache_dir)
+    return {header.digest: shown_name(header, root) for header in headers}
 
 
 def all_paths(*, cache_dir: str | Path | None = None) -> list[Path]:
@@ -302,7 +320,10 @@ def _canary(header: StoreHeader, made: _Source) -> Canary:
     with FeatureStore(header.path) as store:
         places = sample_rows(store.n(group), CANARY_ROWS)
         source, rows = store.rows(group)[places], store.embeddings(group)[places]
+        hashes = store.image_hash(group)[places]
     again = embed_rows(made.embedder(header, dataset), dataset, group, source)
+    if not np.array_equal(again.hashes, hashes[np.isin(source, again.rows)]):
+        raise DataError(f"{header.recipe['dataset']} {group}: the images are not those that were embedded: extract again")
     if not len(again.rows):
         raise DataError(f"none of {len(source)} images of {header.recipe['dataset']} {group} can be read any more")
     stored = np.asarray(rows[np.isin(source, again.rows)], np.float64)

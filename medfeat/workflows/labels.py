@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medfeat.errors import UsageError
-from medfeat.tasks import OFFICIAL, drop, from_csv, keep, load_task, official, relabel, save_task, tasks_folder
+from medfeat.errors import DataError, UsageError
+from medfeat.evaluation.runs import task_digest
+from medfeat.tasks import OFFICIAL, bound, drop, find_task, from_csv, images_of, keep, keep_task, official, relabel
 from medfeat.tasks.fusion import Readable
 from medfeat.tasks.retype import retype
 from medfeat.types import TASK_TYPES, Task
+
+
+GIVEN = "given"
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Question:
                 f"a task cannot be named {self.name!r}, which has a meaning of its own: choose another name"
             )
         task = replace(task, name=self.name)
-        save_task(task, tasks_folder(store))
+        keep_task(task, store)
         return task
 
     def _source(self, store: Readable) -> Task:
@@ -76,7 +80,22 @@ class Question:
             if saved:
                 raise UsageError("--labels and a saved --task exclude each other: give one of them")
             kind = next((kind for kind in TASK_TYPES if kind == self.task), None)
-            return from_csv(Path(self.labels), store, name=self.name, task_type=kind, partial=self.partial)
+            path = Path(self.labels)
+            # A file may be called official.csv; the name is that of the dataset's own question.
+            name = self.name or (f"{path.stem}-labels" if path.stem == OFFICIAL else None)
+            found = from_csv(path, store, name=name, task_type=kind, partial=self.partial)
+            return replace(found, images=images_of(store))
         if isinstance(self.task, Task):
-            return self.task
-        return load_task(str(self.task), tasks_folder(store)) if saved else official(store)
+            return _given(bound(self.task, store), store)
+        return find_task(str(self.task), store) if saved else official(store)
+
+
+def _given(task: Task, store: Readable) -> Task:
+    """Return a task that was handed over; it goes by ``official`` only where it is the dataset's own question."""
+    if task.name != OFFICIAL:
+        return task
+    try:
+        same = task_digest(official(store)) == task_digest(task)
+    except DataError:
+        same = False
+    return task if same else replace(task, name=GIVEN)

@@ -1,0 +1,111 @@
+"""Stores by the names that a person gives: each dataset at the version that is meant, ``name@2`` where it is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medfeat.tasks.versions import Version, Versions, image_key, known_versions, split_name
+from medfeat.workflows.names import asked_datasets
+from medfeat_cache import FeatureStore, Found, StoreHeader, find_stores
+
+
+@dataclass(frozen=True)
+class Meant:
+    """One dataset of the cache as a person named it: the version of a number, or the one that is meant."""
+
+    name: str
+    number: int | None
+
+
+def find_meant(root: Path, data: str | Sequence[str] | None, **query: Any) -> Found:
+    """Return the stores of the datasets that are named, of the version that is meant.
+
+    Parameters
+    ----------
+    root
+        Of the cache.
+    data
+        Names, or paths that were extracted, several as a sequence or a comma list; ``name@2`` is a version, the name
+        alone the one that was extracted last. None (or ``all``) means every dataset.
+    **query
+        As of `medfeat_cache.find_stores`.
+
+    Returns
+    -------
+    Found
+        Sorted by path; its `problems` names the files that could not be read.
+
+    Raises
+    ------
+    UsageError
+        A version that is not there, or a path whose images are not those in the cache.
+    """
+    named = meant(root, data)
+    found = find_stores(root, dataset=None if named is None else tuple(one.name for one in named), **query)
+    if not any(image_key(header.info) for header in found):
+        for one in named or ():
+            if one.number is not None:
+                versions_of(root, one.name).numbered(one.number)
+        return found
+    kept: list[StoreHeader] = []
+    for dataset in dict.fromkeys(str(header.recipe.get("dataset")) for header in found):
+        versions, numbers = versions_of(root, dataset), [one.number for one in named or () if one.name == dataset]
+        wanted = [_version(root, versions, number) for number in numbers or [None]]
+        kept += [h for h in found if h.recipe.get("dataset") == dataset and _is_of(h, versions, wanted)]
+    return Found(sorted(kept, key=lambda header: header.path), found.problems)
+
+
+def meant(root: Path, data: str | Sequence[str] | None) -> tuple[Meant, ...] | None:
+    """Return which datasets a person means, None for all of them; a path is the version that was extracted there."""
+    names = asked_datasets(data, root)
+    if names is None:
+        return None
+    stored = {str(header.recipe.get("dataset")) for header in find_stores(root)} if "@" in "".join(names) else set()
+    return tuple(Meant(name, None) if name in stored else Meant(*split_name(name)) for name in names)
+
+
+def versions_of(root: Path, dataset: str) -> Versions:
+    """Return the versions of a dataset in the cache."""
+    return known_versions(root, dataset, find_stores(root, dataset=dataset))
+
+
+def shown_name(header: StoreHeader, root: Path) -> str:
+    """Name the dataset of a store as a person can ask for it: ``name@2`` where there are several versions."""
+    dataset, key = str(header.recipe.get("dataset", "-")), image_key(header.info)
+    return versions_of(root, dataset).name(key) if key else dataset
+
+
+def earlier_versions(root: Path, data: str | Sequence[str] | None, **query: Any) -> list[str]:
+    """Return the other versions of the datasets named that do have such stores, as they are asked for."""
+    found: list[str] = []
+    for one in meant(root, data) or ():
+        found += [shown_name(header, root) for header in find_stores(root, dataset=one.name, **query)]
+    return [name for name in dict.fromkeys(found) if "@" in name]
+
+
+def _version(root: Path, versions: Versions, number: int | None) -> Version | None:
+    """Return the version of a number; without one, the current one, or the newest that still has a store."""
+    if number is not None:
+        return versions.numbered(number)
+    there = {image_key(header.info) for header in find_stores(root, dataset=versions.dataset)}
+    alive = [one for one in versions.known if there & set(one.keys)]
+    current = [one for one in alive if one.number == versions.current]
+    return (current or alive[-1:] or [None])[0]
+
+
+def _is_of(header: StoreHeader, versions: Versions, wanted: Iterable[Version | None]) -> bool:
+    key = image_key(header.info)
+    return not key or any(one is not None and key in one.keys for one in wanted)
+
+
+def known_ids(root: Path, dataset: str, version: Version) -> set[str]:
+    """Return the ids of the images of a version, as its stores hold them."""
+    found: set[str] = set()
+    for header in find_stores(root, dataset=dataset):
+        if image_key(header.info) in version.keys and not header.info.get("images"):
+            with FeatureStore(header.path) as store:
+                found |= {str(name) for group in store.groups for name in store.ids(group)}
+    return found
