@@ -55,8 +55,6 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code: 0 fine, 1 failed, 2 asked wrongly, 130 Ctrl-C, 143 SIGTERM."""
-    from medfeat.workflows.unforeseen import debugging, in_one_line
-
     try:
         code = int(app(arguments, standalone_mode=False) or 0)
     except KeyboardInterrupt:
@@ -69,10 +67,8 @@ def run(arguments: list[str]) -> int:
         return 1
     except Exception as problem:
         found = _exit_code(problem)
-        if found is None and debugging():
-            raise
         code = 1 if found is None else found
-        output.error(_one_line(problem) if found is not None else in_one_line(problem))
+        output.error(_one_line(problem) if found is not None else _unforeseen(problem))
     # Typer turns Ctrl-C into an exit code of its own accord, so the code is what is looked at.
     if code in _STOPPED:
         output.error(f"stopped by {_STOPPED[code]}; what was finished is kept: the same command goes on from there")
@@ -89,6 +85,15 @@ def _exit_code(problem: Exception) -> int | None:
     if isinstance(code, int):
         return code
     return 1 if isinstance(problem, OSError) else None
+
+
+def _unforeseen(problem: Exception) -> str:
+    """Return a bug of ours as one line; raise it where tracebacks were asked for."""
+    from medfeat.workflows.unforeseen import debugging, in_one_line
+
+    if debugging():
+        raise problem
+    return in_one_line(problem)
 
 
 def _one_line(problem: Exception) -> str:

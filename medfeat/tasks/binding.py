@@ -13,7 +13,7 @@ from medfeat.errors import DataError, MissingFileError
 from medfeat.tasks.check import examples
 from medfeat.tasks.file import dataset_tasks, load_task, save_task, task_names, task_path
 from medfeat.tasks.fusion import Readable
-from medfeat.tasks.versions import Versions, image_key, known_versions, read_contents, short
+from medfeat.tasks.versions import Versions, image_key, known_versions, read_contents, read_versions, short
 from medfeat.types import IdArray, Task
 from medfeat_cache import FeatureStore, StoreError, StoreHeader, find_stores
 
@@ -176,7 +176,10 @@ def _headers(store: Readable) -> list[StoreHeader]:
 
 
 def _versions(store: Readable) -> Versions:
-    return known_versions(store.path.parent.parent.parent, _name(store), _headers(store))
+    """Return the versions of a store's dataset; other stores are looked at only where nothing is written of this one."""
+    folder, name = store.path.parent.parent, _name(store)
+    written = read_versions(folder, name)
+    return written if written.of(image_key(store.info)) else known_versions(folder.parent, name, _headers(store))
 
 
 def _name(store: Readable) -> str:

@@ -30,8 +30,8 @@ class Version:
     number
         From 1, in the order in which they came; it stays.
     keys
-        By what stores and tasks call these images: their content first, then fingerprints of the same files under other
-        contracts or decoders.
+        By what stores and tasks call these images: their content first, then fingerprints of the same images, as they
+        were read by one contract or decoder and then by another, the last one last.
     sources
         Paths they were opened at, the last one last.
     images
@@ -49,11 +49,12 @@ class Version:
         return self.keys[0]
 
     def seen(self, keys: Iterable[str], sources: Iterable[str] = ()) -> Version:
-        """Return it with further keys, and with `sources` as the last ones."""
-        new = tuple(key for key in dict.fromkeys(keys) if key and key not in self.keys)
-        last = tuple(source for source in sources if source)
-        kept = tuple(source for source in self.sources if source not in last)
-        return replace(self, keys=self.keys + new, sources=kept + last)
+        """Return it with these keys and sources as the last ones."""
+        last = tuple(key for key in dict.fromkeys(keys) if key and key != self.content)
+        there = tuple(source for source in sources if source)
+        older = tuple(key for key in self.keys[1:] if key not in last)
+        kept = tuple(source for source in self.sources if source not in there)
+        return replace(self, keys=(self.content, *older, *last), sources=kept + there)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.types import Progress, SilentProgress
+from medfeat.tasks.versions import image_key
 from medfeat.workflows.names import asked_names
-from medfeat.workflows.versions import find_meant, meant, shown_name
+from medfeat.workflows.versions import meant, shown_names, versions_of
 from medfeat_cache import (
     FeatureStore,
     Found,
@@ -140,18 +141,19 @@ def list_stores(
     found: list[StoreHeader] = []
     problems: dict[Path, str] = {}
     for one in meant(root, data) or (None,):
-        name, number = (None, None) if one is None else (one.name, one.number)
-        where = find_stores(root, dataset=name, backbone=asked_names(backbone), size=size)
-        wanted = where if number is None else find_meant(root, [f"{name}@{number}"])
-        found += [header for header in where if header.digest in {other.digest for other in wanted}]
+        where = find_stores(root, dataset=one and one.name, backbone=asked_names(backbone), size=size)
         problems |= dict(where.problems)
+        if one is None or one.number is None:
+            found += where
+        else:
+            keys = versions_of(root, one.name).numbered(one.number).keys
+            found += [header for header in where if image_key(header.info) in keys]
     return Found(sorted({header.path: header for header in found}.values(), key=lambda one: one.path), problems.items())
 
 
-def shown_names(headers: Sequence[StoreHeader], *, cache_dir: str | Path | None = None) -> dict[str, str]:
+def names_of(headers: Sequence[StoreHeader], *, cache_dir: str | Path | None = None) -> dict[str, str]:
     """Return by digest what to say for the images of some stores: ``name@2`` where there are several versions."""
-    root = resolve_root(cache_dir)
-    return {header.digest: shown_name(header, root) for header in headers}
+    return shown_names(headers, resolve_root(cache_dir))
 
 
 def all_paths(*, cache_dir: str | Path | None = None) -> list[Path]:

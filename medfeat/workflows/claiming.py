@@ -103,7 +103,7 @@ class Claim:
             known = sorted((*ours.known, *missing), key=lambda one: one.number)
             ours = replace(ours, known=tuple(known), current=self.version.number)
         write_versions(self.folder, ours)
-        if self.contents:
+        if self.contents and read_contents(self.folder, self.version.content) != self.contents:
             write_contents(self.folder, self.version.content, self.contents)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from medfeat.errors import DataError, UsageError
 from medfeat.tasks import OFFICIAL, find_task, gather, official
 from medfeat.types import FloatArray, IdArray, LabelArray
-from medfeat.workflows.versions import earlier_versions, find_meant
+from medfeat.workflows.versions import find_meant, other_versions
 from medfeat_cache import FeatureStore, StoreHeader, differences, resolve_root
 
 DEFAULT = "default"
@@ -90,7 +90,7 @@ def one_store(data: str, backbone: str, *, cache_dir: str | Path | None = None, 
     if len(found) == 1:
         return found[0]
     if not found:
-        others = earlier_versions(root, [data], backbone=backbone, **wanted)
+        others = other_versions(root, [data], backbone=backbone, **wanted)
         if others:
             raise UsageError(
                 f"no store of {data} x {backbone} in {root}, of the images that {data} means now: run `medfeat extract "

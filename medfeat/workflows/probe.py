@@ -23,7 +23,7 @@ from medfeat.types import Progress, SilentProgress, Task, as_names
 from medfeat.workflows.labels import Question
 from medfeat.workflows.names import asked_names
 from medfeat.workflows.unforeseen import in_one_line, show_traceback
-from medfeat.workflows.versions import earlier_versions, find_meant, meant, shown_name
+from medfeat.workflows.versions import find_meant, meant, other_versions, shown_names
 from medfeat_cache import FeatureStore, StoreHeader, find_stores, resolve_root
 
 T = TypeVar("T")
@@ -151,7 +151,7 @@ def probe(
     root = resolve_root(cache_dir)
     question = Question(task, labels, drop, keep, relabel, name, partial)
     stores = find_probed(root, data, backbone, size)
-    names = {header.digest: shown_name(header, root) for header in stores}
+    names = shown_names(stores, root)
     jobs = [
         Job(header, Options(one, seed, refit, resamples), names[header.digest])
         for header in stores
@@ -169,7 +169,7 @@ def probe(
         baselines=tuple(extra),
         reused=reused,
         failed=tuple(work.failed),
-        notes=(*_notes([*runs, *extra], stores, reused), *_unreadable(root)),
+        notes=(*_notes([*runs, *extra], stores, reused), *_left_out(root, data, backbone, size), *_unreadable(root)),
         selections=tuple(selections),
     )
 
@@ -292,7 +292,7 @@ def find_probed(
     if not found:
         sizes = sorted({int(header.recipe.get("size") or 0) for header in everything})
         asked = ", ".join(f"{key} {value}" for key, value in {**names, "size": size}.items() if value)
-        others = earlier_versions(root, data, backbone=names["backbone"], size=size)
+        others = other_versions(root, data, backbone=names["backbone"], size=size)
         hint = f" for it, or ask {', '.join(f'--data {one}' for one in others)}, which has" if others else " for it"
         raise UsageError(f"no store in {root} has {asked}; sizes there: {sizes}; run `medfeat extract`{hint}")
     return list(found)
@@ -329,6 +329,13 @@ def _notes(runs: Sequence[Run], stores: Sequence[StoreHeader], reused: int) -> l
 def _source(header: StoreHeader) -> str:
     """Return what `extract` was told to embed: a registered name, or the path of somebody's own images."""
     return str((header.info.get("source") or {}).get("data") or header.recipe["dataset"])
+
+
+def _left_out(
+    root: Path, data: str | Sequence[str] | None, backbone: str | Sequence[str] | None, size: int | None
+) -> list[str]:
+    others = other_versions(root, data, backbone=asked_names(backbone), size=size)
+    return [f"left out, other versions of the images: {', '.join(others)}; say --data {others[0]}"] if others else []
 
 
 def _unreadable(root: Path) -> list[str]:

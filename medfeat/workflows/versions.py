@@ -9,7 +9,7 @@ from typing import Any
 
 from medfeat.tasks.versions import Version, Versions, image_key, known_versions, split_name
 from medfeat.workflows.names import asked_datasets
-from medfeat_cache import FeatureStore, Found, StoreHeader, find_stores
+from medfeat_cache import FeatureStore, Found, StoreHeader, canonical_json, find_stores
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,20 @@ def find_meant(root: Path, data: str | Sequence[str] | None, **query: Any) -> Fo
         A version that is not there, or a path whose images are not those in the cache.
     """
     named = meant(root, data)
+    for one in named or ():
+        if one.number is not None:
+            versions_of(root, one.name).numbered(one.number)
     found = find_stores(root, dataset=None if named is None else tuple(one.name for one in named), **query)
-    if not any(image_key(header.info) for header in found):
-        for one in named or ():
-            if one.number is not None:
-                versions_of(root, one.name).numbered(one.number)
-        return found
-    kept: list[StoreHeader] = []
-    for dataset in dict.fromkeys(str(header.recipe.get("dataset")) for header in found):
+    kept = [header for header in found if not image_key(header.info)]
+    own: dict[str, list[StoreHeader]] = {}
+    for header in found:
+        if image_key(header.info):
+            own.setdefault(str(header.recipe["dataset"]), []).append(header)
+    for dataset, headers in own.items():
         versions, numbers = versions_of(root, dataset), [one.number for one in named or () if one.name == dataset]
-        wanted = [_version(root, versions, number) for number in numbers or [None]]
-        kept += [h for h in found if h.recipe.get("dataset") == dataset and _is_of(h, versions, wanted)]
-    return Found(sorted(kept, key=lambda header: header.path), found.problems)
+        for version in filter(None, (_version(root, versions, number) for number in numbers or [None])):
+            kept += _latest([header for header in headers if image_key(header.info) in version.keys], version)
+    return Found(sorted({header.path: header for header in kept}.values(), key=lambda one: one.path), found.problems)
 
 
 def meant(root: Path, data: str | Sequence[str] | None) -> tuple[Meant, ...] | None:
@@ -74,16 +76,43 @@ def versions_of(root: Path, dataset: str) -> Versions:
 
 def shown_name(header: StoreHeader, root: Path) -> str:
     """Name the dataset of a store as a person can ask for it: ``name@2`` where there are several versions."""
-    dataset, key = str(header.recipe.get("dataset", "-")), image_key(header.info)
-    return versions_of(root, dataset).name(key) if key else dataset
+    return shown_names([header], root)[header.digest]
 
 
-def earlier_versions(root: Path, data: str | Sequence[str] | None, **query: Any) -> list[str]:
-    """Return the other versions of the datasets named that do have such stores, as they are asked for."""
-    found: list[str] = []
-    for one in meant(root, data) or ():
-        found += [shown_name(header, root) for header in find_stores(root, dataset=one.name, **query)]
-    return [name for name in dict.fromkeys(found) if "@" in name]
+def shown_names(headers: Iterable[StoreHeader], root: Path) -> dict[str, str]:
+    """Name the datasets of several stores, by the digest of each."""
+    versions: dict[str, Versions] = {}
+    found: dict[str, str] = {}
+    for header in headers:
+        dataset, key = str(header.recipe.get("dataset", "-")), image_key(header.info)
+        if key and dataset not in versions:
+            versions[dataset] = versions_of(root, dataset)
+        found[header.digest] = versions[dataset].name(key) if key else dataset
+    return found
+
+
+def other_versions(root: Path, data: str | Sequence[str] | None, **query: Any) -> list[str]:
+    """Return the versions of the datasets named that have such stores and are not meant, as they are asked for."""
+    named = meant(root, data)
+    every = find_stores(root, dataset=None if named is None else tuple(one.name for one in named), **query)
+    own = [header for header in every if image_key(header.info)]
+    chosen = {header.digest for header in find_meant(root, data)} if own else set()
+    names, taken = shown_names(own, root), shown_names([one for one in own if one.digest in chosen], root)
+    return [name for name in dict.fromkeys(names.values()) if "@" in name and name not in taken.values()]
+
+
+def _latest(headers: Iterable[StoreHeader], version: Version) -> list[StoreHeader]:
+    """Of stores of the same images by one recipe and contract, keep the one whose fingerprint was seen last."""
+    found: dict[str, tuple[int, StoreHeader]] = {}
+    for header in headers:
+        recipe = {name: value for name, value in header.recipe.items() if name != "fingerprint"}
+        contract = (header.info.get("dataset") or {}).get("intensity", "uint8")
+        group = canonical_json([recipe, contract, header.recipe["fingerprint"] if header.info.get("images") else ""])
+        fingerprint = str(header.recipe.get("fingerprint"))
+        rank = version.keys.index(fingerprint) if fingerprint in version.keys else -1
+        if group not in found or rank > found[group][0]:
+            found[group] = rank, header
+    return [header for _, header in found.values()]
 
 
 def _version(root: Path, versions: Versions, number: int | None) -> Version | None:
@@ -94,11 +123,6 @@ def _version(root: Path, versions: Versions, number: int | None) -> Version | No
     alive = [one for one in versions.known if there & set(one.keys)]
     current = [one for one in alive if one.number == versions.current]
     return (current or alive[-1:] or [None])[0]
-
-
-def _is_of(header: StoreHeader, versions: Versions, wanted: Iterable[Version | None]) -> bool:
-    key = image_key(header.info)
-    return not key or any(one is not None and key in one.keys for one in wanted)
 
 
 def known_ids(root: Path, dataset: str, version: Version) -> set[str]:

@@ -32,10 +32,10 @@ def ls(
     Example: medfeat cache ls --data bloodmnist
     """
     from medfeat.report.stores import store_columns, store_dict, store_row
-    from medfeat.workflows.cache import list_stores, shown_names
+    from medfeat.workflows.cache import list_stores, names_of
 
     found = list_stores(data=data, backbone=backbone, size=size, cache_dir=cache_dir)
-    names = shown_names(found, cache_dir=cache_dir)
+    names = names_of(found, cache_dir=cache_dir)
     if json:
         output.as_json({"stores": [store_dict(header) | {"data": names[header.digest]} for header in found]})
     else:
