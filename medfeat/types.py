@@ -54,8 +54,7 @@ class DatasetInfo:
     intensity
         The declared contract by which stored intensities became uint8, for example ``"uint8"`` or ``"uint16:0..4095"``.
     content
-        Digest of ids and files alone, whatever contract and decoder they are read by; empty where the fingerprint is all
-        there is.
+        Digest of ids and files alone, whatever contract and decoder read them; empty where there is the fingerprint only.
     """
 
     name: str

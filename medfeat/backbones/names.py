@@ -52,7 +52,7 @@ def describe(name: str) -> BackboneInfo:
 
 
 def takes_colour(name: str) -> bool:
-    """Tell whether a backbone's embeddings of grey and of colour images differ in length, unless it is told of colour."""
+    """Tell whether embeddings of grey and of colour images differ in length, unless the backbone is told of colour."""
     return name in BACKBONES and COLOUR in BACKBONES[name].pools
 
 

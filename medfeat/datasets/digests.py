@@ -23,9 +23,9 @@ SETTLED_SECONDS = 2.0
 class Stamp:
     """What a file system says of a file that changes when its content may have: equal stamps, equal bytes.
 
-    Size and modification time can be kept by whoever writes other bytes (rsync, tar, unzip); the time of the last change
-    of the file's entry cannot, and neither, where files are replaced, can its number. Both are 0 or constant on file
-    systems that lack them, which leaves what there is.
+    Size and modification time can be kept by whoever writes other bytes (rsync, tar, unzip); the time of the last
+    change of the file's entry cannot, and neither, where files are replaced, can its number. Both are 0 or constant on
+    file systems that lack them, which leaves what there is.
 
     Attributes
     ----------

@@ -66,7 +66,7 @@ class Run:
     reused
         Whether it was found instead of made.
     data
-        What to say for its images now, ``name@2`` where the cache holds several versions; the dataset's name when empty.
+        What to say for its images now, ``name@2`` where the cache holds several versions; empty for the dataset's name.
     """
 
     key: str

@@ -62,7 +62,7 @@ def find_task(name: str, store: Readable) -> Task:
     if task_path(name, here).is_file():
         return load_task(name, here)
     if task_path(name, folder).is_file():
-        return bound(load_task(name, folder), store)
+        return bound(of_a_name(load_task(name, folder), store), store)
     others = sorted(path.parent for path in folder.glob(f"*/{task_path(name, folder).name}"))
     if len(others) > 1 and not key:
         raise DataError(
@@ -78,7 +78,7 @@ def find_task(name: str, store: Readable) -> Task:
 
 
 def bound(task: Task, store: Readable) -> Task:
-    """Return the task when it may be asked of a store: bound to its images, or to others that are the same.
+    """Return the task when it may be asked of a store: bound to its images, to others that are the same, or to none.
 
     Raises
     ------
@@ -86,10 +86,7 @@ def bound(task: Task, store: Readable) -> Task:
         Some of its ids show other images there, or are not there; the message says how many, and where to ask.
     """
     key = images_of(store)
-    if not key:
-        return task
-    if not task.images:
-        _refuse_ambiguous(task, store, key)
+    if not key or not task.images:
         return task
     versions = _versions(store)
     if versions.canonical(task.images) == key:
@@ -109,7 +106,8 @@ def bound(task: Task, store: Readable) -> Task:
 def unlike_images(first: FeatureStore, other: FeatureStore) -> IdArray:
     """Return the ids under which two stores show different images, as far as they tell, sorted.
 
-    Stores of one version, official sets and imported features are taken at their word: contracts and sizes change pixels.
+    Stores of one version, official sets and imported features are taken at their word: contracts and sizes change
+    pixels.
     """
     mine, theirs = images_of(first), images_of(other)
     if not mine or not theirs or mine == theirs:
@@ -150,8 +148,17 @@ def _both(store: Readable, versions: Versions, first: str, second: str) -> tuple
     return one, two
 
 
-def _refuse_ambiguous(task: Task, store: Readable, key: str) -> None:
-    """Refuse a task that an older medfeat saved by its name alone, where that name means other images too."""
+def of_a_name(task: Task, store: Readable) -> Task:
+    """Return a task that was saved under a dataset's name, unless an older medfeat did and the name has two meanings.
+
+    Raises
+    ------
+    DataError
+        It does not say its images, and stores of that name show different ones under its ids.
+    """
+    key = images_of(store)
+    if task.images or not key:
+        return task
     versions, intensity = _versions(store), _declared(store.info)
     mine: Images = {}
     others: Images = {}
@@ -163,10 +170,11 @@ def _refuse_ambiguous(task: Task, store: Readable, key: str) -> None:
     unlike = sorted(name for name in asked & mine.keys() & others.keys() if mine[name] != others[name])
     if unlike:
         raise DataError(
-            f"task {task.name!r} was saved by an older medfeat, which did not note its images, and {len(unlike)} of its "
-            f"ids show different images in the stores of {versions.dataset}, such as {examples(unlike, 2)}: run "
+            f"task {task.name!r} was saved by an older medfeat, which did not note its images, and {len(unlike)} of "
+            f"its ids show different images in the stores of {versions.dataset}, such as {examples(unlike, 2)}: run "
             "`medfeat extract` with the path of the images again (none is embedded twice)"
         )
+    return task
 
 
 def _headers(store: Readable) -> list[StoreHeader]:
@@ -176,7 +184,7 @@ def _headers(store: Readable) -> list[StoreHeader]:
 
 
 def _versions(store: Readable) -> Versions:
-    """Return the versions of a store's dataset; other stores are looked at only where nothing is written of this one."""
+    """Return the versions of a store's dataset; other stores are looked at where nothing is written of this one."""
     folder, name = store.path.parent.parent, _name(store)
     written = read_versions(folder, name)
     return written if written.of(image_key(store.info)) else known_versions(folder.parent, name, _headers(store))

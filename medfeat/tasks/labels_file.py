@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from medfeat.errors import DataError, MissingFileError
+from medfeat.tasks.binding import images_of
 from medfeat.tasks.check import check_task, examples, repeats
 from medfeat.tasks.fusion import Readable
 from medfeat.tasks.label_paths import refuse_other_files
@@ -95,6 +96,7 @@ def from_csv(
             split=split,
             group=group,
             origin=f"labels of {path.name}, {how}{left_out}",
+            images=images_of(store),
         )
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from medfeat.errors import DataError, MissingFileError
-from medfeat.tasks.binding import bound, images_of, tasks_folder
+from medfeat.tasks.binding import bound, images_of, of_a_name, tasks_folder
 from medfeat.tasks.check import check_task, subset
 from medfeat.tasks.file import load_task, task_names
 from medfeat.tasks.fusion import Readable
@@ -32,7 +32,7 @@ def official(store: Readable) -> Task:
     """
     info = store.info.get("dataset")
     if not info:
-        raise DataError(f"{store.path} was imported without a task: give labels with --labels FILE.csv (id,label,split)")
+        raise DataError(f"{store.path} was imported without a task: give labels with --labels FILE.csv (id,label)")
     if not set(store.groups) <= set(OFFICIAL_GROUPS) or (_is_own(info) and _has_saved(store)):
         return _saved(store)
     labels: LabelArray = np.concatenate([_labels(store, group) for group in store.groups])
@@ -74,7 +74,8 @@ def _labels(store: Readable, group: str) -> LabelArray:
 def _saved(store: Readable) -> Task:
     here = OFFICIAL in task_names(_bound_tasks(store))
     try:
-        task = bound(load_task(OFFICIAL, _bound_tasks(store) if here else tasks_folder(store)), store)
+        found = load_task(OFFICIAL, _bound_tasks(store) if here else tasks_folder(store))
+        task = bound(found if here else of_a_name(found, store), store)
     except MissingFileError as error:
         name = store.info["dataset"]["name"]
         raise DataError(

@@ -14,7 +14,7 @@ from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.types import Progress, SilentProgress
 from medfeat.tasks.versions import image_key
 from medfeat.workflows.names import asked_names
-from medfeat.workflows.versions import meant, shown_names, versions_of
+from medfeat.workflows.versions import meant, versions_of
 from medfeat_cache import (
     FeatureStore,
     Found,
@@ -149,11 +149,6 @@ def list_stores(
             keys = versions_of(root, one.name).numbered(one.number).keys
             found += [header for header in where if image_key(header.info) in keys]
     return Found(sorted({header.path: header for header in found}.values(), key=lambda one: one.path), problems.items())
-
-
-def names_of(headers: Sequence[StoreHeader], *, cache_dir: str | Path | None = None) -> dict[str, str]:
-    """Return by digest what to say for the images of some stores: ``name@2`` where there are several versions."""
-    return shown_names(headers, resolve_root(cache_dir))
 
 
 def all_paths(*, cache_dir: str | Path | None = None) -> list[Path]:
@@ -325,7 +320,8 @@ def _canary(header: StoreHeader, made: _Source) -> Canary:
         hashes = store.image_hash(group)[places]
     again = embed_rows(made.embedder(header, dataset), dataset, group, source)
     if not np.array_equal(again.hashes, hashes[np.isin(source, again.rows)]):
-        raise DataError(f"{header.recipe['dataset']} {group}: the images are not those that were embedded: extract again")
+        name = header.recipe["dataset"]
+        raise DataError(f"{name} {group}: the images are not those that were embedded: extract again")
     if not len(again.rows):
         raise DataError(f"none of {len(source)} images of {header.recipe['dataset']} {group} can be read any more")
     stored = np.asarray(rows[np.isin(source, again.rows)], np.float64)

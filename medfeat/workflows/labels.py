@@ -7,7 +7,7 @@ from pathlib import Path
 
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.runs import task_digest
-from medfeat.tasks import OFFICIAL, bound, drop, find_task, from_csv, images_of, keep, keep_task, official, relabel
+from medfeat.tasks import OFFICIAL, bound, drop, find_task, from_csv, keep, keep_task, official, relabel
 from medfeat.tasks.fusion import Readable
 from medfeat.tasks.retype import retype
 from medfeat.types import TASK_TYPES, Task
@@ -83,8 +83,7 @@ class Question:
             path = Path(self.labels)
             # A file may be called official.csv; the name is that of the dataset's own question.
             name = self.name or (f"{path.stem}-labels" if path.stem == OFFICIAL else None)
-            found = from_csv(path, store, name=name, task_type=kind, partial=self.partial)
-            return replace(found, images=images_of(store))
+            return from_csv(path, store, name=name, task_type=kind, partial=self.partial)
         if isinstance(self.task, Task):
             return _given(bound(self.task, store), store)
         return find_task(str(self.task), store) if saved else official(store)

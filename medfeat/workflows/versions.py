@@ -9,7 +9,7 @@ from typing import Any
 
 from medfeat.tasks.versions import Version, Versions, image_key, known_versions, split_name
 from medfeat.workflows.names import asked_datasets
-from medfeat_cache import FeatureStore, Found, StoreHeader, canonical_json, find_stores
+from medfeat_cache import FeatureStore, Found, StoreHeader, canonical_json, find_stores, resolve_root
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,11 @@ def shown_names(headers: Iterable[StoreHeader], root: Path) -> dict[str, str]:
             versions[dataset] = versions_of(root, dataset)
         found[header.digest] = versions[dataset].name(key) if key else dataset
     return found
+
+
+def names_of(headers: Iterable[StoreHeader], *, cache_dir: str | Path | None = None) -> dict[str, str]:
+    """Name the datasets of several stores of the cache, as `shown_names`."""
+    return shown_names(headers, resolve_root(cache_dir))
 
 
 def other_versions(root: Path, data: str | Sequence[str] | None, **query: Any) -> list[str]:

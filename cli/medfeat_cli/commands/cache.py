@@ -32,7 +32,8 @@ def ls(
     Example: medfeat cache ls --data bloodmnist
     """
     from medfeat.report.stores import store_columns, store_dict, store_row
-    from medfeat.workflows.cache import list_stores, names_of
+    from medfeat.workflows.cache import list_stores
+    from medfeat.workflows.versions import names_of
 
     found = list_stores(data=data, backbone=backbone, size=size, cache_dir=cache_dir)
     names = names_of(found, cache_dir=cache_dir)
