@@ -54,7 +54,7 @@ class DatasetInfo:
     intensity
         The declared contract by which stored intensities became uint8, for example ``"uint8"`` or ``"uint16:0..4095"``.
     content
-        Digest of ids and files alone, whatever contract and decoder read them; empty where there is the fingerprint only.
+        Digest of ids and files alone, whatever contract and decoder read them; empty where it is not known.
     """
 
     name: str
