@@ -54,6 +54,8 @@ class DatasetInfo:
         ``medmnist``, ``synthetic``, ``folder``, ``csv`` or ``npz``.
     intensity
         The declared contract by which stored intensities became uint8, for example ``"uint8"`` or ``"uint16:0..4095"``.
+    content
+        Digest of ids and files alone, whatever contract and decoder read them; empty where it is not known.
     """
 
     name: str
@@ -69,6 +71,7 @@ class DatasetInfo:
     url: str = ""
     source: str = "medmnist"
     intensity: str = "uint8"
+    content: str = ""
 
 
 @dataclass(frozen=True)
@@ -248,6 +251,9 @@ class Task:
         (n,) patient (or other cluster) a sample, None when unknown; no group is ever in two splits.
     origin
         In words, where labels and split came from; shown with every result.
+    images
+        The images that are asked about, as `medfeat.tasks.images_of` calls those of a store; empty when only their ids
+        are known. It may be asked of a store in which these ids show the same images, and of no other.
     """
 
     name: str
@@ -258,6 +264,7 @@ class Task:
     split: IdArray
     group: IdArray | None = None
     origin: str = "official"
+    images: str = ""
 
 
 @dataclass(frozen=True)

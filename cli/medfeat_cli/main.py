@@ -50,7 +50,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; errors a user can cause or cure are one line on stderr, without a traceback."""
+    """Run the command line; errors are one line on stderr, those nobody foresaw with a traceback on demand."""
     signal.signal(signal.SIGTERM, _on_sigterm)
     output.speak_safely()
     sys.exit(run(sys.argv[1:]))
@@ -70,10 +70,8 @@ def run(arguments: list[str]) -> int:
         return 1
     except Exception as problem:
         found = _exit_code(problem)
-        if found is None:
-            raise
-        code = found
-        output.error(_one_line(problem))
+        code = 1 if found is None else found
+        output.error(_one_line(problem) if found is not None else _unforeseen(problem))
     # Typer turns Ctrl-C into an exit code of its own accord, so the code is what is looked at.
     if code in _STOPPED:
         output.error(f"stopped by {_STOPPED[code]}; what was finished is kept: the same command goes on from there")
@@ -95,6 +93,15 @@ def _exit_code(problem: Exception) -> int | None:
 def _is_homeless(problem: Exception) -> bool:
     """Whether pathlib, here or in a library, looked for a home folder and found none."""
     return isinstance(problem, RuntimeError) and "home directory" in str(problem)
+
+
+def _unforeseen(problem: Exception) -> str:
+    """Return a bug of ours as one line; raise it where tracebacks were asked for."""
+    from medfeat.workflows.unforeseen import debugging, in_one_line
+
+    if debugging():
+        raise problem
+    return in_one_line(problem)
 
 
 def _one_line(problem: Exception) -> str:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from medfeat.backbones.names import backbone_names, describe, readiness, takes_raw
-from medfeat.backbones.table import BACKBONES, Entry
+from medfeat.backbones.names import backbone_names, describe, readiness, takes_colour, takes_raw
+from medfeat.backbones.table import BACKBONES, COLOUR, Entry
 
 if TYPE_CHECKING:
     from medfeat.backbones.load import Backbone, load_backbone
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BACKBONES",
+    "COLOUR",
     "Backbone",
     "Entry",
     "backbone_names",
     "describe",
     "load_backbone",
     "readiness",
+    "takes_colour",
     "takes_raw",
     "weights_digest",
 ]

@@ -172,22 +172,28 @@ def _own_build(
     name = entry.info.name
     if weights is not None:
         raise UsageError(f"backbone {name} has no weights to replace, got --weights {weights}")
-    if any(view.layer is not None or view.pool not in (None, entry.info.pool) for view in views):
-        raise UsageError(f"backbone {name} has one view only: leave --layer and --pool out")
-    module = _Views(build(), len(views))
+    builds = {entry.info.pool: build, **entry.pools}
+    pools = [view.pool or entry.info.pool for view in views]
+    if any(view.layer is not None for view in views) or not set(pools) <= set(builds):
+        allowed = f"--pool may be {' or '.join(builds)}, leave --layer out" if entry.pools else ""
+        raise UsageError(f"backbone {name} has one view only: {allowed or 'leave --layer and --pool out'}")
+    networks = {pool: builds[pool]() for pool in dict.fromkeys(pools)}
+    module = _Views([networks[pool] for pool in pools])
     info = replace(entry.info, weights_digest=weights_digest(module))
-    resolved = tuple(replace(view, pool=entry.info.pool) for view in views)
+    resolved = tuple(replace(view, pool=pool) for view, pool in zip(views, pools, strict=True))
     return Backbone(info, module, resolved, (entry.info.dim,) * len(views), entry.takes_raw)
 
 
 class _Views(nn.Module):
-    """Gives the one output of a network as often as it was asked for, in eval mode and without gradients."""
+    """Gives the output of each view's network, in eval mode and without gradients; views that share one run it once."""
 
-    def __init__(self, network: nn.Module, count: int) -> None:
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.network = network
-        self._count = count
+        first, *others = dict.fromkeys(networks)
+        self.network, self.others = first, nn.ModuleList(others)
+        self._order = [[first, *others].index(network) for network in networks]
         self.eval().requires_grad_(False)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return (self.network(images),) * self._count
+        outputs = [network(images) for network in (self.network, *self.others)]
+        return tuple(outputs[i] for i in self._order)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 
 from medfeat.backbones.network import Access, Library
-from medfeat.backbones.table import BACKBONES, Entry
+from medfeat.backbones.table import BACKBONES, COLOUR, Entry
 from medfeat.errors import MissingFileError, UsageError
 from medfeat.types import BackboneInfo
 
@@ -49,6 +49,11 @@ def describe(name: str) -> BackboneInfo:
         repo = name.partition(":")[2]
         note = "not on this machine yet: the rest is known once it is loaded"
         return BackboneInfo(name, "hf", repo, 0, (0.0,) * 3, (1.0,) * 3, "bicubic", "own", note=note)
+
+
+def takes_colour(name: str) -> bool:
+    """Tell whether embeddings of grey and of colour images differ in length, unless the backbone is told of colour."""
+    return name in BACKBONES and COLOUR in BACKBONES[name].pools
 
 
 def takes_raw(name: str) -> bool:

@@ -40,13 +40,19 @@ class Entry:
         For networks of no library: makes the module, weights included; it maps images to a feature tensor.
     takes_raw
         `build`'s module takes uint8 images or volumes as they are, neither resized nor normalised.
+    pools
+        For networks of no library: other ways to read an image, by the name that ``--pool`` gives them.
     """
 
     info: BackboneInfo
     options: Mapping[str, Any] = field(default_factory=dict)
     build: Callable[[], nn.Module] | None = None
     takes_raw: bool = False
+    pools: Mapping[str, Callable[[], nn.Module]] = field(default_factory=dict)
 
+
+# The pool of `pixels` that gives grey images three channels, as sets of grey and colour images need it.
+COLOUR = "rgb"
 
 BACKBONES: Registry[Entry] = Registry("backbone", HINT)
 
@@ -285,7 +291,13 @@ _timm(
 
 
 # Without weights: what the others have to beat.
-def _weights_free(name: str, build: Callable[[], nn.Module], note: str, dim: int = 0) -> None:
+def _weights_free(
+    name: str,
+    build: Callable[[], nn.Module],
+    note: str,
+    dim: int = 0,
+    pools: Mapping[str, Callable[[], nn.Module]] | None = None,
+) -> None:
     info = BackboneInfo(
         name=name,
         source="weights-free",
@@ -301,7 +313,7 @@ def _weights_free(name: str, build: Callable[[], nn.Module], note: str, dim: int
         note=note,
         dim=dim,
     )
-    BACKBONES.add(name, Entry(info, build=build, takes_raw=True))
+    BACKBONES.add(name, Entry(info, build=build, takes_raw=True, pools=pools or {}))
 
 
 def _pixels() -> nn.Module:
@@ -310,11 +322,17 @@ def _pixels() -> nn.Module:
     return Pixels()
 
 
+def _colour_pixels() -> nn.Module:
+    from medfeat.backbones.weights_free import Pixels
+
+    return Pixels(colour=True)
+
+
 def _statistics() -> nn.Module:
     from medfeat.backbones.weights_free import Statistics
 
     return Statistics()
 
 
-_weights_free("pixels", _pixels, "raw pixels / 255 at 28 px, flattened")
+_weights_free("pixels", _pixels, "raw pixels / 255 at 28 px, flattened", pools={COLOUR: _colour_pixels})
 _weights_free("stats", _statistics, "mean, std, min, five quantiles, max and edge strength of an image", dim=10)

@@ -22,7 +22,16 @@ class Pixels(nn.Module):
 
     Images of another size are resized to 28 x 28 with Pillow's bicubic filter; volumes of another size are averaged
     over the area of each of 28 x 28 x 28 cells.
+
+    Parameters
+    ----------
+    colour
+        Give a grey image three equal channels, so that it is as long as a colour one: for sets that hold both.
     """
+
+    def __init__(self, *, colour: bool = False) -> None:
+        super().__init__()
+        self.colour = colour
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map (B, H, W), (B, H, W, 3) or volumes (B, D, H, W, 1) uint8 to (B, 784), (B, 2352) or (B, 21952) float32.
@@ -31,13 +40,14 @@ class Pixels(nn.Module):
         """
         return torch.cat([self._flattened(part) for part in _pieces(images)])
 
-    @staticmethod
-    def _flattened(images: torch.Tensor) -> torch.Tensor:
+    def _flattened(self, images: torch.Tensor) -> torch.Tensor:
         if images.ndim == 5:
             return _shrunk_volumes(images[..., 0]).flatten(1)
         if images.ndim == 4 and images.shape[-1] != 3:
             return _shrunk_volumes(images).flatten(1)
         planes = images if images.ndim == 4 else images.unsqueeze(-1)
+        if self.colour:
+            planes = planes.expand(-1, -1, -1, 3)
         height, width = planes.shape[1:3]
         if (height, width) != (SIDE, SIDE):
             planes = Resizer((height, width), (SIDE, SIDE), "bicubic", planes.device)(planes)

@@ -1,4 +1,4 @@
-"""Digests of files, remembered by path, size and modification time, so that 16 GB are hashed once."""
+"""Digests of files, remembered by path and stamp, so that 16 GB are hashed once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,47 @@ from medfeat.types import Progress, SilentProgress
 
 MEMORY_NAME = "digests.json"
 CHUNK_BYTES = 1 << 20
-# A file written within this time may be written again without its modification time moving (FAT keeps 2 s).
+# A file touched within this time may be written again without any of its times moving (FAT keeps 2 s).
 SETTLED_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a file system says of a file that changes when its content may have: equal stamps, equal bytes.
+
+    Size and modification time can be kept by whoever writes other bytes (rsync, tar, unzip); the time of the last
+    change of the file's entry cannot, and neither, where files are replaced, can its number. Both are 0 or constant on
+    file systems that lack them, which leaves what there is.
+
+    Attributes
+    ----------
+    size
+        In bytes.
+    mtime_ns, ctime_ns
+        Of the last modification, and of the last change of the entry (on Windows: of its creation), in ns.
+    inode
+        Number of the file.
+    """
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path) -> Stamp:
+        """Take the stamp of a file as it is now."""
+        status = path.stat()
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+    def settled(self, now_ns: int) -> bool:
+        """Tell whether a file that is written after `now_ns` must have another stamp: none of its times is that young.
+
+        A time that lies ahead (a clock that is wrong, a date that was set) says nothing; where all do, the file is
+        taken for young.
+        """
+        past = [time for time in (self.mtime_ns, self.ctime_ns) if time <= now_ns]
+        return bool(past) and now_ns - max(past) > SETTLED_SECONDS * 1e9
 
 
 def file_digest(path: Path, algorithm: str, *, progress: Progress | None = None) -> str:
@@ -70,8 +110,9 @@ class DigestMemory:
         """Return the file's digest, reading the file only when it changed since it was last read."""
         found = self.recall(path, algorithm)
         if found is None:
+            before, now = Stamp.of(path), time.time_ns()
             found = file_digest(path, algorithm, progress=progress)
-            if time.time() - path.stat().st_mtime > SETTLED_SECONDS:
+            if before.settled(now) and before == Stamp.of(path):
                 self.remember(path, algorithm, found)
         return found
 
@@ -79,14 +120,15 @@ class DigestMemory:
         """Return what is remembered of the file as it is now, or None."""
         key = str(path.resolve())
         entry = self._new.get(key) or self._read().get(key, {})
-        if not isinstance(entry, dict) or {k: entry.get(k) for k in ("size", "mtime_ns")} != _stamp(path):
+        stamp = asdict(Stamp.of(path))
+        if not isinstance(entry, dict) or {name: entry.get(name) for name in stamp} != stamp:
             return None
         found = entry.get(algorithm)
         return found if isinstance(found, str) else None
 
     def remember(self, path: Path, algorithm: str, digest: str) -> None:
         """Note the digest of the file as it is now; `save` makes it last."""
-        key, stamp = str(path.resolve()), _stamp(path)
+        key, stamp = str(path.resolve()), asdict(Stamp.of(path))
         entry = self._new.get(key, {})
         kept = entry if {k: entry.get(k) for k in stamp} == stamp else stamp
         self._new[key] = {**kept, algorithm: digest}
@@ -113,11 +155,6 @@ class DigestMemory:
         if self._known is None:
             self._known = _read_json(self.path) if self.path is not None else {}
         return self._known
-
-
-def _stamp(path: Path) -> dict[str, int]:
-    status = path.stat()
-    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
 def _read_json(path: Path) -> dict[str, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +61,8 @@ class FilesDataset:
         (n,) split an image as given, None when not given.
     patients
         (n,) patient an image, None when not known.
+    contents
+        Digest of each image's file, in the order of the ids.
     """
 
     def __init__(self, listing: Listing, intensity: Intensity, *, progress: Progress, memory: DigestMemory) -> None:
@@ -71,7 +73,12 @@ class FilesDataset:
         first = self._first_readable()
         self._ndim = 3 if first.is_volume else 2
         refuse_lost_classes(self.listing, self._read)
-        self._info = self._describe(_fingerprint(self.listing, intensity, progress, memory))
+        self.contents = _contents(self.listing, progress, memory)
+        self._info = self._describe()
+
+    def fingerprint_as(self, intensity: str, decoder: int = DECODER_VERSION) -> str:
+        """Return the fingerprint that these files have under a contract, as a version of the decoder reads them."""
+        return _digest(f"{decoder};{intensity}\n", self.listing.ids, self.contents)
 
     @property
     def info(self) -> DatasetInfo:
@@ -179,7 +186,7 @@ class FilesDataset:
             f"(range over {len(seen)} images)"
         )
 
-    def _describe(self, fingerprint: str) -> DatasetInfo:
+    def _describe(self) -> DatasetInfo:
         labelling = self.listing.labelling
         return DatasetInfo(
             name=self.listing.name,
@@ -189,9 +196,10 @@ class FilesDataset:
             channels=0,
             ndim=self._ndim,
             counts={OWN_GROUP: len(self.listing.ids)},
-            fingerprint=fingerprint,
+            fingerprint=self.fingerprint_as(str(self.intensity)),
             source=self.listing.source,
             intensity=str(self.intensity),
+            content=_digest("files\n", self.listing.ids, self.contents),
         )
 
     def _check(self, group: str) -> None:
@@ -210,25 +218,32 @@ def _as_array(values: tuple[str, ...] | None) -> IdArray | None:
     return np.array(values, dtype=np.str_) if values is not None else None
 
 
-def _fingerprint(listing: Listing, intensity: Intensity, progress: Progress, memory: DigestMemory) -> str:
-    """Digest ids, files and the contract: all that decides what is embedded, and neither labels nor splits."""
-    digest = hashlib.blake2b(f"{DECODER_VERSION};{intensity}\n".encode(), digest_size=16)
+def _digest(head: str, ids: Sequence[str], contents: Sequence[str]) -> str:
+    """Digest ids and files under a head that says how they are read: all that is embedded, no labels and no splits."""
+    digest = hashlib.blake2b(head.encode(), digest_size=16)
+    for name, content in zip(ids, contents, strict=True):
+        digest.update(f"{name}\0{content}\n".encode())
+    return f"blake2b:{digest.hexdigest()}"
+
+
+def _contents(listing: Listing, progress: Progress, memory: DigestMemory) -> tuple[str, ...]:
+    """Digest each file, unless its digest is remembered."""
+    found: list[str] = []
     progress.start(len(listing.ids), f"hashing {listing.name}", "files")
     try:
         with ThreadPoolExecutor(WORKERS) as pool:
             for start in range(0, len(listing.ids), HASHED_TOGETHER):
                 names = listing.ids[start : start + HASHED_TOGETHER]
-                found = pool.map(lambda name: _digest(listing, name, memory), names)
-                for name, content in zip(names, found, strict=True):
-                    digest.update(f"{name}\0{content}\n".encode())
+                found += pool.map(lambda name: _content(listing, name, memory), names)
                 progress.advance(len(names))
     finally:
         progress.finish()
         memory.save()
-    return f"blake2b:{digest.hexdigest()}"
+    return tuple(found)
 
 
-def _digest(listing: Listing, name: str, memory: DigestMemory) -> str:
+def _content(listing: Listing, name: str, memory: DigestMemory) -> str:
+    """Digest an image's file, or every file of a volume."""
     if name not in listing.series:
         return _file_digest(listing.root / name, memory)
     return ",".join(_file_digest(listing.root / file, memory) for file in listing.series[name].files)

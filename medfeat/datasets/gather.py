@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 
 from medfeat.datasets.decode import DICOM_SUFFIXES, has_dicom_mark
 from medfeat.datasets.dicom import require_pydicom
-from medfeat.datasets.splitnames import SPLIT_NAMES
 from medfeat.datasets.series import Series, in_order
 from medfeat.datasets.slices import Slice, read_slice
+from medfeat.datasets.splitnames import SPLIT_NAMES
 from medfeat.errors import DataError
 from medfeat.types import Progress
 

@@ -228,4 +228,5 @@ def _npz_info(
         fingerprint=fingerprint,
         source="npz",
         intensity=str(intensity),
+        content=fingerprint.partition(";")[0],
     )

@@ -98,7 +98,9 @@ def compare_runs(
     task_type, scores = runs[0].task["type"], [_test_scores(run) for run in runs]
     first = scores[0]
     for run, other in zip(runs, scores, strict=True):
-        if not np.array_equal(other["ids"], first["ids"]) or not np.array_equal(other["labels"], first["labels"]):
+        images = {one.task.get("images") for one in (run, runs[0])} - {None, ""}
+        same = all(np.array_equal(other[name], first[name]) for name in ("ids", "labels"))
+        if len(images) > 1 or not same:
             pair = f"{runs[0].key[:12]} and {run.key[:12]}"
             raise DataError(f"runs {pair} did not score the same samples: compare runs on the same images and task")
     found = {str(i): statistics(one["labels"], one["scores"], task_type)[metric] for i, one in enumerate(scores)}

@@ -176,6 +176,7 @@ def _run(
             "classes": list(task.classes),
             "origin": task.origin,
             "digest": spec.task_digest,
+            "images": task.images,
         },
         protocol={
             "version": spec.protocol,

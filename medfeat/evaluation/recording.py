@@ -19,7 +19,7 @@ import numpy as np
 from medfeat.errors import MedfeatError
 from medfeat.evaluation.evaluate import Metrics
 from medfeat.evaluation.protocol import Choice, Scored
-from medfeat.evaluation.runs import CHOICE_FILE, RUN_FILE, SCORES_FILE, Run
+from medfeat.evaluation.runs import CHOICE_FILE, NOT_WRITTEN, RUN_FILE, SCORES_FILE, Run
 from medfeat.types import IdArray
 
 LIBRARIES = ("medfeat", "numpy", "scipy", "scikit-learn", "xgboost")
@@ -67,7 +67,7 @@ def write_choice(folder: Path, choice: Choice) -> None:
 def write_run(folder: Path, run: Run) -> None:
     """Write `run.json`."""
     facts = run.to_dict()
-    _write_json(folder / RUN_FILE, {key: facts[key] for key in facts if key not in ("folder", "reused")})
+    _write_json(folder / RUN_FILE, {key: facts[key] for key in facts if key not in NOT_WRITTEN})
 
 
 def _write_json(path: Path, facts: Mapping[str, Any]) -> None:

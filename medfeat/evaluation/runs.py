@@ -27,6 +27,8 @@ RUN_FILE = "run.json"
 CHOICE_FILE = "choice.json"
 SCORES_FILE = "scores.npz"
 MODEL_FOLDER = "model"
+# Of a run as it was found, not of what was found out.
+NOT_WRITTEN = ("folder", "reused", "data")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Run:
     store
         ``digest`` and ``recipe`` of the store, its ``embedding`` in words, and ``dim``.
     task
-        Name, type, classes, origin and digest of the question.
+        Name, type, classes, origin and digest of the question, and the images it is bound to.
     protocol
         ``training`` and ``pixels`` in words, ``rule`` of the choice, version, seed, refit, resamples.
     choice
@@ -63,6 +65,8 @@ class Run:
         Where it lies; None before it is written.
     reused
         Whether it was found instead of made.
+    data
+        What to say for its images now, ``name@2`` where the cache holds several versions; empty for the dataset's name.
     """
 
     key: str
@@ -84,6 +88,12 @@ class Run:
     created_utc: str
     folder: Path | None = None
     reused: bool = False
+    data: str = ""
+
+    @property
+    def shown(self) -> str:
+        """Its images as tables name them."""
+        return self.data or self.dataset
 
     @property
     def headline(self) -> tuple[str, str]:
@@ -101,7 +111,7 @@ class Run:
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Run:
         """Read back what `to_dict` wrote."""
-        known = {field.name for field in fields(cls)} - {"folder", "reused"}
+        known = {field.name for field in fields(cls)} - set(NOT_WRITTEN)
         facts = {name: stored[name] for name in known}
         facts |= {"val": Metrics.from_dict(stored["val"]), "test": Metrics.from_dict(stored["test"])}
         facts |= {"cautions": tuple(stored["cautions"]), "notes": tuple(stored["notes"])}

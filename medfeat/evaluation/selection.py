@@ -16,6 +16,7 @@ from medfeat.evaluation.protocol import RULE, Tried, choose
 from medfeat.evaluation.runs import RUNS
 from medfeat.heads import HEADS
 from medfeat.tasks import gather
+from medfeat.tasks.versions import split_name
 from medfeat.types import Progress, Task
 from medfeat_cache import FeatureStore, canonical_json, slug, write_whole
 
@@ -63,7 +64,7 @@ class Selection:
     def write(self, root: Path) -> Path:
         """Write the selection down under `<root>/runs/<dataset>/`, before test is read for the winner."""
         key = hashlib.blake2b(canonical_json(self.to_dict()).encode(), digest_size=6).hexdigest()
-        path = root / RUNS / slug(self.dataset) / f"selection-{key}.json"
+        path = root / RUNS / slug(split_name(self.dataset)[0]) / f"selection-{key}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, [json.dumps(self.to_dict(), indent=1, allow_nan=False).encode()], "writing the selection")
         return path

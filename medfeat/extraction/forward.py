@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.errors import OutOfMemoryError
+from medfeat.errors import DataError, OutOfMemoryError
 from medfeat.extraction.preprocess import Preprocess, preprocess_list
 from medfeat.extraction.tuning import is_out_of_memory
 from medfeat.types import Fit, Precision, UInt8Array
@@ -210,6 +210,13 @@ class RawForward:
             groups = [group[..., None] for group in groups]
         with torch.inference_mode():
             outputs = [self.module(torch.from_numpy(np.ascontiguousarray(g)).to(self.device)) for g in groups]
+        for views in zip(*outputs, strict=True):
+            lengths = sorted({view.shape[1] for view in views})
+            if len(lengths) > 1:
+                raise DataError(
+                    f"grey and colour images give {' and '.join(map(str, lengths))} numbers here, which cannot stand "
+                    "in one table: save all as one kind, or embed all of them anew"
+                )
         return Pending([torch.cat(views).float() for views in zip(*outputs, strict=True)])
 
 

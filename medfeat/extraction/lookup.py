@@ -2,7 +2,7 @@
 
 A recipe names the digest of the weights and the precision that `auto` came to, both of which cost seconds to minutes
 to work out. So each finished extraction leaves a small note under the cache root, named by the digest of what was
-asked in cheap terms (names, and path, size and modification time of files), that says which store answered it.
+asked in cheap terms (names, and the path and stamp of files), that says which store answered it.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from medfeat.datasets.digests import Stamp, file_digest
 from medfeat.errors import MissingFileError
 from medfeat_cache import recipe_digest
 
@@ -31,8 +34,8 @@ def file_identity(path: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        The resolved path, and size in bytes and modification time in ns of a file, or a digest over the relative
-        names, sizes and times of all files of a folder.
+        The resolved path and the stamp of a file, or a digest over the relative names and stamps of all files of a
+        folder. A file written just now may be written again under the same stamp: its content stands for it.
 
     Raises
     ------
@@ -43,20 +46,19 @@ def file_identity(path: Path) -> dict[str, Any]:
         resolved = path.expanduser().resolve(strict=True)
         if resolved.is_dir():
             files = sorted(file for file in resolved.rglob("*") if file.is_file())
-            listing = [[file.relative_to(resolved).as_posix(), *_stamp(file)] for file in files]
+            listing = [[file.relative_to(resolved).as_posix(), _identity(file)] for file in files]
             return {"path": str(resolved), "files": recipe_digest({"files": listing})}
-        size, mtime_ns = _stamp(resolved)
+        return {"path": str(resolved), **_identity(resolved)}
     except FileNotFoundError as error:
         raise MissingFileError(f"weights file {path} is not there: check the path given to --weights") from error
     except (OSError, RuntimeError) as error:  # a RuntimeError is a home or a link that leads nowhere
         reason = getattr(error, "strerror", None) or error
         raise MissingFileError(f"weights file {path} cannot be read ({reason}): check its path and rights") from error
-    return {"path": str(resolved), "size": size, "mtime_ns": mtime_ns}
 
 
-def _stamp(file: Path) -> tuple[int, int]:
-    status = file.stat()
-    return status.st_size, status.st_mtime_ns
+def _identity(file: Path) -> dict[str, Any]:
+    now, stamp = time.time_ns(), Stamp.of(file)
+    return asdict(stamp) if stamp.settled(now) else {"blake2b": file_digest(file, "blake2b")}
 
 
 def remembered_store(root: Path, asked: Mapping[str, Any]) -> Path | None:

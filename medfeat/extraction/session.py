@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast, get_args
 
 from medfeat.backbones import describe, load_backbone
 from medfeat.errors import DataError
@@ -13,6 +13,7 @@ from medfeat.extraction import lookup
 from medfeat.extraction.asking import describe_request, unfinished_precision, unfinished_settings
 from medfeat.extraction.building import make_embedder
 from medfeat.extraction.choose import Choice, choose_settings
+from medfeat.extraction.colours import colour_views
 from medfeat.extraction.compiling import compile_problem
 from medfeat.extraction.forward import Embedder
 from medfeat.extraction.passes import BegunElsewhere, Pass, Target, found, reused
@@ -22,7 +23,7 @@ from medfeat.extraction.sample import read_sample
 from medfeat.extraction.settings import Settings
 from medfeat.extraction.volumes import views_for
 from medfeat.types import Dataset, Precision, Progress, View
-from medfeat_cache import recipe_digest, store_path, tidy
+from medfeat_cache import find_stores, recipe_digest, store_path, tidy
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +92,7 @@ class _Session:
             raise DataError(f"{dataset.info.name} holds no images: nothing to embed")
         self.backbone = load_backbone(
             name,
-            views=views_for(tuple(asked), dataset.info, describe(name)),
+            views=colour_views(views_for(tuple(asked), dataset.info, describe(name)), dataset, name),
             weights=request.weights,
             seed=request.seed,
             offline=request.offline,
@@ -121,7 +122,18 @@ class _Session:
             return "fp32"
         if self.request.precision != "auto":
             return self.request.precision  # type: ignore[return-value]  # checked where it was typed
-        return unfinished_precision(self.root, list(self.asked.values()))
+        return unfinished_precision(self.root, list(self.asked.values())) or self._answered_precision()
+
+    def _answered_precision(self) -> Precision | None:
+        """Return what `auto` came to in a store of the same images and weights, wherever their files lay then."""
+        if self.request.recheck:
+            return None
+        for header in find_stores(self.root, dataset=self.dataset.info.name, backbone=self.backbone.info.name):
+            found = header.recipe.get("precision")
+            measured = (header.info.get("asked") or {}).get("precision") == "auto"
+            if measured and found in get_args(Precision) and any(t.path == header.path for t in self._targets(found)):
+                return cast(Precision, found)
+        return None
 
     def _targets(self, precision: Precision) -> list[Target]:
         targets = []

@@ -26,7 +26,7 @@ def runs_tables(runs: Sequence[Run], *, baselines: Sequence[Run] = ()) -> list[T
     extra = {run.key for run in baselines}
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in {run.key: run for run in (*runs, *baselines)}.values():
-        groups.setdefault((run.dataset, run.task["name"]), []).append(run)
+        groups.setdefault((run.shown, run.task["name"]), []).append(run)
     return [_table(group, extra) for group in groups.values()]
 
 
@@ -38,7 +38,7 @@ def _table(runs: Sequence[Run], extra: set[str]) -> Table:
     columns = ("backbone", "px", "embedding", "head", "chosen on val", *scores, "extract s", "probe s", "Wh", "note")
     rows = [_row(run, run.key in extra) for run in ordered]
     rows += _majority(first)
-    title = first.dataset if first.task["name"] == "official" else f"{first.dataset}, task {first.task['name']}"
+    title = first.shown if first.task["name"] == "official" else f"{first.shown}, task {first.task['name']}"
     notes = dict.fromkeys(f"{run.backbone}: {note}" for run in ordered for note in run.notes)
     return Table(title, columns, tuple(rows), (*notes, *_grades(first), *_numbers(ordered)))
 

@@ -14,13 +14,21 @@ def store_columns() -> tuple[str, ...]:
     return ("digest", "dataset", "size", "backbone", "pool", "precision", "rows", "dim", "MB", "made")
 
 
-def store_row(header: StoreHeader) -> tuple[str, ...]:
-    """Return one store as a row of a table; what an imported store does not know is a dash."""
+def store_row(header: StoreHeader, name: str = "") -> tuple[str, ...]:
+    """Return one store as a row of a table; what an imported store does not know is a dash.
+
+    Parameters
+    ----------
+    header
+        Of the store.
+    name
+        What to say for its images; empty means the dataset's name.
+    """
     recipe = header.recipe
     pool = "/".join(str(recipe[key]) for key in ("layer", "pool", "slices") if recipe.get(key)) or "-"
     return (
         header.digest[:12],
-        str(recipe.get("dataset", "-")),
+        name or str(recipe.get("dataset", "-")),
         str(recipe.get("size") or "-"),
         str(recipe.get("backbone", "-")),
         pool,

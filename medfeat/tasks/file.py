@@ -1,4 +1,4 @@
-"""A task as a JSON file: `<root>/<dataset>/tasks/<name>.json`."""
+"""A task as a JSON file: `<root>/<dataset>/tasks/<name>.json`, for own images in a folder of their own there."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ def save_task(task: Task, folder: Path) -> Path:
         "task_type": task.task_type,
         "classes": list(task.classes),
         "origin": task.origin,
+        "images": task.images,
         "ids": task.ids.tolist(),
         "split": task.split.tolist(),
         "group": None if task.group is None else task.group.tolist(),
@@ -113,6 +114,7 @@ def _task(content: dict[str, Any], path: Path) -> Task:
                 split=_names(content["split"]),
                 group=None if content["group"] is None else _names(content["group"]),
                 origin=str(content["origin"]),
+                images=str(content.get("images") or ""),  # none of an older medfeat
             )
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:

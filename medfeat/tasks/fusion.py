@@ -105,7 +105,7 @@ def fuse(stores: Sequence[FeatureStore]) -> FusedStore:
     Raises
     ------
     DataError
-        No store, or stores that do not hold the same ids; the message counts what each lacks.
+        No store, or stores that do not hold the same ids, or other images under them; the message counts these.
     """
     if not stores:
         raise DataError("fusion needs at least one store, got none")
@@ -118,7 +118,20 @@ def fuse(stores: Sequence[FeatureStore]) -> FusedStore:
                 f"stores to be fused must hold the same ids: {other.path} lacks {len(lacks)} ids of {stores[0].path} "
                 f"and has {len(extra)} others, such as {examples(lacks or extra, 2)}; extract both from the same images"
             )
+    _refuse_other_images(stores)
     return FusedStore(stores)
+
+
+def _refuse_other_images(stores: Sequence[FeatureStore]) -> None:
+    from medfeat.tasks.binding import unlike_images  # which reads tasks of what is defined here
+
+    for other in stores[1:]:
+        unlike = unlike_images(stores[0], other)
+        if len(unlike):
+            raise DataError(
+                f"stores to be fused must show the same images: {other.path} shows others than {stores[0].path} under "
+                f"{len(unlike)} ids, such as {examples(unlike, 2)}; extract both from the same images"
+            )
 
 
 def _ids(store: FeatureStore) -> set[str]:

@@ -13,8 +13,10 @@ import numpy as np
 
 from medfeat.errors import DataError, MissingFileError
 from medfeat.task_types import type_fault
+from medfeat.tasks.binding import images_of
 from medfeat.tasks.check import check_task, examples, repeats
 from medfeat.tasks.fusion import Readable
+from medfeat.tasks.label_paths import refuse_other_files
 from medfeat.tasks.official import official
 from medfeat.types import IdArray, LabelArray, Progress, SilentProgress, Task, TaskType
 
@@ -89,6 +91,7 @@ def from_csv(
 
     wanted = class_list(classes)
     table = _read(path, tuple(columns), stored, wanted)
+    refuse_other_files(path, table.ids, table.cells.get("path", ()), store)
     missing = np.setdiff1d(stored, table.ids)
     if len(missing) and not partial:
         raise DataError(
@@ -115,6 +118,7 @@ def from_csv(
             split=split,
             group=group,
             origin=f"labels of {path.name}, {how}{left_out}",
+            images=images_of(store),
         )
     )
 

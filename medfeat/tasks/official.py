@@ -9,31 +9,30 @@ from typing import Any
 import numpy as np
 
 from medfeat.errors import DataError, MissingFileError
+from medfeat.tasks.binding import bound, images_of, of_a_name, tasks_folder
 from medfeat.tasks.check import check_task, subset
 from medfeat.tasks.file import load_task, task_names
 from medfeat.tasks.fusion import Readable
+from medfeat.tasks.versions import short
 from medfeat.types import OFFICIAL_GROUPS, LabelArray, Task
 
 OFFICIAL = "official"
-
-
-def tasks_folder(store: Readable) -> Path:
-    """Return the folder of the saved tasks of a store's dataset; it need not exist."""
-    return store.path.parent.parent / "tasks"
 
 
 def official(store: Readable) -> Task:
     """Return the dataset's own labels and splits for the samples that are in the store.
 
     Official sets keep their three groups in the store. Own images have one group, and their labels and split are the
-    saved task ``official`` beside the store, written when they were embedded.
+    saved task ``official`` beside the store, written when they were embedded and bound to them.
 
     Raises
     ------
     DataError
-        The dataset has no labels.
+        The dataset has no labels, or those that are saved are of other images.
     """
-    info = store.info["dataset"]
+    info = store.info.get("dataset")
+    if not info:
+        raise DataError(f"{store.path} was imported without a task: give labels with --labels FILE.csv (id,label)")
     if not set(store.groups) <= set(OFFICIAL_GROUPS) or (_is_own(info) and _has_saved(store)):
         return _saved(store)
     labels: LabelArray = np.concatenate([_labels(store, group) for group in store.groups])
@@ -55,7 +54,13 @@ def _is_own(info: Mapping[str, Any]) -> bool:
 
 
 def _has_saved(store: Readable) -> bool:
-    return OFFICIAL in task_names(tasks_folder(store))
+    return any(OFFICIAL in task_names(folder) for folder in (tasks_folder(store), _bound_tasks(store)))
+
+
+def _bound_tasks(store: Readable) -> Path:
+    """Return where the tasks of exactly these images lie; for images without a version, where all lie."""
+    key = images_of(store)
+    return tasks_folder(store) / short(key) if key else tasks_folder(store)
 
 
 def _labels(store: Readable, group: str) -> LabelArray:
@@ -67,17 +72,19 @@ def _labels(store: Readable, group: str) -> LabelArray:
 
 
 def _saved(store: Readable) -> Task:
+    here = OFFICIAL in task_names(_bound_tasks(store))
     try:
-        task = load_task(OFFICIAL, tasks_folder(store))
+        found = load_task(OFFICIAL, _bound_tasks(store) if here else tasks_folder(store))
+        task = bound(found if here else of_a_name(found, store), store)
     except MissingFileError as error:
         name = store.info["dataset"]["name"]
         raise DataError(
             f"{name} has no labels of its own: give some with --labels FILE.csv (columns id,label)"
         ) from error
-    here = np.isin(task.ids, np.concatenate([store.ids(group) for group in store.groups]))
-    if not here.any():
+    stored = np.isin(task.ids, np.concatenate([store.ids(group) for group in store.groups]))
+    if not stored.any():
         raise DataError(f"none of the {len(task.ids)} labelled ids is in {store.path}: extract the images again")
-    if here.all():
+    if stored.all():
         return task
     # An unreadable image has a label and no embedding: said, and left out.
-    return subset(task, here, origin=f"{task.origin} ({int((~here).sum())} labelled images are not in this store)")
+    return subset(task, stored, origin=f"{task.origin} ({int((~stored).sum())} labelled images are not in this store)")

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from medfeat.errors import DataError
+from medfeat.tasks.binding import bound
 from medfeat.tasks.check import examples
 from medfeat.tasks.fusion import Readable
 from medfeat.types import FloatArray, IdArray, LabelArray, Task
@@ -111,7 +112,7 @@ def gather(store: Readable, task: Task) -> Samples:
     Raises
     ------
     DataError
-        Ids of the task that the store does not hold.
+        Ids of the task that the store does not hold, or under which it shows other images than the task was made for.
     """
     stored = np.concatenate([store.ids(group) for group in store.groups])
     unknown = task.ids[~np.isin(task.ids, stored)]
@@ -120,4 +121,4 @@ def gather(store: Readable, task: Task) -> Samples:
             f"task {task.name!r}: {len(unknown)} of {len(task.ids)} ids are not in {store.path}: {examples(unknown)}; "
             "take the task of this dataset, or extract those images"
         )
-    return Samples(store, task)
+    return Samples(store, bound(task, store))

@@ -18,7 +18,7 @@ from medfeat.evaluation.evaluate import Metrics, evaluate
 from medfeat.evaluation.label_errors import LabelError, cross_scores, find_label_errors
 from medfeat.evaluation.nearest import Near, near_pairs
 from medfeat.evaluation.probing import Options, probe_store
-from medfeat.evaluation.runs import Run, read_scores
+from medfeat.evaluation.runs import Run, read_scores, task_digest
 from medfeat.types import Progress, SilentProgress, Task
 from medfeat.workflows.audit_images import StoredImages, open_again
 from medfeat.workflows.audit_report import AuditReport
@@ -27,6 +27,7 @@ from medfeat.workflows.kept import keep_result
 from medfeat.workflows.labels import Question
 from medfeat.workflows.load import one_store
 from medfeat.workflows.probe import heads_for
+from medfeat.workflows.versions import shown_name
 from medfeat_cache import FeatureStore, resolve_root
 
 SAMPLE = 64
@@ -104,7 +105,7 @@ def audit(
             line = Calibration(float(threshold or 1.0), None)
         pairs = _pairs(store, answer, line, images)
         report = AuditReport(
-            dataset=str(store.recipe["dataset"]),
+            dataset=shown_name(header, root),
             backbone=str(store.recipe["backbone"]),
             task="" if answer.task is None else answer.task.name,
             task_type="" if answer.task is None else answer.task.task_type,
@@ -120,7 +121,9 @@ def audit(
             report = _with_scores(report, run, answer.task, store)
     if report.out is not None:
         report.write(report.out)
-    keep_result(root, report.dataset, "audit", report.to_dict(), key=[header.digest, report.task, report.head])
+    asked_of = None if answer.task is None else task_digest(answer.task)
+    key = [header.digest, asked_of, report.head]
+    keep_result(root, str(header.recipe["dataset"]), "audit", report.to_dict(), key=key)
     return report
 
 

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.types import Progress, SilentProgress
-from medfeat.workflows.names import asked_datasets, asked_names
+from medfeat.tasks.versions import image_key
+from medfeat.workflows.names import asked_names
+from medfeat.workflows.versions import meant, versions_of
 from medfeat_cache import (
     FeatureStore,
     Found,
@@ -131,9 +133,22 @@ def list_stores(
     size: int | None = None,
     cache_dir: str | Path | None = None,
 ) -> Found:
-    """List the headers of the stores in the cache; `problems` names files that cannot be read."""
+    """List the headers of the stores in the cache; `problems` names files that cannot be read.
+
+    All versions of a dataset are listed; ``name@2`` names one.
+    """
     root = resolve_root(cache_dir)
-    return find_stores(root, dataset=asked_datasets(data), backbone=asked_names(backbone), size=size)
+    found: list[StoreHeader] = []
+    problems: dict[Path, str] = {}
+    for one in meant(root, data) or (None,):
+        where = find_stores(root, dataset=one and one.name, backbone=asked_names(backbone), size=size)
+        problems |= dict(where.problems)
+        if one is None or one.number is None:
+            found += where
+        else:
+            keys = versions_of(root, one.name).numbered(one.number).keys
+            found += [header for header in where if image_key(header.info) in keys]
+    return Found(sorted({header.path: header for header in found}.values(), key=lambda one: one.path), problems.items())
 
 
 def all_paths(*, cache_dir: str | Path | None = None) -> list[Path]:
@@ -302,7 +317,11 @@ def _canary(header: StoreHeader, made: _Source) -> Canary:
     with FeatureStore(header.path) as store:
         places = sample_rows(store.n(group), CANARY_ROWS)
         source, rows = store.rows(group)[places], store.embeddings(group)[places]
+        hashes = store.image_hash(group)[places]
     again = embed_rows(made.embedder(header, dataset), dataset, group, source)
+    if not np.array_equal(again.hashes, hashes[np.isin(source, again.rows)]):
+        name = header.recipe["dataset"]
+        raise DataError(f"{name} {group}: the images are not those that were embedded: extract again")
     if not len(again.rows):
         raise DataError(f"none of {len(source)} images of {header.recipe['dataset']} {group} can be read any more")
     stored = np.asarray(rows[np.isin(source, again.rows)], np.float64)

@@ -9,25 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from medfeat.backbones import backbone_names, describe
-from medfeat.datasets import DATASETS, dataset_names, source_task
-from medfeat.errors import MedfeatError, MissingFileError, UsageError
+from medfeat.datasets import DATASETS, dataset_names
+from medfeat.errors import MissingFileError, UsageError
 from medfeat.extraction.asking import plan_stores, plan_to_fetch
 from medfeat.extraction.device import resolve_device
 from medfeat.extraction.keep import kept_in_memory
 from medfeat.extraction.plan import Plan
 from medfeat.extraction.request import Request, StoreOutcome
 from medfeat.extraction.session import embed
-from medfeat.tasks import dataset_tasks, save_task
-from medfeat.types import Dataset, Fit, Precision, Progress, SilentProgress, TaskType, View, as_names
+from medfeat.types import Fit, Precision, Progress, SilentProgress, TaskType, View, as_names
+from medfeat.workflows.claiming import claim, remember_labels
 from medfeat.workflows.extract_report import ExtractReport, Failure, PlanReport
 from medfeat.workflows.opening import DataOptions
-from medfeat_cache import StoreError, resolve_root
+from medfeat.workflows.unforeseen import in_one_line, show_traceback
+from medfeat_cache import resolve_root
 
 if TYPE_CHECKING:
     import torch
-
-# What a user can cause or cure; anything else is a bug and keeps its traceback.
-CAUGHT = (MedfeatError, StoreError, OSError)
 
 
 def extract(
@@ -188,14 +186,17 @@ def plan(
     failures: list[Failure] = []
     for source, network in itertools.product(_datasets(data), _networks(backbone, request)):
         try:
-            plans.extend(plan_stores(options.open(source, root=root, progress=progress), network, request, root=root))
+            dataset = options.open(source, root=root, progress=progress)
+            claim(dataset, root, source=options.place(source), progress=progress)
+            plans.extend(plan_stores(dataset, network, request, root=root))
         except MissingFileError as error:
             if source not in DATASETS:
                 failures.append(Failure(source, network, str(error)))
             else:
                 plans.extend(plan_to_fetch(DATASETS[source], network, request))
-        except CAUGHT as error:
-            failures.append(Failure(source, network, str(error)))
+        except Exception as error:
+            show_traceback(error)
+            failures.append(Failure(source, network, in_one_line(error)))
     return PlanReport(tuple(plans), tuple(failures))
 
 
@@ -231,9 +232,11 @@ class _Run:
         try:
             recheck = self.request.recheck
             dataset = self.options.open(source, root=self.root, progress=self.progress, recheck=recheck)
-            _remember_task(dataset, self.root, self.progress)
-        except CAUGHT as error:
-            self._failed(error, *(Failure(source, network, str(error)) for network in networks))
+            claimed = claim(dataset, self.root, source=self.options.place(source), progress=self.progress)
+            if claimed is not None:
+                remember_labels(dataset, self.root, claimed.version.content, self.progress)
+        except Exception as error:
+            self._failed(error, *(Failure(source, network, in_one_line(error)) for network in networks))
             return
         # Read once, however many networks follow.
         images = kept_in_memory(dataset) if len(networks) > 1 else dataset
@@ -243,14 +246,17 @@ class _Run:
                 self.stores += embed(
                     images, network, request, root=self.root, device=self.device, progress=self.progress
                 )
-            except CAUGHT as error:
-                self._failed(error, Failure(dataset.info.name, network, str(error)))
+                if claimed is not None:
+                    claimed.settle()
+            except Exception as error:
+                self._failed(error, Failure(dataset.info.name, network, in_one_line(error)))
             finally:
                 self.progress.finish()
 
     def _failed(self, error: Exception, *failures: Failure) -> None:
         if self.alone:
             raise error
+        show_traceback(error)
         self.failures += failures
 
 
@@ -310,11 +316,3 @@ def _checked_batch(batch_size: int | str) -> int | None:
     if number < 1:
         raise UsageError(f"--batch-size must be auto or a positive whole number, got {number}")
     return number
-
-
-def _remember_task(dataset: Dataset, root: Path, progress: Progress) -> None:
-    """Own images keep labels and split beside the store: changing either embeds nothing again."""
-    if dataset.info.source not in ("medmnist", "synthetic") and dataset.info.task is not None:
-        task = source_task(dataset)
-        save_task(task, dataset_tasks(root, dataset.info.name))
-        progress.say(f"{dataset.info.name}: {task.origin}")

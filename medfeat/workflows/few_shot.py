@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medfeat.errors import MedfeatError
 from medfeat.evaluation import wording
 from medfeat.evaluation.curve import Curve, CurveOptions, learning_points
 from medfeat.evaluation.protocol import PROTOCOL
@@ -19,7 +18,9 @@ from medfeat.types import Progress, SilentProgress, Task, as_names
 from medfeat.workflows.kept import keep_result
 from medfeat.workflows.labels import Question, SaidOnce
 from medfeat.workflows.probe import Failure, find_probed, heads_for
-from medfeat_cache import FeatureStore, StoreError, resolve_root
+from medfeat.workflows.unforeseen import in_one_line, show_traceback
+from medfeat.workflows.versions import shown_name
+from medfeat_cache import FeatureStore, resolve_root
 
 
 @dataclass(frozen=True)
@@ -111,14 +112,17 @@ def few_shot(
     curves, failed, errors = [], [], []
     once = SaidOnce(progress, set())
     for header in find_probed(root, data, backbone, size):
+        shown = shown_name(header, root)
         for one in heads_for(header, head, question):
             HEADS[one]
             try:
                 with FeatureStore(header.path) as store:
-                    curves.append(_curve(store, question.of(store, once), one, options, root=root, progress=progress))
-            except (MedfeatError, StoreError, OSError) as error:
+                    curve = _curve(store, question.of(store, once), one, options, root=root, progress=progress)
+                    curves.append(replace(curve, dataset=shown))
+            except Exception as error:
+                show_traceback(error)
                 errors.append(error)
-                failed.append(Failure(f"{header.recipe['dataset']} / {header.recipe['backbone']} / {one}", str(error)))
+                failed.append(Failure(f"{shown} / {header.recipe['backbone']} / {one}", in_one_line(error)))
     if not curves and len({str(error) for error in errors}) == 1:
         raise errors[0]
     drawn = draw_curves(curves, Path(figure)) if figure is not None and curves else None

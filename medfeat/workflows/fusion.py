@@ -20,6 +20,7 @@ from medfeat.types import Progress, SilentProgress, Task, as_names
 from medfeat.workflows.kept import keep_result
 from medfeat.workflows.labels import Question
 from medfeat.workflows.probe import find_probed, heads_for
+from medfeat.workflows.versions import shown_name
 from medfeat_cache import FeatureStore, StoreHeader, resolve_root
 
 
@@ -123,7 +124,7 @@ def fuse(
     """
     check_draws(seed, resamples)
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
-    headers = _one_each(find_probed(root, data, backbone, size), data)
+    headers = _one_each(find_probed(root, data, backbone, size), data, root)
     question = Question(task, labels, drop, keep, relabel, name, partial, classes)
     heads = heads_for(headers[0], head, question)
     one = heads[0]
@@ -149,14 +150,14 @@ def fuse(
             progress=progress,
         )
     digests = tuple(header.digest for header in headers)
-    dataset, cautions = str(headers[0].recipe["dataset"]), wording.class_cautions(asked)
+    dataset, cautions = shown_name(headers[0], root), wording.class_cautions(asked)
     report = FusionReport(dataset, asked.name, asked.task_type, one, digests, fusion, cautions)
-    keep_result(root, report.dataset, "fusion", report.to_dict())
+    keep_result(root, str(headers[0].recipe["dataset"]), "fusion", report.to_dict())
     return report
 
 
-def _one_each(headers: Sequence[StoreHeader], data: str) -> list[StoreHeader]:
-    datasets = sorted({str(header.recipe["dataset"]) for header in headers})
+def _one_each(headers: Sequence[StoreHeader], data: str, root: Path) -> list[StoreHeader]:
+    datasets = sorted({shown_name(header, root) for header in headers})
     names = [str(header.recipe["backbone"]) for header in headers]
     if len(datasets) != 1:
         raise UsageError(f"fusion is for one dataset, {data} names {', '.join(datasets)}")

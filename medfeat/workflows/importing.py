@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from medfeat.errors import DataError, MissingFileError, WeightsError
-from medfeat_cache import TORCH, import_arrays, named_features, read_features, resolve_root
+from medfeat.tasks.check import examples
+from medfeat.tasks.versions import split_name
+from medfeat.workflows.versions import known_ids, versions_of
+from medfeat_cache import TORCH, Features, import_arrays, named_features, read_features, resolve_root
 
 
 def import_store(
@@ -26,19 +30,43 @@ def import_store(
     source
         The file; a torch file (``.pt``, ``.pth``, ``.ckpt``, ``.bin``) must hold a tensor or a dict of tensors.
     data, backbone
-        What the store will be found by.
+        What the store will be found by. Where own images of that name were extracted, the features are taken to be of
+        these (``name@2`` for a version), and every id must be one of them.
     ids
         A file of ids (``.txt``, ``.json`` or ``.npy``) where the source has none.
     cache_dir
         Where stores live.
+
+    Raises
+    ------
+    DataError
+        Ids that are none of the images the features are said to be of.
     """
     path = Path(source)
     if path.suffix.lower() in TORCH:
         features = named_features(_tensors(path), path, ids=ids)
     else:
         features = read_features(path, ids=ids)
-    facts = {"imported_from": path.name}
-    return import_arrays(features, resolve_root(cache_dir), dataset=data, backbone=backbone, info=facts)
+    root = resolve_root(cache_dir)
+    name, number = split_name(data)
+    versions = versions_of(root, name)
+    if number is None and not versions.known:
+        return import_arrays(features, root, dataset=data, backbone=backbone, info={"imported_from": path.name})
+    version = versions.numbered(versions.current if number is None else number)
+    _refuse_other_ids(features, known_ids(root, name, version), versions.name(version.content), path)
+    # Nothing in the file shows an image: that the features are of these is taken on trust, and written down.
+    facts = {"imported_from": path.name, "images": version.content}
+    recipe = {"images": version.content}
+    return import_arrays(features, root, dataset=name, backbone=backbone, recipe=recipe, info=facts)
+
+
+def _refuse_other_ids(features: Mapping[str, Features], known: set[str], shown: str, path: Path) -> None:
+    unknown = [name for one in features.values() for name in one.ids.tolist() if name not in known]
+    if unknown:
+        raise DataError(
+            f"{path}: {len(unknown)} ids are no images of {shown}, such as {examples(unknown, 2)} (ids there look like "
+            f"{examples(sorted(known), 2)}): give the ids of these images, or import under another --data"
+        )
 
 
 def _tensors(path: Path) -> dict[str, Any]:

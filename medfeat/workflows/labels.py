@@ -7,23 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medfeat.datasets.spelling import class_list
-from medfeat.errors import UsageError
-from medfeat.tasks import (
-    OFFICIAL,
-    check_task,
-    drop,
-    from_csv,
-    keep,
-    load_task,
-    official,
-    relabel,
-    save_task,
-    tasks_folder,
-)
+from medfeat.errors import DataError, UsageError
+from medfeat.evaluation.runs import task_digest
+from medfeat.tasks import OFFICIAL, bound, check_task, drop, find_task, from_csv, keep, keep_task, official, relabel
 from medfeat.tasks.classes import in_order
 from medfeat.tasks.fusion import Readable
 from medfeat.tasks.retype import retype
 from medfeat.types import TASK_TYPES, Progress, Task
+
+
+GIVEN = "given"
 
 
 @dataclass(frozen=True)
@@ -87,7 +80,7 @@ class Question:
                 f"a task cannot be named {self.name!r}, which has a meaning of its own: choose another name"
             )
         task = replace(task, name=self.name)
-        save_task(task, tasks_folder(store))
+        keep_task(task, store)
         return task
 
     def _source(self, store: Readable, progress: Progress | None) -> Task:
@@ -96,20 +89,34 @@ class Question:
             if saved:
                 raise UsageError("--labels and a saved --task exclude each other: give one of them")
             kind = next((kind for kind in TASK_TYPES if kind == self.task), None)
+            path = Path(self.labels)
+            # A file may be called official.csv; the name is that of the dataset's own question.
+            name = self.name or (f"{path.stem}-labels" if path.stem == OFFICIAL else None)
             return from_csv(
-                Path(self.labels),
+                path,
                 store,
-                name=self.name,
+                name=name,
                 task_type=kind,
                 classes=self.classes,
                 partial=self.partial,
                 progress=progress,
             )
         if isinstance(self.task, Task):
-            task = check_task(self.task)
+            task = _given(bound(check_task(self.task), store), store)
         else:
-            task = load_task(str(self.task), tasks_folder(store)) if saved else official(store)
+            task = find_task(str(self.task), store) if saved else official(store)
         return in_order(task, class_list(self.classes)) if self.classes else task
+
+
+def _given(task: Task, store: Readable) -> Task:
+    """Return a task that was handed over; it goes by ``official`` only where it is the dataset's own question."""
+    if task.name != OFFICIAL:
+        return task
+    try:
+        same = task_digest(official(store)) == task_digest(task)
+    except DataError:
+        same = False
+    return task if same else replace(task, name=GIVEN)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from medfeat.errors import DataError, UsageError
-from medfeat.tasks import OFFICIAL, gather, load_task, official, tasks_folder
+from medfeat.tasks import OFFICIAL, find_task, gather, official
 from medfeat.types import FloatArray, IdArray, LabelArray
-from medfeat_cache import FeatureStore, StoreHeader, differences, find_stores, resolve_root
+from medfeat.workflows.versions import find_meant, other_versions
+from medfeat_cache import FeatureStore, StoreHeader, differences, resolve_root
 
 DEFAULT = "default"
 
@@ -45,7 +46,7 @@ def load(
     Parameters
     ----------
     data, backbone
-        Names, as they were extracted.
+        Names, as they were extracted; ``name@2`` is a version of own images, the name alone the last one.
     split
         ``train``, ``val`` or ``test``.
     task
@@ -68,7 +69,7 @@ def load(
     """
     header = one_store(data, backbone, cache_dir=cache_dir, **query)
     with FeatureStore(header.path) as store:
-        chosen = official(store) if task == OFFICIAL else load_task(task, tasks_folder(store))
+        chosen = official(store) if task == OFFICIAL else find_task(task, store)
         if split not in ("train", "val", "test"):
             raise UsageError(f"split must be one of train, val, test, got {split!r}")
         part = gather(store, chosen).split(split)
@@ -85,10 +86,16 @@ def one_store(data: str, backbone: str, *, cache_dir: str | Path | None = None, 
     """
     root = resolve_root(cache_dir)
     wanted = {name: (None,) if isinstance(value, str) and value == DEFAULT else value for name, value in query.items()}
-    found = find_stores(root, dataset=data, backbone=backbone, **wanted)
+    found = find_meant(root, [data], backbone=backbone, **wanted)
     if len(found) == 1:
         return found[0]
     if not found:
+        others = other_versions(root, [data], backbone=backbone, **wanted)
+        if others:
+            raise UsageError(
+                f"no store of {data} x {backbone} in {root}, of the images that {data} means now: run `medfeat extract "
+                f"--backbone {backbone} --data {data}`, or ask for {' or '.join(others)}, which has one"
+            )
         if found.problems:
             path, problem = found.problems[0]
             raise DataError(f"no readable store of {data} x {backbone} in {root}; {path.name}: {problem}")

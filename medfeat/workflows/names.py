@@ -8,7 +8,9 @@ from pathlib import Path
 
 from medfeat.datasets import dataset_names, own_name
 from medfeat.errors import UsageError
+from medfeat.tasks.versions import Versions, known_versions, read_versions, split_name
 from medfeat.types import as_names
+from medfeat_cache import find_stores
 
 
 def asked_names(names: str | Sequence[str] | None) -> tuple[str, ...] | None:
@@ -27,18 +29,59 @@ def asked_names(names: str | Sequence[str] | None) -> tuple[str, ...] | None:
     return found
 
 
-def asked_datasets(data: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return the names that datasets have in the cache, None for all of them."""
+def asked_datasets(data: str | Sequence[str] | None, root: Path | None = None) -> tuple[str, ...] | None:
+    """Return the names that datasets have in the cache, None for all of them.
+
+    Parameters
+    ----------
+    data
+        Names, ``name@2`` for a version, or paths.
+    root
+        Of the cache: a path is then the version that was extracted there, under whatever name.
+
+    Raises
+    ------
+    UsageError
+        A path whose name in the cache is that of images elsewhere.
+    """
     names = asked_names(data)
-    return None if names is None else tuple(map(_dataset_name, names))
+    return None if names is None else tuple(_dataset_name(name, root) for name in names)
 
 
-def _dataset_name(data: str) -> str:
+def _dataset_name(data: str, root: Path | None) -> str:
     """Own images are named by their folder or file, as extraction names them; an official file by its set."""
-    path = Path(data).expanduser()
     known = dataset_names()
-    if data in known or not ("/" in data or "\\" in data or path.is_file()):
+    base, number = (data, None) if Path(data).expanduser().exists() else split_name(data)
+    path = Path(base).expanduser()
+    if data in known or not ("/" in base or "\\" in base or path.is_file()):
         return data
     name = own_name(path, ())
     official = re.sub(r"_(64|128|224)$", "", name)
-    return official if official in known else name
+    if official in known:
+        return official
+    if number is not None:
+        return f"{name}@{number}"
+    return name if root is None or not path.exists() else _extracted(root, path, name)
+
+
+def _extracted(root: Path, path: Path, name: str) -> str:
+    """Return the version that was extracted at a path; the name alone where nobody can tell (a folder that moved)."""
+    where = str(path.absolute())
+    at = [(one, _version_at(one, where)) for folder in sorted(root.glob("*/")) if (one := read_versions(folder)).known]
+    found = [f"{versions.dataset}@{number}" for versions, number in at if number]
+    if found:
+        return next((one for one in found if split_name(one)[0] == name), found[-1])
+    versions = known_versions(root, name, find_stores(root, dataset=name))
+    elsewhere = {source for one in versions.known for source in one.sources if Path(source).exists()} - {where}
+    if elsewhere and not any(where in one.sources for one in versions.known):
+        raise UsageError(
+            f"{path} was not extracted: {name!r} in the cache is of {sorted(elsewhere)[0]}; run `medfeat extract "
+            f"--data {path}` first, or say --data {name} for those images"
+        )
+    return name
+
+
+def _version_at(versions: Versions, where: str) -> int:
+    """Return the number of the version whose images were at a path last, 0 for none."""
+    numbers = [one.number for one in versions.known if where in one.sources]
+    return versions.current if versions.current in numbers else max(numbers, default=0)

@@ -50,11 +50,15 @@ class DataOptions:
             DigestMemory.of_cache(root).forget()
         return open_dataset(data, **asdict(self), progress=progress, memory=root)
 
+    @staticmethod
+    def place(data: str) -> str:
+        """Spell where data is so that it is found from any folder; a registered name stays one."""
+        return data if data in DATASETS else str(Path(data).expanduser().absolute())
+
     def source(self, data: str) -> dict[str, Any]:
         """Spell it so that `from_source` opens the same data from any folder."""
-        where = data if data in DATASETS else str(Path(data).expanduser().absolute())
         root = None if self.data_root is None else str(Path(self.data_root).absolute())
-        return {"data": where, **asdict(replace(self, data_root=root))}
+        return {"data": self.place(data), **asdict(replace(self, data_root=root))}
 
     @classmethod
     def from_source(cls, source: Mapping[str, Any], *, data_root: str | Path | None = None) -> tuple[str, DataOptions]:

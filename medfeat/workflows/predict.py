@@ -15,7 +15,8 @@ from medfeat.evaluation.saved import SavedProbe, find_run, load_probe, refuse_ot
 from medfeat.types import BadImage, IdArray, Progress, SilentProgress
 from medfeat.workflows.embedding import Images, embed_new, open_images
 from medfeat.workflows.predict_report import PredictReport
-from medfeat_cache import FeatureStore, find_stores, resolve_root
+from medfeat.workflows.versions import find_meant
+from medfeat_cache import FeatureStore, resolve_root
 
 ERROR_RATE = 0.1
 
@@ -137,7 +138,7 @@ def matching_store(root: Path, data: str, recipe: Mapping[str, Any]) -> Path:
     UsageError
         There is none; the fields in which the nearest differs are named.
     """
-    stores = find_stores(root, dataset=data, backbone=recipe["backbone"])
+    stores = find_meant(root, [data], backbone=recipe["backbone"])
     if not stores:
         raise UsageError(
             f"no store of {data} x {recipe['backbone']} in {root}: run `medfeat extract --backbone "

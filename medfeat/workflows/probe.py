@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,10 +18,13 @@ from medfeat.evaluation.selection import Contender, Selection, contender, select
 from medfeat.heads import HEADS
 from medfeat.report.run_tables import runs_tables, selection_tables
 from medfeat.report.tables import Table
+from medfeat.tasks.versions import split_name
 from medfeat.types import Progress, SilentProgress, Task, as_names
 from medfeat.workflows.labels import Question, SaidOnce
-from medfeat.workflows.names import asked_datasets, asked_names
-from medfeat_cache import FeatureStore, StoreError, StoreHeader, find_stores, resolve_root
+from medfeat.workflows.names import asked_names
+from medfeat.workflows.unforeseen import in_one_line, show_traceback
+from medfeat.workflows.versions import find_meant, meant, other_versions, shown_names
+from medfeat_cache import FeatureStore, StoreHeader, find_stores, resolve_root
 
 T = TypeVar("T")
 DEFAULT_HEADS = ("linear",)
@@ -149,8 +152,9 @@ def probe(
     root = resolve_root(cache_dir)
     question = Question(task, labels, drop, keep, relabel, name, partial, classes)
     stores = find_probed(root, data, backbone, size)
+    names = shown_names(stores, root)
     jobs = [
-        Job(header, Options(one, seed, refit, resamples))
+        Job(header, Options(one, seed, refit, resamples), names[header.digest])
         for header in stores
         for one in heads_for(header, head, question)
     ]
@@ -166,23 +170,24 @@ def probe(
         baselines=tuple(extra),
         reused=reused,
         failed=tuple(work.failed),
-        notes=(*_notes([*runs, *extra], stores, reused), *_unreadable(root)),
+        notes=(*_notes([*runs, *extra], stores, reused), *_left_out(root, data, backbone, size), *_unreadable(root)),
         selections=tuple(selections),
     )
 
 
 @dataclass(frozen=True)
 class Job:
-    """One store to be probed with one head."""
+    """One store to be probed with one head; `dataset` names its images, with the version where there are several."""
 
     header: StoreHeader
     options: Options
 
+    dataset: str
+
     @property
     def name(self) -> str:
         """What it is, in a few words."""
-        recipe = self.header.recipe
-        return f"{recipe['dataset']} / {recipe['backbone']} / {self.options.head}"
+        return f"{self.dataset} / {self.header.recipe['backbone']} / {self.options.head}"
 
 
 class _Work:
@@ -200,8 +205,8 @@ class _Work:
     def select(self, jobs: Sequence[Job]) -> list[Selection]:
         """Let val choose one job a dataset, and write each choice down."""
         found = []
-        for dataset in dict.fromkeys(job.header.recipe["dataset"] for job in jobs):
-            mine = [job for job in jobs if job.header.recipe["dataset"] == dataset]
+        for dataset in dict.fromkeys(job.dataset for job in jobs):
+            mine = [job for job in jobs if job.dataset == dataset]
             stood = self._each(mine, self._stand)
             if stood:
                 selection = select_contender(dataset, stood[0][0], [one for _, one in stood])
@@ -210,7 +215,8 @@ class _Work:
         return found
 
     def _probe(self, store: FeatureStore, task: Task, job: Job) -> Run:
-        return probe_store(store, task, self.root, job.options, progress=self.progress)
+        found = probe_store(store, task, self.root, job.options, progress=self.progress)
+        return replace(found, data=job.dataset)
 
     def _stand(self, store: FeatureStore, task: Task, job: Job) -> tuple[Task, Contender]:
         return task, contender(store, task, self.root, job.options, progress=self.progress)
@@ -221,11 +227,12 @@ class _Work:
             try:
                 with FeatureStore(job.header.path) as store:
                     found.append(do(store, self._task(store), job))
-            except (MedfeatError, StoreError, OSError) as error:
+            except Exception as error:
                 if self.lenient and isinstance(error, UnsuitedHeadError):
                     continue  # all heads were asked for, and this one cannot learn such a task
+                show_traceback(error)
                 self._errors.append(error)
-                self.failed.append(Failure(job.name, str(error)))
+                self.failed.append(Failure(job.name, in_one_line(error)))
         return found
 
     def _task(self, store: FeatureStore) -> Task:
@@ -247,7 +254,7 @@ def heads_for(header: StoreHeader, head: str | Sequence[str] | None, question: Q
     kind = (header.info.get("dataset") or {}).get("task")
     if not question.plain:
         # What cannot be asked of this store is said when its job comes, beside the others.
-        with suppress(MedfeatError, StoreError, OSError), FeatureStore(header.path) as store:
+        with suppress(Exception), FeatureStore(header.path) as store:
             kind = question.of(store).task_type
     return REGRESSION_HEADS if kind == "regression" else DEFAULT_HEADS
 
@@ -275,40 +282,44 @@ def find_probed(
         raise UsageError(
             f"no stores in {root}: run `medfeat extract --data NAME --backbone NAME` first, or `medfeat demo`"
         )
-    names = {"dataset": asked_datasets(data), "backbone": asked_names(backbone)}
+    named = meant(root, data)
+    names = {"dataset": None if named is None else tuple(one.name for one in named), "backbone": asked_names(backbone)}
     for field, wanted in names.items():
         stored = {str(header.recipe.get(field)) for header in everything}
         for name in wanted or ():
             if name not in stored:
                 error = unknown_name(f"{field} in the cache", name, stored)
                 raise UsageError(f"{error}; to add it, run `medfeat extract --data NAME --backbone NAME`")
-    found = find_stores(root, **names, size=size)
+    found = find_meant(root, data, backbone=names["backbone"], size=size)
     if not found:
         sizes = sorted({int(header.recipe.get("size") or 0) for header in everything})
         asked = ", ".join(f"{key} {value}" for key, value in {**names, "size": size}.items() if value)
-        raise UsageError(f"no store in {root} has {asked}; sizes there: {sizes}; run `medfeat extract` for it")
+        others = other_versions(root, data, backbone=names["backbone"], size=size)
+        hint = f" for it, or ask {', '.join(f'--data {one}' for one in others)}, which has" if others else " for it"
+        raise UsageError(f"no store in {root} has {asked}; sizes there: {sizes}; run `medfeat extract`{hint}")
     return list(found)
 
 
 def _baseline_jobs(root: Path, jobs: Sequence[Job]) -> list[Job]:
     """Return the weights-free stores of the same datasets and sizes, with the same heads, that are no jobs already."""
     there = {(job.header.digest, job.options) for job in jobs}
-    wanted = {(job.header.recipe["dataset"], job.header.recipe.get("size"), job.options) for job in jobs}
+    wanted = {(job.dataset, job.header.recipe.get("size"), job.options) for job in jobs}
     return [
-        Job(header, options)
+        Job(header, options, dataset)
         for dataset, size, options in sorted(wanted, key=str)
-        for header in find_stores(root, dataset=dataset, backbone=BASELINE_BACKBONES, size=size)
+        for header in find_meant(root, [dataset], backbone=BASELINE_BACKBONES, size=size)
         if (header.digest, options) not in there
     ]
 
 
 def _notes(runs: Sequence[Run], stores: Sequence[StoreHeader], reused: int) -> list[str]:
     notes = [f"{reused} unchanged runs were reused, {len(runs) - reused} were made"] if reused else []
-    for dataset, size in dict.fromkeys((run.dataset, run.size) for run in runs):
-        there = {run.backbone for run in runs if (run.dataset, run.size) == (dataset, size)}
+    for dataset, size in dict.fromkeys((run.shown, run.size) for run in runs):
+        there = {run.backbone for run in runs if (run.shown, run.size) == (dataset, size)}
         missing = [name for name in BASELINE_BACKBONES if name not in there]
         if missing:
-            source = next((_source(header) for header in stores if header.recipe["dataset"] == dataset), dataset)
+            named = split_name(dataset)[0]
+            source = next((_source(header) for header in stores if header.recipe["dataset"] == named), named)
             side = f" --size {size}" if size and source == dataset else ""
             notes.append(
                 f"{dataset}: no baseline {' or '.join(missing)} in the cache; get it with "
@@ -322,6 +333,13 @@ def _source(header: StoreHeader) -> str:
     return str((header.info.get("source") or {}).get("data") or header.recipe["dataset"])
 
 
+def _left_out(
+    root: Path, data: str | Sequence[str] | None, backbone: str | Sequence[str] | None, size: int | None
+) -> list[str]:
+    others = other_versions(root, data, backbone=asked_names(backbone), size=size)
+    return [f"left out, other versions of the images: {', '.join(others)}; say --data {others[0]}"] if others else []
+
+
 def _unreadable(root: Path) -> list[str]:
     problems = find_stores(root).problems
     more = f" (and {len(problems) - 1} more: `medfeat cache verify`)" if len(problems) > 1 else ""
@@ -330,4 +348,4 @@ def _unreadable(root: Path) -> list[str]:
 
 def _order(run: Run) -> tuple[str, float]:
     value = run.val.values[run.headline[0]].value
-    return run.dataset, -value if value == value else float("inf")  # noqa: PLR0124 - NaN sorts last
+    return run.shown, -value if value == value else float("inf")  # noqa: PLR0124 - NaN sorts last

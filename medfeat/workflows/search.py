@@ -9,7 +9,7 @@ from typing import Any
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.nearest import nearest
 from medfeat.report.tables import Table
-from medfeat.tasks import load_task, official, tasks_folder
+from medfeat.tasks import find_task, official
 from medfeat.types import FloatArray, Progress, SilentProgress, Task
 from medfeat.workflows.embedding import Images, embed_new, open_images
 from medfeat.workflows.load import one_store
@@ -139,8 +139,10 @@ def _embedded(store: FeatureStore, asked: Images, root: Path, progress: Progress
 def _labels(store: FeatureStore, name: str | None) -> dict[str, tuple[str, str]]:
     """Return split and label in words by id; nothing for a dataset without labels."""
     try:
-        task = load_task(name, tasks_folder(store)) if name else official(store)
+        task = find_task(name, store) if name else official(store)
     except DataError:
+        if name:
+            raise
         return {}
     words = _words(task)
     return {str(id_): (str(split), word) for id_, split, word in zip(task.ids, task.split, words, strict=True)}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from medfeat.errors import MedfeatError, UsageError
+from medfeat.errors import UsageError
 from medfeat.evaluation.bootstrap import RESAMPLES
 from medfeat.evaluation.evaluate import Metrics, evaluate
 from medfeat.evaluation.probing import Options, probe_store
@@ -24,7 +24,9 @@ from medfeat.workflows.kept import keep_result
 from medfeat.workflows.labels import Question
 from medfeat.workflows.predict import matching_store
 from medfeat.workflows.probe import Failure, find_probed, heads_for
-from medfeat_cache import FeatureStore, StoreError, resolve_root
+from medfeat.workflows.unforeseen import in_one_line, show_traceback
+from medfeat.workflows.versions import shown_name
+from medfeat_cache import FeatureStore, read_header, resolve_root
 
 EVERYTHING = "all"
 
@@ -84,7 +86,7 @@ class TransferReport:
         names = (f"own test {NAMES[best]}", f"there {NAMES[best]}", f"there {NAMES[other]}")
         columns = ("trained on", "tested on", "n", "backbone", "head", f"val {NAMES[best]}", *names)
         notes = [
-            f"{one.run.dataset} and {one.onto} share {one.shared} images byte for byte, which are in train or val there"
+            f"{one.run.shown} and {one.onto} share {one.shared} images byte for byte, which are in train or val there"
             for one in self.transfers
             if one.shared
         ]
@@ -96,7 +98,7 @@ class TransferReport:
 def _row(one: Transfer) -> tuple[str, ...]:
     best, other = one.run.headline
     return (
-        one.run.dataset,
+        one.run.shown,
         f"{one.onto}, {one.split}",
         str(one.elsewhere.n),
         one.run.backbone,
@@ -166,10 +168,12 @@ def transfer(
                 options = Options(one, seed, False, resamples)
                 with FeatureStore(header.path) as store, _other(root, onto, header.recipe) as other:
                     run = probe_store(store, here.of(store, progress), root, options, progress=progress)
-                    found.append(_test(run, store, other, there, split))
-            except (MedfeatError, StoreError, OSError) as error:
+                    run = replace(run, data=shown_name(header, root))
+                    found.append(_test(run, store, other, there, split, shown_name(read_header(other.path), root)))
+            except Exception as error:
+                show_traceback(error)
                 errors.append(error)
-                failed.append(Failure(f"{data} / {header.recipe['backbone']} / {one} on {onto}", str(error)))
+                failed.append(Failure(f"{data} / {header.recipe['backbone']} / {one} on {onto}", in_one_line(error)))
     if not found and len({str(error) for error in errors}) == 1:
         raise errors[0]
     for result in found:
@@ -181,7 +185,9 @@ def _other(root: Path, onto: str, recipe: dict[str, Any]) -> FeatureStore:
     return FeatureStore(matching_store(root, onto, recipe))
 
 
-def _test(run: Run, store: FeatureStore, other: FeatureStore, question: Question, split: str) -> Transfer:
+def _test(
+    run: Run, store: FeatureStore, other: FeatureStore, question: Question, split: str, onto: str
+) -> Transfer:
     if run.folder is None:
         raise UsageError(f"run {run.key[:12]} was not written: its head cannot be tested elsewhere")
     probe = load_probe(run.folder)
@@ -197,9 +203,7 @@ def _test(run: Run, store: FeatureStore, other: FeatureStore, question: Question
         seed=run.protocol["seed"],
         resamples=run.protocol["resamples"],
     )
-    onto = str(other.recipe["dataset"])
-    cautions = _class_cautions(probe, part)
-    return Transfer(run, onto, split, task.name, metrics, _shared(probe, store, other, part), cautions)
+    return Transfer(run, onto, split, task.name, metrics, _shared(probe, store, other, part), _class_cautions(probe, part))
 
 
 def _class_cautions(probe: SavedProbe, part: Split) -> tuple[str, ...]:

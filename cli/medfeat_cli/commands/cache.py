@@ -33,12 +33,14 @@ def ls(
     """
     from medfeat.report.stores import store_columns, store_dict, store_row
     from medfeat.workflows.cache import list_stores
+    from medfeat.workflows.versions import names_of
 
     found = list_stores(data=data, backbone=backbone, size=size, cache_dir=cache_dir)
+    names = names_of(found, cache_dir=cache_dir)
     if json:
-        output.as_json({"stores": [store_dict(header) for header in found]})
+        output.as_json({"stores": [store_dict(header) | {"data": names[header.digest]} for header in found]})
     else:
-        output.table(store_columns(), [store_row(header) for header in found])
+        output.table(store_columns(), [store_row(header, names[header.digest]) for header in found])
     for path, problem in found.problems:
         output.error(f"{path}: {problem}")
     raise typer.Exit(int(bool(found.problems)))

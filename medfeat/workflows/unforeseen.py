@@ -1,0 +1,33 @@
+"""An error nobody foresaw, as one line beside the others; its traceback for whoever asks."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+from medfeat.errors import MedfeatError
+from medfeat_cache import StoreError
+
+DEBUG = "MEDFEAT_DEBUG"
+FORESEEN = (MedfeatError, StoreError, OSError)
+
+
+def in_one_line(error: Exception) -> str:
+    """Spell an error for a report: its own words where it was foreseen, else what it is and how to see more."""
+    words = " ".join(str(error).split())
+    if isinstance(error, FORESEEN):
+        return words
+    said = f"{type(error).__name__}: {words}" if words else type(error).__name__
+    return f"unforeseen {said[:300]} (an error of medfeat: set {DEBUG}=1 for the traceback, and report it)"
+
+
+def debugging() -> bool:
+    """Tell whether tracebacks were asked for, by the environment variable ``MEDFEAT_DEBUG``."""
+    return os.environ.get(DEBUG, "") not in ("", "0")
+
+
+def show_traceback(error: Exception) -> None:
+    """Print the traceback of an error on stderr, where tracebacks were asked for."""
+    if debugging():
+        traceback.print_exception(error, file=sys.stderr)
