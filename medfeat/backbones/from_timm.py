@@ -16,10 +16,11 @@ from torch import nn
 
 from medfeat.backbones.download import file_of_repo, file_of_url
 from medfeat.backbones.embedder import Anatomy, channels_last
+from medfeat.backbones.fitting import load_strictly
 from medfeat.backbones.network import Access, Adapt, Network, State, on_meta
 from medfeat.backbones.pooling import poolings_of
 from medfeat.backbones.table import Entry
-from medfeat.backbones.weights import FOLDER_FILES, load_strictly
+from medfeat.backbones.weights import FOLDER_FILES
 from medfeat.errors import UsageError, WeightsError, unknown_name
 from medfeat.types import BackboneInfo, Interpolation
 

@@ -94,6 +94,7 @@ class _Session:
             views=views_for(tuple(asked), dataset.info, describe(name)),
             weights=request.weights,
             seed=request.seed,
+            adapt=request.adapt,
             offline=request.offline,
             trust_remote_code=request.trust_remote_code,
         )
