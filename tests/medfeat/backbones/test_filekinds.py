@@ -82,6 +82,12 @@ def script_bytes() -> bytes:
     return stream.getvalue()
 
 
+def torch_list() -> bytes:
+    stream = io.BytesIO()
+    torch.save([torch.zeros(1)], stream)
+    return stream.getvalue()
+
+
 REFUSED = {
     "is empty": b"",
     "a page of the web": b"\n<!DOCTYPE html><html><body>404</body></html>",
@@ -104,12 +110,6 @@ REFUSED = {
 }
 
 
-def torch_list() -> bytes:
-    stream = io.BytesIO()
-    torch.save([torch.zeros(1)], stream)
-    return stream.getvalue()
-
-
 @pytest.mark.parametrize("what", list(REFUSED))
 @pytest.mark.parametrize("name", ["net.pth", "net.safetensors"])
 def test_a_file_of_another_kind_is_named_in_one_line(tmp_path: Path, what: str, name: str) -> None:
@@ -128,8 +128,8 @@ def test_a_torchscript_archive_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_cut_anywhere_is_one_line(tmp_path: Path) -> None:
-    for kind in READ:
-        whole = READ[kind]()
+    for make in READ.values():
+        whole = make()
         for share in (0.05, 0.3, 0.6, 0.9, 0.99):
             (tmp_path / "cut.pth").write_bytes(whole[: int(len(whole) * share)])
             with pytest.raises(WeightsError, match=r"cut.pth") as error:
