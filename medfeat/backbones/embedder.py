@@ -198,14 +198,15 @@ def _prefix_of(layer: str | None, features: torch.Tensor, last: torch.Tensor, pr
     # a single token, as of an attention that only the class token asks, is its own mean
     if tokens in (most - prefix, 1):
         return 0
-    whole, without = _is_square(tokens), _is_square(tokens - prefix)
+    whole, without = is_square(tokens), is_square(tokens - prefix)
     if whole == without:
         what = f"layer {layer!r} gives {tokens} tokens, and which of them are patches is not known"
         raise UsageError(f"{what} (the last features are {most}, {prefix} of them no patches): name another layer")
     return 0 if whole else prefix
 
 
-def _is_square(tokens: int) -> bool:
+def is_square(tokens: int) -> bool:
+    """Whether so many tokens can be the patches of a square image, and nothing else."""
     return tokens > 0 and math.isqrt(tokens) ** 2 == tokens
 
 

@@ -132,6 +132,8 @@ def _inflated(opened: IO[bytes], file: Path) -> bytes:
 
 def _read_torch(source: Path | IO[bytes], file: Path) -> Named:
     foreign = foreign_archive(source)
+    if not isinstance(source, Path):
+        source.seek(0)
     if foreign:
         raise WeightsError(f"{file} is {foreign}, which is not read: save the network's state_dict() with torch.save")
     try:

@@ -243,6 +243,7 @@ def test_attention_that_wants_tokens_first_is_refused() -> None:
         ("timm:vit_small_patch16_dinov3", "patch_embed", 0),
         ("timm:vit_small_patch16_dinov3", "blocks.0", 5),
         ("timm:cait_xxs24_224", "blocks.0", 0),
+        ("timm:coat_lite_tiny", "serial_blocks4.1", 1),
     ],
 )
 def test_a_layer_is_pooled_without_its_own_prefix_tokens(name: str, layer: str, prefix: int) -> None:

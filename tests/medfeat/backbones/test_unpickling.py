@@ -227,7 +227,7 @@ def test_tricks_of_the_pickle_machine_are_refused(tmp_path: Path, code: bytes) -
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("protocol", [0, 1, 3, 4, 5])
+@pytest.mark.parametrize("protocol", [1, 3, 4, 5])
 def test_pickles_of_other_protocols_are_read_or_refused_in_one_line(tmp_path: Path, protocol: int) -> None:
     content = {"state_dict": TENSORS, "args": argparse.Namespace(lr=1)}
     torch.save(content, tmp_path / "net.pth", pickle_protocol=protocol)
