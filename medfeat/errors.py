@@ -22,6 +22,10 @@ class UsageError(MedfeatError, ValueError):
     exit_code = 2
 
 
+class NotByImageError(UsageError):
+    """A layer whose output is not one row an image: windows of images, tokens first, or images mixed."""
+
+
 class DataError(MedfeatError, ValueError):
     """Data that was found, and is not what it must be: a damaged file, a label outside the classes."""
 

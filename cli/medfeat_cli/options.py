@@ -60,10 +60,11 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 Weights = Annotated[
     str | None,
-    typer.Option("--weights", help="Own weights (.pth, .pt, .safetensors, Hugging Face folder), or `random`."),
+    typer.Option("--weights", help="Own weights: a file, FILE::PREFIX, a Hugging Face folder, or `random`."),
 ]
 
 # What only `extract` takes, but as long as its own list of options.
+Adapt = Annotated[bool, typer.Option("--adapt", help="Let weights of another patch size be resampled.")]
 Pool = Annotated[str | None, typer.Option("--pool", help="Poolings (comma list); one store each, one pass.")]
 Layer = Annotated[str | None, typer.Option("--layer", help="Layers by module name (comma list).")]
 Slices = Annotated[

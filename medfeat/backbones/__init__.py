@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from medfeat.backbones.names import backbone_names, describe, readiness, takes_colour, takes_raw
+from medfeat.backbones.spelling import join_part, split_part
 from medfeat.backbones.table import BACKBONES, COLOUR, Entry
 
 if TYPE_CHECKING:
@@ -21,8 +22,10 @@ __all__ = [
     "Entry",
     "backbone_names",
     "describe",
+    "join_part",
     "load_backbone",
     "readiness",
+    "split_part",
     "takes_colour",
     "takes_raw",
     "weights_digest",

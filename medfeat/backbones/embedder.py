@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,6 +13,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from medfeat.backbones.pooling import pooling, poolings_of
+from medfeat.backbones.rows import TRIAL_BATCHES, is_by_image, not_by_image
 from medfeat.errors import UsageError, unknown_name
 from medfeat.types import View
 
@@ -121,19 +123,25 @@ def _keep(caught: dict[str, torch.Tensor], layer: str, _module: nn.Module, _inpu
     caught[layer] = _first_tensor(output).clone()
 
 
-def plan_views(network: nn.Module, anatomy: Anatomy, views: Sequence[View], size: int) -> Plan:
-    """Resolve views by running the network once on the meta device, which computes nothing.
+def plan_views(
+    network: nn.Module, anatomy: Anatomy, views: Sequence[View], size: int, *, device: torch.device | str = "meta"
+) -> Plan:
+    """Resolve views by running the network, by default on the meta device, which computes nothing.
+
+    It runs over two numbers of images, since an axis that follows both of them is that of the images.
 
     Parameters
     ----------
     network
-        On the meta device.
+        On `device`.
     anatomy
         How to read it.
     views
         What is asked; a pooling of None becomes the network's own, or the natural one of a named layer.
     size
         Side of the input in pixels.
+    device
+        Where to run it; networks of no library need not know the meta device.
 
     Returns
     -------
@@ -143,23 +151,63 @@ def plan_views(network: nn.Module, anatomy: Anatomy, views: Sequence[View], size
     Raises
     ------
     UsageError
-        For a layer that is not there or takes no part, and a pooling its features do not allow.
+        For a layer that is not there or takes no part, one whose output is not one row an image (`NotByImageError`),
+        and a pooling its features do not allow.
     """
+    layers = tuple(view.layer for view in views)
+
+    def run(count: int) -> dict[str | None, torch.Tensor]:
+        return _trial(network, anatomy, layers, torch.zeros(count, 3, size, size, device=device))
+
+    small, large = (run(count) for count in TRIAL_BATCHES)
+    resolved, readers, dims = [], [], []
+    for view in views:
+        if view.layer not in small:
+            raise UsageError(f"layer {view.layer!r} takes no part in the forward pass: name another one")
+        features = small[view.layer]
+        shapes = (tuple(features.shape), tuple(large[view.layer].shape))
+        if not is_by_image(shapes):
+            raise not_by_image(view.layer, shapes, run, network)
+        prefix = _prefix_of(view.layer, features, small[None], anatomy.prefix)
+        resolved.append(_resolved(view, anatomy, features.ndim, prefix))
+        readers.append(_reader(resolved[-1], anatomy, features, prefix))
+        dims.append(int(readers[-1](network, features).shape[-1]))
+    return Plan(tuple(resolved), tuple(readers), tuple(dims))
+
+
+def _trial(
+    network: nn.Module, anatomy: Anatomy, layers: Sequence[str | None], images: torch.Tensor
+) -> dict[str | None, torch.Tensor]:
+    """Return the output of each layer that takes part, and the last features under None."""
     caught: dict[str, torch.Tensor] = {}
-    handles = catch_outputs(network, (view.layer for view in views), caught)
-    with torch.no_grad():
-        last = anatomy.features(network, torch.empty(2, 3, size, size, device="meta"))
+    handles = catch_outputs(network, layers, caught)
+    try:
+        with torch.no_grad():
+            last = anatomy.features(network, images)
+    finally:
         for handle in handles:
             handle.remove()
-        resolved, readers, dims = [], [], []
-        for view in views:
-            if view.layer is not None and view.layer not in caught:
-                raise UsageError(f"layer {view.layer!r} takes no part in the forward pass: name another one")
-            features = last if view.layer is None else caught[view.layer]
-            resolved.append(_resolved(view, anatomy, features.ndim))
-            readers.append(_reader(resolved[-1], anatomy, features))
-            dims.append(int(readers[-1](network, features).shape[-1]))
-    return Plan(tuple(resolved), tuple(readers), tuple(dims))
+    return {None: last, **caught}
+
+
+def _prefix_of(layer: str | None, features: torch.Tensor, last: torch.Tensor, prefix: int) -> int:
+    """Count the tokens of a layer that are no patches: before they are joined to the patches it has none."""
+    tokens, most = features.shape[1] if features.ndim == 3 else 0, last.shape[1]
+    if layer is None or not prefix or not tokens or tokens == most:
+        return prefix if features.ndim == 3 else 0
+    # a single token, as of an attention that only the class token asks, is its own mean
+    if tokens in (most - prefix, 1):
+        return 0
+    whole, without = is_square(tokens), is_square(tokens - prefix)
+    if whole == without:
+        what = f"layer {layer!r} gives {tokens} tokens, and which of them are patches is not known"
+        raise UsageError(f"{what} (the last features are {most}, {prefix} of them no patches): name another layer")
+    return 0 if whole else prefix
+
+
+def is_square(tokens: int) -> bool:
+    """Whether so many tokens can be the patches of a square image, and nothing else."""
+    return tokens > 0 and math.isqrt(tokens) ** 2 == tokens
 
 
 def channels_last(features: torch.Tensor) -> bool:
@@ -167,11 +215,11 @@ def channels_last(features: torch.Tensor) -> bool:
     return features.ndim == 4 and features.shape[1] == features.shape[2] != features.shape[3]
 
 
-def _resolved(view: View, anatomy: Anatomy, ndim: int) -> View:
+def _resolved(view: View, anatomy: Anatomy, ndim: int, prefix: int) -> View:
     where = f"layer {view.layer!r}" if view.layer else "this backbone"
     if ndim not in (2, 3, 4):
         raise UsageError(f"the output of {where} has {ndim} axes, not 2, 3 or 4: name another layer")
-    natural = poolings_of(ndim, anatomy.prefix)
+    natural = poolings_of(ndim, prefix)
     allowed = natural if view.layer else tuple(dict.fromkeys([*anatomy.heads, *natural]))
     pool = view.pool or (anatomy.pool if anatomy.pool in allowed else natural[0])
     if pool not in allowed:
@@ -179,11 +227,11 @@ def _resolved(view: View, anatomy: Anatomy, ndim: int) -> View:
     return replace(view, pool=pool)
 
 
-def _reader(view: View, anatomy: Anatomy, features: torch.Tensor) -> Read:
+def _reader(view: View, anatomy: Anatomy, features: torch.Tensor, prefix: int) -> Read:
     pool = view.pool or anatomy.pool
     if view.layer is None and pool in anatomy.heads:
         return anatomy.heads[pool]
-    pooled = pooling(pool, features.ndim, anatomy.prefix)
+    pooled = pooling(pool, features.ndim, prefix)
     if channels_last(features):
         return lambda _network, maps: pooled(maps.permute(0, 3, 1, 2))
     return lambda _network, maps: pooled(maps)

@@ -18,10 +18,12 @@ from transformers.utils import logging as transformers_logging
 
 from medfeat.backbones.download import commit_of, file_of_repo, first_line
 from medfeat.backbones.embedder import Anatomy, Read
+from medfeat.backbones.fitting import misfit_error
 from medfeat.backbones.hf_files import configured
 from medfeat.backbones.network import Access, Network, State, on_meta
+from medfeat.backbones.parts import best_prefixes, unwrapped, without_wrapper_prefix
 from medfeat.backbones.table import Entry
-from medfeat.backbones.weights import FOLDER_FILES, INDEX_FILES, files_of_index, misfit_error, without_wrapper_prefix
+from medfeat.backbones.weights import FOLDER_FILES, INDEX_FILES, files_of_index
 from medfeat.errors import UsageError
 from medfeat.types import BackboneInfo
 
@@ -197,7 +199,7 @@ def fill(network: Network, state: State, entry: Entry, origin: str) -> tuple[nn.
     del entry
     kind: Any = type(network.module)
     config = network.module.config
-    state = _of_tower(without_wrapper_prefix(state))
+    state = _of_tower(_as_saved(state, network.module))
     with _quiet():
         module, told = kind.from_pretrained(
             None,
@@ -220,6 +222,16 @@ def fill(network: Network, state: State, entry: Entry, origin: str) -> tuple[nn.
     return module.eval(), [
         f"classifier {name} {tuple(state[name].shape)} was ignored" for name in ignored if name in state
     ]
+
+
+def _as_saved(state: State, module: Any) -> State:
+    """Take off all but what transformers itself puts before the names of a network, and looks for."""
+    best = next(iter(best_prefixes(state, module.state_dict())), None)
+    if best is None:
+        return without_wrapper_prefix(unwrapped(state))
+    own = (f"{module.base_model_prefix}.", _TOWER)
+    outer = next((best.removesuffix(end) for end in own if best.endswith(end) and end != "."), best)
+    return {name.removeprefix(outer): tensor for name, tensor in state.items() if name.startswith(outer)}
 
 
 def _is_head(name: str) -> bool:

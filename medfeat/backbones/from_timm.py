@@ -15,11 +15,12 @@ from timm.models import PretrainedCfg, get_pretrained_cfg
 from torch import nn
 
 from medfeat.backbones.download import file_of_repo, file_of_url
-from medfeat.backbones.embedder import Anatomy, channels_last
+from medfeat.backbones.embedder import Anatomy, channels_last, is_square
+from medfeat.backbones.fitting import load_strictly
 from medfeat.backbones.network import Access, Adapt, Network, State, on_meta
 from medfeat.backbones.pooling import poolings_of
 from medfeat.backbones.table import Entry
-from medfeat.backbones.weights import FOLDER_FILES, load_strictly
+from medfeat.backbones.weights import FOLDER_FILES
 from medfeat.errors import UsageError, WeightsError, unknown_name
 from medfeat.types import BackboneInfo, Interpolation
 
@@ -107,10 +108,19 @@ def _anatomy(module: nn.Module, entry: Entry) -> Anatomy:
         if not isinstance(features, torch.Tensor):
             raise UsageError(f"{entry.info.name} returns several features at once, which medfeat cannot read")
         pooled = _own(ghost, features)
-    prefix = int(getattr(module, "num_prefix_tokens", 0)) if features.ndim == 3 else 0
+    prefix = _prefix(module, features.shape[1]) if features.ndim == 3 else 0
     pool = _own_pool(module, features, pooled, prefix)
     default = pool if entry.info.pool == "own" else entry.info.pool
     return Anatomy(_features, default, {pool: _own}, prefix)
+
+
+def _prefix(module: nn.Module, tokens: int) -> int:
+    """Count the tokens that are no patches: timm says it of most networks, and CoaT and VOLO have a class token."""
+    told = getattr(module, "num_prefix_tokens", None)
+    if told is not None:
+        return int(told)
+    named = any("cls_token" in name for name, _ in module.named_parameters())
+    return int(named and is_square(tokens - 1) and not is_square(tokens))
 
 
 def _own_pool(module: nn.Module, features: torch.Tensor, pooled: torch.Tensor, prefix: int) -> str:

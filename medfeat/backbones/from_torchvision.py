@@ -13,9 +13,9 @@ from torch import nn
 
 from medfeat.backbones.download import file_of_url
 from medfeat.backbones.embedder import Anatomy, Read
+from medfeat.backbones.fitting import load_strictly
 from medfeat.backbones.network import Access, Network, State, on_meta
 from medfeat.backbones.table import Entry
-from medfeat.backbones.weights import load_strictly
 from medfeat.errors import UsageError, unknown_name
 from medfeat.types import BackboneInfo
 

@@ -10,10 +10,14 @@ import torch
 from torch import nn
 
 from medfeat.backbones.embedder import Embedder, Plan, plan_views
+from medfeat.backbones.fitting import refuse_other_patches, resampled, some, unread
 from medfeat.backbones.names import find, library_of
-from medfeat.backbones.network import Access, Network, on_meta
+from medfeat.backbones.network import Access, Network, State, on_meta
+from medfeat.backbones.parts import only_part, without_twins
+from medfeat.backbones.rows import refuse_mixed_rows
+from medfeat.backbones.spelling import join_part, split_part
 from medfeat.backbones.table import Entry
-from medfeat.backbones.weights import INDEX_FILES, read_state, weights_digest
+from medfeat.backbones.weights import INDEX_FILES, read_named, weights_digest
 from medfeat.errors import UsageError
 from medfeat.types import BackboneInfo, View
 
@@ -37,7 +41,8 @@ class Backbone:
     takes_raw
         `module` takes uint8 images or volumes as they are, without preprocessing.
     reported
-        What of the weights was ignored, in words.
+        What of the weights was read, where a file holds more than one network; what was ignored, and what was
+        changed to fit; in words.
     """
 
     info: BackboneInfo
@@ -54,6 +59,7 @@ def load_backbone(
     views: Sequence[View] = (View(),),
     weights: str | Path | None = None,
     seed: int = 0,
+    adapt: bool = False,
     offline: bool = False,
     trust_remote_code: bool = False,
 ) -> Backbone:
@@ -66,9 +72,12 @@ def load_backbone(
     views
         What to return of one forward pass.
     weights
-        None for the pretrained ones, a file or folder, or ``"random"`` for an untrained network.
+        None for the pretrained ones, a file or folder, ``FILE::PREFIX`` for one of several networks in a file, or
+        ``"random"`` for an untrained network.
     seed
         Of random weights.
+    adapt
+        Let a patch embedding of another patch size be resampled, which is refused otherwise.
     offline
         Make no network call.
     trust_remote_code
@@ -90,21 +99,22 @@ def load_backbone(
     """
     if not views:
         raise UsageError("views must name at least one view, got none")
-    folder = Path(weights).expanduser() if weights is not None else None
+    place, part = split_part(weights) if weights is not None else (None, "")
+    folder = place.expanduser() if place is not None else None
     access = Access(offline, trust_remote_code, folder if folder and folder.is_dir() else None)
     entry = find(name, access)
     if entry.build is not None:
         return _own_build(entry, entry.build, views, weights)
-    if weights is None:
+    if place is None:
         # looked for before anything is built: what is missing is said at once
         info, file = library_of(entry.info.source).locate(entry.info, access)
-        return _filled(entry, info, views, file, access=access)
+        return _filled(entry, info, views, file, access=access, adapt=True)
     if str(weights) == RANDOM:
         return _random(entry, views, access=access, seed=seed)
-    if Path(weights).name in INDEX_FILES:
-        raise UsageError(f"{weights} only lists the files of a checkpoint: give --weights the folder they are in")
+    if place.name in INDEX_FILES:
+        raise UsageError(f"{place} only lists the files of a checkpoint: give --weights the folder they are in")
     info = replace(entry.info, origin="file")
-    return _filled(entry, info, views, Path(weights), access=access)
+    return _filled(entry, info, views, place, access=access, part=part, adapt=adapt)
 
 
 def skeleton(entry: Entry, views: Sequence[View], access: Access) -> tuple[Network, Plan]:
@@ -131,15 +141,41 @@ def skeleton(entry: Entry, views: Sequence[View], access: Access) -> tuple[Netwo
     return network, plan_views(network.module, network.anatomy, views, entry.info.input_size)
 
 
-def _filled(entry: Entry, info: BackboneInfo, views: Sequence[View], file: Path, *, access: Access) -> Backbone:
-    state, origin = read_state(file), str(file)
+def _filled(
+    entry: Entry,
+    info: BackboneInfo,
+    views: Sequence[View],
+    file: Path,
+    *,
+    access: Access,
+    part: str = "",
+    adapt: bool = False,
+) -> Backbone:
+    state, origin = read_named(file), join_part(file, part)
+    if part:
+        state = only_part(state, part, str(file))
     library = library_of(info.source)
     network, plan = skeleton(entry, views, access)
+    wanted = network.module.state_dict()
+    state, read = without_twins(state, wanted, origin, type(network.module).__name__)
     module, ignored = library.fill(network, state, entry, origin)
     if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
         # constants that no checkpoint holds exist in a real build only
         module, ignored = library.fill(library.build(entry, access), state, entry, origin)
-    return _backbone(info, module, network, plan, tuple(ignored))
+    changed = resampled(state, wanted)
+    if not adapt:
+        refuse_other_patches(changed, wanted, origin)
+    if part:
+        read = [f"weights under {part!r} were read", *read]
+    told = [*read, *ignored, *(f"{name} was resampled {what}" for name, what in changed.items())]
+    if info.origin == "file":
+        told += _left_out(state, wanted, told)
+    return _backbone(info, module, network, plan, tuple(told))
+
+
+def _left_out(state: State, wanted: State, told: Sequence[str]) -> list[str]:
+    names = [name for name in unread(state, wanted) if not any(name in line for line in told)]
+    return [f"not read, as the network has no such names: {some(names, 'tensors')}"] if names else []
 
 
 def _random(entry: Entry, views: Sequence[View], *, access: Access, seed: int) -> Backbone:
@@ -162,6 +198,7 @@ def _backbone(
     info: BackboneInfo, module: nn.Module, network: Network, plan: Plan, reported: tuple[str, ...]
 ) -> Backbone:
     embedder = Embedder(module, network.anatomy.features, plan)
+    refuse_mixed_rows(embedder, plan.views, info.input_size)
     info = replace(info, pool=network.anatomy.pool, weights_digest=weights_digest(embedder))
     return Backbone(info, embedder, plan.views, plan.dims, reported=reported)
 

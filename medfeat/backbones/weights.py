@@ -1,15 +1,17 @@
-"""Reading weights from a file without running anything in it, and fitting them strictly to a network."""
+"""Reading weights from a file without running anything in it."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import json
 import pickle
 import re
-import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -17,20 +19,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from medfeat.backbones.download import first_line
-from medfeat.backbones.network import Adapt, State
+from medfeat.backbones.filekinds import HEAD_BYTES, kind_of
+from medfeat.backbones.parts import Named, flatten, unwrapped
+from medfeat.backbones.unpickling import foreign_archive, load_tensors
 from medfeat.errors import MissingFileError, WeightsError
 
-WRAPPERS = (
-    *("teacher", "state_dict", "model_state_dict", "model_state", "model", "net", "weights"),
-    *("state_dict_ema", "model_ema"),
-)
-"""Keys under which training scripts keep the tensors inside a checkpoint; the first that is there is read.
-
-Averages over the training (``_ema``) come last: they are read where a checkpoint has nothing else, so that one that has
-both gives the weights it names first, as plain training does. To embed with the averages, save them alone.
-"""
-
-_PREFIXES = {"module", "model", "backbone", "network", "_orig_mod"}
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -38,25 +31,48 @@ INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _PIECES = (".safetensors", ".bin")
 
 
-def read_state(path: str | Path) -> dict[str, torch.Tensor]:
-    """Read named tensors from a .pth, .pt, .bin or .safetensors file, or from a folder that holds one.
+def read_state(path: str | Path) -> Named:
+    """Read the named tensors of a file, without the wrapper that a training script put around them.
 
     Parameters
     ----------
     path
-        File or folder; an index (see `INDEX_FILES`) stands for the files it names.
+        As for `read_named`.
 
     Returns
     -------
     dict
-        Tensors by name, on the CPU, unwrapped (see `WRAPPERS`), in the precision of the file.
+        Tensors by name, unwrapped (see `medfeat.backbones.parts.WRAPPERS`).
+
+    Raises
+    ------
+    MissingFileError, WeightsError
+        As `read_named`.
+    """
+    return unwrapped(read_named(path))
+
+
+def read_named(path: str | Path) -> Named:
+    """Read all tensors of a file of weights, or of a folder that holds one.
+
+    Parameters
+    ----------
+    path
+        File or folder; an index (see `INDEX_FILES`) stands for the files it names. What a file is, its first bytes
+        tell: torch's and safetensors files are read, both also compressed by gzip.
+
+    Returns
+    -------
+    dict
+        Tensors by name, those of nested dicts with a dot between the names; on the CPU, in the precision of the file.
 
     Raises
     ------
     MissingFileError
         When there is nothing at `path`.
     WeightsError
-        When the file is damaged, holds anything but tensors (nothing in it is run), or no tensors at all.
+        When the file is damaged or of another kind, holds anything but tensors and harmless things beside them
+        (nothing in it is run), or no tensors at all.
     """
     file = _file_at(Path(path).expanduser())
     if file.name not in INDEX_FILES:
@@ -83,19 +99,55 @@ def files_of_index(index: Path) -> list[str]:
     return names
 
 
-def _read_file(file: Path) -> dict[str, torch.Tensor]:
-    if file.suffix == ".safetensors":
-        return _read_safetensors(file)
+def _read_file(file: Path) -> Named:
     try:
-        with warnings.catch_warnings():
-            # a warning about the pickle protocol would stand where the error below says more
-            warnings.simplefilter("ignore")
-            content = torch.load(file, map_location="cpu", weights_only=True)
+        with file.open("rb") as opened:
+            return _read_open(opened, file)
+    except OSError as error:
+        raise WeightsError(f"{file} is not readable ({first_line(error)}): get it again") from error
+
+
+def _read_open(opened: IO[bytes], file: Path) -> Named:
+    """Read a file by what it is; the path is for its name, and lets torch and safetensors open it themselves."""
+    head = opened.read(HEAD_BYTES)
+    opened.seek(0)
+    plain = not isinstance(opened, io.BytesIO)
+    try:
+        kind = kind_of(head, suffix=file.suffix)
+    except WeightsError as error:
+        raise WeightsError(f"{file} {error}") from None
+    if kind == "gzip" and plain:
+        return _read_open(io.BytesIO(_inflated(opened, file)), file)
+    if kind == "safetensors":
+        return _read_safetensors(file if plain else opened.read(), file)
+    return _read_torch(file if plain else opened, file)
+
+
+def _inflated(opened: IO[bytes], file: Path) -> bytes:
+    try:
+        return gzip.decompress(opened.read())
+    except (OSError, EOFError, ValueError) as error:
+        raise WeightsError(f"{file} is not a whole gzip file ({first_line(error)}): get it again") from error
+
+
+def _read_torch(source: Path | IO[bytes], file: Path) -> Named:
+    foreign = foreign_archive(source)
+    if not isinstance(source, Path):
+        source.seek(0)
+    if foreign:
+        raise WeightsError(f"{file} is {foreign}, which is not read: save the network's state_dict() with torch.save")
+    try:
+        content = load_tensors(source)
     except pickle.UnpicklingError as error:
         raise WeightsError(f"{file} {_reason(error)}; medfeat loads tensors only: save its state_dict()") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged or hostile file can fail in any way at all
         raise WeightsError(f"{file} is not a readable weights file ({first_line(error)}): get it again") from error
-    return _unwrap(content, file)
+    tensors = flatten(content) if isinstance(content, Mapping) else {}
+    if not tensors:
+        raise WeightsError(f"{file} holds no named tensors: save the network's state_dict()")
+    return tensors
 
 
 def _file_at(path: Path) -> Path:
@@ -109,13 +161,13 @@ def _file_at(path: Path) -> Path:
     raise MissingFileError(f"folder {path} holds no weights: expected one of {', '.join(FOLDER_FILES)}")
 
 
-def _read_safetensors(file: Path) -> dict[str, torch.Tensor]:
+def _read_safetensors(source: Path | bytes, file: Path) -> Named:
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load, load_file
 
     try:
-        return dict(load_file(file))
-    except (SafetensorError, OSError, ValueError) as error:
+        return dict(load(source) if isinstance(source, bytes) else load_file(source))
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise WeightsError(f"{file} is not a readable safetensors file ({first_line(error)}): get it again") from error
 
 
@@ -124,138 +176,6 @@ def _reason(error: Exception) -> str:
     named = next((name for name in found.groups() if name), "") if found else ""
     what = f"asks for {named}, which is code" if named else "is a pickle of something else than tensors"
     return f"{what}, and nothing in it was run"
-
-
-def _unwrap(content: object, file: Path) -> dict[str, torch.Tensor]:
-    while isinstance(content, Mapping):
-        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if inner is None:
-            tensors = {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}
-            if tensors:
-                return tensors
-            break
-        content = inner
-    raise WeightsError(f"{file} holds no named tensors: save the network's state_dict()")
-
-
-def load_strictly(
-    module: nn.Module, state: State, *, heads: Iterable[str], adapt: Adapt | None, origin: str
-) -> list[str]:
-    """Give a network its weights, all of them and no others; a network on the meta device becomes real by it.
-
-    Parameters
-    ----------
-    module
-        The network, changed in place.
-    state
-        Tensors by name; a prefix common to all that fit (``module.``, ``backbone.`` ...) is taken off.
-    heads
-        Name prefixes of classifier parameters, ignored whatever their class count.
-    adapt
-        The library's own conversion, tried when names or shapes do not fit as they are: without the prefix first,
-        then with it. One that fails leaves the tensors unconverted.
-    origin
-        Where the weights come from, for messages.
-
-    Returns
-    -------
-    list of str
-        What was ignored, in words.
-
-    Raises
-    ------
-    WeightsError
-        When anything is missing, unexpected or of another shape.
-    """
-    wanted = module.state_dict()
-    fitting, ignored = _converted(state, module, tuple(heads), adapt)
-    misfits = _misfits(fitting, wanted)
-    if any(misfits):
-        raise misfit_error(origin, module, *misfits)
-    # filled in place: it also says of which version of the network its names are, and MNASNet insists on that
-    wanted.update(
-        {name: _as_float32(fitting[name]) if name in fitting else torch.zeros((), dtype=torch.long) for name in wanted}
-    )
-    module.load_state_dict(wanted, strict=True, assign=True)
-    return ignored
-
-
-def _converted(
-    state: State, module: nn.Module, heads: tuple[str, ...], adapt: Adapt | None
-) -> tuple[dict[str, torch.Tensor], list[str]]:
-    """Return the tensors in the form that fits best, without heads, and what was ignored for it."""
-    wanted = module.state_dict()
-    bare = _without_prefix(state, wanted)
-    best = _without_heads(bare, heads)
-    if adapt is None or not any(_misfits(best[0], wanted)):
-        return best
-    # most conversions know names without a prefix; some look for one of their own, and need the names as they are
-    for names in {tuple(names): names for names in (bare, without_wrapper_prefix(state), state)}.values():
-        try:
-            found = _without_heads(adapt(dict(names), module), heads)
-        except Exception:
-            # other architectures break it in all ways; what does not fit is then said of their names as they are
-            continue
-        # of two forms that do not fit, the one that comes nearer tells more of what is wrong
-        best = min(best, found, key=lambda form: sum(map(len, _misfits(form[0], wanted))))
-        if not any(_misfits(best[0], wanted)):
-            break
-    return best
-
-
-def _as_float32(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.float() if tensor.is_floating_point() else tensor
-
-
-def _without_prefix(state: State, wanted: State) -> dict[str, torch.Tensor]:
-    """Take off the prefix under which most of the wanted names are found; what is outside of it belongs to others."""
-    probe = next(iter(wanted), "")
-    prefixes = {name.removesuffix(probe) for name in state if name == probe or name.endswith(f".{probe}")}
-    best = max(sorted(prefixes, key=len), key=lambda prefix: sum(prefix + name in state for name in wanted), default="")
-    return {name.removeprefix(best): tensor for name, tensor in state.items() if name.startswith(best)}
-
-
-def without_wrapper_prefix(state: State) -> dict[str, torch.Tensor]:
-    """Take off what training scripts put before every name: ``module.`` and the like."""
-    names = dict(state)
-    while names and len(first := {name.partition(".")[0] for name in names}) == 1 and first <= _PREFIXES:
-        names = {name.partition(".")[2]: tensor for name, tensor in names.items()}
-    return names
-
-
-def _without_heads(state: State, heads: Iterable[str]) -> tuple[dict[str, torch.Tensor], list[str]]:
-    dropped = [name for name in state if name.startswith(tuple(heads))]
-    ignored = [f"classifier {name} {tuple(state[name].shape)} was ignored" for name in dropped]
-    return {name: tensor for name, tensor in state.items() if name not in dropped}, ignored
-
-
-def _misfits(state: State, wanted: State) -> tuple[list[str], list[str], list[str]]:
-    """Return what is missing, what is unexpected, and what has another shape."""
-    # checkpoints older than torch 0.4 do not count batches, and no embedding depends on the count
-    missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
-    unexpected = [name for name in state if name not in wanted]
-    shapes = [
-        f"{name} is {tuple(tensor.shape)} instead of {tuple(wanted[name].shape)}"
-        for name, tensor in state.items()
-        if name in wanted and tensor.shape != wanted[name].shape
-    ]
-    return missing, unexpected, shapes
-
-
-def misfit_error(
-    origin: str, module: nn.Module, missing: list[str], unexpected: list[str], shapes: list[str]
-) -> WeightsError:
-    """Build the error for weights of another architecture, with the first few names of each kind."""
-    parts = [_some(missing, "missing"), _some(unexpected, "unexpected"), _some(shapes, "of another shape")]
-    told = ", ".join(part for part in parts if part)
-    return WeightsError(f"{origin} does not fit {type(module).__name__}: {told}; name the backbone it was made for")
-
-
-def _some(names: list[str], kind: str) -> str:
-    if not names:
-        return ""
-    more = " ..." if len(names) > 3 else ""
-    return f"{len(names)} {kind} ({'; '.join(names[:3])}{more})"
 
 
 def weights_digest(module: nn.Module) -> str:

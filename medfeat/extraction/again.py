@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.backbones import load_backbone
+from medfeat.backbones import join_part, load_backbone, split_part
 from medfeat.datasets.hashing import HASH_BYTES, image_hash
 from medfeat.errors import WeightsError
 from medfeat.extraction.building import make_embedder
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     import torch
 
     from medfeat.backbones import Backbone
+
+
+# Small, so that a look is quick, and odd, so that the batch is no part of a store's own
+_CANARY_BATCHES = (7, 5)
 
 
 class Again(NamedTuple):
@@ -61,7 +65,8 @@ def load_for_recipe(
     recipe, info
         Of the store.
     weights
-        Where the weights are now; None means where they were.
+        Where the weights are now; None means where they were. The part of the file that was read is read again,
+        unless another one is named.
     offline
         Make no network call.
     trust_remote_code
@@ -74,11 +79,14 @@ def load_for_recipe(
     """
     used = info["asked"]["weights"]
     where = weights or {"random": "random", "file": used.get("path")}.get(used["origin"])
+    if used.get("part") and where is not None and not split_part(where)[1]:
+        where = join_part(where, used["part"])
     backbone = load_backbone(
         _pinned(info["asked"]["backbone"], recipe.get("source_id", "")),
         views=(View(recipe["layer"], recipe["pool"], recipe["slices"]),),
         weights=where,
         seed=int(used.get("seed", 0)),
+        adapt=bool(used.get("adapt")),
         offline=offline,
         trust_remote_code=trust_remote_code,
     )
@@ -108,9 +116,15 @@ def _refuse_another(found: BackboneInfo, recipe: Mapping[str, Any]) -> None:
 
 
 def embedder_for(
-    backbone: Backbone, recipe: Mapping[str, Any], info: Mapping[str, Any], dataset: Dataset, device: torch.device
+    backbone: Backbone,
+    recipe: Mapping[str, Any],
+    info: Mapping[str, Any],
+    dataset: Dataset,
+    device: torch.device,
+    *,
+    batch_size: int | None = None,
 ) -> Embedder:
-    """Build the network with the fit, precision and batch size that the store was made with."""
+    """Build the network with the fit, precision and batch size that the store was made with, or another batch size."""
     settings = Settings.from_dict(info["settings"])
     return make_embedder(
         backbone,
@@ -118,13 +132,29 @@ def embedder_for(
         fit=recipe["fit"],
         device=device,
         precision=recipe["precision"],
-        batch_size=settings.batch_size,
+        batch_size=batch_size or settings.batch_size,
         compiled=settings.compiled and compile_problem(device) is None,
     )
 
 
-def embed_rows(embedder: Embedder, dataset: Dataset, group: str, rows: NDArray[np.int64] | None = None) -> Again:
-    """Embed some rows of a group (all when None) into memory, with the first view of the network."""
+def canary_batch(batch_size: int) -> int:
+    """Return another batch size than a store was made with, so that no image meets the neighbours it had."""
+    return next(size for size in _CANARY_BATCHES if size != batch_size)
+
+
+def embed_rows(
+    embedder: Embedder,
+    dataset: Dataset,
+    group: str,
+    rows: NDArray[np.int64] | None = None,
+    *,
+    backwards: bool = False,
+) -> Again:
+    """Embed some rows of a group (all when None) into memory, with the first view of the network.
+
+    With `backwards` the images of each batch go through it last first; the rows come back in their own order.
+    """
+    order = slice(None, None, -1 if backwards else 1)
     places: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     embeddings: list[Rows] = []
     hashes: list[bytes] = []
@@ -134,7 +164,7 @@ def embed_rows(embedder: Embedder, dataset: Dataset, group: str, rows: NDArray[n
         if len(batch.rows) == 0:
             continue
         places.append(batch.rows)
-        first = embedder(batch.images)[0]
+        first = embedder(batch.images[order])[0][order]
         embeddings.append(first.reshape(len(first), -1))
         hashes.extend(image_hash(image) for image in batch.images)
     found = np.concatenate(embeddings) if embeddings else np.empty((0, 0), np.float32)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
-from medfeat.backbones import describe
+from medfeat.backbones import describe, split_part
 from medfeat.datasets import DatasetEntry
 from medfeat.extraction import lookup
 from medfeat.extraction.plan import Asked, Plan, decide
@@ -115,4 +115,7 @@ def _weights_identity(request: Request) -> dict[str, Any]:
         return {"origin": "pretrained"}
     if request.weights == "random":
         return {"origin": "random", "seed": request.seed}
-    return {"origin": "file", **lookup.file_identity(Path(request.weights))}
+    file, part = split_part(request.weights)
+    chosen = {"part": part} if part else {}
+    allowed = {"adapt": True} if request.adapt else {}
+    return {"origin": "file", **lookup.file_identity(file), **chosen, **allowed}

@@ -171,6 +171,7 @@ class Forward:
 
     def _one_pass(self, images: Images) -> list[torch.Tensor]:
         outputs = self._network(self._inputs(_padded(images, self.pass_size)))
+        refuse_other_rows(outputs, self.pass_size)
         return [output[: len(images)].float() for output in outputs]
 
     def _inputs(self, images: Images) -> torch.Tensor:
@@ -210,6 +211,8 @@ class RawForward:
             groups = [group[..., None] for group in groups]
         with torch.inference_mode():
             outputs = [self.module(torch.from_numpy(np.ascontiguousarray(g)).to(self.device)) for g in groups]
+        for group, views in zip(groups, outputs, strict=True):
+            refuse_other_rows(views, len(group))
         for views in zip(*outputs, strict=True):
             lengths = sorted({view.shape[1] for view in views})
             if len(lengths) > 1:
@@ -265,6 +268,14 @@ def stream(embedder: Embedder, batches: Iterable[tuple[T, Images]], depth: int =
     while flying:
         first, pending = flying.popleft()
         yield Embedded(first, pending.result())
+
+
+def refuse_other_rows(outputs: Iterable[torch.Tensor], images: int) -> None:
+    """Refuse what a network gave for some images, unless it is one row an image: its shapes alone are looked at."""
+    for output in outputs:
+        if output.shape[:1] != (images,):
+            what = f"the network gave {tuple(output.shape)} for {images} images"
+            raise DataError(f"{what}, not one row an image: name another --layer")
 
 
 def _on(device: torch.device) -> AbstractContextManager[object]:

@@ -17,7 +17,9 @@ class Request:
     Attributes
     ----------
     weights, seed
-        None for the pretrained ones, a path, or ``random`` drawn from `seed`.
+        None for the pretrained ones, a path or ``FILE::PREFIX``, or ``random`` drawn from `seed`.
+    adapt
+        Let a patch embedding of another patch size be resampled.
     views
         One store each, all from one pass.
     fit, precision
@@ -36,6 +38,7 @@ class Request:
 
     weights: str | None = None
     seed: int = 0
+    adapt: bool = False
     views: tuple[View, ...] = (View(),)
     fit: Fit = "whole"
     precision: str = "auto"

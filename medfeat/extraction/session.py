@@ -95,6 +95,7 @@ class _Session:
             views=colour_views(views_for(tuple(asked), dataset.info, describe(name)), dataset, name),
             weights=request.weights,
             seed=request.seed,
+            adapt=request.adapt,
             offline=request.offline,
             trust_remote_code=request.trust_remote_code,
         )

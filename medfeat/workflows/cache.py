@@ -10,9 +10,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.errors import DataError, MissingFileError, UsageError
+from medfeat.errors import DataError, MissingFileError, NotByImageError, UsageError
 from medfeat.types import Progress, SilentProgress
 from medfeat.tasks.versions import image_key
+from medfeat.workflows.canary import Canary, embed_again
 from medfeat.workflows.names import asked_names
 from medfeat.workflows.versions import meant, versions_of
 from medfeat_cache import (
@@ -36,49 +37,43 @@ from medfeat_cache import (
     verify_store,
 )
 
-CANARY_ROWS = 16
-CANARY_COSINE = 0.9999
 State = Literal["ok", "suspect", "differs", "damaged"]
 
 
 @dataclass(frozen=True)
-class Canary:
-    """A sample of rows embedded again.
+class Verified:
+    """What looking at one store gave.
 
     Attributes
     ----------
-    rows
-        How many.
-    max_deviation
-        Largest absolute difference of any value from the stored one.
-    min_cosine
-        Smallest cosine between a stored embedding and the new one.
+    path
+        Of the store.
+    report
+        What its digests say.
+    canary
+        A sample embedded again; None where none was.
+    refused
+        Why its recipe gives no row an image, by what is known today; empty where it does, or nobody looked.
     """
-
-    rows: int
-    max_deviation: float
-    min_cosine: float
-
-
-@dataclass(frozen=True)
-class Verified:
-    """What looking at one store gave."""
 
     path: Path
     report: Report
     canary: Canary | None = None
+    refused: str = ""
 
     @property
     def state(self) -> State:
         """Say the worst that was found.
 
         ``damaged``: not the bytes that were written, so repair it or remove it. ``differs``: as written, but the
-        canary's rows come out otherwise today. ``suspect``: as written, yet no network should give it; no failure,
-        since only a person can tell. ``ok``: nothing but notes.
+        canary's rows come out otherwise today, or its layer gives no row an image. ``suspect``: as written, yet no
+        network should give it; no failure, since only a person can tell. ``ok``: nothing but notes.
         """
         if self.report.damaged:
             return "damaged"
-        if self.canary is not None and not self.canary.min_cosine >= CANARY_COSINE:  # NaN is no agreement
+        if self.refused:
+            return "differs"
+        if self.canary is not None and not self.canary.agrees:
             return "differs"
         return "ok" if self.report.ok else "suspect"
 
@@ -104,6 +99,7 @@ class Verified:
             "rows": self.report.rows,
             "problems": problems,
             "canary": None if self.canary is None else asdict(self.canary),
+            "refused": self.refused,
         }
 
 
@@ -215,7 +211,8 @@ def verify(
     paths
         Of the stores; one that cannot be read is reported as damaged.
     canary
-        Needs the data and the weights, and a few forward passes a store. Imported stores have none.
+        Needs the data and the weights, and a few forward passes a store, in another order and batch size than it was
+        made with. Imported stores have none.
     device, data_root, weights, offline, trust_remote_code
         For the canary.
     progress
@@ -230,8 +227,16 @@ def verify(
         report = verify_store(path, progress=progress.advance)
         progress.finish()
         sings = canary and header is not None and not report.damaged and source.knows(header)
-        checked.append(Verified(path, report, _canary(header, source) if sings and header else None))
+        checked.append(_sung(path, report, header, source) if sings and header else Verified(path, report))
     return checked
+
+
+def _sung(path: Path, report: Report, header: StoreHeader, source: _Source) -> Verified:
+    """Add the canary to what the digests say; a layer that was once taken may be refused today."""
+    try:
+        return Verified(path, report, embed_again(header, source))
+    except NotByImageError as error:
+        return Verified(path, report, None, str(error))
 
 
 def _header(path: Path) -> StoreHeader | None:
@@ -276,7 +281,7 @@ def repair(
     embedder = source.embedder(header, dataset)
     exact = [_repair_group(header, dataset, embedder, group, places) for group, places in todo.items()]
     count = sum(len(places) for places in todo.values())
-    return Repaired(path, verify_store(path), None, count, all(exact), str(source.device))
+    return Repaired(path, verify_store(path), rows=count, exact=all(exact), device=str(source.device))
 
 
 def _repair_group(header: StoreHeader, dataset: Any, embedder: Any, group: str, places: NDArray[np.int64]) -> bool:
@@ -306,27 +311,6 @@ def tidy(
 ) -> list[Garbage]:
     """Remove what killed processes left; whatever a live process works on stays."""
     return collect_garbage(resolve_root(cache_dir), dry_run=dry_run, unfinished_days=unfinished_days)
-
-
-def _canary(header: StoreHeader, made: _Source) -> Canary:
-    from medfeat.extraction.again import embed_rows
-    from medfeat.extraction.tuning import row_cosines, sample_rows
-
-    dataset = made.open(header)
-    group = max(header.counts, key=lambda name: header.counts[name])
-    with FeatureStore(header.path) as store:
-        places = sample_rows(store.n(group), CANARY_ROWS)
-        source, rows = store.rows(group)[places], store.embeddings(group)[places]
-        hashes = store.image_hash(group)[places]
-    again = embed_rows(made.embedder(header, dataset), dataset, group, source)
-    if not np.array_equal(again.hashes, hashes[np.isin(source, again.rows)]):
-        name = header.recipe["dataset"]
-        raise DataError(f"{name} {group}: the images are not those that were embedded: extract again")
-    if not len(again.rows):
-        raise DataError(f"none of {len(source)} images of {header.recipe['dataset']} {group} can be read any more")
-    stored = np.asarray(rows[np.isin(source, again.rows)], np.float64)
-    new = np.asarray(again.embeddings, np.float64)
-    return Canary(len(new), float(np.abs(stored - new).max()), float(row_cosines(stored, new).min()))
 
 
 @dataclass(frozen=True)
@@ -366,8 +350,8 @@ class _Source:
             raise MissingFileError(f"{data} is now {dataset.info.name}, not {name}: pass --data-root")
         return dataset
 
-    def embedder(self, header: StoreHeader, dataset: Any) -> Any:
-        """Build the network of a store."""
+    def embedder(self, header: StoreHeader, dataset: Any, *, batch_size: int | None = None) -> Any:
+        """Build the network of a store, with the batch size it was made with or another one."""
         from medfeat.extraction.again import embedder_for, load_for_recipe
 
         backbone = load_for_recipe(
@@ -377,7 +361,7 @@ class _Source:
             offline=self.offline,
             trust_remote_code=self.trust_remote_code,
         )
-        return embedder_for(backbone, header.recipe, header.info, dataset, self.device)
+        return embedder_for(backbone, header.recipe, header.info, dataset, self.device, batch_size=batch_size)
 
 
 def _restore_columns(header: StoreHeader, dataset: Any, report: Report) -> bool:

@@ -35,6 +35,7 @@ def extract(
     size: int | None = None,
     weights: str | Path | None = None,
     seed: int = 0,
+    adapt: bool = False,
     pool: str | Sequence[str] | None = None,
     layer: str | Sequence[str] | None = None,
     slices: str | Sequence[str] | None = None,
@@ -70,9 +71,12 @@ def extract(
     size
         Side of the stored images in pixels; MedMNIST comes in 28, 64, 128 and 224 (3D: 28 and 64).
     weights
-        None for the pretrained ones, a file or folder of your own, or ``random`` (drawn from `seed`).
+        None for the pretrained ones, a file or folder of your own, ``FILE::PREFIX`` for one of several networks in a
+        file, or ``random`` (drawn from `seed`).
     seed
         Of random weights.
+    adapt
+        Let a patch embedding of another patch size be resampled, which is refused otherwise.
     pool, layer, slices
         Poolings, module names and slice policies; several of each give several stores from one pass.
     fit
@@ -125,6 +129,7 @@ def extract(
     request = Request(
         weights=None if weights is None else str(weights),
         seed=seed,
+        adapt=adapt,
         views=_views(layer, pool, slices),
         fit=_checked_fit(fit),
         precision=_checked_precision(precision),
@@ -148,6 +153,7 @@ def plan(
     size: int | None = None,
     weights: str | Path | None = None,
     seed: int = 0,
+    adapt: bool = False,
     pool: str | Sequence[str] | None = None,
     layer: str | Sequence[str] | None = None,
     slices: str | Sequence[str] | None = None,
@@ -162,7 +168,7 @@ def plan(
 
     Parameters
     ----------
-    data, backbone, size, weights, seed, pool, layer, slices, fit, precision, cache_dir, recheck, progress
+    data, backbone, size, weights, seed, adapt, pool, layer, slices, fit, precision, cache_dir, recheck, progress
         As `extract` takes them.
     **data_options
         The other options of `extract` that say what the data is.
@@ -176,6 +182,7 @@ def plan(
     request = Request(
         weights=None if weights is None else str(weights),
         seed=seed,
+        adapt=adapt,
         views=_views(layer, pool, slices),
         fit=_checked_fit(fit),
         precision=_checked_precision(precision),

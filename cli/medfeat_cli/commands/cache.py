@@ -105,6 +105,8 @@ def verify(
 
 def _say(one: Verified) -> None:
     typer.echo(f"{one.state if one.state == 'ok' else one.state.upper()}  {one.path}  {one.report.rows} rows")
+    if one.refused:
+        typer.echo(f"  canary: {one.refused}")
     if one.canary is not None:
         deviation = f"{one.canary.max_deviation:.2g}"
         typer.echo(f"  canary: {one.canary.rows} rows embedded again, largest deviation {deviation}")

@@ -16,6 +16,7 @@ def extract(
     size: options.Size = None,
     weights: options.Weights = None,
     seed: options.Seed = 0,
+    adapt: options.Adapt = False,
     pool: options.Pool = None,
     layer: options.Layer = None,
     slices: options.Slices = None,

@@ -1,0 +1,88 @@
+"""One of several networks in a file: asked for once, and found again by every command that opens the weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from medfeat.errors import WeightsError
+from medfeat.extraction.again import load_for_recipe
+from medfeat.workflows.cache import repair, verify
+from medfeat.workflows.extract import extract, plan
+from medfeat_cache import FeatureStore, read_header
+
+DATA, NAME = "synthetic-binary", "squeezenet1_1"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    import torchvision
+
+    torch.manual_seed(0)
+    parts = {part: torchvision.models.squeezenet1_1().state_dict() for part in ("online", "target")}
+    torch.save(parts, tmp_path / "byol.pth")
+    return tmp_path / "byol.pth"
+
+
+def store(cache_root: Path, weights: str) -> Path:
+    options = {"precision": "fp32", "batch_size": 16, "device": "cpu", "compile": False}
+    return extract(DATA, NAME, weights=weights, cache_dir=cache_root, **options).stores[0].path
+
+
+def test_each_part_has_a_store_of_its_own_and_is_found_again(cache_root: Path, file: Path) -> None:
+    online, target = (store(cache_root, f"{file}::{part}") for part in ("online", "target"))
+    assert online != target
+    assert read_header(online).info["asked"]["weights"]["part"] == "online"
+    for part, path in (("online", online), ("target", target)):
+        [again] = plan(DATA, NAME, weights=f"{file}::{part}", precision="fp32", cache_dir=cache_root).plans
+        assert (again.action, again.store) == ("reuse", path)
+
+
+def test_a_file_of_two_is_refused_before_anything_is_embedded(cache_root: Path, file: Path) -> None:
+    with pytest.raises(WeightsError, match=r"under 'online' and 'target': name the one you mean"):
+        store(cache_root, str(file))
+
+
+def test_the_canary_and_a_repair_read_the_part_again(cache_root: Path, file: Path) -> None:
+    path = store(cache_root, f"{file}::target")
+    [found] = verify([path], canary=True, device="cpu")
+    assert (found.state, found.canary is not None) == ("ok", True)
+    whole = path.read_bytes()
+    with FeatureStore(path) as opened:
+        row = np.array(opened.embeddings("train")[3]).tobytes()
+    damaged = bytearray(whole)
+    damaged[whole.index(row) + 1] ^= 8
+    path.write_bytes(damaged)
+    assert repair(path, device="cpu").state == "ok"
+    assert path.read_bytes() == whole
+
+
+def test_a_moved_file_is_given_without_its_part_or_with_it(cache_root: Path, file: Path) -> None:
+    header = read_header(store(cache_root, f"{file}::target"))
+    moved = file.rename(file.with_name("moved.pth"))
+    for weights in (moved, f"{moved}::target"):
+        found = load_for_recipe(header.recipe, header.info, weights=weights)
+        assert found.info.weights_digest == header.recipe["weights_digest"]
+    with pytest.raises(WeightsError, match="are not the ones its store was made with"):
+        load_for_recipe(header.recipe, header.info, weights=f"{moved}::online")
+
+
+def test_resampled_patches_are_allowed_once_and_read_again(cache_root: Path, tmp_path: Path) -> None:
+    import timm
+
+    torch.manual_seed(0)
+    network = timm.create_model("vit_base_patch32_224", embed_dim=192, num_heads=3, num_classes=0)
+    torch.save(network.state_dict(), tmp_path / "p32.pth")
+    options = {"precision": "fp32", "batch_size": 16, "device": "cpu", "compile": False, "cache_dir": cache_root}
+    name = "timm:vit_tiny_patch16_224"
+    with pytest.raises(WeightsError, match="--adapt"):
+        extract(DATA, name, weights=tmp_path / "p32.pth", **options)
+    [outcome] = extract(DATA, name, weights=tmp_path / "p32.pth", adapt=True, **options).stores
+    header = read_header(outcome.path)
+    assert header.info["asked"]["weights"]["adapt"] is True
+    assert load_for_recipe(header.recipe, header.info).info.weights_digest == header.recipe["weights_digest"]
+    json.dumps(header.info["asked"])
