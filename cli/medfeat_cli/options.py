@@ -25,15 +25,11 @@ def _backbones(incomplete: str) -> list[str]:
 
 Data = Annotated[
     str | None,
-    typer.Option(
-        "--data", "-d", help=DATA_HELP, autocompletion=_datasets
-    ),
+    typer.Option("--data", "-d", help=DATA_HELP, autocompletion=_datasets),
 ]
 DataRequired = Annotated[
     str,
-    typer.Option(
-        "--data", "-d", help=DATA_HELP, autocompletion=_datasets
-    ),
+    typer.Option("--data", "-d", help=DATA_HELP, autocompletion=_datasets),
 ]
 BackboneName = Annotated[
     str | None,

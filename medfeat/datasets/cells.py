@@ -9,11 +9,53 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MISSING = frozenset(
-    """
-    nan -nan na n/a n.a. n.a <na> #na #n/a #nv none null nil nat missing unknown unk undefined unlabelled unlabeled
-    tbd - -- --- – — . .. ... ? ?? ??? #null! #value! #wert! #ref! #bezug! #div/0! #num! #zahl! #name?
-    1.#ind 1.#qnan -1.#ind -1.#qnan
-    """.split()
+    [
+        "nan",
+        "-nan",
+        "na",
+        "n/a",
+        "n.a.",
+        "n.a",
+        "<na>",
+        "#na",
+        "#n/a",
+        "#nv",
+        "none",
+        "null",
+        "nil",
+        "nat",
+        "missing",
+        "unknown",
+        "unk",
+        "undefined",
+        "unlabelled",
+        "unlabeled",
+        "tbd",
+        "-",
+        "--",
+        "---",
+        "–",
+        "—",
+        ".",
+        "..",
+        "...",
+        "?",
+        "??",
+        "???",
+        "#null!",
+        "#value!",
+        "#wert!",
+        "#ref!",
+        "#bezug!",
+        "#div/0!",
+        "#num!",
+        "#zahl!",
+        "#name?",
+        "1.#ind",
+        "1.#qnan",
+        "-1.#ind",
+        "-1.#qnan",
+    ]
 ) | {"", "not available", "not applicable", "not labelled", "not labeled", "#n/a n/a"}
 # Words that are names of classes as often as they stand for nothing, where the other labels are words too.
 DOUBTFUL = frozenset(("none", "unknown", "unk", "na", "null", "nil", "-", "missing", "undefined", "not applicable"))

@@ -38,9 +38,7 @@ def refuse_other_files(file: Path, ids: IdArray, paths: Sequence[str], store: Re
     known = read_contents(folder, images_of(store)) if len(paths) else {}
     memory = DigestMemory.of_cache(folder.parent) if known else DigestMemory()
     there = [(name, file.parent / path) for name, path in zip(ids.tolist(), paths, strict=False) if name in known]
-    others = [
-        str(path) for name, path in there if path.is_file() and memory.digest(path, "blake2b") != known[name]
-    ]
+    others = [str(path) for name, path in there if path.is_file() and memory.digest(path, "blake2b") != known[name]]
     memory.save()
     if others:
         raise DataError(

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError, MissingFileError, NotByImageError, UsageError
-from medfeat.types import Progress, SilentProgress
 from medfeat.tasks.versions import image_key
+from medfeat.types import Progress, SilentProgress
 from medfeat.workflows.canary import Canary, embed_again
 from medfeat.workflows.names import asked_names
 from medfeat.workflows.versions import meant, versions_of

@@ -15,7 +15,6 @@ from medfeat.tasks.fusion import Readable
 from medfeat.tasks.retype import retype
 from medfeat.types import TASK_TYPES, Progress, Task
 
-
 GIVEN = "given"
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from medfeat.errors import DataError, MedfeatError, UnsuitedHeadError, UsageError, unknown_name
+from medfeat.errors import DataError, UnsuitedHeadError, UsageError, unknown_name
 from medfeat.evaluation.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.bootstrap import RESAMPLES
 from medfeat.evaluation.probing import Options, probe_store

@@ -185,9 +185,7 @@ def _other(root: Path, onto: str, recipe: dict[str, Any]) -> FeatureStore:
     return FeatureStore(matching_store(root, onto, recipe))
 
 
-def _test(
-    run: Run, store: FeatureStore, other: FeatureStore, question: Question, split: str, onto: str
-) -> Transfer:
+def _test(run: Run, store: FeatureStore, other: FeatureStore, question: Question, split: str, onto: str) -> Transfer:
     if run.folder is None:
         raise UsageError(f"run {run.key[:12]} was not written: its head cannot be tested elsewhere")
     probe = load_probe(run.folder)
@@ -203,7 +201,9 @@ def _test(
         seed=run.protocol["seed"],
         resamples=run.protocol["resamples"],
     )
-    return Transfer(run, onto, split, task.name, metrics, _shared(probe, store, other, part), _class_cautions(probe, part))
+    return Transfer(
+        run, onto, split, task.name, metrics, _shared(probe, store, other, part), _class_cautions(probe, part)
+    )
 
 
 def _class_cautions(probe: SavedProbe, part: Split) -> tuple[str, ...]:

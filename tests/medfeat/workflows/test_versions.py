@@ -83,9 +83,7 @@ def test_a_path_means_what_was_extracted_there_whatever_its_name(counting, cache
 
 
 @pytest.mark.parametrize("source", ["csv", "folder", "npz"])
-def test_an_image_in_common_makes_a_numbered_version_and_the_last_one_is_meant(
-    counting, cache_root, tmp_path, source
-):
+def test_an_image_in_common_makes_a_numbered_version_and_the_last_one_is_meant(counting, cache_root, tmp_path, source):
     first = write(tmp_path / "first", DARK, source)
     said = SilentProgress()
     embed(cache_root, first, name="study")
@@ -291,7 +289,9 @@ def no_content(monkeypatch):
     monkeypatch.setattr(passes, "asdict", older)
 
 
-def test_an_older_cache_stays_usable_and_its_images_are_recognised(counting, cache_root, tmp_path, no_content, monkeypatch):
+def test_an_older_cache_stays_usable_and_its_images_are_recognised(
+    counting, cache_root, tmp_path, no_content, monkeypatch
+):
     folder = write(tmp_path / "study", DARK, "folder")
     first = embed(cache_root, folder)
     forget_bindings(cache_root, first, task=official_of(first).images)
