@@ -85,7 +85,7 @@ def as_volumes(root: Path, images: Sequence[str], progress: Progress) -> Gathere
 
 
 def numbered_patients(ids: Sequence[str], patients: Mapping[str, str], progress: Progress) -> tuple[str, ...] | None:
-    """Number the patients of volumes; PatientID itself is kept nowhere. None when it tells nobody apart."""
+    """Give the patients of volumes numbers; PatientID itself is kept nowhere. None when it tells nobody apart."""
     raw = [patients.get(name, "") for name in ids]
     known = set(raw) - {""}
     if len(known) < 2:

@@ -132,7 +132,7 @@ def _refuse_negative(path: Path, labels: dict[str, LabelArray]) -> None:
 
 
 def _in_order(found: NpzLabelling, wanted: Sequence[str]) -> NpzLabelling:
-    """Number classes (or put columns) as they were asked for, by their numbers."""
+    """Give classes numbers (or put columns) as they were asked for, by their numbers."""
     if not wanted:
         return found
     order = [found.classes.index(names[0]) for names in matched(wanted, found.classes).values()]

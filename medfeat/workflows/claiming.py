@@ -137,7 +137,16 @@ def claim(dataset: Dataset, root: Path, *, source: str, progress: Progress) -> C
     same = _same_files(dataset, headers, versions)
     there = [one for one in versions.known if _stores_of(headers, versions, one)]
     if same is None and there:
-        same, change, other = _compared(dataset, contents, folder, versions, there, headers, source, progress)
+        same, change, other = _compared(
+            dataset,
+            contents,
+            folder=folder,
+            versions=versions,
+            there=there,
+            headers=headers,
+            source=source,
+            progress=progress,
+        )
         if same is None:
             new = versions.added(keys, sources=[source], images=count)
             progress.say(_new_version(new, other, change))
@@ -166,7 +175,7 @@ def remember_labels(dataset: Dataset, root: Path, content: str, progress: Progre
     if before is not None and task_digest(before) != task_digest(task):
         name = _put_aside(before, folder)
         progress.say(
-            f"{dataset.info.name}: the images are the same, {_told(before, task)}: from now on the newer ones are used; "
+            f"{dataset.info.name}: the images are the same, {_told(before, task)}: from now on the newer are used; "
             f"those before stay as --task {name}"
         )
     save_task(task, folder)
@@ -176,6 +185,7 @@ def remember_labels(dataset: Dataset, root: Path, content: str, progress: Progre
 def _compared(
     dataset: Dataset,
     contents: Mapping[str, str],
+    *,
     folder: Path,
     versions: Versions,
     there: list[Version],

@@ -169,7 +169,8 @@ def transfer(
                 with FeatureStore(header.path) as store, _other(root, onto, header.recipe) as other:
                     run = probe_store(store, here.of(store, progress), root, options, progress=progress)
                     run = replace(run, data=shown_name(header, root))
-                    found.append(_test(run, store, other, there, split, shown_name(read_header(other.path), root)))
+                    shown = shown_name(read_header(other.path), root)
+                    found.append(_test(run, store, other, there, split=split, onto=shown))
             except Exception as error:
                 show_traceback(error)
                 errors.append(error)
@@ -185,7 +186,7 @@ def _other(root: Path, onto: str, recipe: dict[str, Any]) -> FeatureStore:
     return FeatureStore(matching_store(root, onto, recipe))
 
 
-def _test(run: Run, store: FeatureStore, other: FeatureStore, question: Question, split: str, onto: str) -> Transfer:
+def _test(run: Run, store: FeatureStore, other: FeatureStore, question: Question, *, split: str, onto: str) -> Transfer:
     if run.folder is None:
         raise UsageError(f"run {run.key[:12]} was not written: its head cannot be tested elsewhere")
     probe = load_probe(run.folder)

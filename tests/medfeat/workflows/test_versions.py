@@ -1,4 +1,4 @@
-"""A name stands for images: other images under it are a version or are refused, and no label meets another's vectors."""
+"""A name stands for images: others under it are a version or are refused, and no label meets another's vectors."""
 
 from __future__ import annotations
 
@@ -373,9 +373,12 @@ def test_stores_are_fused_only_over_the_same_images(counting, cache_root, tmp_pa
     paths = {header.recipe["backbone"]: header.path for header in find_stores(cache_root)}
     from medfeat.tasks import fuse as side_by_side
 
-    with FeatureStore(paths["counting"]) as one, FeatureStore(paths["stats"]) as other:
-        with pytest.raises(DataError, match=r"under 1 ids, such as 03\.png"):
-            side_by_side([one, other])
+    with (
+        FeatureStore(paths["counting"]) as one,
+        FeatureStore(paths["stats"]) as other,
+        pytest.raises(DataError, match=r"under 1 ids, such as 03\.png"),
+    ):
+        side_by_side([one, other])
     with pytest.raises(UsageError, match="two backbones or more"):
         fuse("l", cache_dir=cache_root, **QUICK)
 
