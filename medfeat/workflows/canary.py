@@ -74,7 +74,7 @@ def embed_again(header: StoreHeader, source: Source) -> Canary:
     Raises
     ------
     DataError
-        When none of the images can be read any more.
+        When none of the images can be read any more, or they are others than those that were embedded.
     """
     from medfeat.extraction.again import canary_batch, embed_rows
     from medfeat.extraction.tuning import row_cosines, sample_rows
@@ -84,13 +84,18 @@ def embed_again(header: StoreHeader, source: Source) -> Canary:
     with FeatureStore(header.path) as store:
         places = sample_rows(store.n(group), CANARY_ROWS)
         picked, rows = store.rows(group)[places], store.embeddings(group)[places]
+        hashes = store.image_hash(group)[places]
     # in another order and beside others: a row that depends on its neighbours comes out as another one
     other = canary_batch(header.info["settings"]["batch_size"])
     embedder = source.embedder(header, dataset, batch_size=other)
     again = embed_rows(embedder, dataset, group, picked, backwards=True)
     if not len(again.rows):
         raise DataError(f"none of {len(picked)} images of {header.recipe['dataset']} {group} can be read any more")
-    stored = np.asarray(rows[np.isin(picked, again.rows)], np.float64)
+    there = np.isin(picked, again.rows)
+    if not np.array_equal(again.hashes, hashes[there]):
+        name = header.recipe["dataset"]
+        raise DataError(f"{name} {group}: the images are not those that were embedded: extract again")
+    stored = np.asarray(rows[there], np.float64)
     new = np.asarray(again.embeddings, np.float64)
     deviation, cosine = float(np.abs(stored - new).max()), float(row_cosines(stored, new).min())
     allowed = CANARY_DISPLACED[header.recipe["precision"]]
