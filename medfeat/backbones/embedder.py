@@ -187,7 +187,8 @@ def _trial(
     finally:
         for handle in handles:
             handle.remove()
-    return {None: last, **caught}
+    found: dict[str | None, torch.Tensor] = {None: last}
+    return found | caught
 
 
 def _prefix_of(layer: str | None, features: torch.Tensor, last: torch.Tensor, prefix: int) -> int:

@@ -103,7 +103,7 @@ def _checked_photometric(file: Any) -> str:
 
 def _of_palette(file: Any, values: NDArray[Any]) -> NDArray[Any]:
     """Look colours up; entries of 16 bits keep their upper byte, for palettes repeat it or leave the lower one 0."""
-    from pydicom.pixels import apply_color_lut
+    from pydicom.pixels.processing import apply_color_lut
 
     descriptor = file.get("RedPaletteColorLookupTableDescriptor")
     if descriptor is None or len(descriptor) != 3:

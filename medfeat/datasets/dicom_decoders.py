@@ -56,7 +56,7 @@ def stored_pixels(file: Any) -> NDArray[Any]:
 
 
 def _decoded(file: Any, order: tuple[str, ...]) -> NDArray[Any]:
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     syntax = file.file_meta.TransferSyntaxUID
     decoder = get_decoder(syntax)

@@ -56,11 +56,13 @@ class Table:
     def looked_up(self, values: NDArray[Any]) -> NDArray[np.uint16]:
         """Return the entry of each value."""
         places = np.rint(values).astype(np.int64) - self.first
-        return _array(self.entries)[np.clip(places, 0, len(self.entries) - 1)]
+        found: NDArray[np.uint16] = _array(self.entries)[np.clip(places, 0, len(self.entries) - 1)]
+        return found
 
     def __call__(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Map values to levels from 0 to 255."""
-        return self.looked_up(values) * (255.0 / (2**self.bits - 1))
+        levels: NDArray[np.float64] = self.looked_up(values) * (255.0 / (2**self.bits - 1))
+        return levels
 
 
 Display = Curve | Table

@@ -77,7 +77,7 @@ def _opened(path: Path, file: IO[bytes]) -> Any:
         raise BadFile("no NIfTI file")
     _check_slope(header)
     try:
-        return kind.from_file_map({"image": FileHolder(filename=str(path), fileobj=file)})
+        return kind.from_file_map({"image": FileHolder(filename=str(path), fileobj=cast(Any, file))})
     except (ImageFileError, HeaderDataError, WrapStructError) as error:
         raise BadFile(f"a NIfTI file whose header cannot be read ({' '.join(str(error).split())})") from error
 

@@ -167,10 +167,10 @@ def _flags(cells: Mapping[str, Sequence[str]]) -> list[SplitFound]:
             f"--split-column {NO_SPLIT} to have a split drawn",
         )
     names = list(said.values())
-    split = tuple(names[row.index(True)] if any(row) else rest for row in rows)
-    others = f", others as {rest}" if rest in split else ""
+    splits = tuple(names[row.index(True)] if any(row) else rest for row in rows)
+    others = f", others as {rest}" if rest in splits else ""
     taken = ", ".join(f"{column} as {split}" for column, split in said.items())
-    return [SplitFound(tuple(said), split, f"columns are taken for the split: {taken}{others}")]
+    return [SplitFound(tuple(said), splits, f"columns are taken for the split: {taken}{others}")]
 
 
 def _flagged(column: str) -> str | None:

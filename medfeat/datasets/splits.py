@@ -183,7 +183,7 @@ def _absent(part: LabelArray, labels: LabelArray, task: TaskType, classes: Seque
         return []
     if task == "multi-label":
         gone = labels.any(axis=0) & ~part.any(axis=0)
-        return [classes[i] for i in np.flatnonzero(gone)]
+        return [classes[int(i)] for i in np.flatnonzero(gone)]
     return [classes[i] for i in np.setdiff1d(labels, part).astype(int)]
 
 

@@ -130,10 +130,10 @@ class _Session:
         if self.request.recheck:
             return None
         for header in find_stores(self.root, dataset=self.dataset.info.name, backbone=self.backbone.info.name):
-            found = header.recipe.get("precision")
+            found = cast(Precision, header.recipe.get("precision"))
             measured = (header.info.get("asked") or {}).get("precision") == "auto"
             if measured and found in get_args(Precision) and any(t.path == header.path for t in self._targets(found)):
-                return cast(Precision, found)
+                return found
         return None
 
     def _targets(self, precision: Precision) -> list[Target]:

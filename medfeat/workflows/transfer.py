@@ -211,7 +211,7 @@ def _class_cautions(probe: SavedProbe, part: Split) -> tuple[str, ...]:
     """Say which of the trained classes are never seen there: train's own gaps stand among the run's cautions."""
     if probe.task_type == "regression":
         return ()
-    numbers = part.y.any(axis=0).nonzero()[0] if probe.task_type == "multi-label" else np.unique(part.y)
+    numbers = np.flatnonzero(part.y.any(axis=0)) if probe.task_type == "multi-label" else np.unique(part.y)
     absent = [name for i, name in enumerate(probe.classes) if i not in numbers]
     return (f"{part.name} there never shows {shortened(absent)}",) if absent else ()
 

@@ -127,7 +127,7 @@ def _version(root: Path, versions: Versions, number: int | None) -> Version | No
     there = {image_key(header.info) for header in find_stores(root, dataset=versions.dataset)}
     alive = [one for one in versions.known if there & set(one.keys)]
     current = [one for one in alive if one.number == versions.current]
-    return (current or alive[-1:] or [None])[0]
+    return next(iter(current or alive[-1:]), None)
 
 
 def known_ids(root: Path, dataset: str, version: Version) -> set[str]:
