@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from medfeat.workflows.compare import compare
     from medfeat.workflows.extract import extract
     from medfeat.workflows.few_shot import few_shot
+    from medfeat.workflows.finetune import finetune
     from medfeat.workflows.fusion import fuse
     from medfeat.workflows.load import load
     from medfeat.workflows.predict import predict
@@ -38,6 +39,7 @@ _WHERE = {
     "dataset_names": "medfeat.datasets",
     "extract": "medfeat.workflows.extract",
     "few_shot": "medfeat.workflows.few_shot",
+    "finetune": "medfeat.workflows.finetune",
     "fuse": "medfeat.workflows.fusion",
     "load": "medfeat.workflows.load",
     "load_backbone": "medfeat.backbones",
@@ -57,6 +59,7 @@ __all__ = [
     "dataset_names",
     "extract",
     "few_shot",
+    "finetune",
     "fuse",
     "load",
     "load_backbone",

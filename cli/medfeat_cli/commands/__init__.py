@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from medfeat_cli.commands import audit, cache, compare, demo, doctor, extract, listing, predict, probe, search
+from medfeat_cli.commands import audit, cache, compare, demo, doctor, extract, finetune, listing, predict, probe, search
 
 
 def register(app: typer.Typer) -> None:
     """Add every command to the application."""
     app.command("extract")(extract.extract)
     app.command("probe")(probe.probe)
+    app.command("finetune")(finetune.finetune)
     app.command("predict")(predict.predict)
     app.command("search")(search.search)
     app.command("audit")(audit.audit)

@@ -1,0 +1,129 @@
+"""A fine-tuned network as a run: its embeddings are a store, its head scores them, and the protocol is a probe's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medfeat.errors import DataError
+from medfeat.evaluation import recording, wording
+from medfeat.evaluation.probing import Cost, record
+from medfeat.evaluation.protocol import RULE, Choice, Tried, read_test, refuse_bad
+from medfeat.evaluation.runs import Run, RunSpec, read_run, run_folder, task_digest
+from medfeat.tasks import Samples, gather
+from medfeat.types import Fitted, Progress, SilentProgress, Task
+from medfeat_cache import FeatureStore, canonical_json
+
+HEAD = "finetune"
+
+
+@dataclass(frozen=True)
+class TunedSpec(RunSpec):
+    """What decides a tuned run's key: also how it was tuned, since two trainings may end in the same weights."""
+
+    tuning: str = ""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What evaluation has to know of a training.
+
+    Attributes
+    ----------
+    settings
+        Plain JSON values; what is shown as chosen on val is among them.
+    model
+        The tuned head, features in and scores out.
+    epochs
+        Val scores by epoch, the start first.
+    best
+        Number of the epoch that val chose.
+    start
+        The frozen run it started beside: its key, its costs and its cautions go along.
+    cost
+        Of the training.
+    notes
+        What must be said beside the scores.
+    """
+
+    settings: Mapping[str, Any]
+    model: Fitted
+    epochs: Sequence[tuple[float, float]]
+    best: int
+    start: Run
+    cost: Cost
+    notes: tuple[str, ...] = ()
+
+
+def record_tuned(
+    store: FeatureStore,
+    task: Task,
+    root: Path,
+    tuning: Tuning,
+    *,
+    seed: int,
+    resamples: int,
+    progress: Progress | None = None,
+) -> Run:
+    """Write a tuned network's run: the choice first, then test is read, once.
+
+    Parameters
+    ----------
+    store
+        Made with the tuned weights.
+    task
+        The question it was tuned on.
+    root
+        Of the cache.
+    tuning
+        The training.
+    seed, resamples
+        Of the bootstrap.
+    progress
+        Told of resamples.
+    """
+    digest = hashlib.blake2b(canonical_json(dict(tuning.settings)).encode(), digest_size=16).hexdigest()
+    spec = TunedSpec(store.digest, task_digest(task), HEAD, seed, False, resamples, tuning=digest)
+    folder = run_folder(root, store.recipe["dataset"], spec.key)
+    try:
+        return read_run(folder)
+    except DataError:
+        pass
+    samples = gather(store, task)
+    with recording.writing(folder) as hidden:
+        scored = read_test(samples, _choice(samples, tuning), lambda choice: recording.write_choice(hidden, choice))
+        run = record(
+            samples,
+            scored,
+            store=store,
+            spec=spec,
+            cost=tuning.cost,
+            hidden=hidden,
+            progress=progress or SilentProgress(),
+            complete=lambda run: _completed(run, tuning),
+        )
+    return replace(run, folder=folder)
+
+
+def _choice(samples: Samples, tuning: Tuning) -> Choice:
+    val = samples.val
+    refuse_bad(val.X, "val")
+    tried = tuple(Tried({"epoch": i}, *both, float(i)) for i, both in enumerate(tuning.epochs))
+    shown = {name: tuning.settings[name] for name in ("mode", "lr")}
+    chosen = replace(tried[tuning.best], settings={"mode": shown["mode"], "epoch": tuning.best, "lr": shown["lr"]})
+    rule = RULE[samples.task.task_type == "regression"].replace("the simpler model", "the earlier epoch")
+    return Choice(chosen, tried, rule, tuning.model, np.asarray(tuning.model.scores(val.X), np.float64))
+
+
+def _completed(run: Run, tuning: Tuning) -> Run:
+    start = tuning.start
+    protocol = {**run.protocol, "training": wording.training(HEAD), "fine_tuning": dict(tuning.settings)}
+    costs = {**run.costs, "start": {"run": start.key, **start.costs}}
+    # Random or overlapping weights are no other after tuning.
+    cautions = tuple(dict.fromkeys((*start.cautions, *run.cautions)))
+    return replace(run, protocol=protocol, costs=costs, cautions=cautions, notes=(*run.notes, *tuning.notes))

@@ -1,0 +1,48 @@
+"""Tuned weights as a file that `extract --weights` takes, with the story of the training in its header."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from medfeat_cache.files import replacing
+
+HEADER = "medfeat"
+WEIGHTS_FILE = "model.safetensors"
+
+
+def write_weights(network: nn.Module, path: Path, facts: Mapping[str, Any]) -> None:
+    """Write every parameter and buffer of a network under its library's names; whole and durable, or not at all.
+
+    Parameters
+    ----------
+    network
+        Without head.
+    path
+        Ends in ``.safetensors``.
+    facts
+        Plain JSON values: from which weights and how they were made.
+    """
+    from safetensors.torch import save_file
+
+    state = {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
+    with replacing(path, "writing the tuned weights") as temporary:
+        save_file(state, temporary, metadata={"format": "pt", HEADER: json.dumps(dict(facts))})
+
+
+def story_of(path: Path) -> dict[str, Any] | None:
+    """Return what `write_weights` was told of a file; None for weights that medfeat did not tune."""
+    from safetensors import SafetensorError, safe_open
+
+    if path.suffix != ".safetensors" or not path.is_file():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            found = (file.metadata() or {}).get(HEADER)
+        return None if found is None else dict(json.loads(found))
+    except (SafetensorError, OSError, ValueError):
+        return None

@@ -1,0 +1,158 @@
+"""`medfeat finetune --dry-run`: time, memory and disk a training would take, told before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from medfeat.backbones import describe
+from medfeat.finetuning.defaults import BATCH_SIZE, EPOCHS
+from medfeat.finetuning.estimate import Needs, needs_of
+from medfeat.types import Progress, SilentProgress
+from medfeat.workflows.extract import plan as extract_plan
+from medfeat.workflows.finetune_request import FinetuneOptions, NetworkOptions
+from medfeat.workflows.labels import Question
+from medfeat.workflows.opening import DataOptions
+from medfeat_cache import FeatureStore, resolve_root
+
+# A training step runs forward, and backward at twice the cost (Kaplan et al., 2020, appendix B).
+STEP = 3.0
+
+
+@dataclass(frozen=True)
+class FinetunePlan:
+    """What a training would take.
+
+    Attributes
+    ----------
+    dataset, backbone, mode
+        What it is about.
+    train, val
+        Samples.
+    epochs
+        Of the whole schedule.
+    seconds
+        Estimated from the rate at which the frozen features were made; None before there are any.
+    memory_bytes, disk_bytes
+        At the most, while it trains.
+    kept_bytes
+        What stays on disk.
+    basis
+        In words, what the estimates rest on.
+    """
+
+    dataset: str
+    backbone: str
+    mode: str
+    train: int
+    val: int
+    epochs: int
+    seconds: float | None
+    memory_bytes: int
+    disk_bytes: int
+    kept_bytes: int
+    basis: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """Return it for people, a line a question."""
+        time = (
+            "not known before the frozen features are there"
+            if self.seconds is None
+            else f"about {self.seconds / 60:.1f} min"
+        )
+        return [
+            f"{self.mode} of {self.backbone} on {self.dataset}: {self.train} + {self.val} samples, {self.epochs} epochs",
+            f"time: {time}; {self.basis}",
+            f"memory: about {self.memory_bytes / 1e6:.0f} MB for weights, gradients, optimiser and activations",
+            f"disk: about {self.disk_bytes / 1e6:.0f} MB while training, {self.kept_bytes / 1e6:.0f} MB after",
+        ]
+
+
+def plan(
+    data: str,
+    backbone: str,
+    *,
+    mode: str = "full",
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    size: int | None = None,
+    cache_dir: str | Path | None = None,
+    progress: Progress | None = None,
+    **others: Any,
+) -> FinetunePlan:
+    """Say what `finetune` would take; trains, embeds and loads nothing.
+
+    Parameters
+    ----------
+    data, backbone, mode, epochs, batch_size, size, cache_dir, progress, **others
+        As `medfeat.finetune` takes them.
+    """
+    root, progress = resolve_root(cache_dir), progress or SilentProgress()
+    options = FinetuneOptions(mode=mode, epochs=epochs, batch_size=batch_size, augment=others.get("augment"))
+    network = NetworkOptions(backbone, slices=others.get("slices"), pool=others.get("pool"))
+    of_data = {"size": size, **{name: others[name] for name in _DATA if others.get(name) is not None}}
+    dataset = DataOptions.of(**of_data | {"offline": True}).open(data, root=root, progress=progress)
+    info = dataset.info
+    needs = needs_of(
+        network.backbone, info, mode=options.mode, batch_size=batch_size or BATCH_SIZE, slices=network.slices
+    )
+    counts, rate = _counts_and_rate(data, backbone, of_data, others, root=root, progress=progress, counts=info.counts)
+    count = epochs or EPOCHS
+    seconds = None if not rate else count * _epoch_seconds(counts, rate, needs)
+    side = info.size or describe(backbone).input_size
+    pixels = sum(counts) * max(info.channels, 1) * side**info.ndim
+    return FinetunePlan(
+        dataset=info.name,
+        backbone=backbone,
+        mode=mode,
+        train=counts[0],
+        val=counts[1],
+        epochs=count,
+        seconds=seconds,
+        memory_bytes=needs.memory_bytes,
+        disk_bytes=(pixels if needs.share_run > 0 else 0) + needs.checkpoint_bytes,
+        kept_bytes=needs.weights_bytes,
+        basis="a step is taken as three forward passes at the rate the frozen features were made at",
+    )
+
+
+_DATA = ("data_root", "name", "intensity", "path_column", "label_column", "split_column", "patient_column")
+
+
+def _epoch_seconds(counts: tuple[int, int], rate: float, needs: Needs) -> float:
+    train, val = counts
+    return (train * (needs.share_run + (STEP - 1) * needs.share_trained) + val * needs.share_run) / rate
+
+
+def _counts_and_rate(
+    data: str,
+    backbone: str,
+    of_data: Mapping[str, Any],
+    others: Mapping[str, Any],
+    *,
+    root: Path,
+    progress: Progress,
+    counts: Mapping[str, int],
+) -> tuple[tuple[int, int], float | None]:
+    """Return samples of train and val, and images a second of the frozen network, as far as the cache knows."""
+    passed = {
+        name: others[name] for name in ("weights", "seed", "pool", "slices", "fit", "precision") if name in others
+    }
+    found = extract_plan(data, backbone, cache_dir=root, progress=progress, **of_data, **passed).plans
+    store = found[0].store if found else None
+    if store is None:
+        total = sum(counts.values())
+        return (counts.get("train", round(0.7 * total)), counts.get("val", round(0.15 * total))), None
+    with FeatureStore(store) as opened:
+        question = Question(
+            **{name: others[name] for name in ("task", "labels", "relabel", "keep", "drop") if name in others}
+        )
+        split = question.of(opened).split
+        rate = (opened.info.get("environment") or {}).get("images_per_second")
+    return (int((split == "train").sum()), int((split == "val").sum())), rate
