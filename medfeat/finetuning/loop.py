@@ -259,7 +259,8 @@ class Training:
         best = self._best(state.epochs)[0]
         raise DivergedError(
             f"the loss became {loss} in epoch {number} at a learning rate of {rate:.2g} (of --lr "
-            f"{self.settings.lr:g}): the best epoch, {best}, is kept in {self.keeper.folder}; begin again with a smaller --lr and --restart"
+            f"{self.settings.lr:g}): the best epoch, {best}, is kept in {self.keeper.folder}; "
+            "begin again with a smaller --lr and --restart"
         )
 
     def _halve(self, state: State, error: Exception) -> None:

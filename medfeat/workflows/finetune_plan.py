@@ -67,7 +67,8 @@ class FinetunePlan:
             else f"about {self.seconds / 60:.1f} min"
         )
         return [
-            f"{self.mode} of {self.backbone} on {self.dataset}: {self.train} + {self.val} samples, {self.epochs} epochs",
+            f"{self.mode} of {self.backbone} on {self.dataset}: {self.train} + {self.val} samples, "
+            f"{self.epochs} epochs",
             f"time: {time}; {self.basis}",
             f"memory: about {self.memory_bytes / 1e6:.0f} MB for weights, gradients, optimiser and activations",
             f"disk: about {self.disk_bytes / 1e6:.0f} MB while training, {self.kept_bytes / 1e6:.0f} MB after",

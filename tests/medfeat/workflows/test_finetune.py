@@ -19,7 +19,6 @@ from medfeat.workflows.extract import extract
 from medfeat.workflows.finetune import finetune
 from medfeat.workflows.predict import predict
 from medfeat.workflows.probe import probe
-from medfeat_cache import FeatureStore
 
 from .embedded import export_images
 
