@@ -28,7 +28,10 @@ from medfeat.types import Progress, SilentProgress, Task
 from medfeat_cache import FeatureStore
 
 Cost = dict[str, Any]
-COST_KEYS = ("seconds", "energy_wh", "energy_method", "images_per_second", "device", "device_name", "precision")
+COST_KEYS = (
+    "seconds", "energy_wh", "energy_method", "images_per_second", "device", "device_name", "precision",
+    "peak_memory_bytes",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

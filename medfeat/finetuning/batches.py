@@ -32,7 +32,8 @@ def frequencies(targets: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (n,) share of the samples that have each sample's own class, or the rarest of its labels."""
     share = targets.mean(axis=0)
     if targets.shape[1] == 1:  # one sigmoid for two classes
-        return np.where(targets[:, 0] > 0.5, share[0], 1 - share[0])
+        own: NDArray[np.float64] = np.where(targets[:, 0] > 0.5, share[0], 1 - share[0])
+        return own
     found: NDArray[np.float64] = np.where(targets > 0.5, share, 1.0).min(axis=1)
     return found
 

@@ -178,7 +178,8 @@ def _read(path: Path) -> dict[str, Any]:
         kept: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if (kept["format"], kept["version"]) != (FORMAT, VERSION):
             raise DataError(f"{path} is {kept['format']} {kept['version']}, this medfeat reads {FORMAT} {VERSION}")
-        return kept | json.loads(kept["facts"])
+        facts: dict[str, Any] = json.loads(kept["facts"])
+        return kept | facts
     except DataError:
         raise
     except Exception as error:  # a damaged archive can fail in any way

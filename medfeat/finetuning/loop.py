@@ -75,6 +75,8 @@ class Trained:
         Whether it was minutes that ended it: it can then be gone on with.
     state
         Seconds, and samples a pass.
+    earlier
+        Seconds of the epochs that earlier runs of the command finished.
     """
 
     best: int
@@ -82,6 +84,7 @@ class Trained:
     stopped: str
     out_of_time: bool
     state: State
+    earlier: float = 0.0
 
 
 class Training:
@@ -140,10 +143,12 @@ class Training:
     def run(self) -> Trained:
         """Train to the end, from wherever an earlier run of it was killed, and leave the best epoch in the model."""
         state = self.keeper.load(self.model, self.optimizer)
+        earlier = 0.0
         if state is None:
             state = State([], 0.0, self.settings.batch_size, str(self.device), str(torch.__version__))
             self._begin(state)
         else:
+            earlier = state.elapsed
             self._resumed(state)
         stopped, self._out_of_time = "", False
         while not stopped and state.epochs[-1].number < self.settings.epochs:
@@ -151,7 +156,7 @@ class Training:
         best = self._best(state.epochs)[0]
         self.keeper.restore(self.model, best)
         self.model.eval()
-        return Trained(best, tuple(state.epochs), stopped, self._out_of_time, state)
+        return Trained(best, tuple(state.epochs), stopped, self._out_of_time, state, earlier)
 
     def outputs(self, split: Split, state: State) -> Outputs:
         """Return (n, c) outputs of a split by the model as it is, halving the pass when memory runs out."""

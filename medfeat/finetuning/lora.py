@@ -63,7 +63,7 @@ def add_low_rank(network: nn.Module, rank: int, *, seed: int) -> int:
         torch.manual_seed(seed)
         for layer in layers:
             parametrize.register_parametrization(layer, "weight", LowRank(layer.weight, rank))
-            layer.parametrizations.weight.original.requires_grad_(False)  # type: ignore[union-attr, operator]
+            layer.parametrizations.weight.original.requires_grad_(False)  # type: ignore[union-attr]
     return len(layers)
 
 

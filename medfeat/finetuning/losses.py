@@ -75,10 +75,12 @@ def class_weights(link: Link, targets: NDArray[np.float64]) -> NDArray[np.float6
 
 def is_imbalanced(link: Link, targets: NDArray[np.float64]) -> bool:
     """Tell whether the most frequent class has at least `IMBALANCED` times the samples of the least frequent."""
-    share = targets.mean(axis=0)
+    if link == "identity":
+        return False
+    count = targets.sum(axis=0)
     if link == "sigmoid":
-        share = np.concatenate([share, 1 - share])
-    return link != "identity" and bool(share.max() >= IMBALANCED * share.min())
+        count = np.concatenate([count, len(targets) - count])
+    return bool(count.max() >= IMBALANCED * count.min())
 
 
 def _even(link: Link, targets: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -68,7 +68,7 @@ class Tunable(nn.Module):
         """Return (n, c) outputs before the link."""
         if batch.plane is None:
             return self.head(self.network(batch.inputs))  # type: ignore[no-any-return]
-        rows = torch.cat([self._piece(piece) for piece in batch.inputs.split(_SLICES_A_PIECE)])
+        rows = torch.cat([self._piece(piece) for piece in torch.split(batch.inputs, _SLICES_A_PIECE)])
         return self.head(pool_slices(rows.float(), batch.plane, batch.count, str(self.slices)))  # type: ignore[no-any-return]
 
     def _piece(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -127,7 +127,7 @@ class FirstView(nn.Module):
     def train(self, mode: bool = True) -> FirstView:
         """Train the network inside: an embedder by itself stays frozen."""
         self.training = mode
-        self.embedder.network.train(mode)  # type: ignore[operator, union-attr]
+        self.embedder.network.train(mode)  # type: ignore[union-attr]
         return self
 
 

@@ -54,13 +54,14 @@ class Start:
         """
         run = read_run(find_run(root, named))
         for what, mine, theirs in (
-            ("features", self.run.store["digest"], run.store["digest"]),
-            ("question", self.run.task["digest"], run.task["digest"]),
-            ("head", self.run.head, run.head),
+            ("other features", self.run.store["digest"], run.store["digest"]),
+            ("another question", self.run.task["digest"], run.task["digest"]),
+            ("another head", self.run.head, run.head),
         ):
             if mine != theirs:
                 raise UsageError(
-                    f"run {run.key[:12]} has another {what} than this training: name a run of `medfeat probe`"
+                    f"--from-probe: run {run.key[:12]} has {what} than this training: name a run of `medfeat probe` "
+                    f"on the same features and question, such as {self.run.key[:12]}"
                 )
         return Start(run, load_run_model(run))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -121,19 +122,10 @@ def train(job: Job, unfinished: Path, identity: Mapping[str, Any], *, embed: Emb
     keeper = Keeper(unfinished, settings)
     if restart:
         keeper.forget()
-    meter = EnergyMeter()
+    meter, started = EnergyMeter(), time.perf_counter()
     with _assembled(job, backbone, settings, keeper) as training:
         trained = training.run()
-    energy = meter.read(str(job.device))
-    cost = {
-        "seconds": round(trained.state.elapsed, 3),
-        "device": str(job.device),
-        "device_name": describe_machine(job.device).name,
-        "energy_wh": energy.watt_hours,
-        "energy_method": energy.method,
-        "peak_memory_bytes": peak_memory(job.device),
-        "samples_a_pass": trained.state.micro,
-    }
+    cost = _cost(job, trained, meter, time.perf_counter() - started)
     if trained.out_of_time:  # written as it is, beside what goes on from here
         facts["stopped_after"] = trained.epochs[-1].number
         folder = job.folder / _key(facts)
@@ -144,6 +136,21 @@ def train(job: Job, unfinished: Path, identity: Mapping[str, Any], *, embed: Emb
         keeper.forget()
         unfinished.rmdir()
     return Tuned(run)
+
+
+def _cost(job: Job, trained: Trained, meter: EnergyMeter, seconds: float) -> dict[str, Any]:
+    """Return what training cost, reading images and the frozen trunk included, over all runs of the command."""
+    energy = meter.read(str(job.device))
+    whole = trained.earlier + seconds
+    return {
+        "seconds": round(whole, 3),
+        "device": str(job.device),
+        "device_name": describe_machine(job.device).name,
+        "energy_wh": energy.watt_hours * whole / seconds,
+        "energy_method": energy.method,
+        "peak_memory_bytes": peak_memory(job.device),
+        "samples_a_pass": trained.state.micro,
+    }
 
 
 def _key(facts: Mapping[str, Any]) -> str:
