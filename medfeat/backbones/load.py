@@ -17,7 +17,7 @@ from medfeat.backbones.parts import only_part, without_twins
 from medfeat.backbones.rows import refuse_mixed_rows
 from medfeat.backbones.spelling import join_part, split_part
 from medfeat.backbones.table import Entry
-from medfeat.backbones.weights import INDEX_FILES, read_named, weights_digest
+from medfeat.backbones.weights import INDEX_FILES, read_named, tuning_of, weights_digest
 from medfeat.errors import UsageError
 from medfeat.types import BackboneInfo, View
 
@@ -113,8 +113,18 @@ def load_backbone(
         return _random(entry, views, access=access, seed=seed)
     if place.name in INDEX_FILES:
         raise UsageError(f"{place} only lists the files of a checkpoint: give --weights the folder they are in")
-    info = replace(entry.info, origin="file")
+    info = _as_tuned(replace(entry.info, origin="file"), place)
     return _filled(entry, info, views, place, access=access, part=part, adapt=adapt)
+
+
+def _as_tuned(info: BackboneInfo, file: Path) -> BackboneInfo:
+    """Say of weights that medfeat tuned on which dataset: a probe there must not pass for one of a frozen network."""
+    story = tuning_of(file)
+    if story is None:
+        return info
+    dataset, before = str(story["dataset"]), str(story["started_from"]["pretraining"])
+    overlap = tuple(dict.fromkeys((*info.overlap, dataset)))
+    return replace(info, pretraining=f"{before}, then tuned by medfeat on {dataset}", overlap=overlap)
 
 
 def skeleton(entry: Entry, views: Sequence[View], access: Access) -> tuple[Network, Plan]:

@@ -176,6 +176,5 @@ def _completed(run: Run, tuning: Tuning) -> Run:
     start = tuning.start
     protocol = {**run.protocol, "training": wording.training(HEAD), "fine_tuning": dict(tuning.settings)}
     costs = {**run.costs, "start": {"run": start.key, **start.costs}}
-    # Random or overlapping weights are no other after tuning.
-    cautions = tuple(dict.fromkeys((*start.cautions, *run.cautions)))
-    return replace(run, protocol=protocol, costs=costs, cautions=cautions, notes=(*run.notes, *tuning.notes))
+    # Of the weights before: that these were tuned on the dataset is what the run is about.
+    return replace(run, protocol=protocol, costs=costs, cautions=start.cautions, notes=(*run.notes, *tuning.notes))

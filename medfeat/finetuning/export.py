@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import nn
 
+from medfeat.backbones.weights import TUNING
 from medfeat_cache.files import replacing
 
-HEADER = "medfeat"
 WEIGHTS_FILE = "model.safetensors"
 
 
@@ -31,18 +31,4 @@ def write_weights(network: nn.Module, path: Path, facts: Mapping[str, Any]) -> N
 
     state = {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
     with replacing(path, "writing the tuned weights") as temporary:
-        save_file(state, temporary, metadata={"format": "pt", HEADER: json.dumps(dict(facts))})
-
-
-def story_of(path: Path) -> dict[str, Any] | None:
-    """Return what `write_weights` was told of a file; None for weights that medfeat did not tune."""
-    from safetensors import SafetensorError, safe_open
-
-    if path.suffix != ".safetensors" or not path.is_file():
-        return None
-    try:
-        with safe_open(path, "pt") as file:
-            found = (file.metadata() or {}).get(HEADER)
-        return None if found is None else dict(json.loads(found))
-    except (SafetensorError, OSError, ValueError):
-        return None
+        save_file(state, temporary, metadata={"format": "pt", TUNING: json.dumps(dict(facts))})

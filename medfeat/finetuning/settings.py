@@ -41,8 +41,8 @@ class Settings:
         Epochs without a better val score after which training stops.
     blocks, rank
         Units trained by ``last-blocks`` (0: its own choice), and rank of ``lora``.
-    from_probe
-        Whether the head starts as the linear probe on the frozen features.
+    start
+        Key of the run whose head this one starts as; empty for a head at zero.
     precision
         Of the forward pass while training: ``fp32`` or ``bf16``.
     train_batch_norm
@@ -67,7 +67,7 @@ class Settings:
     patience: int = 5
     blocks: int = 0
     rank: int = 8
-    from_probe: bool = True
+    start: str = ""
     precision: str = "fp32"
     train_batch_norm: bool = False
     seed: int = 0

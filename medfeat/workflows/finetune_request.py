@@ -75,7 +75,7 @@ class FinetuneOptions:
         return self.augment == "auto" or (self.augment is None and self.mode in ("full", "lora"))
 
     def settings(
-        self, family: Family, *, seed: int, precision: str, changes: tuple[str, ...], balanced: bool
+        self, family: Family, *, seed: int, start: str, precision: str, changes: tuple[str, ...], balanced: bool
     ) -> Settings:
         """Fill in what was left open.
 
@@ -85,6 +85,8 @@ class FinetuneOptions:
             Of the network.
         seed, precision
             Of this training.
+        start
+            Key of the run whose head it starts as, if it does.
         changes
             What augmentation may do to this data.
         balanced
@@ -108,7 +110,7 @@ class FinetuneOptions:
             augment=changes if self.augments else (),
             blocks=self.blocks,
             rank=self.rank,
-            from_probe=probe,
+            start=start if probe else "",
             precision=precision,
             train_batch_norm=self.train_batch_norm,
             seed=seed,

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from medfeat.backbones import Backbone, describe, load_backbone
+from medfeat.backbones.weights import tuning_of
 from medfeat.cost import EnergyMeter
 from medfeat.errors import DataError
 from medfeat.evaluation.runs import Run, read_run
@@ -35,7 +36,7 @@ from medfeat.finetuning.augment import allowed_for, augmentation
 from medfeat.finetuning.checkpoint import Keeper
 from medfeat.finetuning.cut import Cut
 from medfeat.finetuning.defaults import Family, family_of, warning
-from medfeat.finetuning.export import WEIGHTS_FILE, story_of, write_weights
+from medfeat.finetuning.export import WEIGHTS_FILE, write_weights
 from medfeat.finetuning.images import gathered
 from medfeat.finetuning.loop import Feed, Split, Trained, Training
 from medfeat.finetuning.lora import merge_low_rank
@@ -114,7 +115,7 @@ def train(job: Job, unfinished: Path, identity: Mapping[str, Any], *, embed: Emb
     """
     backbone = _backbone(job)
     settings = _settings(job, backbone)
-    facts: dict[str, Any] = {**identity, "start": job.start.run.key, "settings": settings.to_dict()}
+    facts: dict[str, Any] = {**identity, "settings": settings.to_dict()}
     folder = job.folder / _key(facts)
     found = _done(folder)
     if found is not None:
@@ -180,6 +181,7 @@ def _settings(job: Job, backbone: Backbone) -> Settings:
     settings = job.options.settings(
         family,
         seed=job.seed,
+        start=job.start.run.key,
         precision=precision,
         changes=allowed_for(info.name, info.ndim).changes,
         balanced=is_imbalanced(head.link, targets),
@@ -204,7 +206,7 @@ def _assembled(job: Job, backbone: Backbone, settings: Settings, keeper: Keeper)
     samples = gather(job.store, job.task)
     train, val = samples.train, samples.val
     start = job.start.head(job.task.task_type)
-    start = start if settings.from_probe else start.at_zero()
+    start = start if settings.start else start.at_zero()
     targets = job.start.targets(train.y, job.task)
     common: dict[str, Any] = {
         "judge": ValJudge(job.start, val.y, job.task.task_type),
@@ -268,6 +270,8 @@ def _fed(
 def _exported(folder: Path, backbone: Backbone, job: Job, facts: Mapping[str, Any], trained: Trained) -> Path:
     """Write the tuned weights where they stay; their file says what they were made from."""
     folder.mkdir(parents=True, exist_ok=True)
+    for half in folder.glob(".*"):  # of a killed command
+        half.unlink(missing_ok=True)
     story = {
         "format": FORMAT,
         "version": VERSION,
@@ -287,7 +291,7 @@ def _exported(folder: Path, backbone: Backbone, job: Job, facts: Mapping[str, An
 def _parent(backbone: Backbone, job: Job) -> dict[str, Any]:
     """Say which weights a training started from; own tuned ones carry their own story along."""
     info = backbone.info
-    told = None if info.origin != "file" else story_of(Path(str(job.network.weights)))
+    told = None if info.origin != "file" else tuning_of(str(job.network.weights))
     facts = {"weights_digest": info.weights_digest, "origin": info.origin, "pretraining": info.pretraining}
     return facts if told is None else facts | {"origin": "tuned by medfeat", "tuned": told}
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from medfeat.backbones.weights import tuning_of
 from medfeat.datasets import open_dataset
 from medfeat.errors import UsageError
 from medfeat.evaluation.runs import read_scores
-from medfeat.finetuning.export import story_of
 from medfeat.types import SilentProgress
 from medfeat.workflows import compare as compare_workflow
 from medfeat.workflows import finetune_start, finetune_training
@@ -112,8 +112,9 @@ def test_extract_takes_the_tuned_weights_and_the_head_gives_the_runs_scores(cach
     stored, test = dict(zip(report.ids.tolist(), report.scores, strict=True)), read_scores(run.folder)
     found = np.stack([stored[name] for name in test["test_ids"].tolist()])
     np.testing.assert_allclose(found, test["test_scores"], atol=1e-6)
-    # and a linear probe on the tuned features is at least a probe
-    assert probe("tiny", store.backbone, cache_dir=cache_root, resamples=20).runs
+    # a probe on tuned features is no probe of a frozen network, and says so
+    again = probe("tiny", store.backbone, cache_dir=cache_root, resamples=20)
+    assert any("overlaps this dataset" in caution for run in again.runs for caution in run.cautions)
 
 
 def test_predict_gives_exported_images_the_runs_scores(cache_root, tuned, tmp_path):
@@ -126,11 +127,11 @@ def test_predict_gives_exported_images_the_runs_scores(cache_root, tuned, tmp_pa
 
 def test_tuned_weights_tell_what_they_were_made_from_and_going_on_is_marked(cache_root, tuned):
     path = weights_of(cache_root)
-    story = story_of(path)
+    story = tuning_of(path)
     assert story["started_from"]["origin"] == "random" and story["settings"]["mode"] == "full"
     tune(cache_root, weights=str(path), seed=1)
     further = next(p for p in (cache_root / "tuned").glob("*/*/model.safetensors") if p != path)
-    assert story_of(further)["started_from"]["tuned"]["settings"] == story["settings"]
+    assert tuning_of(further)["started_from"]["tuned"]["settings"] == story["settings"]
 
 
 def test_compare_puts_a_tuned_run_among_the_runs_and_beside_its_probe(cache_root, monkeypatch):
