@@ -13,6 +13,7 @@ from medfeat.backbones.names import find
 from medfeat.backbones.network import Access
 from medfeat.errors import UsageError
 from medfeat.extraction.volumes import views_for
+from medfeat.finetuning.defaults import family_of
 from medfeat.types import DatasetInfo, View
 
 FLOAT = 4
@@ -26,6 +27,8 @@ class Needs:
 
     Attributes
     ----------
+    family
+        Name of the network's.
     weights_bytes
         Of the whole network.
     memory_bytes
@@ -36,6 +39,7 @@ class Needs:
         How much of the network runs in every epoch, and how much of it learns, 0 to 1.
     """
 
+    family: str
     weights_bytes: int
     memory_bytes: int
     checkpoint_bytes: int
@@ -71,6 +75,7 @@ def needs_of(backbone: str, dataset: DatasetInfo, *, mode: str, batch_size: int,
     passing = batch_size if dataset.ndim == 2 else 16
     kept = share * _activations(network.module, network.anatomy.features, info.input_size) * passing
     return Needs(
+        family=family_of(network.module).name,
         weights_bytes=weights,
         memory_bytes=round(weights + (COPIES_TRAINED - 1) * trained + kept),
         checkpoint_bytes=round(COPIES_TRAINED * trained),

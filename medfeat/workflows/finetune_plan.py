@@ -27,7 +27,7 @@ class FinetunePlan:
 
     Attributes
     ----------
-    dataset, backbone, mode
+    dataset, backbone, mode, family
         What it is about.
     train, val
         Samples.
@@ -46,6 +46,7 @@ class FinetunePlan:
     dataset: str
     backbone: str
     mode: str
+    family: str
     train: int
     val: int
     epochs: int
@@ -97,13 +98,14 @@ def plan(
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
     options = FinetuneOptions(mode=mode, epochs=epochs, batch_size=batch_size, augment=others.get("augment"))
     network = NetworkOptions(backbone, slices=others.get("slices"), pool=others.get("pool"))
-    of_data = {"size": size, **{name: others[name] for name in _DATA if others.get(name) is not None}}
+    of_data = {"size": size, **given(_DATA, others)}
     dataset = DataOptions.of(**of_data | {"offline": True}).open(data, root=root, progress=progress)
     info = dataset.info
     needs = needs_of(
         network.backbone, info, mode=options.mode, batch_size=batch_size or BATCH_SIZE, slices=network.slices
     )
-    counts, rate = _counts_and_rate(data, backbone, of_data, others, root=root, progress=progress, counts=info.counts)
+    store = frozen_store(data, backbone, size=size, root=root, progress=progress, others=others)
+    counts, rate = _counts_and_rate(store, others, info.counts)
     count = epochs or EPOCHS
     seconds = None if not rate else count * _epoch_seconds(counts, rate, needs)
     side = info.size or describe(backbone).input_size
@@ -112,6 +114,7 @@ def plan(
         dataset=info.name,
         backbone=backbone,
         mode=mode,
+        family=needs.family,
         train=counts[0],
         val=counts[1],
         epochs=count,
@@ -123,7 +126,30 @@ def plan(
     )
 
 
-_DATA = ("data_root", "name", "intensity", "path_column", "label_column", "split_column", "patient_column")
+_DATA = (
+    "data_root", "name", "intensity", "path_column", "label_column", "split_column", "patient_column",
+)  # fmt: skip
+_NETWORK = ("weights", "seed", "pool", "slices", "fit", "precision")
+_QUESTION = ("task", "labels", "relabel", "keep", "drop", "partial", "classes")
+
+
+def given(names: tuple[str, ...], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of some names that were given."""
+    return {name: others[name] for name in names if others.get(name) is not None}
+
+
+def frozen_store(
+    data: str, backbone: str, *, size: int | None, root: Path, progress: Progress, others: Mapping[str, Any]
+) -> Path | None:
+    """Return the store of the frozen features that a training would start from; None where it is not there."""
+    options = {"size": size, **given(_DATA + _NETWORK, others)}
+    found = extract_plan(data, backbone, cache_dir=root, progress=progress, **options).plans
+    return found[0].store if found else None
+
+
+def question_of(others: Mapping[str, Any]) -> Question:
+    """Return the question among the options of `medfeat.finetune`."""
+    return Question(**given(_QUESTION, others))
 
 
 def _epoch_seconds(counts: tuple[int, int], rate: float, needs: Needs) -> float:
@@ -132,28 +158,13 @@ def _epoch_seconds(counts: tuple[int, int], rate: float, needs: Needs) -> float:
 
 
 def _counts_and_rate(
-    data: str,
-    backbone: str,
-    of_data: Mapping[str, Any],
-    others: Mapping[str, Any],
-    *,
-    root: Path,
-    progress: Progress,
-    counts: Mapping[str, int],
+    store: Path | None, others: Mapping[str, Any], counts: Mapping[str, int]
 ) -> tuple[tuple[int, int], float | None]:
     """Return samples of train and val, and images a second of the frozen network, as far as the cache knows."""
-    passed = {
-        name: others[name] for name in ("weights", "seed", "pool", "slices", "fit", "precision") if name in others
-    }
-    found = extract_plan(data, backbone, cache_dir=root, progress=progress, **of_data, **passed).plans
-    store = found[0].store if found else None
     if store is None:
         total = sum(counts.values())
         return (counts.get("train", round(0.7 * total)), counts.get("val", round(0.15 * total))), None
     with FeatureStore(store) as opened:
-        question = Question(
-            **{name: others[name] for name in ("task", "labels", "relabel", "keep", "drop") if name in others}
-        )
-        split = question.of(opened).split
+        split = question_of(others).of(opened).split
         rate = (opened.info.get("environment") or {}).get("images_per_second")
     return (int((split == "train").sum()), int((split == "val").sum())), rate

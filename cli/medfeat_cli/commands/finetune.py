@@ -30,6 +30,9 @@ Blocks = Annotated[int, typer.Option("--blocks", help="Of last-blocks: how many;
 Rank = Annotated[int, typer.Option("--rank", help="Of lora.")]
 BatchNorm = Annotated[bool, typer.Option("--train-batch-norm", help="Let statistics of batch norm move.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Forget an unfinished training instead of going on.")]
+Advise = Annotated[
+    bool, typer.Option("--advise", help="Say whether it is worth trying, from the cache; train nothing.")
+]
 Shots = Annotated[int | None, typer.Option("--shots", help="Train on so many samples a class.")]
 
 
@@ -81,6 +84,7 @@ def finetune(
     patient_column: options.PatientColumn = None,
     trust_remote_code: options.TrustRemoteCode = False,
     restart: Restart = False,
+    advise: Advise = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,
 ) -> None:
@@ -90,8 +94,8 @@ def finetune(
     """
     asked: dict[str, Any] = {key: value for key, value in locals().items() if key not in _NOT_ASKED}
     asked["smoothing"] = label_smoothing
-    if dry_run:
-        _plan(asked, json=json)
+    if dry_run or advise:
+        _before(asked, advise=advise, json=json)
         return
     from medfeat.workflows.finetune import finetune as run
 
@@ -104,13 +108,16 @@ def finetune(
             output.note(f"{report.reused} unchanged runs were reused, {len(report.runs) - report.reused} were made")
 
 
-_NOT_ASKED = frozenset(("label_smoothing", "restart", "dry_run", "json"))
+_NOT_ASKED = frozenset(("label_smoothing", "restart", "advise", "dry_run", "json"))
 
 
-def _plan(asked: dict[str, Any], *, json: bool) -> None:
-    from medfeat.workflows.finetune_plan import plan
+def _before(asked: dict[str, Any], *, advise: bool, json: bool) -> None:
+    """Say what a training would take, or whether it is worth trying, and train nothing."""
+    from medfeat.workflows.finetune_advice import Advice
+    from medfeat.workflows.finetune_advice import advise as weigh
+    from medfeat.workflows.finetune_plan import FinetunePlan, plan
 
-    found = plan(**asked, progress=for_terminal())
+    found: Advice | FinetunePlan = (weigh if advise else plan)(**asked, progress=for_terminal())
     if json:
         output.as_json(found.to_dict())
     else:

@@ -54,6 +54,20 @@ def one_step(model, feed_of, settings, folder):
     return loss
 
 
+def settled(network, read):
+    """Give batch norm the statistics of what it sees: deep networks of random weights overflow without."""
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+        norm.train()
+    with torch.no_grad():
+        read()
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.momentum = momentum
+        norm.eval()
+
+
 @pytest.mark.parametrize(
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
 )
@@ -61,11 +75,12 @@ def test_it_constructs_takes_a_step_in_every_mode_and_comes_back_from_its_file(t
     backbone = load_backbone(name, weights="random")
     size = backbone.info.input_size
     x = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    settled(backbone.module, lambda: backbone.module(x))
     head = start(backbone.info.dim, classes=2)
     with torch.no_grad():
         frozen = backbone.module(x)[0].clone()
     for mode in ("head", "last-blocks", "lora", "full"):
-        settings = Settings(**SETTINGS | {"mode": mode, "epochs": 1, "lr": 1e-4, "warmup": 0.0})
+        settings = Settings(**SETTINGS | {"mode": mode, "epochs": 1, "lr": 1e-4, "warmup": 0.0, "smoothing": 0.1})
         if mode == "head":
             rows = FeatureFeed(frozen.numpy(), CPU)
             assert np.isfinite(one_step(head_alone(head), rows, settings, tmp_path / mode))
