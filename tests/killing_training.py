@@ -95,7 +95,7 @@ def kill_many(folder: Path, kills: int, *, seed: int) -> Tally:
     while tally.kills < kills:
         root, log = folder / f"round{tally.rounds}", folder / f"round{tally.rounds}.log"
         shutil.copytree(frozen, root)
-        for _ in range(chance.randint(2, 5)):
+        for _ in range(chance.randint(1, min(5, kills))):
             _kill_one(root, data, log, chance, duration, tally)
         _finish(root, data, log)
         found = contents(root)

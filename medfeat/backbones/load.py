@@ -122,7 +122,7 @@ def _as_tuned(info: BackboneInfo, file: Path) -> BackboneInfo:
     story = tuning_of(file)
     if story is None:
         return info
-    dataset, before = str(story["dataset"]), str(story["started_from"]["pretraining"])
+    dataset, before = str(story["dataset"]), story["started_from"].get("pretraining", "unknown")
     overlap = tuple(dict.fromkeys((*info.overlap, dataset)))
     return replace(info, pretraining=f"{before}, then tuned by medfeat on {dataset}", overlap=overlap)
 

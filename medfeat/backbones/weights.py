@@ -188,8 +188,9 @@ def tuning_of(path: str | Path) -> dict[str, Any] | None:
         return None
     try:
         with safe_open(file, "pt") as opened:
-            found = (opened.metadata() or {}).get(TUNING)
-        return None if found is None else dict(json.loads(found))
+            found = json.loads((opened.metadata() or {}).get(TUNING, "{}"))
+        known = isinstance(found, dict) and {"dataset", "started_from"} <= found.keys()
+        return found if known else None
     except (SafetensorError, OSError, ValueError):
         return None
 

@@ -121,8 +121,10 @@ class ActivationFeed:
         """Return some samples of the split."""
         if change is not None:
             raise UsageError("cached activations cannot be augmented: give --augment none")
-        rows = torch.from_numpy(np.asarray(self.activations[positions + self.first]))
-        return Batch(rows.to(self.device).float(), len(positions))
+        rows = torch.from_numpy(np.asarray(self.activations[positions + self.first])).to(self.device).float()
+        # Maps go on in the layout that the convolutions are in.
+        maps = rows.contiguous(memory_format=torch.channels_last) if rows.ndim == 4 else rows
+        return Batch(maps, len(positions))
 
 
 def learning_units(network: nn.Module, sample: torch.Tensor, blocks: int) -> str:

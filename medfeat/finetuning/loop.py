@@ -137,7 +137,7 @@ class Training:
         self.targets = torch.tensor(targets, dtype=torch.float32, device=device)
         balanced = settings.sampler == "balanced"
         self.frequency = frequencies(targets) if balanced else np.ones(train.count)
-        self.optimizer = torch.optim.AdamW(parameter_groups(model.network, model.head, settings))
+        self.optimizer = torch.optim.AdamW(parameter_groups(model.network, model.head, settings), fused=True)
         self.steps_an_epoch = math.ceil(train.count / settings.batch_size)
 
     def run(self) -> Trained:
@@ -198,6 +198,9 @@ class Training:
         epochs, best = state.epochs, self._best(state.epochs)[0]
         if epochs[-1].number - best >= self.settings.patience:
             return f"no better on val for {self.settings.patience} epochs"
+        if self.max_seconds is not None and state.elapsed >= self.max_seconds:
+            self._out_of_time = True
+            return f"{self.max_seconds:.0f} seconds were over"
         started, spent = self.clock(), state.elapsed
         try:
             with _reproducible(self.device, self.settings.seed, epochs[-1].number + 1):

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medfeat.datasets import DATASETS
 from medfeat.errors import UsageError
 from medfeat.evaluation.bootstrap import RESAMPLES
 from medfeat.evaluation.runs import task_digest
 from medfeat.extraction.device import resolve_device
 from medfeat.tasks import few_shot
-from medfeat.types import TASK_TYPES, Progress, SilentProgress, Task
+from medfeat.types import Progress, SilentProgress, Task
 from medfeat.workflows.extract import extract
 from medfeat.workflows.finetune_report import FinetuneReport
-from medfeat.workflows.finetune_request import FinetuneOptions, NetworkOptions
+from medfeat.workflows.finetune_request import FinetuneOptions, NetworkOptions, question_and_meaning
 from medfeat.workflows.finetune_start import Start
 from medfeat.workflows.finetune_training import Job, Tuned, train
 from medfeat.workflows.labels import Question
@@ -65,6 +64,7 @@ def finetune(
     keep: str | None = None,
     drop: str | None = None,
     partial: bool = False,
+    classes: str | Sequence[str] | None = None,
     shots: int | None = None,
     resamples: int = RESAMPLES,
     device: str = "auto",
@@ -92,8 +92,9 @@ def finetune(
         The first seed and how many: each is a training and a run of its own.
     restart
         Forget an unfinished training instead of going on with it.
-    task, labels, relabel, keep, drop, partial
-        The question, as `medfeat.probe` takes it.
+    task, labels, relabel, keep, drop, partial, classes
+        The question, as `medfeat.probe` takes it; for own images without `labels`, `task` and `classes` say what their
+        own mean.
     shots
         Train on so many samples a class, drawn by `seed`.
     resamples
@@ -125,9 +126,10 @@ def finetune(
     network = NetworkOptions(backbone, start_weights, seed, pool, slices, fit, offline, trust_remote_code)  # type: ignore[arg-type]  # checked there
     if seeds < 1:
         raise UsageError(f"--seeds must be 1 or more, got {seeds}")
-    own = {"task": task} if task in TASK_TYPES and str(data) not in DATASETS else {}
-    of_data = {"size": size, "data_root": data_root, "offline": offline, "name": name, **columns, **own}
-    question = Question(task, labels, drop, keep, relabel, partial=partial)
+    question, meaning = question_and_meaning(
+        str(data), task=task, labels=labels, classes=classes, drop=drop, keep=keep, relabel=relabel, partial=partial
+    )
+    of_data = {"size": size, "data_root": data_root, "offline": offline, "name": name, **columns, **meaning}
     bench = _Bench(
         str(data), network, options, of_data, precision, device, resolve_root(cache_dir), progress or SilentProgress()
     )

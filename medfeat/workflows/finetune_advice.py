@@ -20,7 +20,7 @@ from medfeat.report.run_tables import NAMES
 from medfeat.report.tables import number, with_interval
 from medfeat.tasks import gather
 from medfeat.types import Interval, Progress, SilentProgress
-from medfeat.workflows.finetune_plan import FinetunePlan, frozen_store, plan, question_of
+from medfeat.workflows.finetune_plan import FinetunePlan, asked, frozen_store, plan
 from medfeat.workflows.finetune_start import Start
 from medfeat_cache import FeatureStore, resolve_root
 
@@ -105,7 +105,7 @@ def advise(
         for mode in ("last-blocks", "full")
     }
     with FeatureStore(path) as store:
-        task = question_of(others).of(store)
+        task = asked(data, others)[0].of(store)
         probe = Start.of(store, task, root, seed=seed, resamples=2000, progress=progress).run
         steps = climb(gather(store, task), probe.head, seed=seed, progress=progress)
     return weigh(probe, steps, plans)

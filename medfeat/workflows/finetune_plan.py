@@ -12,7 +12,7 @@ from medfeat.finetuning.defaults import BATCH_SIZE, EPOCHS
 from medfeat.finetuning.estimate import Needs, needs_of
 from medfeat.types import Progress, SilentProgress
 from medfeat.workflows.extract import plan as extract_plan
-from medfeat.workflows.finetune_request import FinetuneOptions, NetworkOptions
+from medfeat.workflows.finetune_request import FinetuneOptions, NetworkOptions, question_and_meaning
 from medfeat.workflows.labels import Question
 from medfeat.workflows.opening import DataOptions
 from medfeat_cache import FeatureStore, resolve_root
@@ -98,14 +98,15 @@ def plan(
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
     options = FinetuneOptions(mode=mode, epochs=epochs, batch_size=batch_size, augment=others.get("augment"))
     network = NetworkOptions(backbone, slices=others.get("slices"), pool=others.get("pool"))
-    of_data = {"size": size, **given(_DATA, others)}
+    question, meaning = asked(data, others)
+    of_data = {"size": size, **given(_DATA, others), **meaning}
     dataset = DataOptions.of(**of_data | {"offline": True}).open(data, root=root, progress=progress)
     info = dataset.info
     needs = needs_of(
         network.backbone, info, mode=options.mode, batch_size=batch_size or BATCH_SIZE, slices=network.slices
     )
     store = frozen_store(data, backbone, size=size, root=root, progress=progress, others=others)
-    counts, rate = _counts_and_rate(store, others, info.counts)
+    counts, rate = _counts_and_rate(store, question, info.counts)
     count = epochs or EPOCHS
     seconds = None if not rate else count * _epoch_seconds(counts, rate, needs)
     side = info.size or describe(backbone).input_size
@@ -127,7 +128,7 @@ def plan(
 
 
 _DATA = (
-    "data_root", "name", "intensity", "path_column", "label_column", "split_column", "patient_column",
+    "data_root", "name", "intensity", "path_column", "label_column", "split_column", "patient_column", "volumes",
 )  # fmt: skip
 _NETWORK = ("weights", "seed", "pool", "slices", "fit", "precision")
 _QUESTION = ("task", "labels", "relabel", "keep", "drop", "partial", "classes")
@@ -142,14 +143,15 @@ def frozen_store(
     data: str, backbone: str, *, size: int | None, root: Path, progress: Progress, others: Mapping[str, Any]
 ) -> Path | None:
     """Return the store of the frozen features that a training would start from; None where it is not there."""
-    options = {"size": size, **given(_DATA + _NETWORK, others)}
+    options = {"size": size, **given(_DATA + _NETWORK, others), **asked(data, others)[1]}
     found = extract_plan(data, backbone, cache_dir=root, progress=progress, **options).plans
     return found[0].store if found else None
 
 
-def question_of(others: Mapping[str, Any]) -> Question:
-    """Return the question among the options of `medfeat.finetune`."""
-    return Question(**given(_QUESTION, others))
+def asked(data: str, others: Mapping[str, Any]) -> tuple[Question, dict[str, Any]]:
+    """Return the question among the options of `medfeat.finetune`, and what the data's own labels mean."""
+    words = {"task": None, "labels": None, "classes": None} | given(_QUESTION, others)
+    return question_and_meaning(data, **words)
 
 
 def _epoch_seconds(counts: tuple[int, int], rate: float, needs: Needs) -> float:
@@ -158,13 +160,13 @@ def _epoch_seconds(counts: tuple[int, int], rate: float, needs: Needs) -> float:
 
 
 def _counts_and_rate(
-    store: Path | None, others: Mapping[str, Any], counts: Mapping[str, int]
+    store: Path | None, question: Question, counts: Mapping[str, int]
 ) -> tuple[tuple[int, int], float | None]:
     """Return samples of train and val, and images a second of the frozen network, as far as the cache knows."""
     if store is None:
         total = sum(counts.values())
         return (counts.get("train", round(0.7 * total)), counts.get("val", round(0.15 * total))), None
     with FeatureStore(store) as opened:
-        split = question_of(others).of(opened).split
+        split = question.of(opened).split
         rate = (opened.info.get("environment") or {}).get("images_per_second")
     return (int((split == "train").sum()), int((split == "val").sum())), rate

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from medfeat.datasets import DATASETS
 from medfeat.errors import UsageError
 from medfeat.finetuning.defaults import BATCH_SIZE, EPOCHS, SMOOTHING, Family, default_rate
 from medfeat.finetuning.settings import CLASS_WEIGHTS, LOSSES, MODES, SAMPLERS, Mode, Settings
-from medfeat.types import Fit
+from medfeat.types import TASK_TYPES, Fit, Task
+from medfeat.workflows.labels import Question
 
 AUGMENT = ("auto", "none")
 FROM_PROBE = ("auto", "never")
@@ -147,6 +149,31 @@ class NetworkOptions:
             "fit": self.fit,
             "trust_remote_code": self.trust_remote_code,
         }
+
+
+def question_and_meaning(
+    data: str, *, task: str | Task | None, labels: str | Path | None, classes: Any, **rest: Any
+) -> tuple[Question, dict[str, Any]]:
+    """Tell the question that is asked of a store from what its own labels mean.
+
+    Parameters
+    ----------
+    data
+        As `medfeat.finetune` takes it.
+    task, labels, classes, **rest
+        Words of a question. What labels of own images mean is said when they are read; of a file of labels, when the
+        question is asked.
+
+    Returns
+    -------
+    Question
+        Of the store.
+    dict
+        Further options of `medfeat.extract`.
+    """
+    own = labels is None and data not in DATASETS
+    meaning = {"task": task if task in TASK_TYPES else None, "classes": classes} if own else {}
+    return Question(task, labels, classes=None if own else classes, **rest), meaning
 
 
 def _or(given: Any, default: Any) -> Any:

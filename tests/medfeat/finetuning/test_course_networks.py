@@ -103,7 +103,7 @@ def test_it_constructs_takes_a_step_in_every_mode_and_comes_back_from_its_file(t
                 torch.testing.assert_close(model.network(x), tuned, rtol=1e-4, atol=1e-5)
         assert not torch.equal(tuned, before), f"{mode} moved nothing"
     path = tmp_path / "tuned.safetensors"
-    write_weights(backbone.module.network, path, {"mode": "full"})
+    write_weights(backbone.module.network, path, {})
     again = load_backbone(name, weights=path)
     with torch.no_grad():
         torch.testing.assert_close(again.module(x)[0], tuned, rtol=1e-5, atol=1e-5)

@@ -28,8 +28,8 @@ def kill_many(folder, kills):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_a_few_kills(tmp_path):
-    assert kill_many(tmp_path, 2)["kills"] >= 2
+def test_a_kill(tmp_path):
+    assert kill_many(tmp_path, 1)["kills"] >= 1
 
 
 @pytest.mark.slow
