@@ -155,11 +155,13 @@ def test_changes_are_drawn_from_the_generator_and_mirror_exactly():
     assert 0 < same.sum() < 64 and torch.equal(one[~same], x[~same].flip(3))
 
 
-def test_a_shift_moves_by_a_sixteenth_at_most_and_fills_with_the_mean_colour():
-    x = torch.ones(200, 3, 32, 32)
+def test_a_shift_moves_by_a_sixteenth_at_most_and_the_border_goes_on():
+    x = torch.arange(32.0).expand(200, 3, 32, 32)  # each column holds its number
     moved = augmentation(("shift",))(torch.Generator().manual_seed(0))(x)
-    assert (moved == 0).any() and ((moved == 0) | (moved == 1)).all()
-    assert moved[:, :, 2:-2, 2:-2].eq(1).all()
+    by = moved[:, 0, 0, 16] - 16
+    assert set(by.tolist()) == {-2.0, -1.0, 0.0, 1.0, 2.0}
+    expected = (x[:, 0, 0] + by[:, None]).clamp(0, 31)
+    assert torch.equal(moved, expected[:, None, None].expand(200, 3, 32, 32))
 
 
 def test_families_are_told_by_their_attention():
