@@ -127,12 +127,11 @@ def refuse_lost(root: Path, found: Found, classes: Sequence[str]) -> None:
     parents = {str(PurePosixPath(name).parent) for name in classes}
     full = {str(parent) for image in found.images for parent in PurePosixPath(image).parents}
     # with its only other class lost, a class that holds splits looks like a wrapper around them
-    parents_of_splits = {
-        str(PurePosixPath(name).parent) for name in found.folders if split_word(PurePosixPath(name).name)
-    }
+    below = [PurePosixPath(name) for name in found.folders]
+    around_splits = {str(folder.parent) for folder in below if split_word(folder.name)}
     for folder in found.folders:
         beside = str(PurePosixPath(folder).parent) in parents
-        if folder in full or not (beside or folder in parents_of_splits):
+        if folder in full or not (beside or folder in around_splits):
             continue
         inside = [name for name in found.others if name.startswith(f"{folder}/")]
         pictures = [name for name in inside if name.lower().endswith(OTHER_PICTURES)]

@@ -296,7 +296,7 @@ def test_an_older_cache_stays_usable_and_its_images_are_recognised(
     assert official_of(first).ids.size == 16
     assert len(load_values(cache_root, "study")) == 16
     monkeypatch.undo()
-    before, said = counting.images, SilentProgress()
+    said = SilentProgress()
     assert embed(cache_root, folder, progress=said) == first
     picture(folder / "a" / "200.png", 200)
     assert extracted(cache_root, folder, progress=said).embedded == 1
