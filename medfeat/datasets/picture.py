@@ -58,13 +58,24 @@ def read_picture(path: Path) -> Stored:
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
-            _check(image)
-            found = _stored_jpeg2000(image, bits_of(path)) if image.format == "JPEG2000" else _stored(image)
-            return replace(found, colour=found.values.ndim == 3)
+            found = stored_picture(image, bits=bits_of(path) if image.format == "JPEG2000" else None)
+            return found
     except UnidentifiedImageError as error:
         raise BadFile(_unidentified(path)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadFile(_too_large(str(error))) from error
+
+
+def stored_picture(image: Image.Image) -> Stored:
+    """Return the values of a picture that is open or was made in memory, as `read_picture` reads those of a file.
+
+    Raises
+    ------
+    BadFile
+        When it is too large, holds several pictures, or its values would be lost.
+    """
+    _check(image)
+    return _stored(image)
 
 
 def _unidentified(path: Path) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.backbones import join_part, load_backbone, split_part
+from medfeat.backbones import BACKBONES, join_part, load_backbone, split_part
 from medfeat.datasets.hashing import HASH_BYTES, image_hash
 from medfeat.errors import WeightsError
 from medfeat.extraction.building import make_embedder
@@ -77,6 +77,7 @@ def load_for_recipe(
     WeightsError
         When the weights found, or their configuration, are not the ones the store was made with.
     """
+    _refuse_unknown_module(recipe)
     used = info["asked"]["weights"]
     where = weights or {"random": "random", "file": used.get("path")}.get(used["origin"])
     if used.get("part") and where is not None and not split_part(where)[1]:
@@ -92,6 +93,16 @@ def load_for_recipe(
     )
     _refuse_another(backbone.info, recipe)
     return backbone
+
+
+def _refuse_unknown_module(recipe: Mapping[str, Any]) -> None:
+    """Say how a network that a program gave as a module is made known again."""
+    name = str(recipe["backbone"]).partition("-random")[0] if recipe.get("source") == "module" else None
+    if name is not None and name not in BACKBONES:
+        raise WeightsError(
+            f"{name} was a network given in Python ({recipe['source_id']}): give it again with "
+            f"medfeat.extend.registered(medfeat.backbone_from(module, ..., name={name!r})), or bring it as a package"
+        )
 
 
 def _pinned(name: str, source_id: str) -> str:

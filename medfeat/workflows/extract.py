@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from medfeat.backbones import backbone_names, describe
-from medfeat.datasets import DATASETS, dataset_names
+from medfeat.backbones import BACKBONES, Entry, describe, registered
+from medfeat.datasets import DATASETS
 from medfeat.errors import MissingFileError, UsageError
 from medfeat.extraction.asking import plan_stores, plan_to_fetch
 from medfeat.extraction.device import resolve_device
@@ -17,10 +17,11 @@ from medfeat.extraction.keep import kept_in_memory
 from medfeat.extraction.plan import Plan
 from medfeat.extraction.request import Request, StoreOutcome
 from medfeat.extraction.session import embed
+from medfeat.registry import Registry
 from medfeat.types import Fit, Precision, Progress, SilentProgress, TaskType, View, as_names
 from medfeat.workflows.claiming import claim, remember_labels
 from medfeat.workflows.extract_report import ExtractReport, Failure, PlanReport
-from medfeat.workflows.opening import DataOptions
+from medfeat.workflows.opening import DataOptions, ObjectSource, Source
 from medfeat.workflows.unforeseen import in_one_line, show_traceback
 from medfeat_cache import resolve_root
 
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
 
 
 def extract(
-    data: str | Path,
-    backbone: str | Sequence[str],
+    data: object,
+    backbone: str | Entry | Sequence[str | Entry],
     *,
+    ids: Sequence[str] | None = None,
     size: int | None = None,
     weights: str | Path | None = None,
     seed: int = 0,
@@ -65,9 +67,12 @@ def extract(
     Parameters
     ----------
     data
-        Dataset names (comma list), ``all``, or the path of a folder, CSV or npz.
+        Dataset names (comma list), ``all``, or the path of a folder, CSV or npz; or what a program holds: a dataset,
+        an array, a list of images, a dict of these with train, val and test, see `medfeat.dataset_from`.
     backbone
-        Backbone names (comma list or sequence) or ``all``.
+        Backbone names (comma list or sequence) or ``all``; or a network of your own, from `medfeat.backbone_from`.
+    ids
+        (n,) names of the images of an object; default: ``<split>/<row>``.
     size
         Side of the stored images in pixels; MedMNIST comes in 28, 64, 128 and 224 (3D: 28 and 64).
     weights
@@ -92,7 +97,7 @@ def extract(
     offline
         Make no network call.
     name, intensity, task, classes, path_column, label_column, split_column, patient_column, volumes
-        For your own images, see `medfeat.open_dataset`.
+        For your own images, see `medfeat.open_dataset`, and `medfeat.dataset_from` for objects.
     recheck
         Forget what was remembered of earlier extractions.
     compile
@@ -140,16 +145,17 @@ def extract(
         compile=compile,
     )
     chosen, root, progress = resolve_device(device), resolve_root(cache_dir), progress or SilentProgress()
-    datasets, networks = _datasets(data), _networks(backbone, request)
+    datasets, networks = _sources(data, ids, progress), _networks(backbone, request, progress)
     return _Run(options, request, root, chosen, progress, alone=len(datasets) * len(networks) == 1).every(
         datasets, networks
     )
 
 
 def plan(
-    data: str | Path,
-    backbone: str | Sequence[str],
+    data: object,
+    backbone: str | Entry | Sequence[str | Entry],
     *,
+    ids: Sequence[str] | None = None,
     size: int | None = None,
     weights: str | Path | None = None,
     seed: int = 0,
@@ -168,7 +174,7 @@ def plan(
 
     Parameters
     ----------
-    data, backbone, size, weights, seed, adapt, pool, layer, slices, fit, precision, cache_dir, recheck, progress
+    data, backbone, ids, size, weights, seed, adapt, pool, layer, slices, fit, precision, cache_dir, recheck, progress
         As `extract` takes them.
     **data_options
         The other options of `extract` that say what the data is.
@@ -191,19 +197,21 @@ def plan(
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
     plans: list[Plan] = []
     failures: list[Failure] = []
-    for source, network in itertools.product(_datasets(data), _networks(backbone, request)):
+    sources, networks = _sources(data, ids, progress), _networks(backbone, request, progress)
+    for source, network in itertools.product(sources, networks):
         try:
-            dataset = options.open(source, root=root, progress=progress)
-            claim(dataset, root, source=options.place(source), progress=progress)
+            given = options.given(source, root=root, progress=progress)
+            dataset = given.dataset
+            claim(dataset, root, source=given.place, progress=progress)
             plans.extend(plan_stores(dataset, network, request, root=root))
         except MissingFileError as error:
-            if source not in DATASETS:
-                failures.append(Failure(source, network, str(error)))
+            if not isinstance(source, str) or source not in DATASETS:
+                failures.append(Failure(str(source), network, str(error)))
             else:
                 plans.extend(plan_to_fetch(DATASETS[source], network, request))
         except Exception as error:
             show_traceback(error)
-            failures.append(Failure(source, network, in_one_line(error)))
+            failures.append(Failure(str(source), network, in_one_line(error)))
     return PlanReport(tuple(plans), tuple(failures))
 
 
@@ -225,7 +233,7 @@ class _Run:
         self.stores: list[StoreOutcome] = []
         self.failures: list[Failure] = []
 
-    def every(self, datasets: Sequence[str], networks: Sequence[str]) -> ExtractReport:
+    def every(self, datasets: Sequence[Source], networks: Sequence[str]) -> ExtractReport:
         """Send each dataset through each network."""
         if len(networks) == 1 and ":" not in networks[0]:
             describe(networks[0])  # a mistyped name is said before a gigabyte of images is fetched
@@ -234,20 +242,21 @@ class _Run:
             self.dataset(source, networks)
         return ExtractReport(tuple(self.stores), tuple(self.failures), str(self.device))
 
-    def dataset(self, source: str, networks: Sequence[str]) -> None:
+    def dataset(self, source: Source, networks: Sequence[str]) -> None:
         """Open one dataset and send it through every network."""
         try:
             recheck = self.request.recheck
-            dataset = self.options.open(source, root=self.root, progress=self.progress, recheck=recheck)
-            claimed = claim(dataset, self.root, source=self.options.place(source), progress=self.progress)
+            given = self.options.given(source, root=self.root, progress=self.progress, recheck=recheck)
+            dataset = given.dataset
+            claimed = claim(dataset, self.root, source=given.place, progress=self.progress)
             if claimed is not None:
                 remember_labels(dataset, self.root, claimed.version.content, self.progress)
         except Exception as error:
-            self._failed(error, *(Failure(source, network, in_one_line(error)) for network in networks))
+            self._failed(error, *(Failure(str(source), network, in_one_line(error)) for network in networks))
             return
         # Read once, however many networks follow.
         images = kept_in_memory(dataset) if len(networks) > 1 else dataset
-        request = replace(self.request, source=self.options.source(source))
+        request = replace(self.request, source=given.source)
         for network in networks:
             try:
                 self.stores += embed(
@@ -267,13 +276,28 @@ class _Run:
         self.failures += failures
 
 
-def _datasets(data: str | Path) -> tuple[str, ...]:
+def _sources(data: object, ids: Sequence[str] | None, progress: Progress) -> tuple[Source, ...]:
+    """Return what is to be embedded: names and paths as they are, what a program holds as one object."""
+    if isinstance(data, (list, tuple)) and data and all(isinstance(one, str) and one in DATASETS for one in data):
+        data = ",".join(data)
+    if not isinstance(data, (str, Path)):
+        return (ObjectSource(data, ids),)
+    if ids is not None:
+        raise UsageError("ids are for images that a program holds; those of files and sets are their own")
     names = as_names(str(data))
     if isinstance(data, Path) or _is_there(str(data)):
         return (str(data),)
     if not names:
         raise UsageError("--data is empty: name a dataset (see `medfeat list datasets`), or a folder, CSV or npz")
-    return tuple(dataset_names()) if names == ("all",) else names
+    return _without_broken(DATASETS, progress) if names == ("all",) else names
+
+
+def _without_broken(registry: Registry[Any], progress: Progress) -> tuple[str, ...]:
+    """Return every name, but for those of packages that are broken, which are said."""
+    broken = registry.problems()
+    for problem in broken.values():
+        progress.say(f"left out: {problem}")
+    return tuple(name for name in registry if name not in broken)
 
 
 def _is_there(data: str) -> bool:
@@ -283,16 +307,30 @@ def _is_there(data: str) -> bool:
         return False
 
 
-def _networks(backbone: str | Sequence[str], request: Request) -> tuple[str, ...]:
-    names = as_names(backbone)
+def _networks(
+    backbone: str | Entry | Sequence[str | Entry], request: Request, progress: Progress
+) -> tuple[str, ...]:
+    names = as_names(backbone) if isinstance(backbone, str) else as_names(_as_known(backbone))
     if not names:
         raise UsageError("--backbone is empty: name one or more (see `medfeat list backbones`)")
-    names = tuple(backbone_names()) if names == ("all",) else names
+    names = _without_broken(BACKBONES, progress) if names == ("all",) else names
     if len(names) > 1 and request.weights not in (None, "random"):
         raise UsageError(
             f"--weights {request.weights} fits one backbone, got {len(names)}: name one, or drop --weights"
         )
     return names
+
+
+def _as_known(backbone: Entry | Sequence[str | Entry]) -> list[str]:
+    """Return the names of backbones of which some are given as they are; these are known by name from then on."""
+    every = backbone if isinstance(backbone, (list, tuple)) else [backbone]
+    strange = next((one for one in every if not isinstance(one, (str, Entry))), None)
+    if strange is not None:
+        raise UsageError(
+            f"a backbone is a name, or a network from medfeat.backbone_from(module, input_size=..., mean=..., "
+            f"std=...), got a {type(strange).__name__}"
+        )
+    return [one if isinstance(one, str) else registered(one) for one in every]
 
 
 def _views(*parts: str | Sequence[str] | None) -> tuple[View, ...]:

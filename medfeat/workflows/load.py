@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
-from medfeat.errors import DataError, UsageError
+import numpy as np
+
+from medfeat.errors import DataError, MissingExtraError, UsageError
 from medfeat.tasks import OFFICIAL, find_task, gather, official
-from medfeat.types import FloatArray, IdArray, LabelArray
+from medfeat.types import OFFICIAL_GROUPS, FloatArray, IdArray, LabelArray
 from medfeat.workflows.versions import find_meant, other_versions
 from medfeat_cache import FeatureStore, StoreHeader, differences, resolve_root
+
+if TYPE_CHECKING:
+    import pandas
 
 DEFAULT = "default"
 
 
+EVERYTHING = "all"
+
+
 class Loaded(NamedTuple):
-    """Features, labels and ids of one split, row by row the same samples.
+    """Features, labels and ids of one split or of all, row by row the same samples.
 
     Attributes
     ----------
@@ -32,25 +41,68 @@ class Loaded(NamedTuple):
     ids: IdArray
 
 
+class Frames(NamedTuple):
+    """What `Loaded` holds, as pandas objects with one index: the id, and before it the split where all were asked for.
+
+    Attributes
+    ----------
+    X
+        DataFrame of n rows; the columns are called by the backbone and a number.
+    y
+        Series of n labels, ``label``; for several labels a sample, a DataFrame with a column a label.
+    ids
+        Index of n ids.
+    """
+
+    X: pandas.DataFrame
+    y: pandas.Series | pandas.DataFrame
+    ids: pandas.Index
+
+
+@overload
 def load(
     data: str,
     backbone: str,
     *,
     split: str = "train",
     task: str = OFFICIAL,
+    as_frame: Literal[False] = False,
     cache_dir: str | Path | None = None,
     **query: Any,
-) -> Loaded:
-    """Read the cached embeddings of one split.
+) -> Loaded: ...
+@overload
+def load(
+    data: str,
+    backbone: str,
+    *,
+    split: str = "train",
+    task: str = OFFICIAL,
+    as_frame: Literal[True],
+    cache_dir: str | Path | None = None,
+    **query: Any,
+) -> Frames: ...
+def load(
+    data: str,
+    backbone: str,
+    *,
+    split: str = "train",
+    task: str = OFFICIAL,
+    as_frame: bool = False,
+    cache_dir: str | Path | None = None,
+    **query: Any,
+) -> Loaded | Frames:
+    """Read the cached embeddings of one split, or of all.
 
     Parameters
     ----------
     data, backbone
         Names, as they were extracted; ``name@2`` is a version of own images, the name alone the last one.
     split
-        ``train``, ``val`` or ``test``.
+        ``train``, ``val``, ``test``, or ``all`` for these one after the other.
     task
         Name of a saved task; ``official`` for the dataset's own labels and splits.
+    as_frame
+        Return pandas objects: `Frames`.
     cache_dir
         Where stores live; None means the usual place.
     **query
@@ -59,7 +111,7 @@ def load(
 
     Returns
     -------
-    Loaded
+    Loaded or Frames
         ``X, y, ids``; unpacks like a tuple.
 
     Raises
@@ -70,10 +122,33 @@ def load(
     header = one_store(data, backbone, cache_dir=cache_dir, **query)
     with FeatureStore(header.path) as store:
         chosen = official(store) if task == OFFICIAL else find_task(task, store)
-        if split not in ("train", "val", "test"):
-            raise UsageError(f"split must be one of train, val, test, got {split!r}")
-        part = gather(store, chosen).split(split)
-    return Loaded(part.X, part.y[:, 0] if part.y.shape[1] == 1 else part.y, part.ids)
+        if split not in (*OFFICIAL_GROUPS, EVERYTHING):
+            raise UsageError(f"split must be one of {', '.join((*OFFICIAL_GROUPS, EVERYTHING))}, got {split!r}")
+        samples = gather(store, chosen)
+        there = [one for one in OFFICIAL_GROUPS if (chosen.split == one).any()] if split == EVERYTHING else [split]
+        parts = [samples.split(one) for one in there]
+    X, y = np.concatenate([part.X for part in parts]), np.concatenate([part.y for part in parts])
+    found = Loaded(X, y[:, 0] if y.shape[1] == 1 else y, np.concatenate([part.ids for part in parts]))
+    if not as_frame:
+        return found
+    splits = [part.name for part in parts for _ in part.ids] if split == EVERYTHING else None
+    return _as_frames(found, backbone, chosen.classes, splits)
+
+
+def _as_frames(found: Loaded, backbone: str, classes: Sequence[str], splits: Sequence[str] | None) -> Frames:
+    try:
+        import pandas
+    except ImportError as error:
+        raise MissingExtraError(f"as_frame needs the package pandas ({error}): pip install pandas") from error
+    ids = pandas.Index(found.ids, name="id")
+    index = ids if splits is None else pandas.MultiIndex.from_arrays([splits, ids], names=["split", "id"])
+    columns = [f"{backbone}_{column}" for column in range(found.X.shape[1])]
+    y: Any = (
+        pandas.Series(found.y, index=index, name="label")
+        if found.y.ndim == 1
+        else pandas.DataFrame(found.y, index=index, columns=list(classes))
+    )
+    return Frames(pandas.DataFrame(found.X, index=index, columns=columns), y, ids)
 
 
 def one_store(data: str, backbone: str, *, cache_dir: str | Path | None = None, **query: Any) -> StoreHeader:
