@@ -1,12 +1,12 @@
-"""What other people's packages build on: everything a head, a backbone or a dataset of your own needs, and nothing else.
+"""What other people's packages build on: all that a head, a backbone or a dataset of your own needs, and nothing else.
 
 A package brings what it has by entry points of the groups ``medfeat.heads``, ``medfeat.backbones`` and
 ``medfeat.datasets``; `docs/extend.md` shows one of each. The names here stay as they are; other modules may change.
 Importing this file loads neither torch nor scikit-learn.
 
 Heads
-    `Head` yields `Candidate` values whose model is `Fitted`. Its attribute ``trusted`` lists the full names of the types
-    that its models are made of, so that they can be saved and loaded. `LazyHead` names a head that is imported later.
+    `Head` yields `Candidate` values whose model is `Fitted`. Its attribute ``trusted`` lists the full names of the
+    types that its models are made of, so that they can be saved and loaded. `LazyHead` names a head to import later.
     `check_split`, `class_numbers` and `refuse_task` say in one line what a head cannot learn from.
 Backbones
     `Entry` holds a `BackboneInfo` and a ``build``; `backbone_from` makes one of a module.

@@ -1,7 +1,7 @@
 """What an object does, as a digest: its class, its settings, and the code and constants that code of its package uses.
 
-Comments, docstrings and other functions of the same file do not count; a changed grid, function or setting does. Code of
-other packages counts by name alone. Python's own compiler is part of it: another version of Python may give another
+Comments, docstrings and other functions of the same file do not count; a changed grid, function or setting does. Code
+of other packages counts by name alone. Python's own compiler is part of it: another version of Python may give another
 digest.
 """
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # two environments may hold packages of one name and version
 class Plugin:
     """An entry point and the package it belongs to.
 
@@ -79,7 +79,7 @@ def _scanned(path: tuple[str, ...]) -> dict[str, dict[str, tuple[Plugin, ...]]]:
             seen.add(name.lower())
             ours = [point for point in points if point.group.startswith("medfeat.")]
             label = " ".join(filter(None, (name, package.version))) if ours else name
-        except Exception:  # noqa: S112 - metadata that cannot be read says nothing of medfeat
+        except Exception:  # metadata that cannot be read says nothing of medfeat
             continue
         for point in ours:
             named = found.setdefault(point.group, {})

@@ -79,7 +79,8 @@ class ObjectDataset:
         self._shapes: set[tuple[int, ...]] = set()
         self._seen = {group: _Seen() for group in groups}
         fingerprint = self._look(progress)
-        labels = object_labels(name, {g: seen.labels for g, seen in self._seen.items()}, self._classes(), task, progress)
+        given = {group: seen.labels for group, seen in self._seen.items()}
+        labels = object_labels(name, given, self._classes(), task, progress)
         self._labels = labels.values
         self.patients = self._all_patients()
         self._info = self._describe(fingerprint, labels)

@@ -104,7 +104,8 @@ def open_as_files(
     first = next(iter(folders.values()))
     other = next((one for one in folders.values() if list(one.classes) != list(first.classes)), None)
     if other is not None:
-        raise DataError(f"{first.root} has the classes {first.classes} and {other.root} {other.classes}: give all alike")
+        theirs = f"{first.root} has the classes {first.classes} and {other.root} {other.classes}"
+        raise DataError(f"{theirs}: give every split the same")
     root = common_root(folders)
     rows = [(split, *sample) for split, one in folders.items() for sample in one.samples]
     classes = tuple(map(str, first.classes))

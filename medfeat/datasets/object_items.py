@@ -116,7 +116,8 @@ def _hugging_face(data: Any, columns: ItemColumns) -> Items:
     if image is None:
         raise UsageError(f"no column of {', '.join(features)} holds images: cast one to datasets.Image()")
     kinds = [name for name, kind in features.items() if type(kind).__name__ == "ClassLabel"]
-    label = _column(columns.label, kinds or [n for n in LABEL_KEYS if n in features], features, "label_column", "labels")
+    named = kinds or [name for name in LABEL_KEYS if name in features]
+    label = _column(columns.label, named, features, "label_column", "labels")
     patient = _column(columns.patient, [], features, "patient_column", "patients")
     wanted = [name for name in (image, label, patient) if name is not None]
     table = data.with_format(None).select_columns(wanted)

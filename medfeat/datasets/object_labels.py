@@ -96,7 +96,8 @@ def _as_rows(name: str, labels: Sequence[Any]) -> LabelArray:
         rows = [np.asarray(label.detach().cpu() if hasattr(label, "detach") else label).reshape(-1) for label in labels]
         values = np.stack(rows)
     except (TypeError, ValueError) as error:
-        raise DataError(f"the labels of {name} are not alike ({str(error).splitlines()[0]}): give each as many") from error
+        reason = str(error).splitlines()[0]
+        raise DataError(f"the labels of {name} are not alike ({reason}): give every image as many") from error
     if values.dtype.kind not in "uifb" or values.shape[1] == 0:
         raise DataError(f"the labels of {name} are of type {values.dtype}; give class numbers, words or numbers")
     if values.dtype.kind != "f":

@@ -170,19 +170,19 @@ def _plugins() -> Iterator[Check]:
         problems = registry.problems()
         for name, package in registry.packages().items():
             if name in problems:
-                yield Check(f"plugin {registry.kind} {name}", "problem", problems[name], f"update or uninstall {package}")
+                yield Check(f"{registry.kind} {name}", "problem", problems[name], f"update or uninstall {package}")
             else:
-                yield Check(f"plugin {registry.kind} {name}", "ok", f"of {package}")
+                yield Check(f"{registry.kind} {name}", "ok", f"brought by {package}")
         for name, package in registry.hidden().items():
-            found = f"of {package}, hidden: medfeat has one of that name"
-            yield Check(f"plugin {registry.kind} {name}", "note", found, "ask its author for another name")
+            found = f"brought by {package}, and hidden: medfeat has one of that name"
+            yield Check(f"{registry.kind} {name}", "note", found, "ask its author for another name")
 
 
 def _backbones() -> Iterator[Check]:
     from medfeat.backbones import BACKBONES, backbone_names, readiness
 
-    broken = BACKBONES.problems()
-    for name in (name for name in backbone_names() if name not in broken):
+    brought = BACKBONES.packages()
+    for name in (name for name in backbone_names() if name not in brought):
         try:
             ready, found = readiness(name)
         except MedfeatError as error:

@@ -1,0 +1,104 @@
+"""The transformer keeps scikit-learn's promises, and embeds each image once."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import check_estimator
+from torch import nn
+
+import medfeat
+from medfeat.backbones import BACKBONES
+from medfeat.errors import UsageError
+from medfeat.sklearn import Embedder
+from medfeat_cache import find_stores
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (30, 12, 12), np.uint8)
+LABELS = np.arange(30) % 2
+
+
+@pytest.fixture
+def embedder(cache_root):
+    return Embedder("stats", cache_dir=cache_root, device="cpu")
+
+
+def test_vectors_are_those_of_extract_bit_for_bit(embedder, cache_root):
+    medfeat.extract(IMAGES, "stats", name="filed", cache_dir=cache_root, device="cpu")
+    dataset = medfeat.extract(IMAGES, "stats", name="filed", cache_dir=cache_root, device="cpu").stores[0]
+    with medfeat.FeatureStore(dataset.path) as store:
+        np.testing.assert_array_equal(embedder.fit_transform(IMAGES), store.embeddings("all"))
+
+
+def test_paths_arrays_and_pictures_give_the_same_rows(embedder, tmp_path):
+    paths = []
+    for row, image in enumerate(IMAGES):
+        paths.append(tmp_path / f"{row}.png")
+        Image.fromarray(image).save(paths[-1])
+    expected = embedder.fit_transform(IMAGES)
+    column = np.array([[str(path)] for path in paths], dtype=object)
+    for images in (list(IMAGES), paths, [str(path) for path in paths], column, [Image.open(path) for path in paths]):
+        np.testing.assert_array_equal(embedder.transform(images), expected)
+
+
+def test_it_is_cloned_named_and_checked_like_any_transformer(embedder, cache_root):
+    assert clone(embedder).get_params() == embedder.get_params()
+    assert clone(embedder).set_params(backbone="pixels").backbone == "pixels"
+    with pytest.raises(NotFittedError):
+        embedder.get_feature_names_out()
+    with pytest.raises(NotFittedError):
+        embedder.transform(IMAGES)
+    assert embedder.fit(IMAGES) is embedder
+    assert embedder.get_feature_names_out()[:2].tolist() == ["stats_0", "stats_1"]
+    assert embedder.n_features_out_ == 10
+    framed = embedder.set_output(transform="pandas").transform(IMAGES)
+    assert framed.columns[-1] == "stats_9"
+
+
+def test_scikit_learn_s_own_checks_that_need_no_table_pass(embedder):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of the checks for which images are no input
+        check_estimator(embedder, on_fail="raise")
+
+
+def test_every_image_goes_through_the_network_once_whatever_the_search(cache_root, counting):
+    model = make_pipeline(
+        Embedder("counting", cache_dir=cache_root, device="cpu", batch_size=8), LogisticRegression(max_iter=5000)
+    )
+    images = np.repeat(IMAGES[..., None], 3, axis=-1)
+    model.fit(images, LABELS)
+    first = counting.images
+    GridSearchCV(model, {"logisticregression__C": [0.1, 1.0]}, cv=3).fit(images, LABELS)
+    cross_val_score(model, images, LABELS, cv=3)
+    model.predict(images)
+    assert counting.images == first
+    assert all(header.recipe["dataset"] == "embedder" for header in find_stores(cache_root))
+
+
+def test_a_network_of_one_s_own_stands_in_a_pipeline(cache_root):
+    torch.manual_seed(0)
+    mine = medfeat.backbone_from(nn.Conv2d(3, 6, 3), input_size=12, mean=0.5, std=0.5, name="mine6")
+    try:
+        embedder = Embedder(mine, cache_dir=cache_root, device="cpu", batch_size=8)
+        assert clone(embedder).fit_transform(IMAGES).shape == (30, 6)
+        np.testing.assert_array_equal(
+            embedder.fit_transform(IMAGES),
+            medfeat.embed(IMAGES, mine, cache_dir=cache_root, device="cpu", batch_size=8, precision="fp32"),
+        )
+        assert embedder.get_feature_names_out()[0] == "mine6_0"
+    finally:
+        BACKBONES.remove("mine6")
+
+
+@pytest.mark.parametrize("X", ["one.png", np.zeros((4, 5))])
+def test_what_is_no_list_of_images_is_one_line(embedder, X):
+    with pytest.raises(UsageError, match="X (is|must be)"):
+        embedder.fit(X)
