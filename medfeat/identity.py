@@ -10,16 +10,16 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
 # Of a class: what Python itself puts there, and what is said of it in words.
 NOT_CODE = frozenset(
-    ("__doc__", "__module__", "__dict__", "__weakref__", "__annotations__", "__abstractmethods__", "_abc_impl")
-    + ("__parameters__", "__orig_bases__", "__firstlineno__", "__static_attributes__", "__annotate_func__")
-    + ("__annotations_cache__", "__dataclass_fields__", "__dataclass_params__", "__match_args__", "__hash__")
+    "__doc__ __module__ __dict__ __weakref__ __annotations__ __abstractmethods__ _abc_impl __parameters__ "
+    "__orig_bases__ __firstlineno__ __static_attributes__ __annotate_func__ __annotations_cache__ "
+    "__dataclass_fields__ __dataclass_params__ __match_args__ __hash__".split()
 )
 
 
@@ -57,40 +57,34 @@ class _Speller:
     def __init__(self, packages: tuple[str, ...]) -> None:
         self._packages = packages
         self._seen: dict[int, object] = {}  # keeps what it saw alive, so that no id is given twice
+        self._values: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+            (PLAIN, repr),
+            (Mapping, lambda value: ["map", *sorted([json.dumps(self(k)), self(v)] for k, v in value.items())]),
+            ((tuple, list), lambda value: [type(value).__name__, *map(self, value)]),
+            ((set, frozenset), lambda value: ["set", *sorted(json.dumps(self(inner)) for inner in value)]),
+            (ModuleType, lambda value: ["module", value.__name__]),
+        )
+        self._objects: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+            ((staticmethod, classmethod), lambda value: [type(value).__name__, self(value.__func__)]),
+            (MethodType, lambda value: ["method", self(value.__self__), self(value.__func__)]),
+            (property, lambda value: ["property", self(value.fget), self(value.fset)]),
+            (functools.partial, lambda value: ["partial", self(value.func), self(value.args), self(value.keywords)]),
+            (functools.cached_property, lambda value: ["property", self(value.func)]),
+            (FunctionType, self._function),
+            (type, self._class),
+        )
 
     def __call__(self, value: object) -> Any:
-        if isinstance(value, PLAIN):
-            return repr(value)
-        if isinstance(value, Mapping):
-            return ["map", *sorted([json.dumps(self(key)), self(inner)] for key, inner in value.items())]
-        if isinstance(value, (tuple, list)):
-            return [type(value).__name__, *(self(inner) for inner in value)]
-        if isinstance(value, (set, frozenset)):
-            return ["set", *sorted(json.dumps(self(inner)) for inner in value)]
-        if hasattr(value, "dtype") and hasattr(value, "tobytes"):
-            content = hashlib.blake2b(value.tobytes(), digest_size=16).hexdigest()
-            return ["array", str(value.dtype), str(getattr(value, "shape", "")), content]
-        if isinstance(value, ModuleType):
-            return ["module", value.__name__]
+        for kinds, spell in self._values:
+            if isinstance(value, kinds):
+                return spell(value)
         if id(value) in self._seen:
             return ["again", _name(value)]
         self._seen[id(value)] = value
-        return self._once(value)
-
-    def _once(self, value: object) -> Any:
-        if isinstance(value, (staticmethod, classmethod, MethodType)):
-            return [type(value).__name__, self(getattr(value, "__self__", None)), self(value.__func__)]
-        if isinstance(value, property):
-            return ["property", self(value.fget), self(value.fset)]
-        if isinstance(value, functools.partial):
-            return ["partial", self(value.func), self(value.args), self(value.keywords)]
-        if isinstance(value, functools.cached_property):
-            return ["property", self(value.func)]
-        if hasattr(value, "__wrapped__"):
-            return ["wrapped", self(value.__wrapped__)]
-        if isinstance(value, FunctionType):
-            return self._function(value)
-        return self._class(value) if isinstance(value, type) else self._instance(value)
+        if not isinstance(value, type) and hasattr(value, "dtype") and hasattr(value, "tobytes"):
+            return _array(value)
+        spell = next((spell for kinds, spell in self._objects if isinstance(value, kinds)), self._instance)
+        return spell(value)
 
     def _inside(self, module: object) -> bool:
         return any(str(module) == name or str(module).startswith(f"{name}.") for name in self._packages)
@@ -117,9 +111,8 @@ class _Speller:
 
     def _code(self, code: CodeType, doc: str | None = None) -> Any:
         constants = [
-            self._code(value) if isinstance(value, CodeType) else self(value)
+            self._code(value) if isinstance(value, CodeType) else self(None if value == doc else value)
             for value in code.co_consts
-            if doc is None or value != doc
         ]
         return [code.co_code.hex(), list(code.co_names), list(code.co_varnames), constants]
 
@@ -130,6 +123,8 @@ class _Speller:
         return [_name(kind), [self(base) for base in kind.__bases__], [[name, self(value)] for name, value in parts]]
 
     def _instance(self, value: object) -> Any:
+        if hasattr(value, "__wrapped__"):  # a function behind a cache
+            return ["wrapped", self(value.__wrapped__)]
         settings = getattr(value, "__dict__", {})
         if not self._inside(type(value).__module__):  # of others, what can be set by hand and nothing deeper
             settings = {name: inner for name, inner in settings.items() if isinstance(inner, PLAIN)}
@@ -146,6 +141,11 @@ def _names(code: CodeType) -> Iterator[str]:
 def _name(value: object) -> str:
     named = value if hasattr(value, "__qualname__") else type(value)
     return f"{getattr(named, '__module__', '')}.{getattr(named, '__qualname__', '')}"
+
+
+def _array(value: Any) -> Any:
+    content = hashlib.blake2b(value.tobytes(), digest_size=16).hexdigest()
+    return ["array", str(value.dtype), str(getattr(value, "shape", "")), content]
 
 
 def _content(cell: Any) -> object:

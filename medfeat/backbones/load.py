@@ -24,7 +24,6 @@ from medfeat.errors import UsageError
 from medfeat.types import BackboneInfo, View
 
 
-
 def load_backbone(
     name: str,
     *,

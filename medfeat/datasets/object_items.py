@@ -61,7 +61,7 @@ class ItemColumns:
         return any((self.image, self.label, self.patient))
 
 
-def items_of(data: Any, columns: ItemColumns = ItemColumns()) -> Items:  # noqa: B008 - frozen
+def items_of(data: Any, columns: ItemColumns = ItemColumns()) -> Items:
     """Say how to get at the images of an object; none is read.
 
     Raises

@@ -307,9 +307,7 @@ def _is_there(data: str) -> bool:
         return False
 
 
-def _networks(
-    backbone: str | Entry | Sequence[str | Entry], request: Request, progress: Progress
-) -> tuple[str, ...]:
+def _networks(backbone: str | Entry | Sequence[str | Entry], request: Request, progress: Progress) -> tuple[str, ...]:
     names = as_names(backbone) if isinstance(backbone, str) else as_names(_as_known(backbone))
     if not names:
         raise UsageError("--backbone is empty: name one or more (see `medfeat list backbones`)")

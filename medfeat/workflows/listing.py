@@ -51,7 +51,8 @@ def _datasets(_data: str | None) -> Listing:
         entry = describe(name)
         counts = " / ".join(str(count) for count in entry.counts.values())
         sizes = ", ".join(str(size) for size in entry.sizes)
-        rows.append((name, entry.task or "none", str(len(entry.classes)), f"{entry.ndim}D", counts, sizes, entry.licence))
+        task, classes = entry.task or "none", str(len(entry.classes))
+        rows.append((name, task, classes, f"{entry.ndim}D", counts, sizes, entry.licence))
     columns = ("name", "task", "classes", "kind", "train / val / test", "sizes", "licence")
     return Listing(columns, tuple(rows), tuple(problems.values()))
 

@@ -100,5 +100,5 @@ def test_a_network_of_one_s_own_stands_in_a_pipeline(cache_root):
 
 @pytest.mark.parametrize("X", ["one.png", np.zeros((4, 5))])
 def test_what_is_no_list_of_images_is_one_line(embedder, X):
-    with pytest.raises(UsageError, match="X (is|must be)"):
+    with pytest.raises(UsageError, match=r"X (is|must be)"):
         embedder.fit(X)

@@ -101,7 +101,7 @@ def test_declared_tokens_in_front_are_left_out_of_the_mean(register):
     ("build", "declared", "said"),
     [
         (maps, "cls", "declares pool 'cls', and its features of 4x12x12 an image are pooled by avg, max, tokens"),
-        (lambda: nn.Identity(), "avg", None),
+        (nn.Identity, "avg", None),
         (lambda: nn.Conv2d(1, 2, 3), "avg", "does not take images of \\(2, 3, 16, 16\\)"),
         (lambda: nn.Conv3d(1, 1, 1), "avg", "does not take images"),
         (lambda: nn.Unflatten(1, (3, 1)), "avg", "gives 5 axes"),
@@ -129,7 +129,8 @@ def test_weights_come_from_a_file_strictly(register, tmp_path):
     other = maps()
     with torch.no_grad():
         other[0].weight.mul_(2)
-    torch.save({"state_dict": {f"module.{key}": tensor for key, tensor in other.state_dict().items()}}, tmp_path / "w.pt")
+    state = {f"module.{key}": tensor for key, tensor in other.state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "w.pt")
     backbone = load_backbone(name, weights=tmp_path / "w.pt")
     assert backbone.info.origin == "file"
     torch.testing.assert_close(backbone.module(IMAGES)[0], other(IMAGES).mean((2, 3)))

@@ -81,7 +81,8 @@ def test_volumes_are_volumes():
 def test_images_of_unequal_sizes_are_images_all_the_same():
     dataset = dataset_from([GREY[0], GREY[1][:5, :5], RGB[0]], name="mixed")
     assert (dataset.info.size, dataset.info.channels) == (0, 0)
-    assert [image.shape for batch in dataset.batches("all", 8) for image in batch.images] == [(9, 11), (5, 5), (9, 11, 3)]
+    shapes = [image.shape for batch in dataset.batches("all", 8) for image in batch.images]
+    assert shapes == [(9, 11), (5, 5), (9, 11, 3)]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_an_image_that_cannot_be_read_is_reported_and_the_others_stay():
 
     dataset = dataset_from(Torn(list(GREY), LABELS))
     batches = list(dataset.batches("all", 5))
-    assert [one for batch in batches for one in batch.bad][0].reason == "cannot be read (truncated)"
+    assert next(one for batch in batches for one in batch.bad).reason == "cannot be read (truncated)"
     assert np.concatenate([batch.rows for batch in batches]).tolist() == [0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11]
     labels = dataset.labels("all")
     assert labels[[1, 3], 0].tolist() == [1, 0]

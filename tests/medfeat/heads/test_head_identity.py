@@ -101,8 +101,8 @@ def test_docstrings_and_comments_do_not_count():
         exec(text, scope)
         return scope["Head"]
 
-    plain = "class Head:\n    def candidates(self):\n        return 1\n"
-    told = 'class Head:\n    "Words."\n    def candidates(self):\n        "More words."\n        # why\n        return 1\n'
+    plain = 'class Head:\n    def candidates(self):\n        "A word."\n        return 1\n'
+    told = 'class Head:\n    "Words."\n    def candidates(self):\n        "More words."  # why\n        return 1\n'
     other = plain.replace("return 1", "return 2")
     assert identity(made(plain)) == identity(made(told)) != identity(made(other))
 

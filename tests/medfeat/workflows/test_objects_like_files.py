@@ -91,7 +91,8 @@ def test_a_dict_of_splits_is_the_npz_of_these_splits(npz, made):
 
 def test_probing_both_gives_the_same_scores(npz):
     extracted(npz, "filed", "stats", weights=None)
-    extracted({split: list(zip(PARTS[split], LABELS[split], strict=True)) for split in PARTS}, "held", "stats", weights=None)
+    held = {split: list(zip(PARTS[split], LABELS[split], strict=True)) for split in PARTS}
+    extracted(held, "held", "stats", weights=None)
     one, other = (probe(name, "stats", head="linear", resamples=20).runs[0] for name in ("filed", "held"))
     assert one.test.auc == other.test.auc and one.val.acc == other.val.acc
 
