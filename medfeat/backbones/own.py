@@ -126,7 +126,7 @@ def backbone_from(
     )
     features = _trial(info.name, kept, input_size)
     info = replace(info, pool=_natural(info.name, features, pool))
-    entry = Entry(info, build=lambda: copy.deepcopy(kept), prefix=prefix)
+    entry = Entry(info, build=lambda: kept, prefix=prefix)
     return replace(entry, info=replace(info, dim=_planned(entry, kept, (View(),))[0].dims[0]))
 
 
@@ -147,7 +147,8 @@ def _built(entry: Entry) -> nn.Module:
     module = entry.build() if entry.build is not None else None
     if not isinstance(module, nn.Module):
         raise UsageError(f"backbone {entry.info.name} must build a torch.nn.Module, got {type(module).__name__}")
-    return module
+    # It may hand out the same module each time, and what is done with it here must not stay in it.
+    return copy.deepcopy(module)
 
 
 def _untrained_module(entry: Entry) -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,9 +13,6 @@ from medfeat.tasks import OFFICIAL, find_task, gather, official
 from medfeat.types import OFFICIAL_GROUPS, FloatArray, IdArray, LabelArray
 from medfeat.workflows.versions import find_meant, other_versions
 from medfeat_cache import FeatureStore, StoreHeader, differences, resolve_root
-
-if TYPE_CHECKING:
-    import pandas
 
 DEFAULT = "default"
 
@@ -26,14 +23,17 @@ EVERYTHING = "all"
 class Loaded(NamedTuple):
     """Features, labels and ids of one split or of all, row by row the same samples.
 
+    As pandas objects, `X` and `y` have one index: the id, and before it the split where all were asked for. The columns
+    of `X` are called by the backbone and a number.
+
     Attributes
     ----------
     X
-        (n, d) float32.
+        (n, d) float32; a DataFrame.
     y
-        (n,) labels, or (n, k) for multi-label sets.
+        (n,) labels, or (n, k) for multi-label sets; a Series called ``label``, or a DataFrame with a column a label.
     ids
-        (n,) sample ids.
+        (n,) sample ids; an Index.
     """
 
     X: FloatArray
@@ -41,46 +41,6 @@ class Loaded(NamedTuple):
     ids: IdArray
 
 
-class Frames(NamedTuple):
-    """What `Loaded` holds, as pandas objects with one index: the id, and before it the split where all were asked for.
-
-    Attributes
-    ----------
-    X
-        DataFrame of n rows; the columns are called by the backbone and a number.
-    y
-        Series of n labels, ``label``; for several labels a sample, a DataFrame with a column a label.
-    ids
-        Index of n ids.
-    """
-
-    X: pandas.DataFrame
-    y: pandas.Series | pandas.DataFrame
-    ids: pandas.Index
-
-
-@overload
-def load(
-    data: str,
-    backbone: str,
-    *,
-    split: str = "train",
-    task: str = OFFICIAL,
-    as_frame: Literal[False] = False,
-    cache_dir: str | Path | None = None,
-    **query: Any,
-) -> Loaded: ...
-@overload
-def load(
-    data: str,
-    backbone: str,
-    *,
-    split: str = "train",
-    task: str = OFFICIAL,
-    as_frame: Literal[True],
-    cache_dir: str | Path | None = None,
-    **query: Any,
-) -> Frames: ...
 def load(
     data: str,
     backbone: str,
@@ -90,7 +50,7 @@ def load(
     as_frame: bool = False,
     cache_dir: str | Path | None = None,
     **query: Any,
-) -> Loaded | Frames:
+) -> Loaded:
     """Read the cached embeddings of one split, or of all.
 
     Parameters
@@ -102,7 +62,7 @@ def load(
     task
         Name of a saved task; ``official`` for the dataset's own labels and splits.
     as_frame
-        Return pandas objects: `Frames`.
+        Return pandas objects, see `Loaded`.
     cache_dir
         Where stores live; None means the usual place.
     **query
@@ -111,7 +71,7 @@ def load(
 
     Returns
     -------
-    Loaded or Frames
+    Loaded
         ``X, y, ids``; unpacks like a tuple.
 
     Raises
@@ -135,7 +95,7 @@ def load(
     return _as_frames(found, backbone, chosen.classes, splits)
 
 
-def _as_frames(found: Loaded, backbone: str, classes: Sequence[str], splits: Sequence[str] | None) -> Frames:
+def _as_frames(found: Loaded, backbone: str, classes: Sequence[str], splits: Sequence[str] | None) -> Loaded:
     try:
         import pandas
     except ImportError as error:
@@ -143,12 +103,13 @@ def _as_frames(found: Loaded, backbone: str, classes: Sequence[str], splits: Seq
     ids = pandas.Index(found.ids, name="id")
     index = ids if splits is None else pandas.MultiIndex.from_arrays([splits, ids], names=["split", "id"])
     columns = [f"{backbone}_{column}" for column in range(found.X.shape[1])]
+    X: Any = pandas.DataFrame(found.X, index=index, columns=columns)
     y: Any = (
         pandas.Series(found.y, index=index, name="label")
         if found.y.ndim == 1
         else pandas.DataFrame(found.y, index=index, columns=list(classes))
     )
-    return Frames(pandas.DataFrame(found.X, index=index, columns=columns), y, ids)
+    return Loaded(X, y, ids)
 
 
 def one_store(data: str, backbone: str, *, cache_dir: str | Path | None = None, **query: Any) -> StoreHeader:
