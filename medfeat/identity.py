@@ -17,9 +17,25 @@ from typing import Any
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
 # Of a class: what Python itself puts there, and what is said of it in words.
 NOT_CODE = frozenset(
-    "__doc__ __module__ __dict__ __weakref__ __annotations__ __abstractmethods__ _abc_impl __parameters__ "
-    "__orig_bases__ __firstlineno__ __static_attributes__ __annotate_func__ __annotations_cache__ "
-    "__dataclass_fields__ __dataclass_params__ __match_args__ __hash__".split()
+    {
+        "__abstractmethods__",
+        "__annotate_func__",
+        "__annotations__",
+        "__annotations_cache__",
+        "__dataclass_fields__",
+        "__dataclass_params__",
+        "__dict__",
+        "__doc__",
+        "__firstlineno__",
+        "__hash__",
+        "__match_args__",
+        "__module__",
+        "__orig_bases__",
+        "__parameters__",
+        "__static_attributes__",
+        "__weakref__",
+        "_abc_impl",
+    }
 )
 
 

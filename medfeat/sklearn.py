@@ -31,8 +31,6 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         As `medfeat.extract` takes them.
     geometry
         What `medfeat.extract` calls ``fit``: ``whole``, ``reference`` or ``pad``.
-    name
-        Of the stores in the cache.
 
     Attributes
     ----------
@@ -62,7 +60,6 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         device: str = "auto",
         cache_dir: str | Path | None = None,
         offline: bool = False,
-        name: str = "embedder",
     ) -> None:
         self.backbone = backbone
         self.intensity = intensity
@@ -77,7 +74,6 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         self.device = device
         self.cache_dir = cache_dir
         self.offline = offline
-        self.name = name
 
     def fit(self, X: object, y: object = None) -> Embedder:
         """Embed the images, to know the length of an embedding; `y` is not looked at."""
@@ -108,7 +104,6 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         return embed(
             _images(X),
             self.backbone,
-            name=self.name,
             intensity=self.intensity,
             weights=self.weights,
             seed=self.seed,

@@ -11,15 +11,15 @@ from torch import nn
 
 from medfeat.backbones.backbone import RANDOM, Backbone, untrained
 from medfeat.backbones.embedder import Embedder, Plan, plan_views
-from medfeat.backbones.fitting import refuse_other_patches, resampled, some, unread
+from medfeat.backbones.fitting import left_out, refuse_other_patches, resampled
 from medfeat.backbones.names import find, library_of
-from medfeat.backbones.network import Access, Network, State, on_meta
+from medfeat.backbones.network import Access, Network, on_meta
 from medfeat.backbones.own import load_own
-from medfeat.backbones.parts import only_part, without_twins
+from medfeat.backbones.parts import without_twins
 from medfeat.backbones.rows import refuse_mixed_rows
-from medfeat.backbones.spelling import join_part, split_part
+from medfeat.backbones.spelling import split_part
 from medfeat.backbones.table import Entry
-from medfeat.backbones.weights import INDEX_FILES, read_named, weights_digest
+from medfeat.backbones.weights import read_part, weights_digest
 from medfeat.errors import UsageError
 from medfeat.types import BackboneInfo, View
 
@@ -82,8 +82,6 @@ def load_backbone(
         return _filled(entry, info, views, file, access=access, adapt=True)
     if str(weights) == RANDOM:
         return _random(entry, views, access=access, seed=seed)
-    if place.name in INDEX_FILES:
-        raise UsageError(f"{place} only lists the files of a checkpoint: give --weights the folder they are in")
     info = replace(entry.info, origin="file")
     return _filled(entry, info, views, place, access=access, part=part, adapt=adapt)
 
@@ -122,9 +120,7 @@ def _filled(
     part: str = "",
     adapt: bool = False,
 ) -> Backbone:
-    state, origin = read_named(file), join_part(file, part)
-    if part:
-        state = only_part(state, part, str(file))
+    state, origin = read_part(file, part)
     library = library_of(info.source)
     network, plan = skeleton(entry, views, access)
     wanted = network.module.state_dict()
@@ -140,13 +136,8 @@ def _filled(
         read = [f"weights under {part!r} were read", *read]
     told = [*read, *ignored, *(f"{name} was resampled {what}" for name, what in changed.items())]
     if info.origin == "file":
-        told += _left_out(state, wanted, told)
+        told += left_out(state, wanted, told)
     return _backbone(info, module, network, plan, tuple(told))
-
-
-def _left_out(state: State, wanted: State, told: Sequence[str]) -> list[str]:
-    names = [name for name in unread(state, wanted) if not any(name in line for line in told)]
-    return [f"not read, as the network has no such names: {some(names, 'tensors')}"] if names else []
 
 
 def _random(entry: Entry, views: Sequence[View], *, access: Access, seed: int) -> Backbone:

@@ -15,9 +15,13 @@ from torch import nn
 
 from medfeat.backbones.backbone import RANDOM, Backbone, untrained
 from medfeat.backbones.embedder import Anatomy, Embedder, Plan, plan_views
+from medfeat.backbones.fitting import left_out, load_strictly
+from medfeat.backbones.parts import without_twins
 from medfeat.backbones.pooling import POOLS, poolings_of
+from medfeat.backbones.rows import refuse_mixed_rows
+from medfeat.backbones.spelling import split_part
 from medfeat.backbones.table import BACKBONES, Entry
-from medfeat.backbones.weights import load_strictly, read_state, weights_digest
+from medfeat.backbones.weights import read_part, weights_digest
 from medfeat.errors import UsageError
 from medfeat.identity import PLAIN, identity
 from medfeat.types import BackboneInfo, Interpolation, View
@@ -44,11 +48,13 @@ def load_own(entry: Entry, views: Sequence[View], *, weights: str | Path | None,
     """
     if entry.takes_raw:
         return _raw(entry, views, weights)
-    info, module = _with_weights(entry, weights, seed)
+    info, module, reported = _with_weights(entry, weights, seed)
     module = module.to("cpu", torch.float32).eval().requires_grad_(False)
     plan, anatomy = _planned(entry, module, views)
     embedder = Embedder(module, anatomy.features, plan)
-    return Backbone(replace(info, weights_digest=weights_digest(embedder)), embedder, plan.views, plan.dims)
+    refuse_mixed_rows(embedder, plan.views, info.input_size)
+    info = replace(info, weights_digest=weights_digest(embedder))
+    return Backbone(info, embedder, plan.views, plan.dims, reported=tuple(reported))
 
 
 def backbone_from(
@@ -130,17 +136,23 @@ def backbone_from(
     return replace(entry, info=replace(info, dim=_planned(entry, kept, (View(),))[0].dims[0]))
 
 
-def _with_weights(entry: Entry, weights: str | Path | None, seed: int) -> tuple[BackboneInfo, nn.Module]:
+def _with_weights(entry: Entry, weights: str | Path | None, seed: int) -> tuple[BackboneInfo, nn.Module, Sequence[str]]:
     if str(weights) == RANDOM:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return untrained(entry.info, seed), _untrained_module(entry)
+            return untrained(entry.info, seed), _untrained_module(entry), ()
     module = _built(entry)
     if weights is None:
-        return entry.info, module
+        return entry.info, module, ()
     _refuse_without_weights(entry, module, weights)
-    load_strictly(module, read_state(weights), heads=(), adapt=None, origin=str(weights))
-    return replace(entry.info, origin="file"), module
+    place, part = split_part(weights)
+    wanted = module.state_dict()
+    state, origin = read_part(place, part)
+    state, read = without_twins(state, wanted, origin, type(module).__name__)
+    if part:
+        read = [f"weights under {part!r} were read", *read]
+    told = [*read, *load_strictly(module, state, heads=(), adapt=None, origin=origin)]
+    return replace(entry.info, origin="file"), module, [*told, *left_out(state, wanted, told)]
 
 
 def _built(entry: Entry) -> nn.Module:

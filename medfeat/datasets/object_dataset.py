@@ -44,8 +44,8 @@ class ObjectDataset:
         (n,) ids a group, unique over all.
     intensity
         How values become uint8.
-    task
-        What the labels mean; None tells it from them.
+    task, classes
+        What the labels mean, and the class names in label order; without them it is told from labels and groups.
     progress
         Where the one look is shown.
 
@@ -72,6 +72,7 @@ class ObjectDataset:
         *,
         intensity: Intensity,
         task: TaskType | None,
+        classes: Sequence[str] = (),
         progress: Progress,
     ) -> None:
         self._name, self._groups, self._ids, self._intensity = name, dict(groups), dict(ids), intensity
@@ -80,7 +81,8 @@ class ObjectDataset:
         self._seen = {group: _Seen() for group in groups}
         fingerprint = self._look(progress)
         given = {group: seen.labels for group, seen in self._seen.items()}
-        labels = object_labels(name, given, self._classes(), task, progress)
+        known = next((items.classes for items in self._groups.values() if items.classes), ())
+        labels = object_labels(name, given, task, progress, known=known, wanted=classes)
         self._labels = labels.values
         self.patients = self._all_patients()
         self._info = self._describe(fingerprint, labels)
@@ -180,7 +182,7 @@ class ObjectDataset:
         try:
             stored = stored_image(item.image)
             self._know(group, row, stored)
-            if _ndim(stored) != self._ndim:
+            if stored.is_volume != (self._ndim == 3):
                 kinds = ("an image", "volumes") if self._ndim == 3 else ("a volume", "images")
                 return self._bad(group, row, f"{kinds[0]} of shape {stored.values.shape} among {kinds[1]}")
             return self._intensity.apply(stored)
@@ -200,7 +202,7 @@ class ObjectDataset:
                 f"{self._ids[group][row]} of {self._name}: {needs_contract(stored)}; give the images as they are "
                 "stored, without the transform that made these values, or declare an intensity"
             )
-        self._ndim = _ndim(stored)
+        self._ndim = 3 if stored.is_volume else 2
 
     def _bad(self, group: str, row: int, reason: str) -> BadImage:
         return BadImage(str(self._ids[group][row]), reason)
@@ -209,9 +211,6 @@ class ObjectDataset:
         bad = [one for seen in self._seen.values() for one in seen.bad.values()]
         said = f", such as {bad[0].id}: {bad[0].reason}" if bad else ""
         return DataError(f"none of the {len(bad)} images of {self._name} can be read{said}")
-
-    def _classes(self) -> tuple[str, ...]:
-        return next((items.classes for items in self._groups.values() if items.classes), ())
 
     def _all_patients(self) -> IdArray | None:
         found = [patient for seen in self._seen.values() for patient in seen.patients]
@@ -240,10 +239,6 @@ class ObjectDataset:
     def _check(self, group: str) -> None:
         if group not in self._groups:
             raise DataError(f"{self._name} has the groups {', '.join(self._groups)}, not {group!r}")
-
-
-def _ndim(stored: Stored) -> int:
-    return 2 if stored.values.ndim == 2 or stored.values.shape[-1] == 3 else 3
 
 
 def _said(error: Exception) -> str:

@@ -70,7 +70,8 @@ def _is_plain(one: Any, first: Any, split: str) -> bool:
 def _same_images(dataset: NpzDataset, split: str, one: Any) -> bool:
     """Compare images and labels with those of the file, a few at a time: nobody may have changed them since."""
     member = dataset.arrays.images[split]
-    if len(one.imgs) != member.shape[0] or not np.array_equal(dataset.labels(split), one.labels):
+    labels = dataset.labels(split)
+    if len(one.imgs) != member.shape[0] or labels is None or not np.array_equal(labels, one.labels):
         return False
     return all(np.array_equal(one.imgs[rows], images) for rows, images in read_rows(member, COMPARED_ROWS))
 

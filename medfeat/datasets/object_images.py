@@ -43,9 +43,9 @@ def stored_image(value: object) -> Stored:
     if isinstance(value, (str, Path)):
         return read_stored(Path(value))
     if is_tensor(value):
-        return Stored(_of_tensor(_numbers(value)))
+        return _stored(_of_tensor(_numbers(value)))
     if isinstance(value, (np.ndarray, list)) or hasattr(value, "__array__"):
-        return Stored(_of_array(_checked(np.asarray(value))))
+        return _stored(_of_array(_checked(np.asarray(value))))
     raise BadFile(f"a {type(value).__name__} is no image; give Pillow images, arrays, tensors or paths")
 
 
@@ -58,6 +58,10 @@ def is_picture(value: object) -> bool:
 def is_tensor(value: object) -> bool:
     """Whether a value is a torch tensor; found out without importing torch."""
     return hasattr(value, "detach") and hasattr(value, "numpy")
+
+
+def _stored(values: NDArray[Any]) -> Stored:
+    return Stored(values, colour=values.ndim == 3 and values.shape[-1] == 3)
 
 
 def _numbers(tensor: Any) -> NDArray[Any]:

@@ -81,7 +81,8 @@ def items_of(data: Any, columns: ItemColumns = ItemColumns()) -> Items:
         raise UsageError(f"a {type(data).__name__} is none of what can be embedded; give {KINDS}")
     if not hasattr(data, "__len__"):
         raise UsageError(f"a {type(data).__name__} has no length: images are read twice, so give a map-style dataset")
-    classes = getattr(data, "classes", ())
+    # a dataset that turns its labels into others no longer knows what they are called
+    classes = () if getattr(data, "target_transform", None) else getattr(data, "classes", ())
     named = tuple(map(str, classes)) if isinstance(classes, (list, tuple)) else ()
     return Items(len(data), lambda row: _item(data[row]), named)
 

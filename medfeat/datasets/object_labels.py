@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from medfeat.datasets.labels import Labelling, classes_of
-from medfeat.datasets.npzlabels import npz_labelling
+from medfeat.datasets.labels import refuse_classes_of_numbers
+from medfeat.datasets.npzlabels import NpzLabelling, npz_labelling, npz_words
 from medfeat.errors import DataError
+from medfeat.task_types import shortened
 from medfeat.types import LabelArray, Progress, TaskType
-
 
 UNREAD: Final = object()
 """Stands for the label of an image that could not be read, whose label came with it."""
@@ -31,9 +31,11 @@ class ObjectLabels:
 def object_labels(
     name: str,
     labels: Mapping[str, Sequence[object]],
-    classes: Sequence[str],
     task: TaskType | None,
     progress: Progress,
+    *,
+    known: Sequence[str] = (),
+    wanted: Sequence[str] = (),
 ) -> ObjectLabels:
     """Tell task and classes from labels as they came with the images, over all groups.
 
@@ -43,17 +45,20 @@ def object_labels(
         Of the set, for errors.
     labels
         One an image and group; None where it has none, `UNREAD` where it could not be read.
-    classes
-        Names in label order where the object knows them.
     task
         What they mean; None tells it from them.
     progress
         Told when they can be meant in two ways.
+    known
+        Class names in label order where the object knows them.
+    wanted
+        Those that were declared, which go before these.
 
     Raises
     ------
     DataError
-        When some images have labels and others none, or they are neither numbers, words, nor rows of numbers.
+        When some images have labels and others none, they are neither numbers, words, nor rows of numbers, or there
+        are more classes than names.
     """
     every = [label for group in labels.values() for label in group if label is not UNREAD]
     if all(label is None for label in every):
@@ -62,32 +67,47 @@ def object_labels(
         raise DataError(f"some images of {name} have a label and others none; give every image one, or none at all")
     # What could not be read is in no score: its label only keeps the place.
     filled = {group: [every[0] if label is UNREAD else label for label in found] for group, found in labels.items()}
-    if isinstance(every[0], str):
-        return _of_words(name, filled, classes, task)
-    values = {group: _as_rows(name, found) for group, found in filled.items()}
-    found = npz_labelling(Path(name), values, task, progress)
-    if found.task == "regression" or len(classes) < len(found.classes):
+    if all(isinstance(label, str) for label in every):
+        # the order in which an object happens to know its classes is no order of grades
+        names = tuple(wanted if task == "ordinal-regression" else wanted or known)
+        return _of_words(name, filled, names, task, progress)
+    found = npz_labelling(Path(name), {g: _as_rows(name, rows) for g, rows in filled.items()}, task, progress)
+    if found.task == "regression":
+        refuse_classes_of_numbers(wanted)
         return ObjectLabels(found.task, found.classes, found.values)
-    # Classes that no image has are classes all the same.
-    many = task is None and found.task == "binary-class" and len(classes) > 2
-    return ObjectLabels("multi-class" if many else found.task, tuple(classes), found.values)
+    return _named(name, found, tuple(wanted or known), task)
 
 
 def _of_words(
-    name: str, labels: Mapping[str, Sequence[Any]], classes: Sequence[str], task: TaskType | None
+    name: str, labels: Mapping[str, Sequence[Any]], classes: tuple[str, ...], task: TaskType | None, progress: Progress
 ) -> ObjectLabels:
-    words = [str(label) for group in labels.values() for label in group]
-    if task not in (None, "binary-class", "multi-class", "ordinal-regression"):
-        raise DataError(f"the labels of {name} are words, such as {words[0]!r}, and {task} takes numbers")
-    found = _numbered(words, classes, task) if set(words) <= set(classes) else classes_of(words, task)
-    ends = np.cumsum([len(group) for group in labels.values()])[:-1]
-    return ObjectLabels(found.task, found.classes, dict(zip(labels, np.split(found.values, ends), strict=True)))
-
-
-def _numbered(words: Sequence[str], classes: Sequence[str], task: TaskType | None) -> Labelling:
+    """Give words the numbers of the classes, of which some may have no image; without classes read them as a CSV's."""
+    words = {group: [str(label) for label in found] for group, found in labels.items()}
+    strange = sorted({word for found in words.values() for word in found} - set(classes))
+    if not classes or task in ("regression", "multi-label"):
+        read = npz_words(Path(name), words, task, progress)
+        return ObjectLabels(read.task, read.classes, read.values)
+    if strange:
+        raise DataError(f"{name} has the label {strange[0]!r}, and the classes are {shortened(classes)}: name it too")
     number = {word: i for i, word in enumerate(classes)}
-    values = np.array([[number[word]] for word in words], dtype=np.int64)
-    return Labelling(task or ("binary-class" if len(classes) == 2 else "multi-class"), tuple(classes), values)
+    values: dict[str, LabelArray] = {
+        group: np.array([[number[word]] for word in found], dtype=np.int64) for group, found in words.items()
+    }
+    return ObjectLabels(task or ("binary-class" if len(classes) == 2 else "multi-class"), classes, values)
+
+
+def _named(name: str, found: NpzLabelling, names: tuple[str, ...], task: TaskType | None) -> ObjectLabels:
+    """Give numbered classes, or columns of labels, their names; a class that no image has is one all the same."""
+    count = len(found.classes)
+    if not names:
+        return ObjectLabels(found.task, found.classes, found.values)
+    if len(names) < count or (found.task == "multi-label" and len(names) > count):
+        raise DataError(
+            f"{name} has {count} classes or labels by its numbers, and {len(names)} names ({shortened(names)}): name "
+            "each with classes="
+        )
+    many = task is None and found.task == "binary-class" and len(names) > 2
+    return ObjectLabels("multi-class" if many else found.task, names, found.values)
 
 
 def _as_rows(name: str, labels: Sequence[Any]) -> LabelArray:

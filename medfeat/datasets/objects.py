@@ -14,7 +14,6 @@ import numpy as np
 from medfeat.datasets.digests import DigestMemory
 from medfeat.datasets.entry import DATASETS
 from medfeat.datasets.intensity import parse_intensity
-from medfeat.datasets.listing import SPLIT_NAMES
 from medfeat.datasets.npzfile import row_ids
 from medfeat.datasets.object_dataset import ObjectDataset
 from medfeat.datasets.object_files import (
@@ -25,6 +24,8 @@ from medfeat.datasets.object_files import (
     open_as_official,
 )
 from medfeat.datasets.object_items import ItemColumns, Items, items_of
+from medfeat.datasets.spelling import class_list
+from medfeat.datasets.splitnames import splits_of
 from medfeat.errors import DataError, UsageError
 from medfeat.types import OFFICIAL_GROUPS, OWN_GROUP, Dataset, IdArray, Progress, SilentProgress, TaskType
 
@@ -45,6 +46,11 @@ class Given:
     dataset: Dataset
     source: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def place(self) -> str:
+        """Where the data is, a name or a path; empty for what only a program holds."""
+        return str(self.source.get("data", ""))
+
 
 def dataset_from(
     data: object,
@@ -52,7 +58,7 @@ def dataset_from(
     name: str | None = None,
     ids: Sequence[str] | None = None,
     labels: Sequence[Any] | None = None,
-    classes: Sequence[str] = (),
+    classes: str | Sequence[str] | None = None,
     intensity: str | None = None,
     task: TaskType | None = None,
     path_column: str | None = None,
@@ -81,7 +87,7 @@ def dataset_from(
     labels
         (n,) or (n, k) labels where `data` holds images alone.
     classes
-        Names in label order; default: those that `data` itself knows.
+        Names in label order (a comma list or a sequence); default: those that `data` itself knows.
     intensity
         Contract by which values become uint8, see `medfeat.datasets.intensity.parse_intensity`.
     task
@@ -111,9 +117,8 @@ def dataset_from(
     >>> made.info.task, dict(made.info.counts)
     ('binary-class', {'all': 4})
     """
-    options = ObjectOptions(
-        name, ids, labels, tuple(classes), intensity, task, ItemColumns(path_column, label_column, patient_column)
-    )
+    columns = ItemColumns(path_column, label_column, patient_column)
+    options = ObjectOptions(name, ids, labels, class_list(classes), intensity, task, columns)
     kept = memory if isinstance(memory, DigestMemory) else DigestMemory.of_cache(memory)
     return open_object(data, options, progress or SilentProgress(), kept).dataset
 
@@ -132,7 +137,8 @@ class ObjectOptions:
 
     def plain(self) -> bool:
         """Whether nothing was said that would make another dataset of the same files."""
-        return self == ObjectOptions()
+        said = (self.name, self.ids, self.labels, self.intensity, self.task)
+        return all(one is None for one in said) and not self.classes and not self.columns.given()
 
 
 def open_object(data: Any, options: ObjectOptions, progress: Progress, memory: DigestMemory) -> Given:
@@ -157,6 +163,7 @@ def open_object(data: Any, options: ObjectOptions, progress: Progress, memory: D
         _ids(items, options.ids),
         intensity=parse_intensity(options.intensity),
         task=options.task,
+        classes=options.classes,
         progress=progress,
     )
     return Given(made, {"object": _kind(first)})
@@ -171,6 +178,11 @@ def is_dataset(data: object) -> bool:
     return all(hasattr(data, name) for name in ("info", "ids", "labels", "batches")) and hasattr(
         getattr(data, "info", None), "fingerprint"
     )
+
+
+def groups_of(data: Any) -> tuple[str, ...]:
+    """Name the groups of a dataset that an object stands for: of a ``medmnist`` split that split alone."""
+    return tuple(data.info.counts) if is_dataset(data) else tuple(_groups(data))
 
 
 def _renamed(data: Dataset, options: ObjectOptions) -> Dataset:
@@ -196,14 +208,15 @@ def _groups(data: Any) -> dict[str, Any]:
         return {str(data.split): data}
     if not isinstance(data, Mapping):
         return {OWN_GROUP: data}
+    if not data:
+        raise UsageError("the dict of datasets is empty: give train, and val and test where they are")
+    splits = splits_of(map(str, data), "the dict of datasets")
     named: dict[str, Any] = {}
     for key, one in data.items():
-        split = SPLIT_NAMES.get(str(key).lower())
+        split = splits.get(str(key))
         if split is None or split in named:
             raise UsageError(f"a dict of datasets has the keys {', '.join(OFFICIAL_GROUPS)}, each once, got {key!r}")
         named[split] = one
-    if not named:
-        raise UsageError("the dict of datasets is empty: give train, and val and test where they are")
     return {split: named[split] for split in OFFICIAL_GROUPS if split in named}
 
 
@@ -229,12 +242,11 @@ def _items(groups: Mapping[str, Any], options: ObjectOptions) -> dict[str, Items
         raise DataError("the dataset is empty: nothing to embed")
     if options.labels is not None:
         items = _labelled(items, options.labels)
-    if options.classes:
-        items = {group: replace(one, classes=options.classes) for group, one in items.items()}
     return items
 
 
-def _labelled(items: Mapping[str, Items], labels: Sequence[Any]) -> dict[str, Items]:
+def _labelled(items: Mapping[str, Items], given: Sequence[Any]) -> dict[str, Items]:
+    labels = given.to_numpy() if hasattr(given, "to_numpy") else given  # a column of pandas is asked by its index
     count = sum(one.count for one in items.values())
     if len(labels) != count:
         raise UsageError(f"labels are one an image, got {len(labels)} for {count} images")

@@ -58,8 +58,7 @@ def read_picture(path: Path) -> Stored:
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
-            found = stored_picture(image, bits=bits_of(path) if image.format == "JPEG2000" else None)
-            return found
+            return stored_picture(image)
     except UnidentifiedImageError as error:
         raise BadFile(_unidentified(path)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -67,7 +66,7 @@ def read_picture(path: Path) -> Stored:
 
 
 def stored_picture(image: Image.Image) -> Stored:
-    """Return the values of a picture that is open or was made in memory, as `read_picture` reads those of a file.
+    """Return the values of a picture that was opened or made in memory, as `read_picture` reads those of a file.
 
     Raises
     ------
@@ -75,7 +74,9 @@ def stored_picture(image: Image.Image) -> Stored:
         When it is too large, holds several pictures, or its values would be lost.
     """
     _check(image)
-    return _stored(image)
+    file = str(getattr(image, "filename", ""))
+    found = _stored_jpeg2000(image, bits_of(Path(file))) if image.format == "JPEG2000" and file else _stored(image)
+    return replace(found, colour=found.values.ndim == 3)
 
 
 def _unidentified(path: Path) -> str:

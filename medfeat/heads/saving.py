@@ -73,7 +73,7 @@ def _as_skops(model: Fitted, trusted: Sequence[str]) -> bytes:
             "`trusted`, load again without running code"
         )
     try:
-        content = dumps(model)
+        content: bytes = dumps(model)
         strange = sorted(set(get_untrusted_types(data=content)) - {*TRUSTED, *trusted})
     except Exception as error:  # a model of somebody else's can hold anything
         raise DataError(f"a {kind} cannot be saved ({type(error).__name__}: {error})") from error

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.backbones import Entry
+from medfeat.datasets import dataset_from
+from medfeat.datasets.object_files import is_image_folder
+from medfeat.datasets.objects import groups_of
 from medfeat.errors import DataError, UsageError
-from medfeat.types import Progress
+from medfeat.types import Dataset, Progress
 from medfeat.workflows.extract import extract
-from medfeat_cache import FeatureStore
+from medfeat_cache import FeatureStore, resolve_root
 
 
 def embed(
@@ -45,7 +48,8 @@ def embed(
     backbone
         A name, or a network of your own, from `medfeat.backbone_from`.
     name
-        Of the store that is kept in the cache; default: the class's name in lower case.
+        Of the dataset in the cache; default: the class's name in lower case, and eight digits of what it holds, so that
+        other images are another set.
     intensity, weights, seed, fit, precision, batch_size, device, cache_dir, offline, trust_remote_code, progress
         As `medfeat.extract` takes them.
     pool, layer, slices
@@ -63,11 +67,10 @@ def embed(
     MedfeatError
         As `medfeat.extract`.
     """
+    held = images if isinstance(images, (str, Path)) else _held(images, name, intensity, cache_dir, progress)
     report = extract(
-        _one_by_one(images),
+        held,
         backbone,
-        name=name,
-        intensity=intensity,
         weights=weights,
         seed=seed,
         pool=pool,
@@ -91,10 +94,19 @@ def embed(
         more = f" and {len(store.bad) - 1} more" if len(store.bad) > 1 else ""
         raise DataError(f"{store.bad[0].id} cannot be embedded: {store.bad[0].reason}{more}; leave it out")
     with FeatureStore(store.path) as opened:
-        return np.concatenate([np.asarray(opened.embeddings(group), np.float32) for group in opened.groups])
+        groups = opened.groups if isinstance(images, (str, Path)) else groups_of(images)
+        return np.concatenate([np.asarray(opened.embeddings(group), np.float32) for group in groups])
 
 
-def _one_by_one(images: object) -> object:
-    """Take any sequence of paths as images: a list of names is one of datasets elsewhere."""
-    paths: Sequence[object] = images if isinstance(images, (list, tuple)) else ()
-    return [Path(one) if isinstance(one, str) else one for one in paths] if paths else images
+def _held(
+    images: Any, name: str | None, intensity: str | None, cache_dir: str | Path | None, progress: Progress | None
+) -> Dataset:
+    """Make a dataset whose rows are the images as they were given; without a name it goes by its content."""
+    if is_image_folder(images):  # as a dataset its images are sorted by their paths
+        images = [Path(path) for path, _ in images.samples]
+    elif isinstance(images, (list, tuple)):
+        images = [Path(one) if isinstance(one, str) else one for one in images]
+    held = dataset_from(images, name=name, intensity=intensity, progress=progress, memory=resolve_root(cache_dir))
+    if name is not None or held.info.source != "object":
+        return held
+    return dataset_from(held, name=f"{held.info.name}-{held.info.fingerprint.rpartition(':')[2][:8]}")

@@ -321,7 +321,7 @@ def _networks(backbone: str | Entry | Sequence[str | Entry], request: Request, p
 
 def _as_known(backbone: Entry | Sequence[str | Entry]) -> list[str]:
     """Return the names of backbones of which some are given as they are; these are known by name from then on."""
-    every = backbone if isinstance(backbone, (list, tuple)) else [backbone]
+    every: Sequence[Any] = backbone if isinstance(backbone, (list, tuple)) else [backbone]
     strange = next((one for one in every if not isinstance(one, (str, Entry))), None)
     if strange is not None:
         raise UsageError(

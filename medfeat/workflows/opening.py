@@ -76,7 +76,7 @@ class DataOptions:
         """Open a dataset as `open` does, or make one of an object; say how the same data is opened again."""
         if isinstance(source, str):
             return Given(self.open(source, root=root, progress=progress, recheck=recheck), self.source(source))
-        for option in ("size", "data_root", "split_column"):
+        for option in ("size", "data_root", "split_column", "volumes"):
             if getattr(self, option) is not None:
                 raise UsageError(f"{option} is for data that is named, and this is an object of Python; leave it out")
         if self.label_column is not None and len(self.label_column) != 1:
@@ -85,6 +85,7 @@ class DataOptions:
         options = ObjectOptions(
             self.name,
             source.ids,
+            classes=self.classes or (),
             intensity=self.intensity,
             task=self.task,
             columns=ItemColumns(self.path_column, label, self.patient_column),

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 
-from medfeat.evaluation.saved import load_probe
 from medfeat.errors import DataError
+from medfeat.evaluation.saved import load_probe
 from medfeat.heads import HEADS, head_identity, linear
 from medfeat.heads.linear import LinearHead, LinearProbe
 from medfeat.identity import identity
