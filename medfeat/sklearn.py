@@ -21,7 +21,7 @@ class Embedder(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit
     """Turns images into the embeddings of a frozen backbone, for pipelines and searches of scikit-learn.
 
     Nothing is learnt from the data: `fit` embeds the images, which a `transform` of the same images then finds in the
-    cache, as does every later process. Under cross-validation each image goes through the network once.
+    cache, as does every later process. Under cross-validation no image is embedded twice.
 
     Parameters
     ----------

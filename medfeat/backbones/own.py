@@ -120,7 +120,7 @@ def backbone_from(
         name=_checked_name(name, type(module).__name__.lower()),
         source="module",
         # Two networks can hold the same tensors and do different things with them.
-        source_id=f"{_kind(module)}@{_structure(module)}",
+        source_id=f"{_kind(module)}@{_structure(module, prefix)}",
         input_size=_checked_size(input_size),
         mean=_three(mean, "mean"),
         std=_three(std, "std"),
@@ -260,12 +260,12 @@ def _device_of(module: nn.Module) -> torch.device:
     return next((tensor.device for tensor in module.parameters()), torch.device("cpu"))
 
 
-def _structure(module: nn.Module) -> str:
-    """Digest how a network is put together, and what the code of its own classes does; tensors are not looked at."""
+def _structure(module: nn.Module, prefix: int) -> str:
+    """Digest how a network is put together and read, and what its own code does; tensors are not looked at."""
     parts = [(name, _kind(part), sorted(_settings(part))) for name, part in module.named_modules()]
     kinds = dict.fromkeys(type(part) for part in module.modules())
     codes = [identity(kind) for kind in kinds if kind.__module__.partition(".")[0] not in LIBRARIES_OF_LAYERS]
-    return hashlib.blake2b(repr((parts, codes)).encode(), digest_size=6).hexdigest()
+    return hashlib.blake2b(repr((parts, codes, prefix)).encode(), digest_size=6).hexdigest()
 
 
 def _settings(part: nn.Module) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,23 @@ from numpy.typing import NDArray
 from medfeat.datasets.decode import BadFile
 from medfeat.datasets.hashing import HASH_BYTES, image_hash
 from medfeat.datasets.intensity import Intensity, OutsideContract, Stored, needs_contract
+from medfeat.datasets.listing import Listing
+from medfeat.datasets.lost import refuse_lost_classes
 from medfeat.datasets.object_images import stored_image
 from medfeat.datasets.object_items import Item, Items
 from medfeat.datasets.object_labels import UNREAD, ObjectLabels, object_labels
 from medfeat.errors import DataError, MissingExtraError
-from medfeat.types import BadImage, DatasetInfo, IdArray, ImageBatch, LabelArray, Progress, TaskType, UInt8Array
+from medfeat.types import (
+    OWN_GROUP,
+    BadImage,
+    DatasetInfo,
+    IdArray,
+    ImageBatch,
+    LabelArray,
+    Progress,
+    TaskType,
+    UInt8Array,
+)
 
 NO_HASH = bytes(HASH_BYTES)
 
@@ -84,6 +97,7 @@ class ObjectDataset:
         known = next((items.classes for items in self._groups.values() if items.classes), ())
         labels = object_labels(name, given, task, progress, known=known, wanted=classes)
         self._labels = labels.values
+        self._refuse_lost(labels)
         self.patients = self._all_patients()
         self._info = self._describe(fingerprint, labels)
         for seen in self._seen.values():
@@ -211,6 +225,19 @@ class ObjectDataset:
         bad = [one for seen in self._seen.values() for one in seen.bad.values()]
         said = f", such as {bad[0].id}: {bad[0].reason}" if bad else ""
         return DataError(f"none of the {len(bad)} images of {self._name} can be read{said}")
+
+    def _refuse_lost(self, labels: ObjectLabels) -> None:
+        """Refuse a class or a split of which no image could be read, as of files."""
+        rows = [(group, row) for group, items in self._groups.items() for row in range(items.count)]
+        listing = Listing(
+            name=self._name,
+            source="object",
+            root=Path(self._name),
+            ids=tuple(str(self._ids[group][row]) for group, row in rows),
+            labelling=labels.together(),
+            split=None if OWN_GROUP in self._groups else tuple(group for group, _ in rows),
+        )
+        refuse_lost_classes(listing, lambda row: self._seen[rows[row][0]].bad.get(rows[row][1]))
 
     def _all_patients(self) -> IdArray | None:
         found = [patient for seen in self._seen.values() for patient in seen.patients]

@@ -36,6 +36,12 @@ def is_medmnist(data: object) -> bool:
     return package is not None and isinstance(data, package.MedMNIST)
 
 
+def medmnist_task(data: Any) -> TaskType | None:
+    """Return what the labels of a `medmnist` split mean, None where they were turned into others, or for any other."""
+    facts = medmnist_sets().get(data.flag) if is_medmnist(data) and data.target_transform is None else None
+    return None if facts is None else facts.task
+
+
 def open_as_official(splits: Mapping[str, Any], progress: Progress, memory: DigestMemory) -> NpzDataset | None:
     """Open the official file of some `medmnist` splits, if they are just what it holds; else None.
 

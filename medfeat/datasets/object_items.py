@@ -81,10 +81,14 @@ def items_of(data: Any, columns: ItemColumns = ItemColumns()) -> Items:
         raise UsageError(f"a {type(data).__name__} is none of what can be embedded; give {KINDS}")
     if not hasattr(data, "__len__"):
         raise UsageError(f"a {type(data).__name__} has no length: images are read twice, so give a map-style dataset")
+    try:
+        count = len(data)
+    except Exception as error:  # the code of others: medmnist asserts that nobody has cut its arrays
+        raise UsageError(f"a {type(data).__name__} cannot say its length ({type(error).__name__}): mend it") from error
     # a dataset that turns its labels into others no longer knows what they are called
     classes = () if getattr(data, "target_transform", None) else getattr(data, "classes", ())
     named = tuple(map(str, classes)) if isinstance(classes, (list, tuple)) else ()
-    return Items(len(data), lambda row: _item(data[row]), named)
+    return Items(count, lambda row: _item(data[row]), named)
 
 
 def is_hugging_face(data: object) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from medfeat.datasets.labels import refuse_classes_of_numbers
+from medfeat.datasets.labels import Labelling, refuse_classes_of_numbers
 from medfeat.datasets.npzlabels import NpzLabelling, npz_labelling, npz_words
 from medfeat.errors import DataError
 from medfeat.task_types import shortened
@@ -26,6 +26,12 @@ class ObjectLabels:
     task: TaskType | None = None
     classes: tuple[str, ...] = ()
     values: Mapping[str, LabelArray] = field(default_factory=dict)
+
+    def together(self) -> Labelling | None:
+        """Return the labels of all groups one after the other, None when there are none."""
+        if self.task is None:
+            return None
+        return Labelling(self.task, self.classes, np.concatenate(list(self.values.values())))
 
 
 def object_labels(

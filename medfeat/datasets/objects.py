@@ -20,6 +20,7 @@ from medfeat.datasets.object_files import (
     common_root,
     is_image_folder,
     is_medmnist,
+    medmnist_task,
     open_as_files,
     open_as_official,
 )
@@ -151,6 +152,8 @@ def open_object(data: Any, options: ObjectOptions, progress: Progress, memory: D
         return official
     first = next(iter(groups.values()))
     name = _name(first, options.name)
+    if is_medmnist(data):
+        groups = {OWN_GROUP: data}  # a split that is no longer the official one has no other beside it
     if all(map(is_image_folder, groups.values())) and replace(options, name=None, intensity=None, task=None).plain():
         contract = parse_intensity(options.intensity)
         files = open_as_files(groups, name, contract, options.task, progress=progress, memory=memory)
@@ -162,7 +165,7 @@ def open_object(data: Any, options: ObjectOptions, progress: Progress, memory: D
         items,
         _ids(items, options.ids),
         intensity=parse_intensity(options.intensity),
-        task=options.task,
+        task=options.task or medmnist_task(first),
         classes=options.classes,
         progress=progress,
     )
@@ -180,9 +183,10 @@ def is_dataset(data: object) -> bool:
     )
 
 
-def groups_of(data: Any) -> tuple[str, ...]:
-    """Name the groups of a dataset that an object stands for: of a ``medmnist`` split that split alone."""
-    return tuple(data.info.counts) if is_dataset(data) else tuple(_groups(data))
+def splits_of_official(data: Any) -> tuple[str, ...]:
+    """Name the splits of the ``medmnist`` package that an object holds, in their order; none for anything else."""
+    held = list(data.values()) if isinstance(data, Mapping) else [data]
+    return tuple(split for split in OFFICIAL_GROUPS for one in held if is_medmnist(one) and one.split == split)
 
 
 def _renamed(data: Dataset, options: ObjectOptions) -> Dataset:

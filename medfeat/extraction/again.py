@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.backbones import BACKBONES, join_part, load_backbone, split_part
+from medfeat.backbones import BACKBONES, brings_weights, join_part, load_backbone, split_part
 from medfeat.datasets.hashing import HASH_BYTES, image_hash
 from medfeat.errors import WeightsError
 from medfeat.extraction.building import make_embedder
@@ -124,6 +124,15 @@ def _refuse_another(found: BackboneInfo, recipe: Mapping[str, Any]) -> None:
             f"the configuration of {recipe['backbone']} is not the one its store was made with "
             f"({found.source_id} instead of {source_id}): pass --weights FOLDER with its config.json"
         )
+    if not brings_weights(found.name.partition("-random")[0]):
+        return
+    for field in ("source_id", "input_size", "mean", "std", "interpolation"):
+        was, now = recipe.get(field), getattr(found, field)
+        if was != (list(now) if isinstance(now, tuple) else now):
+            raise WeightsError(
+                f"{recipe['backbone']} is not the network its store was made with: its {field} is {now} instead of "
+                f"{was}; extract again, or bring the one of then"
+            )
 
 
 def embedder_for(

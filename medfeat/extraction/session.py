@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 from medfeat.backbones import brings_weights, describe, load_backbone
 from medfeat.errors import DataError
@@ -23,7 +23,7 @@ from medfeat.extraction.sample import read_sample
 from medfeat.extraction.settings import Settings
 from medfeat.extraction.volumes import views_for
 from medfeat.types import Dataset, Precision, Progress, View
-from medfeat_cache import find_stores, read_header, recipe_digest, store_path, tidy
+from medfeat_cache import find_stores, recipe_digest, store_path, tidy
 
 if TYPE_CHECKING:
     import torch
@@ -55,9 +55,10 @@ def embed(
         One a view, in the order asked for.
     """
     asked = {view: describe_request(dataset, backbone, request, view) for view in request.views}
-    notes = {} if request.recheck else {v: lookup.remembered_store(root, a.to_dict()) for v, a in asked.items()}
-    if any(notes.values()) and brings_weights(backbone):
-        notes = _vouched(notes, backbone, request)
+    # A name of a library stands for one network for ever. What a package or a program calls so may be another one
+    # today: it is built, and its store found by what it is.
+    fresh = request.recheck or brings_weights(backbone)
+    notes = {} if fresh else {v: lookup.remembered_store(root, a.to_dict()) for v, a in asked.items()}
     outcomes: dict[View, StoreOutcome] = {}
     for view, path in notes.items():
         if path is not None:
@@ -67,17 +68,6 @@ def embed(
     if left:
         outcomes |= _Session(dataset, backbone, request, left, root=root, device=device, progress=progress).run()
     return [outcomes[view] for view in request.views]
-
-
-def _vouched(notes: dict[View, Path | None], backbone: str, request: Request) -> dict[View, Path | None]:
-    """Keep the notes of stores that were made with the weights this name brings today.
-
-    A name of a library stands for one file for ever; what a package or a program registers under a name may change.
-    """
-    options: dict[str, Any] = {"weights": request.weights, "seed": request.seed, "offline": request.offline}
-    digest = load_backbone(backbone, **options).info.weights_digest
-    there = {view: path for view, path in notes.items() if path is not None}
-    return {view: path for view, path in there.items() if read_header(path).recipe["weights_digest"] == digest}
 
 
 # Weights-free backbones do so little per image that neither number matters.

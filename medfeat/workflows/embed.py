@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from medfeat.backbones import Entry
 from medfeat.datasets import dataset_from
 from medfeat.datasets.object_files import is_image_folder
-from medfeat.datasets.objects import groups_of
+from medfeat.datasets.objects import splits_of_official
 from medfeat.errors import DataError, UsageError
 from medfeat.types import Dataset, Progress
 from medfeat.workflows.extract import extract
@@ -67,10 +67,12 @@ def embed(
     MedfeatError
         As `medfeat.extract`.
     """
-    held = images if isinstance(images, (str, Path)) else _held(images, name, intensity, cache_dir, progress)
+    named = isinstance(images, (str, Path))
     report = extract(
-        held,
+        images if named else _held(images, name, intensity, cache_dir, progress),
         backbone,
+        name=name if named else None,
+        intensity=intensity if named else None,
         weights=weights,
         seed=seed,
         pool=pool,
@@ -94,7 +96,8 @@ def embed(
         more = f" and {len(store.bad) - 1} more" if len(store.bad) > 1 else ""
         raise DataError(f"{store.bad[0].id} cannot be embedded: {store.bad[0].reason}{more}; leave it out")
     with FeatureStore(store.path) as opened:
-        groups = opened.groups if isinstance(images, (str, Path)) else groups_of(images)
+        # the stores of official sets are whole, also where one split of them was given
+        groups = [group for group in opened.groups if group in splits_of_official(images)] or opened.groups
         return np.concatenate([np.asarray(opened.embeddings(group), np.float32) for group in groups])
 
 

@@ -278,7 +278,9 @@ class _Run:
 
 def _sources(data: object, ids: Sequence[str] | None, progress: Progress) -> tuple[Source, ...]:
     """Return what is to be embedded: names and paths as they are, what a program holds as one object."""
-    if isinstance(data, (list, tuple)) and data and all(isinstance(one, str) and one in DATASETS for one in data):
+    if isinstance(data, (list, tuple)) and any(isinstance(one, str) and one in DATASETS for one in data):
+        for one in data:
+            DATASETS[one]  # a list of names is one of names only: a mistyped one is said, with those that are close
         data = ",".join(data)
     if not isinstance(data, (str, Path)):
         return (ObjectSource(data, ids),)

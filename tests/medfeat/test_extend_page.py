@@ -7,9 +7,8 @@ import shlex
 
 import pytest
 
+from installing import FILES, PAGE, forget
 from medfeat_cli.main import run
-
-from .clinic import FILES, PAGE, forget, install_clinic
 
 TEXT = PAGE.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(python|bash)\n(.*?)^```$", FILES.sub("", TEXT), re.MULTILINE | re.DOTALL)
@@ -27,8 +26,8 @@ PROMISED = (
 
 
 @pytest.fixture
-def installed(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(install_clinic(tmp_path / "site")))
+def installed(clinic_site, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(clinic_site))
     monkeypatch.setenv("MEDFEAT_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     yield

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from installing import forget, install
 from medfeat.backbones import BACKBONES, backbone_names, load_backbone
 from medfeat.datasets import DATASETS, dataset_names, open_dataset
 from medfeat.errors import DataError, PluginError, UsageError
@@ -26,8 +27,6 @@ from medfeat.workflows.probe import probe
 from medfeat_cache import FeatureStore
 from medfeat_cli.main import run
 
-from .clinic import forget, install, install_clinic
-
 QUICK = {"resamples": 20}
 BROKEN = {
     "medfeat.heads": {"torn": "brokenpkg.missing:Head", "empty": "brokenpkg:NOTHING", "headless": "brokenpkg:Headless"},
@@ -38,10 +37,9 @@ CODE = "import sys\nNOTHING = 3\nclass Headless: pass\ndef leave(): sys.exit('le
 
 
 @pytest.fixture
-def clinic(tmp_path, monkeypatch):
-    folder = install_clinic(tmp_path / "site")
-    monkeypatch.syspath_prepend(str(folder))
-    yield folder
+def clinic(clinic_site, monkeypatch):
+    monkeypatch.syspath_prepend(str(clinic_site))
+    yield clinic_site
     forget("clinic")
 
 
@@ -221,12 +219,11 @@ def test_a_lazy_head_of_a_package_is_imported_when_it_is_asked_for(tmp_path, mon
         forget("lazypkg")
 
 
-def test_a_dataset_class_is_taken_as_it_is(tmp_path, monkeypatch):
+def test_a_dataset_class_is_taken_as_it_is(tmp_path, monkeypatch, clinic):
     code = {
         "setpkg/__init__.py": "from clinic.datasets import Rings\n"
         "class Named(Rings):\n    def __init__(self):\n        super().__init__(28, None)\n"
     }
-    monkeypatch.syspath_prepend(str(install_clinic(tmp_path / "site")))
     points = {"medfeat.datasets": {"rings2": "setpkg:Named"}}
     monkeypatch.syspath_prepend(str(install(tmp_path / "set", "setpkg", code, points)))
     try:
@@ -234,7 +231,7 @@ def test_a_dataset_class_is_taken_as_it_is(tmp_path, monkeypatch):
         with pytest.raises(DataError, match="rings2 calls itself rings"):
             open_dataset("rings2")
     finally:
-        forget("clinic", "setpkg")
+        forget("setpkg")
 
 
 def test_an_unknown_name_still_names_what_is_close(clinic):

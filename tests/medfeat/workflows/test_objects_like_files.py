@@ -11,6 +11,7 @@ from PIL import Image
 from torch.utils.data import TensorDataset
 
 import medfeat
+from medfeat.backbones import BACKBONES, backbone_from, registered
 from medfeat.errors import DataError, MedfeatError, UsageError
 from medfeat.workflows import cache
 from medfeat.workflows.probe import probe
@@ -22,12 +23,18 @@ COUNTS = {"train": 24, "val": 9, "test": 12}
 PARTS = {split: RNG.integers(0, 256, (count, 20, 20, 3), np.uint8) for split, count in COUNTS.items()}
 LABELS = {split: np.arange(count) % 3 for split, count in COUNTS.items()}
 CLASSES = ("basal", "clear", "other")
-OPTIONS = {"device": "cpu", "precision": "fp32", "weights": "random", "batch_size": 8}
+OPTIONS = {"device": "cpu", "precision": "fp32", "batch_size": 8}
 
 
 @pytest.fixture
 def own_home(cache_root, monkeypatch):
+    """A cache that no option has to name, and a network small enough to run all day."""
     monkeypatch.setenv("MEDFEAT_CACHE", str(cache_root))
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 12, 5, stride=2), torch.nn.GELU())
+    registered(backbone_from(net, input_size=32, mean=0.5, std=0.25, name="tiny"))
+    yield
+    BACKBONES.remove("tiny")
 
 
 @pytest.fixture
@@ -49,7 +56,7 @@ def folder(tmp_path):
     return tmp_path / "skin"
 
 
-def extracted(data, name, backbone="torchvision:resnet18", **options):
+def extracted(data, name, backbone="tiny", **options):
     return medfeat.extract(data, backbone, name=name, **{**OPTIONS, **options}).stores[0]
 
 
@@ -84,15 +91,15 @@ def test_a_dict_of_splits_is_the_npz_of_these_splits(npz, made):
     held = extracted({split: made(PARTS[split], LABELS[split]) for split in PARTS}, "held")
     equal(vectors(held), vectors(filed))
     for split in PARTS:
-        one, other = (medfeat.load(name, "resnet18-random0", split=split) for name in ("held", "filed"))
+        one, other = (medfeat.load(name, "tiny", split=split) for name in ("held", "filed"))
         np.testing.assert_array_equal(one.y, other.y)
         np.testing.assert_array_equal(one.ids, other.ids)
 
 
 def test_probing_both_gives_the_same_scores(npz):
-    extracted(npz, "filed", "stats", weights=None)
+    extracted(npz, "filed", "stats")
     held = {split: list(zip(PARTS[split], LABELS[split], strict=True)) for split in PARTS}
-    extracted(held, "held", "stats", weights=None)
+    extracted(held, "held", "stats")
     one, other = (probe(name, "stats", head="linear", resamples=20).runs[0] for name in ("filed", "held"))
     assert one.test.auc == other.test.auc and one.val.acc == other.val.acc
 
@@ -107,7 +114,7 @@ def test_torchvision_folders_make_the_store_of_the_folder(folder):
     alone = extracted(ImageFolder(folder / "train"), "alone")
     expected = {name.removeprefix("train/"): v for name, v in by_id(filed).items() if name.startswith("train/")}
     equal(by_id(alone), expected)
-    assert medfeat.load("alone", "resnet18-random0", split="all").X.shape[0] == 24
+    assert medfeat.load("alone", "tiny", split="all").X.shape[0] == 24
 
 
 def test_an_image_folder_with_a_transform_is_read_through_it(folder):
@@ -152,7 +159,7 @@ def test_hugging_face_patients_stay_together():
         {"image": [Image.fromarray(one) for one in PARTS["train"]], "label": LABELS["train"].tolist(),
          "who": [f"p{row // 2}" for row in range(24)]}
     ).cast_column("image", datasets.Image())  # fmt: skip
-    extracted(table, "clinic", "stats", weights=None, patient_column="who")
+    extracted(table, "clinic", "stats", patient_column="who")
     ids = {split: medfeat.load("clinic", "stats", split=split).ids for split in ("train", "val", "test")}
     patients = {split: {int(name.partition("/")[2]) // 2 for name in names} for split, names in ids.items()}
     assert not patients["train"] & patients["test"] and not patients["train"] & patients["val"]
@@ -163,12 +170,12 @@ def test_paths_and_pictures_are_the_images_of_their_files(folder):
     filed = by_id(extracted(folder, "skin"))
     expected = np.stack([filed[path.relative_to(folder).as_posix()] for path in paths])
     for images in (paths, [str(path) for path in paths], [Image.open(path) for path in paths]):
-        found = medfeat.embed(images, "torchvision:resnet18", **OPTIONS)
+        found = medfeat.embed(images, "tiny", **OPTIONS)
         np.testing.assert_array_equal(found, expected)
 
 
 def test_ids_that_are_given_are_the_ids_of_the_store():
-    store = extracted(PARTS["val"], "named", "stats", weights=None, ids=[f"case-{row}" for row in range(9)])
+    store = extracted(PARTS["val"], "named", "stats", ids=[f"case-{row}" for row in range(9)])
     assert extracted_ids(store) == [f"case-{row}" for row in range(9)]
     with pytest.raises(UsageError, match="ids are for images that a program holds"):
         medfeat.extract("synthetic", "stats", ids=["a"])
@@ -180,17 +187,17 @@ def extracted_ids(store):
 
 
 def test_nothing_is_embedded_twice_and_what_is_new_alone_goes_through_the_network():
-    first = extracted(PARTS["train"], "grown", "stats", weights=None)
+    first = extracted(PARTS["train"], "grown", "stats")
     assert (first.action, first.embedded) == ("compute", 24)
-    assert extracted(PARTS["train"].copy(), "grown", "stats", weights=None).action == "reuse"
-    more = extracted(np.concatenate([PARTS["train"], PARTS["val"]]), "grown", "stats", weights=None)
+    assert extracted(PARTS["train"].copy(), "grown", "stats").action == "reuse"
+    more = extracted(np.concatenate([PARTS["train"], PARTS["val"]]), "grown", "stats")
     assert (more.embedded, more.copied) == (9, 24)
 
 
 def test_a_store_of_an_object_says_that_it_cannot_be_read_again(cache_root):
     import h5py
 
-    store = extracted(PARTS["train"], "held", "stats", weights=None)
+    store = extracted(PARTS["train"], "held", "stats")
     with h5py.File(store.path, "r+") as file:
         found = []
         file.visititems(lambda name, kind: found.append(name) if isinstance(kind, h5py.Dataset) else None)
@@ -221,12 +228,12 @@ def test_an_image_that_cannot_be_read_has_no_row_so_embed_refuses_it(tmp_path):
     with pytest.raises(DataError, match="all/1 cannot be embedded: no image of PNG"):
         medfeat.embed([tmp_path / "whole.png", tmp_path / "torn.png"], "stats")
     with pytest.raises(MedfeatError, match="one array"):
-        medfeat.embed(PARTS["val"], "torchvision:resnet18", pool="avg,max", **OPTIONS)
+        medfeat.embed(PARTS["val"], "tiny", pool="avg,max", **OPTIONS)
 
 
 def test_all_splits_load_as_arrays_and_as_frames(npz):
     pandas = pytest.importorskip("pandas")
-    extracted(npz, "filed", "stats", weights=None)
+    extracted(npz, "filed", "stats")
     whole = medfeat.load("filed", "stats", split="all")
     parts = [medfeat.load("filed", "stats", split=split) for split in COUNTS]
     np.testing.assert_array_equal(whole.X, np.concatenate([part.X for part in parts]))
@@ -254,11 +261,27 @@ def test_splits_of_the_medmnist_package_make_the_store_of_the_file(real_data, tm
         assert store.path == filed.path and store.action == "reuse"
     assert cache.verify([filed.path], canary=True)[0].ok
 
-    part = medmnist.BreastMNIST(split="train", **options)
-    part.imgs, part.labels = part.imgs[:50], part.labels[:50]
-    store = medfeat.extract(part, "stats", device="cpu").stores[0]
-    assert (store.dataset, store.images) == ("breastmnist-own", 50)
-    changed = medmnist.BreastMNIST(split="val", transform=np.asarray, **options)
-    assert medfeat.extract(changed, "stats", device="cpu").stores[0].dataset == "breastmnist-own"
-    crossed = medfeat.extract({"train": splits["test"], "test": splits["train"]}, "stats", device="cpu").stores[0]
-    assert crossed.dataset == "breastmnist-own"
+    for split in ("val", "test"):
+        rows = medfeat.embed(splits[split], "stats", device="cpu")
+        np.testing.assert_array_equal(rows, vectors(filed)[split])
+
+
+@pytest.mark.realdata
+def test_what_is_not_the_official_file_any_more_has_a_name_of_its_own(real_data, tmp_path):
+    import medmnist
+
+    shutil.copy(real_data / "breastmnist.npz", tmp_path / "breastmnist.npz")
+    splits = {split: medmnist.BreastMNIST(split=split, root=tmp_path, size=28) for split in COUNTS}
+    filed = medfeat.extract("breastmnist", "stats", data_root=tmp_path, device="cpu").stores[0]
+    splits["train"].imgs = splits["train"].imgs ^ 1
+    changed = medmnist.BreastMNIST(split="val", transform=np.asarray, root=tmp_path, size=28)
+    crossed = {"train": splits["test"], "test": splits["val"]}
+    for name, held in {"flipped": splits["train"], "changed": changed, "crossed": crossed}.items():
+        assert medfeat.dataset_from(held).info.name == "breastmnist-own"
+        assert extracted(held, name, "stats").path.parent.parent.name == name
+    np.testing.assert_array_equal(vectors(extracted(changed, "changed", "stats"))["all"], vectors(filed)["val"])
+    half = torch.utils.data.Subset(splits["test"], range(50))
+    assert medfeat.dataset_from(half).info.counts == {"all": 50}
+    splits["test"].imgs = splits["test"].imgs[:50]
+    with pytest.raises(UsageError, match="cannot say its length"):
+        medfeat.dataset_from(splits["test"])

@@ -1,13 +1,14 @@
-"""Packages outside the repository, laid where Python finds them as an installer lays them."""
+"""Packages outside the repository: the one of the docs as pip installs it, others laid where pip would lay them."""
 
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
-import tomllib
+import tempfile
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "extend.md"
+PAGE = Path(__file__).parents[1] / "docs" / "extend.md"
 FILES = re.compile(r"^`([\w./-]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -25,10 +26,15 @@ def install(folder: Path, name: str, files: dict[str, str], points: dict[str, di
 
 
 def install_clinic(folder: Path) -> Path:
-    """Install the package that docs/extend.md shows."""
-    files = dict(FILES.findall(PAGE.read_text(encoding="utf-8")))
-    points = tomllib.loads(files.pop("pyproject.toml"))["project"]["entry-points"]
-    return install(folder, "clinic", files, points)
+    """Build and install the package that docs/extend.md shows, with pip and without the network."""
+    with tempfile.TemporaryDirectory() as source:
+        for path, text in FILES.findall(PAGE.read_text(encoding="utf-8")):
+            (Path(source) / path).parent.mkdir(parents=True, exist_ok=True)
+            (Path(source) / path).write_text(text, encoding="utf-8")
+        options = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check", "--no-compile"]
+        command = [sys.executable, "-m", "pip", "install", *options, "--target", str(folder), source]
+        subprocess.run(command, check=True, capture_output=True)
+    return folder
 
 
 def forget(*names: str) -> None:
