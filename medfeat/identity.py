@@ -15,28 +15,9 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
-# Of a class: what Python itself puts there, and what is said of it in words.
-NOT_CODE = frozenset(
-    {
-        "__abstractmethods__",
-        "__annotate_func__",
-        "__annotations__",
-        "__annotations_cache__",
-        "__dataclass_fields__",
-        "__dataclass_params__",
-        "__dict__",
-        "__doc__",
-        "__firstlineno__",
-        "__hash__",
-        "__match_args__",
-        "__module__",
-        "__orig_bases__",
-        "__parameters__",
-        "__static_attributes__",
-        "__weakref__",
-        "_abc_impl",
-    }
-)
+# Of a class: what Python itself puts there, at once or when an object is first copied.
+NOT_CODE = ("_abc_impl", "__annotate_func__")
+METHODS = (FunctionType, staticmethod, classmethod, property)
 
 
 def identity(thing: object, *, inside: Iterable[str] = ()) -> str:
@@ -135,7 +116,7 @@ class _Speller:
     def _class(self, kind: type) -> Any:
         if not self._inside(kind.__module__):
             return _name(kind)
-        parts = sorted((name, value) for name, value in vars(kind).items() if name not in NOT_CODE)
+        parts = sorted((name, value) for name, value in vars(kind).items() if _is_code(name, value))
         return [_name(kind), [self(base) for base in kind.__bases__], [[name, self(value)] for name, value in parts]]
 
     def _instance(self, value: object) -> Any:
@@ -152,6 +133,11 @@ def _names(code: CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _names(constant)
+
+
+def _is_code(name: str, value: object) -> bool:
+    ours = not name.startswith("__") or isinstance(value, METHODS)
+    return ours and name not in NOT_CODE
 
 
 def _name(value: object) -> str:

@@ -77,13 +77,14 @@ def load_for_recipe(
     WeightsError
         When the weights found, or their configuration, are not the ones the store was made with.
     """
-    _refuse_unknown_module(recipe)
+    name = str(info["asked"]["backbone"])
+    _refuse_unknown_module(name, recipe)
     used = info["asked"]["weights"]
     where = weights or {"random": "random", "file": used.get("path")}.get(used["origin"])
     if used.get("part") and where is not None and not split_part(where)[1]:
         where = join_part(where, used["part"])
     backbone = load_backbone(
-        _pinned(info["asked"]["backbone"], recipe.get("source_id", "")),
+        _pinned(name, recipe.get("source_id", "")),
         views=(View(recipe["layer"], recipe["pool"], recipe["slices"]),),
         weights=where,
         seed=int(used.get("seed", 0)),
@@ -92,13 +93,14 @@ def load_for_recipe(
         trust_remote_code=trust_remote_code,
     )
     _refuse_another(backbone.info, recipe)
+    if brings_weights(name):
+        _refuse_other_code(backbone.info, recipe)
     return backbone
 
 
-def _refuse_unknown_module(recipe: Mapping[str, Any]) -> None:
+def _refuse_unknown_module(name: str, recipe: Mapping[str, Any]) -> None:
     """Say how a network that a program gave as a module is made known again."""
-    name = str(recipe["backbone"]).partition("-random")[0] if recipe.get("source") == "module" else None
-    if name is not None and name not in BACKBONES:
+    if recipe.get("source") == "module" and name not in BACKBONES:
         raise WeightsError(
             f"{name} was a network given in Python ({recipe['source_id']}): give it again with "
             f"medfeat.extend.registered(medfeat.backbone_from(module, ..., name={name!r})), or bring it as a package"
@@ -124,8 +126,10 @@ def _refuse_another(found: BackboneInfo, recipe: Mapping[str, Any]) -> None:
             f"the configuration of {recipe['backbone']} is not the one its store was made with "
             f"({found.source_id} instead of {source_id}): pass --weights FOLDER with its config.json"
         )
-    if not brings_weights(found.name.partition("-random")[0]):
-        return
+
+
+def _refuse_other_code(found: BackboneInfo, recipe: Mapping[str, Any]) -> None:
+    """Refuse a network of a package or a program that holds the same weights and does other things with images."""
     for field in ("source_id", "input_size", "mean", "std", "interpolation"):
         was, now = recipe.get(field), getattr(found, field)
         if was != (list(now) if isinstance(now, tuple) else now):

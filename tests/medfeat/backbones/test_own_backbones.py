@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
-from medfeat.backbones import BACKBONES, Entry, backbone_from, load_backbone
+from medfeat.backbones import BACKBONES, Entry, backbone_from, load_backbone, registered
 from medfeat.errors import UsageError, WeightsError
 from medfeat.types import BackboneInfo, View
 from medfeat.workflows.extract import extract
+from medfeat.workflows.predict import predict
+from medfeat.workflows.probe import probe
 from medfeat_cache import FeatureStore
 
 IMAGES = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -227,3 +230,52 @@ def test_another_network_under_the_same_name_is_not_given_the_old_store(register
         network[0].weight.mul_(2)
     second = extract(images, "mine", **options).stores[0]
     assert second.action == "compute" and second.path != first.path
+
+
+@pytest.fixture
+def module_store(cache_root):
+    """Sixty labelled images embedded with a module called `given`; returns how to give it again."""
+
+    def give(**options):
+        return backbone_from(maps(), **{"input_size": 16, "mean": 0.5, "std": 0.5, "name": "given", **options})
+
+    images = np.random.default_rng(0).integers(0, 256, (60, 20, 20), np.uint8)
+    images[::2] //= 4
+    labelled = list(zip(images, [row % 2 for row in range(60)], strict=True))
+    options = {"cache_dir": cache_root, "device": "cpu", "precision": "fp32", "name": "sixty"}
+    yield lambda **changes: (extract(labelled, give(**changes), **options).stores[0], images)
+    BACKBONES.remove("given")
+
+
+@pytest.mark.parametrize("change", [{"mean": 0.4}, {"std": 0.2}, {"input_size": 20}, {"interpolation": "bilinear"}])
+def test_other_preprocessing_under_the_same_name_makes_another_store(module_store, change):
+    first, _ = module_store()
+    assert module_store()[0].action == "reuse"
+    second, _ = module_store(**change)
+    assert second.action == "compute" and second.path != first.path
+
+
+def test_what_comes_before_the_patches_is_part_of_what_a_module_is():
+    options = {"input_size": 16, "mean": 0.5, "std": 0.5, "pool": "mean"}
+    assert (
+        backbone_from(Tokens(), prefix=2, **options).info.source_id != backbone_from(Tokens(), **options).info.source_id
+    )
+
+
+def test_a_module_predicts_until_it_is_another_one_or_gone(module_store, cache_root, tmp_path):
+    _, images = module_store()
+    made = probe("sixty", "given", cache_dir=cache_root, resamples=20).runs[0]
+    for row in range(4):
+        Image.fromarray(images[row]).save(tmp_path / f"{row}.png")
+    by_file = predict(made.key, tmp_path, cache_dir=cache_root, device="cpu")
+    cached = predict(made.key, data="sixty", cache_dir=cache_root)
+    rows = [cached.ids.tolist().index(f"all/{row}") for row in range(4)]
+    np.testing.assert_allclose(by_file.scores, cached.scores[rows], rtol=1e-5)
+    registered(backbone_from(maps(), input_size=16, mean=0.4, std=0.5, name="given"))
+    with pytest.raises(WeightsError, match=r"given is not the network its store was made with: its mean is"):
+        predict(made.key, tmp_path, cache_dir=cache_root, device="cpu")
+    kept = BACKBONES["given"]
+    BACKBONES.remove("given")
+    with pytest.raises(WeightsError, match=r"given was a network given in Python .* medfeat.extend.registered"):
+        predict(made.key, tmp_path, cache_dir=cache_root, device="cpu")
+    registered(kept)

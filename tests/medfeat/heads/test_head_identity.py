@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -89,6 +92,20 @@ def test_what_a_head_calls_is_part_of_it_and_what_stands_beside_it_is_not(monkey
     assert head_identity("linear") == before
     monkeypatch.setattr(linear, "working_dtype", lambda size: np.float32)
     assert head_identity("linear") != before
+
+
+def test_identities_are_the_same_in_every_process_and_after_a_fit(make_store, cache_root):
+    code = "from medfeat.heads import HEADS, head_identity\nprint(*map(head_identity, HEADS))"
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("0", "7")
+    }  # fmt: skip
+    make_store(n=(60, 40, 40))
+    probe(head="all", cache_dir=cache_root, **QUICK)
+    assert said == {" ".join(map(head_identity, HEADS)) + "\n"}
 
 
 def test_every_built_in_head_has_an_identity_of_its_own():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -246,6 +247,41 @@ def test_all_splits_load_as_arrays_and_as_frames(npz):
     assert one.X.index.name == "id" and one.X.index.equals(one.y.index)
     with pytest.raises(UsageError, match="split must be one of train, val, test, all"):
         medfeat.load("filed", "stats", split="dev")
+
+
+def test_other_images_under_the_name_of_an_object_are_refused_and_grown_ones_are_a_version():
+    first = medfeat.extract(list(PARTS["train"]), "stats").stores[0]
+    assert first.dataset == "list"
+    with pytest.raises(UsageError, match=r"'list' is the name of other images in the cache, 24 others.*with --name"):
+        medfeat.extract(list(PARTS["val"]), "stats")
+    medfeat.extract([*PARTS["train"], *PARTS["val"]], "stats")
+    assert [len(one) for one in map(versions, ("list", "list@1"))] == [33, 24]
+
+
+def versions(name):
+    return medfeat.FeatureStore(next(iter(cache.list_stores(data=name))).path).ids("all")
+
+
+def test_arrays_that_are_only_embedded_go_by_what_they_hold(cache_root):
+    for part in PARTS.values():
+        medfeat.embed(part, "stats")
+    names = {header.recipe["dataset"] for header in cache.list_stores()}
+    assert len(names) == 3 and all(name.startswith("ndarray-") for name in names)
+    medfeat.embed(PARTS["val"], "stats", name="mine")
+    assert [header.recipe["dataset"] for header in cache.list_stores(data="mine")] == ["mine"]
+
+
+def test_rows_of_a_torchvision_folder_come_in_its_order(tmp_path):
+    from torchvision.datasets import ImageFolder
+
+    for row, name in enumerate(("a/0.png", "a-b/0.png", "a/1.png")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(PARTS["val"][row]).save(tmp_path / name)
+    held = ImageFolder(tmp_path)
+    rows = {Path(path).relative_to(tmp_path).as_posix(): row for row, (path, _) in enumerate(held.samples)}
+    assert list(rows) != sorted(rows)
+    expected = medfeat.embed(PARTS["val"][[0, 2, 1]], "stats")
+    np.testing.assert_array_equal(medfeat.embed(held, "stats"), expected)
 
 
 @pytest.mark.realdata
