@@ -6,23 +6,23 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any
 
-from medfeat.backbones import BACKBONES, Entry, describe, registered
+from medfeat.backbones import Entry, describe
 from medfeat.datasets import DATASETS
-from medfeat.errors import MissingFileError, UsageError
+from medfeat.errors import MissingFileError
 from medfeat.extraction.asking import plan_stores, plan_to_fetch
 from medfeat.extraction.device import resolve_device
 from medfeat.extraction.keep import kept_in_memory
 from medfeat.extraction.plan import Plan
 from medfeat.extraction.request import Request, StoreOutcome
 from medfeat.extraction.session import embed
-from medfeat.registry import Registry
-from medfeat.types import Fit, Precision, Progress, SilentProgress, TaskType, View, as_names
+from medfeat.types import Progress, SilentProgress, TaskType
 from medfeat.workflows.claiming import claim, remember_labels
 from medfeat.workflows.extract_report import ExtractReport, Failure, PlanReport
-from medfeat.workflows.opening import DataOptions, ObjectSource, Source
+from medfeat.workflows.opening import DataOptions, Source
 from medfeat.workflows.unforeseen import in_one_line, show_traceback
+from medfeat.workflows.wanted import checked_request, wanted_data, wanted_networks
 from medfeat_cache import resolve_root
 
 if TYPE_CHECKING:
@@ -131,24 +131,18 @@ def extract(
         patient_column=patient_column,
         volumes=volumes,
     )
-    request = Request(
+    request = replace(
+        checked_request(layer, pool, slices, fit=fit, precision=precision, batch_size=batch_size),
         weights=None if weights is None else str(weights),
         seed=seed,
         adapt=adapt,
-        views=_views(layer, pool, slices),
-        fit=_checked_fit(fit),
-        precision=_checked_precision(precision),
-        batch_size=_checked_batch(batch_size),
         offline=offline,
         trust_remote_code=trust_remote_code,
         recheck=recheck,
         compile=compile,
     )
-    chosen, root, progress = resolve_device(device), resolve_root(cache_dir), progress or SilentProgress()
-    datasets, networks = _sources(data, ids, progress), _networks(backbone, request, progress)
-    return _Run(options, request, root, chosen, progress, alone=len(datasets) * len(networks) == 1).every(
-        datasets, networks
-    )
+    run = _Run(options, request, resolve_root(cache_dir), resolve_device(device), progress or SilentProgress())
+    return run.every(wanted_data(data, ids, run.progress), wanted_networks(backbone, request, run.progress))
 
 
 def plan(
@@ -185,19 +179,17 @@ def plan(
         A plan for each store: reuse, resume or compute.
     """
     options = replace(DataOptions.of(size=size, **data_options), offline=True)
-    request = Request(
+    request = replace(
+        checked_request(layer, pool, slices, fit=fit, precision=precision),
         weights=None if weights is None else str(weights),
         seed=seed,
         adapt=adapt,
-        views=_views(layer, pool, slices),
-        fit=_checked_fit(fit),
-        precision=_checked_precision(precision),
         recheck=recheck,
     )
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
     plans: list[Plan] = []
     failures: list[Failure] = []
-    sources, networks = _sources(data, ids, progress), _networks(backbone, request, progress)
+    sources, networks = wanted_data(data, ids, progress), wanted_networks(backbone, request, progress)
     for source, network in itertools.product(sources, networks):
         try:
             given = options.given(source, root=root, progress=progress)
@@ -219,22 +211,16 @@ class _Run:
     """The pairs of one call: each is tried, none stops the others."""
 
     def __init__(
-        self,
-        options: DataOptions,
-        request: Request,
-        root: Path,
-        device: torch.device,
-        progress: Progress,
-        *,
-        alone: bool,
+        self, options: DataOptions, request: Request, root: Path, device: torch.device, progress: Progress
     ) -> None:
         self.options, self.request, self.root = options, request, root
-        self.device, self.progress, self.alone = device, progress, alone
+        self.device, self.progress, self.alone = device, progress, False
         self.stores: list[StoreOutcome] = []
         self.failures: list[Failure] = []
 
     def every(self, datasets: Sequence[Source], networks: Sequence[str]) -> ExtractReport:
-        """Send each dataset through each network."""
+        """Send each dataset through each network; what goes wrong with one pair alone is raised."""
+        self.alone = len(datasets) * len(networks) == 1
         if len(networks) == 1 and ":" not in networks[0]:
             describe(networks[0])  # a mistyped name is said before a gigabyte of images is fetched
         self.progress.say(f"device: {self.device}")
@@ -274,90 +260,3 @@ class _Run:
             raise error
         show_traceback(error)
         self.failures += failures
-
-
-def _sources(data: object, ids: Sequence[str] | None, progress: Progress) -> tuple[Source, ...]:
-    """Return what is to be embedded: names and paths as they are, what a program holds as one object."""
-    if isinstance(data, (list, tuple)) and any(isinstance(one, str) and one in DATASETS for one in data):
-        for one in data:
-            DATASETS[one]  # a list of names is one of names only: a mistyped one is said, with those that are close
-        data = ",".join(data)
-    if not isinstance(data, (str, Path)):
-        return (ObjectSource(data, ids),)
-    if ids is not None:
-        raise UsageError("ids are for images that a program holds; those of files and sets are their own")
-    names = as_names(str(data))
-    if isinstance(data, Path) or _is_there(str(data)):
-        return (str(data),)
-    if not names:
-        raise UsageError("--data is empty: name a dataset (see `medfeat list datasets`), or a folder, CSV or npz")
-    return _without_broken(DATASETS, progress) if names == ("all",) else names
-
-
-def _without_broken(registry: Registry[Any], progress: Progress) -> tuple[str, ...]:
-    """Return every name, but for those of packages that are broken, which are said."""
-    broken = registry.problems()
-    for problem in broken.values():
-        progress.say(f"left out: {problem}")
-    return tuple(name for name in registry if name not in broken)
-
-
-def _is_there(data: str) -> bool:
-    try:
-        return data not in DATASETS and Path(data).exists()
-    except OSError:  # a comma list can be longer than any file name
-        return False
-
-
-def _networks(backbone: str | Entry | Sequence[str | Entry], request: Request, progress: Progress) -> tuple[str, ...]:
-    names = as_names(backbone) if isinstance(backbone, str) else as_names(_as_known(backbone))
-    if not names:
-        raise UsageError("--backbone is empty: name one or more (see `medfeat list backbones`)")
-    names = _without_broken(BACKBONES, progress) if names == ("all",) else names
-    if len(names) > 1 and request.weights not in (None, "random"):
-        raise UsageError(
-            f"--weights {request.weights} fits one backbone, got {len(names)}: name one, or drop --weights"
-        )
-    return names
-
-
-def _as_known(backbone: Entry | Sequence[str | Entry]) -> list[str]:
-    """Return the names of backbones of which some are given as they are; these are known by name from then on."""
-    every: Sequence[Any] = backbone if isinstance(backbone, (list, tuple)) else [backbone]
-    strange = next((one for one in every if not isinstance(one, (str, Entry))), None)
-    if strange is not None:
-        raise UsageError(
-            f"a backbone is a name, or a network from medfeat.backbone_from(module, input_size=..., mean=..., "
-            f"std=...), got a {type(strange).__name__}"
-        )
-    return [one if isinstance(one, str) else registered(one) for one in every]
-
-
-def _views(*parts: str | Sequence[str] | None) -> tuple[View, ...]:
-    layers, pools, slices = ([None] if part is None else list(as_names(part)) or [None] for part in parts)
-    return tuple(View(*choice) for choice in itertools.product(layers, pools, slices))
-
-
-def _checked_fit(fit: str) -> Fit:
-    if fit not in get_args(Fit):
-        raise UsageError(f"--fit must be one of {', '.join(get_args(Fit))}, got {fit!r}")
-    return cast(Fit, fit)
-
-
-def _checked_precision(precision: str) -> str:
-    allowed = ("auto", *get_args(Precision))
-    if precision not in allowed:
-        raise UsageError(f"--precision must be one of {', '.join(allowed)}, got {precision!r}")
-    return precision
-
-
-def _checked_batch(batch_size: int | str) -> int | None:
-    if batch_size == "auto":
-        return None
-    try:
-        number = int(batch_size)
-    except ValueError as error:
-        raise UsageError(f"--batch-size must be auto or a positive whole number, got {batch_size!r}") from error
-    if number < 1:
-        raise UsageError(f"--batch-size must be auto or a positive whole number, got {number}")
-    return number
