@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from medfeat.errors import DataError, MissingExtraError, UsageError
+from medfeat.errors import DataError, MissingExtraError, UsageError, unknown_name
 from medfeat.tasks import OFFICIAL, find_task, gather, official
-from medfeat.types import OFFICIAL_GROUPS, FloatArray, IdArray, LabelArray
+from medfeat.types import OFFICIAL_GROUPS, FloatArray, IdArray, LabelArray, Recipe
 from medfeat.workflows.versions import find_meant, other_versions
 from medfeat_cache import FeatureStore, StoreHeader, differences, resolve_root
 
 DEFAULT = "default"
-
+_FIELDS = frozenset(field.name for field in fields(Recipe))
 
 EVERYTHING = "all"
 
@@ -77,7 +78,7 @@ def load(
     Raises
     ------
     UsageError
-        When no store matches, or more than one; the message says how they differ.
+        When no store matches, or more than one, with how they differ; for a field that no recipe has.
     """
     header = one_store(data, backbone, cache_dir=cache_dir, **query)
     with FeatureStore(header.path) as store:
@@ -87,8 +88,9 @@ def load(
         samples = gather(store, chosen)
         there = [one for one in OFFICIAL_GROUPS if (chosen.split == one).any()] if split == EVERYTHING else [split]
         parts = [samples.split(one) for one in there]
-    X, y = np.concatenate([part.X for part in parts]), np.concatenate([part.y for part in parts])
-    found = Loaded(X, y[:, 0] if y.shape[1] == 1 else y, np.concatenate([part.ids for part in parts]))
+    columns = zip(*((part.X, part.y, part.ids) for part in parts), strict=True)
+    X, y, ids = (np.concatenate(column) if len(parts) > 1 else column[0] for column in columns)
+    found = Loaded(X, y[:, 0] if y.shape[1] == 1 else y, ids)
     if not as_frame:
         return found
     splits = [part.name for part in parts for _ in part.ids] if split == EVERYTHING else None
@@ -122,6 +124,8 @@ def one_store(data: str, backbone: str, *, cache_dir: str | Path | None = None, 
     """
     root = resolve_root(cache_dir)
     wanted = {name: (None,) if isinstance(value, str) and value == DEFAULT else value for name, value in query.items()}
+    if not _FIELDS.issuperset(query):
+        _refuse_unknown_fields(query, find_meant(root, [data], backbone=backbone))
     found = find_meant(root, [data], backbone=backbone, **wanted)
     if len(found) == 1:
         return found[0]
@@ -143,6 +147,14 @@ def one_store(data: str, backbone: str, *, cache_dir: str | Path | None = None, 
     fields = "; ".join(f"{name} is {' or '.join(map(_spelled, values))}" for name, values in differing.items())
     example = next((f", e.g. {name}={_spelled(values[0])!r}" for name, values in differing.items()), "")
     raise UsageError(f"{len(found)} stores of {data} x {backbone} match: {fields}; name one of these fields{example}")
+
+
+def _refuse_unknown_fields(query: Mapping[str, Any], stores: Iterable[StoreHeader]) -> None:
+    """Refuse a field that no recipe has, before it is taken for one that no store has; imported ones have others."""
+    known = _FIELDS.union(*({*header.recipe, *header.info} for header in stores))
+    for name in query:
+        if name not in known:
+            raise unknown_name("field of a recipe", name, _FIELDS)
 
 
 def _spelled(value: Any) -> str:
