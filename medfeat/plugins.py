@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 
+PREFIX = "medfeat."
+
+
 @dataclass(frozen=True, eq=False)  # two environments may hold packages of one name and version
 class Plugin:
     """An entry point and the package it belongs to.
@@ -73,15 +76,18 @@ def _scanned(path: tuple[str, ...]) -> dict[str, dict[str, tuple[Plugin, ...]]]:
     seen: set[str] = set()
     for package in distributions(path=list(path)):
         try:
-            name, points = package.name or "without a name", list(package.entry_points)
-            if package.name and name.lower() in seen:  # the first on the path is the one that is imported
+            text = package.read_text("entry_points.txt") or ""
+            if PREFIX not in text:  # the names of packages are slower to read, and of most nobody has to know
                 continue
-            seen.add(name.lower())
-            ours = [point for point in points if point.group.startswith("medfeat.")]
-            label = " ".join(filter(None, (name, package.version))) if ours else name
+            name, points = package.name, [one for one in package.entry_points if one.group.startswith(PREFIX)]
+            first = next(iter(distributions(name=name, path=list(path))))
+            if name.lower() in seen or first.read_text("entry_points.txt") != text:
+                continue  # the first of a name on the path is the one that is imported
+            label = " ".join(filter(None, (name, package.version)))
         except Exception:  # metadata that cannot be read says nothing of medfeat
             continue
-        for point in ours:
+        seen.add(name.lower())
+        for point in points:
             named = found.setdefault(point.group, {})
             named[point.name] = (*named.get(point.name, ()), Plugin(point.name, label, point))
     return found

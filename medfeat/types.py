@@ -76,10 +76,21 @@ class DatasetInfo:
 
 @dataclass(frozen=True)
 class BadImage:
-    """An image that could not be read: its id, and the reason in a few words."""
+    """An image that could not be read.
+
+    Attributes
+    ----------
+    id
+        Its id.
+    reason
+        Why, in a few words.
+    row
+        Its position in the group, which every `Dataset` gives; None where only a store tells of it.
+    """
 
     id: str
     reason: str
+    row: int | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +111,11 @@ class ImageBatch:
     rows: NDArray[np.int64]
     images: UInt8Array | list[UInt8Array]
     bad: tuple[BadImage, ...] = ()
+
+    @property
+    def asked(self) -> NDArray[np.int64]:
+        """(m,) positions of all images of this stretch, ascending: what came, and what could not be read."""
+        return np.union1d(self.rows, np.array([bad.row for bad in self.bad if bad.row is not None], np.int64))
 
 
 class Dataset(Protocol):

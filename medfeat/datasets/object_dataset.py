@@ -219,7 +219,7 @@ class ObjectDataset:
         self._ndim = 3 if stored.is_volume else 2
 
     def _bad(self, group: str, row: int, reason: str) -> BadImage:
-        return BadImage(str(self._ids[group][row]), reason)
+        return BadImage(str(self._ids[group][row]), reason, row)
 
     def _nothing(self) -> DataError:
         bad = [one for seen in self._seen.values() for one in seen.bad.values()]

@@ -251,3 +251,12 @@ def test_the_contract_is_in_one_light_file():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["[]", "[]"]
     assert Path(__file__).parents[2].joinpath("docs", "extend.md").read_text().count("from medfeat.extend import") == 3
+
+
+def test_of_two_packages_of_one_name_the_first_on_the_path_counts(tmp_path, monkeypatch):
+    old = install(tmp_path / "old", "twicepkg", {}, {"medfeat.heads": {"ancient": "twicepkg:made"}})
+    new = install(tmp_path / "new", "twicepkg", {}, {"medfeat.heads": {"modern": "twicepkg:made"}})
+    monkeypatch.syspath_prepend(str(old))
+    assert "ancient" in HEADS
+    monkeypatch.syspath_prepend(str(new))
+    assert "modern" in HEADS and "ancient" not in HEADS
