@@ -51,7 +51,8 @@ class DatasetInfo:
     licence, citation, url
         Of the data, kept in every store made from it.
     source
-        ``medmnist``, ``synthetic``, ``folder``, ``csv`` or ``npz``.
+        ``medmnist`` or ``synthetic``, whose names stand for known images; ``folder``, ``csv``, ``npz``, ``object``, or
+        whatever a package calls its own.
     intensity
         The declared contract by which stored intensities became uint8, for example ``"uint8"`` or ``"uint16:0..4095"``.
     content
@@ -69,7 +70,7 @@ class DatasetInfo:
     licence: str = "unknown"
     citation: str = ""
     url: str = ""
-    source: str = "medmnist"
+    source: str = "own"
     intensity: str = "uint8"
     content: str = ""
 

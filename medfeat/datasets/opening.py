@@ -123,6 +123,10 @@ def _open_named(name: str, size: int | None, options: OwnOptions, request: OpenR
     dataset = entry.open(entry.checked_size(size), request)
     if dataset.info.name != name:
         raise DataError(f"the dataset {name} calls itself {dataset.info.name}: its package must give both one name")
+    # those names of sources stand for known images, which have no versions
+    if dataset.info.source in ("medmnist", "synthetic") and dataset.info.source != entry.source:
+        what = f"the dataset {name} calls its source {dataset.info.source}, which it is not"
+        raise DataError(f"{what}: its package must give another one")
     return dataset
 
 

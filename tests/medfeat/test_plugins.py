@@ -234,6 +234,21 @@ def test_a_dataset_class_is_taken_as_it_is(tmp_path, monkeypatch, clinic):
         forget("setpkg")
 
 
+def test_a_dataset_that_says_nothing_of_its_source_has_versions_like_any_of_ones_own(clinic, monkeypatch, cache_root):
+    from clinic import datasets as brought
+
+    said = brought.DatasetInfo
+    monkeypatch.setattr(brought, "DatasetInfo", lambda source, **facts: said(**facts))
+    extract("rings", "stats", cache_dir=cache_root)
+    monkeypatch.setattr(brought, "draw", lambda size, row: np.full((size, size), row, np.uint8))
+    extract("rings", "stats", cache_dir=cache_root)
+    assert len({header.digest for header in cache.list_stores(data="rings@1", cache_dir=cache_root)}) == 1
+    assert len(cache.list_stores(data="rings@2", cache_dir=cache_root)) == 1
+    monkeypatch.setattr(brought, "DatasetInfo", lambda source, **facts: said(source="medmnist", **facts))
+    with pytest.raises(DataError, match="rings calls its source medmnist, which it is not"):
+        open_dataset("rings")
+
+
 def test_an_unknown_name_still_names_what_is_close(clinic):
     with pytest.raises(UsageError, match="did you mean centroid"):
         HEADS["centroids"]
