@@ -106,16 +106,22 @@ def test_probe_predict_and_refit_work_and_the_head_loads_again(embedded, cache_r
     assert "refitted on train+val" in again.choice["rule"]
 
 
-def test_a_damaged_store_of_a_package_is_repaired_byte_for_byte(embedded):
+def damage(path):
+    """Change one row of val; returns the rows as they were."""
     import h5py
 
-    with FeatureStore(embedded) as store:
+    with FeatureStore(path) as store:
         whole = np.array(store.embeddings("val"))
-    with h5py.File(embedded, "r+") as file:
+    with h5py.File(path, "r+") as file:
         name = next(n for n in _datasets_of(file) if "val" in n and "embed" in n)
         rows = file[name][...]
         rows[3] += 1
         file[name][...] = rows
+    return whole
+
+
+def test_a_damaged_store_of_a_package_is_repaired_byte_for_byte(embedded):
+    whole = damage(embedded)
     assert cache.verify([embedded])[0].state == "damaged"
     repaired = cache.repair(embedded)
     assert repaired.ok and repaired.exact
@@ -129,6 +135,26 @@ def _datasets_of(file):
     names = []
     file.visititems(lambda name, kind: names.append(name) if isinstance(kind, h5py.Dataset) else None)
     return names
+
+
+def test_commands_take_them_from_extract_to_repair(clinic, cache_root, tmp_path, capsys):
+    at = ["--cache-dir", str(cache_root)]
+    pair = ["--data", "rings", "--backbone", "edges"]
+    assert run(["extract", *pair, "--device", "cpu", *at]) == 0
+    assert run(["probe", *pair, "--head", "centroid", "--refit", *at, "--json"]) == 0
+    shown = capsys.readouterr().out
+    [made] = json.loads(shown[shown.index("{") :])["runs"]
+    assert (made["head"], made["backbone"], made["dataset"]) == ("centroid", "edges", "rings")
+    csv = tmp_path / "labels.csv"
+    assert run(["predict", "--run", made["key"], "--images", "rings", "--out", str(csv), *at]) == 0
+    assert len(csv.read_text().splitlines()) == 1 + 120
+    [path] = [header.path for header in cache.list_stores(data="rings", cache_dir=cache_root)]
+    whole = damage(path)
+    assert run(["cache", "verify", *at]) == 1
+    assert run(["cache", "repair", path.stem, *at]) == 0
+    assert run(["cache", "verify", "--canary", *at]) == 0
+    with FeatureStore(path) as store:
+        np.testing.assert_array_equal(np.array(store.embeddings("val")), whole)
 
 
 def test_the_command_line_finds_them_in_a_process_of_its_own(clinic):
