@@ -6,7 +6,7 @@ import copy
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +132,18 @@ def backbone_from(
     )
     features = _trial(info.name, kept, input_size)
     info = replace(info, pool=_natural(info.name, features, pool))
-    entry = Entry(info, build=lambda: kept, prefix=prefix)
+    entry = Entry(info, build=_Kept(kept), prefix=prefix)
     return replace(entry, info=replace(info, dim=_planned(entry, kept, (View(),))[0].dims[0]))
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Builds a network by handing it out; unlike a function it can be pickled, as pipelines are."""
+
+    module: nn.Module
+
+    def __call__(self) -> nn.Module:
+        return self.module
 
 
 def _with_weights(entry: Entry, weights: str | Path | None, seed: int) -> tuple[BackboneInfo, nn.Module, Sequence[str]]:

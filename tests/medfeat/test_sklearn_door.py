@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import pickle
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.utils.estimator_checks import check_estimator
+from sklearn.utils import estimator_checks
 from torch import nn
 
 import medfeat
@@ -63,10 +63,22 @@ def test_it_is_cloned_named_and_checked_like_any_transformer(embedder, cache_roo
     assert framed.columns[-1] == "stats_9"
 
 
-def test_scikit_learn_s_own_checks_that_need_no_table_pass(embedder):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns of the checks for which images are no input
-        check_estimator(embedder, on_fail="raise")
+@pytest.mark.parametrize(
+    "check",
+    [
+        estimator_checks.check_estimator_cloneable,
+        estimator_checks.check_no_attributes_set_in_init,
+        estimator_checks.check_get_params_invariance,
+        estimator_checks.check_set_params,
+        estimator_checks.check_parameters_default_constructible,
+        estimator_checks.check_mixin_order,
+        estimator_checks.check_valid_tag_types,
+        estimator_checks.check_estimator_repr,
+    ],
+    ids=lambda check: check.__name__,
+)
+def test_scikit_learn_s_own_checks_that_need_no_table_pass(embedder, check):
+    check("Embedder", embedder)
 
 
 def test_no_image_is_embedded_twice_whatever_the_search(cache_root, counting):
@@ -97,6 +109,8 @@ def test_a_network_of_one_s_own_stands_in_a_pipeline(cache_root):
             medfeat.embed(IMAGES, mine, cache_dir=cache_root, device="cpu", batch_size=8, precision="fp32"),
         )
         assert embedder.get_feature_names_out()[0] == "mine6_0"
+        again = pickle.loads(pickle.dumps(embedder))
+        np.testing.assert_array_equal(again.transform(IMAGES[3:5]), embedder.transform(IMAGES)[3:5])
     finally:
         BACKBONES.remove("mine6")
 
