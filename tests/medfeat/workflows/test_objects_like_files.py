@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from torch.utils.data import TensorDataset
 
 import medfeat
 from medfeat.backbones import BACKBONES, backbone_from, registered
+from medfeat.datasets.medmnist_table import medmnist_sets
 from medfeat.errors import DataError, MedfeatError, UsageError
 from medfeat.workflows import cache
 from medfeat.workflows.probe import probe
@@ -284,30 +287,55 @@ def test_rows_of_a_torchvision_folder_come_in_its_order(tmp_path):
     np.testing.assert_array_equal(medfeat.embed(held, "stats"), expected)
 
 
-@pytest.mark.realdata
-def test_splits_of_the_medmnist_package_make_the_store_of_the_file(real_data, tmp_path):
-    import medmnist
+@pytest.fixture
+def made_up_breast(tmp_path, monkeypatch):
+    """A file in the place of BreastMNIST's, of as many images, taken for the official one."""
+    facts = medmnist_sets()["breastmnist"]
+    arrays = {}
+    for split, count in facts.counts.items():
+        arrays[f"{split}_images"] = RNG.integers(0, 256, (count, 28, 28), np.uint8)
+        arrays[f"{split}_labels"] = (np.arange(count) % 2)[:, None].astype(np.uint8)
+    np.savez(tmp_path / "breastmnist.npz", **arrays)
+    md5 = hashlib.md5((tmp_path / "breastmnist.npz").read_bytes()).hexdigest()
+    files = {28: dataclasses.replace(facts.files[28], md5=md5)}
+    monkeypatch.setitem(medmnist_sets(), "breastmnist", dataclasses.replace(facts, files=files))
+    return tmp_path
 
-    shutil.copy(real_data / "breastmnist.npz", tmp_path / "breastmnist.npz")
-    options = {"root": tmp_path, "size": 28}
-    splits = {split: medmnist.BreastMNIST(split=split, **options) for split in COUNTS}
-    filed = medfeat.extract("breastmnist", "stats", data_root=tmp_path, device="cpu").stores[0]
+
+def splits_of(kind, root):
+    return {split: kind(split=split, root=root, size=28) for split in COUNTS}
+
+
+def same_as_the_file(flag, splits, root):
+    filed = medfeat.extract(flag, "stats", data_root=root, device="cpu").stores[0]
     for held in (splits, splits["train"], {"train": splits["train"], "test": splits["test"]}):
         store = medfeat.extract(held, "stats", device="cpu").stores[0]
         assert store.path == filed.path and store.action == "reuse"
+    for split in ("val", "test"):
+        np.testing.assert_array_equal(medfeat.embed(splits[split], "stats", device="cpu"), vectors(filed)[split])
     assert cache.verify([filed.path], canary=True)[0].ok
 
-    for split in ("val", "test"):
-        rows = medfeat.embed(splits[split], "stats", device="cpu")
-        np.testing.assert_array_equal(rows, vectors(filed)[split])
+
+def test_splits_of_the_medmnist_package_make_the_store_of_the_file(made_up_breast):
+    import medmnist
+
+    same_as_the_file("breastmnist", splits_of(medmnist.BreastMNIST, made_up_breast), made_up_breast)
 
 
 @pytest.mark.realdata
-def test_what_is_not_the_official_file_any_more_has_a_name_of_its_own(real_data, tmp_path):
+@pytest.mark.parametrize("flag", ["breastmnist", "retinamnist", "adrenalmnist3d"])
+def test_splits_of_the_official_files_make_their_stores(real_data, tmp_path, flag):
     import medmnist
 
-    shutil.copy(real_data / "breastmnist.npz", tmp_path / "breastmnist.npz")
-    splits = {split: medmnist.BreastMNIST(split=split, root=tmp_path, size=28) for split in COUNTS}
+    shutil.copy(real_data / f"{flag}.npz", tmp_path)
+    same_as_the_file(flag, splits_of(getattr(medmnist, medmnist.INFO[flag]["python_class"]), tmp_path), tmp_path)
+
+
+def test_what_is_not_the_official_file_any_more_has_a_name_of_its_own(made_up_breast):
+    import medmnist
+
+    tmp_path = made_up_breast
+    splits = splits_of(medmnist.BreastMNIST, tmp_path)
     filed = medfeat.extract("breastmnist", "stats", data_root=tmp_path, device="cpu").stores[0]
     splits["train"].imgs = splits["train"].imgs ^ 1
     changed = medmnist.BreastMNIST(split="val", transform=np.asarray, root=tmp_path, size=28)
