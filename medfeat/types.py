@@ -24,6 +24,8 @@ IdArray = NDArray[np.str_]
 TASK_TYPES: tuple[TaskType, ...] = ("binary-class", "multi-class", "multi-label", "ordinal-regression", "regression")
 OFFICIAL_GROUPS = ("train", "val", "test")
 OWN_GROUP = "all"
+# Where sets come from whose names stand for known images, which have no versions.
+OFFICIAL_SOURCES = ("medmnist", "synthetic")
 
 
 @dataclass(frozen=True)

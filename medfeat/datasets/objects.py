@@ -28,7 +28,16 @@ from medfeat.datasets.object_items import ItemColumns, Items, items_of
 from medfeat.datasets.spelling import class_list
 from medfeat.datasets.splitnames import splits_of
 from medfeat.errors import DataError, UsageError
-from medfeat.types import OFFICIAL_GROUPS, OWN_GROUP, Dataset, IdArray, Progress, SilentProgress, TaskType
+from medfeat.types import (
+    OFFICIAL_GROUPS,
+    OFFICIAL_SOURCES,
+    OWN_GROUP,
+    Dataset,
+    IdArray,
+    Progress,
+    SilentProgress,
+    TaskType,
+)
 
 
 @dataclass(frozen=True)
@@ -145,7 +154,7 @@ class ObjectOptions:
 def open_object(data: Any, options: ObjectOptions, progress: Progress, memory: DigestMemory) -> Given:
     """Make a dataset of an object, with what is needed to open it again; see `dataset_from`."""
     if is_dataset(data):
-        return Given(_renamed(data, options), {"object": _kind(data)})
+        return Given(_renamed(data, options), _source_of(data))
     groups = _groups(data)
     official = _official(groups, options, progress, memory)
     if official is not None:
@@ -172,6 +181,12 @@ def open_object(data: Any, options: ObjectOptions, progress: Progress, memory: D
     return Given(made, {"object": _kind(first)})
 
 
+def _source_of(data: Dataset) -> dict[str, Any]:
+    """Say how a medfeat `Dataset` is opened again: an official one by its name."""
+    official = data.info.source in OFFICIAL_SOURCES and data.info.name in DATASETS
+    return {"data": data.info.name, "size": data.info.size} if official else {"object": _kind(data)}
+
+
 def _kind(data: object) -> str:
     return f"{type(data).__module__}.{type(data).__qualname__}"
 
@@ -192,6 +207,9 @@ def splits_of_official(data: Any) -> tuple[str, ...]:
 def _renamed(data: Dataset, options: ObjectOptions) -> Dataset:
     if not replace(options, name=None).plain():
         raise UsageError("ids, labels, classes, intensity, task and columns belong to a medfeat Dataset already")
+    taken = data.info.source not in OFFICIAL_SOURCES and data.info.name in DATASETS
+    if options.name is None and taken and DATASETS[data.info.name].source in OFFICIAL_SOURCES:
+        raise UsageError(f"the dataset calls itself {data.info.name!r}, the name of a registered one; give it another")
     return data if options.name is None else _Renamed(data, _name(data, options.name))
 
 

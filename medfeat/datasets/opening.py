@@ -11,7 +11,7 @@ from medfeat.datasets.digests import DigestMemory
 from medfeat.datasets.entry import DATASETS, DatasetEntry, OpenRequest
 from medfeat.datasets.own import OwnOptions, open_own
 from medfeat.errors import DataError, UsageError
-from medfeat.types import Dataset, Progress, SilentProgress, TaskType
+from medfeat.types import OFFICIAL_SOURCES, Dataset, Progress, SilentProgress, TaskType
 
 
 def dataset_names() -> list[str]:
@@ -124,7 +124,7 @@ def _open_named(name: str, size: int | None, options: OwnOptions, request: OpenR
     if dataset.info.name != name:
         raise DataError(f"the dataset {name} calls itself {dataset.info.name}: its package must give both one name")
     # those names of sources stand for known images, which have no versions
-    if dataset.info.source in ("medmnist", "synthetic") and dataset.info.source != entry.source:
+    if dataset.info.source in OFFICIAL_SOURCES and dataset.info.source != entry.source:
         what = f"the dataset {name} calls its source {dataset.info.source}, which it is not"
         raise DataError(f"{what}: its package must give another one")
     return dataset

@@ -18,7 +18,6 @@ from medfeat.tasks import OFFICIAL, dataset_tasks, load_task, save_task, task_na
 from medfeat.tasks.binding import stored_images
 from medfeat.tasks.check import examples
 from medfeat.tasks.versions import (
-    OFFICIAL_SOURCES,
     Version,
     Versions,
     image_key,
@@ -28,7 +27,7 @@ from medfeat.tasks.versions import (
     write_contents,
     write_versions,
 )
-from medfeat.types import Dataset, Progress, Task
+from medfeat.types import OFFICIAL_SOURCES, Dataset, Progress, Task
 from medfeat_cache import StoreHeader, find_stores, slug
 
 _READ_BATCH = 64

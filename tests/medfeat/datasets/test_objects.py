@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -278,3 +279,11 @@ def test_a_medfeat_dataset_is_taken_as_it_is_or_under_another_name():
     assert len(renamed.ids("train")) == synthetic.info.counts["train"]
     with pytest.raises(UsageError, match="belong to a medfeat Dataset already"):
         dataset_from(synthetic, ids=["a"])
+
+
+def test_a_dataset_of_ones_own_may_not_pass_for_an_official_one():
+    made = dataset_from(GREY, name="mine")
+    made._info = replace(made.info, name="bloodmnist")
+    with pytest.raises(UsageError, match="calls itself 'bloodmnist', the name of a registered one"):
+        dataset_from(made)
+    assert dataset_from(made, name="mine").info.name == "mine"
