@@ -38,12 +38,16 @@ def test_vectors_are_those_of_extract_bit_for_bit(embedder, cache_root):
         np.testing.assert_array_equal(embedder.fit_transform(IMAGES), store.embeddings("all"))
 
 
-def test_paths_arrays_and_pictures_give_the_same_rows(embedder, tmp_path):
-    paths = []
-    for row, image in enumerate(IMAGES):
-        paths.append(tmp_path / f"{row}.png")
-        Image.fromarray(image).save(paths[-1])
-    expected = embedder.fit_transform(IMAGES)
+def test_paths_arrays_and_pictures_give_the_rows_of_the_folder_s_store(embedder, cache_root, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    paths = [folder / f"{row:02}.png" for row in range(len(IMAGES))]
+    for path, image in zip(paths, IMAGES, strict=True):
+        Image.fromarray(image).save(path)
+    filed = medfeat.extract(folder, "stats", cache_dir=cache_root, device="cpu").stores[0]
+    with medfeat.FeatureStore(filed.path) as store:
+        expected = np.asarray(store.embeddings("all"))
+    np.testing.assert_array_equal(embedder.fit_transform(IMAGES), expected)
     column = np.array([[str(path)] for path in paths], dtype=object)
     for images in (list(IMAGES), paths, [str(path) for path in paths], column, [Image.open(path) for path in paths]):
         np.testing.assert_array_equal(embedder.transform(images), expected)
