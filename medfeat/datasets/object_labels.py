@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from medfeat.datasets.labels import Labelling, refuse_classes_of_numbers
+from medfeat.datasets.labels import Labelling, ask_something, refuse_classes_of_numbers
 from medfeat.datasets.npzlabels import NpzLabelling, npz_labelling, npz_words
 from medfeat.errors import DataError
 from medfeat.task_types import shortened
@@ -63,9 +63,25 @@ def object_labels(
     Raises
     ------
     DataError
-        When some images have labels and others none, they are neither numbers, words, nor rows of numbers, or there
-        are more classes than names.
+        When some images have labels and others none, they are neither numbers, words, nor rows of numbers, there are
+        more classes than names, or they cannot be what was declared.
     """
+    found = _read(name, labels, task, progress, known=known, wanted=wanted)
+    named = bool(wanted)
+    if ask_something(name, found.task, found.classes, declared=task, named=named, progress=progress):
+        return found
+    return ObjectLabels()
+
+
+def _read(
+    name: str,
+    labels: Mapping[str, Sequence[object]],
+    task: TaskType | None,
+    progress: Progress,
+    *,
+    known: Sequence[str],
+    wanted: Sequence[str],
+) -> ObjectLabels:
     every = [label for group in labels.values() for label in group if label is not UNREAD]
     if all(label is None for label in every):
         return ObjectLabels()

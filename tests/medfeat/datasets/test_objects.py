@@ -15,6 +15,7 @@ from medfeat.datasets import dataset_from, open_dataset, source_task
 from medfeat.datasets.decode import BadFile
 from medfeat.datasets.object_images import stored_image
 from medfeat.errors import DataError, UsageError
+from medfeat.types import SilentProgress
 
 GREY = np.random.default_rng(0).integers(0, 256, (12, 9, 11), np.uint8)
 RGB = np.random.default_rng(1).integers(0, 256, (12, 9, 11, 3), np.uint8)
@@ -187,6 +188,39 @@ def test_class_names_that_the_object_knows_are_kept():
 def test_labels_that_cannot_be_meant_are_one_line(labels, said):
     with pytest.raises(DataError, match=said):
         dataset_from(Pairs(list(GREY), labels))
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "said"),
+    [
+        (None, {"classes": "a,b"}, "grey has no labels, and --classes is said of them"),
+        (None, {"task": "multi-class"}, "grey has no labels, and --task multi-class is said of them"),
+        (LABELS, {"task": "binary-class"}, "grey has 3 classes"),
+        (LABELS, {"classes": "a,b"}, "grey has 3 classes or labels by its numbers, and 2 names"),
+        (["a", "c"] * 6, {"classes": "a,b"}, "grey has the label 'c', and the classes are a, b"),
+        (["kim", "lee"] * 6, {"task": "ordinal-regression"}, "whose names tell no order"),
+    ],
+)
+def test_what_is_said_of_labels_must_fit_them(labels, options, said):
+    with pytest.raises(DataError, match=said):
+        dataset_from(GREY, name="grey", labels=labels, **options)
+
+
+def test_the_order_of_classes_is_the_one_that_is_said():
+    dataset = dataset_from(GREY, labels=["mild", "grave"] * 6, classes="mild,grave", task="ordinal-regression")
+    assert dataset.info.classes == ("mild", "grave") and dataset.labels("all")[:2, 0].tolist() == [0, 1]
+
+
+def test_labels_of_one_class_ask_nothing():
+    progress = SilentProgress()
+    assert dataset_from(GREY, labels=[0] * 12, progress=progress).labels("all") is None
+    assert any("one class asks nothing" in line for line in progress.said)
+
+
+def test_a_class_of_which_no_image_can_be_read_is_refused():
+    images = [np.zeros((4, 4), bool) if label == 2 else image for image, label in zip(GREY, LABELS, strict=True)]
+    with pytest.raises(DataError, match="none of the 4 images of the class 2 in list can be read, such as all/2"):
+        dataset_from(images, labels=LABELS)
 
 
 def test_a_dict_has_splits_by_any_of_their_names():
