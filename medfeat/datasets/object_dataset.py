@@ -92,6 +92,7 @@ class ObjectDataset:
         self._ndim = 0
         self._shapes: set[tuple[int, ...]] = set()
         self._seen = {group: _Seen() for group in groups}
+        self._content = hashlib.blake2b(b"object\n", digest_size=16)
         fingerprint = self._look(progress)
         given = {group: seen.labels for group, seen in self._seen.items()}
         known = next((items.classes for items in self._groups.values() if items.classes), ())
@@ -143,7 +144,7 @@ class ObjectDataset:
         )
 
     def _same(self, group: str, row: int) -> UInt8Array:
-        image = self._read(group, row, self._item(group, row))
+        image = self._read(group, row)
         if isinstance(image, BadImage) or image_hash(image) != self._seen[group].hashes[row]:
             raise DataError(
                 f"{self._ids[group][row]} of {self._name} is another image each time it is read: give the images "
@@ -157,11 +158,13 @@ class ObjectDataset:
         progress.start(sum(items.count for items in self._groups.values()), f"hashing {self._name}")
         try:
             for group, items in self._groups.items():
-                digest.update(f"{group}:{items.count}\n".encode())
+                for one in (digest, self._content):
+                    one.update(f"{group}:{items.count}\n".encode())
                 for row in range(items.count):
-                    self._look_at(group, row)
-                    content = self._seen[group].hashes[row].hex()
-                    digest.update(f"{self._ids[group][row]}\0{content}\n".encode())
+                    given = self._look_at(group, row).hex()
+                    made = self._seen[group].hashes[row].hex()
+                    digest.update(f"{self._ids[group][row]}\0{made}\n".encode())
+                    self._content.update(f"{self._ids[group][row]}\0{given}\n".encode())
                     progress.advance(1)
         finally:
             progress.finish()
@@ -169,10 +172,12 @@ class ObjectDataset:
             raise self._nothing()
         return f"blake2b:{digest.hexdigest()}"
 
-    def _look_at(self, group: str, row: int) -> None:
+    def _look_at(self, group: str, row: int) -> bytes:
+        """Take in one image; return the digest of its values as they were given, whatever contract is declared."""
         seen = self._seen[group]
         item = self._item(group, row)
-        image = self._read(group, row, item)
+        stored = self._stored(group, row, item)
+        image = stored if isinstance(stored, BadImage) else self._applied(group, row, stored)
         seen.labels.append(item.label if isinstance(item, Item) else UNREAD)
         seen.patients.append(item.patient if isinstance(item, Item) else UNREAD)
         if isinstance(image, BadImage):
@@ -181,6 +186,7 @@ class ObjectDataset:
         else:
             self._shapes.add(image.shape)
             seen.hashes.append(image_hash(image))
+        return NO_HASH if isinstance(stored, BadImage) else _values_hash(stored)
 
     def _item(self, group: str, row: int) -> Item | BadImage:
         try:
@@ -190,7 +196,11 @@ class ObjectDataset:
         except Exception as error:  # the code of others, which one damaged file must not end
             return self._bad(group, row, f"cannot be read ({_said(error)})")
 
-    def _read(self, group: str, row: int, item: Item | BadImage) -> UInt8Array | BadImage:
+    def _read(self, group: str, row: int) -> UInt8Array | BadImage:
+        stored = self._stored(group, row, self._item(group, row))
+        return stored if isinstance(stored, BadImage) else self._applied(group, row, stored)
+
+    def _stored(self, group: str, row: int, item: Item | BadImage) -> Stored | BadImage:
         if isinstance(item, BadImage):
             return item
         try:
@@ -199,13 +209,19 @@ class ObjectDataset:
             if stored.is_volume != (self._ndim == 3):
                 kinds = ("an image", "volumes") if self._ndim == 3 else ("a volume", "images")
                 return self._bad(group, row, f"{kinds[0]} of shape {stored.values.shape} among {kinds[1]}")
-            return self._intensity.apply(stored)
+            return stored
         except (MissingExtraError, MemoryError, DataError):
             raise
-        except (BadFile, OutsideContract) as error:
+        except BadFile as error:
             return self._bad(group, row, str(error))
         except Exception as error:  # decoders raise anything on damaged files
             return self._bad(group, row, f"cannot be decoded ({_said(error)})")
+
+    def _applied(self, group: str, row: int, stored: Stored) -> UInt8Array | BadImage:
+        try:
+            return self._intensity.apply(stored)
+        except OutsideContract as error:
+            return self._bad(group, row, str(error))
 
     def _know(self, group: str, row: int, stored: Stored) -> None:
         """Take the first image for what the others are like, and see that the contract covers it."""
@@ -261,11 +277,19 @@ class ObjectDataset:
             fingerprint=fingerprint,
             source="object",
             intensity=str(self._intensity),
+            content=f"blake2b:{self._content.hexdigest()}",
         )
 
     def _check(self, group: str) -> None:
         if group not in self._groups:
             raise DataError(f"{self._name} has the groups {', '.join(self._groups)}, not {group!r}")
+
+
+def _values_hash(stored: Stored) -> bytes:
+    values = np.ascontiguousarray(stored.values)
+    digest = hashlib.blake2b(f"{values.dtype} {values.shape};".encode(), digest_size=HASH_BYTES)
+    digest.update(values.data)
+    return digest.digest()
 
 
 def _said(error: Exception) -> str:

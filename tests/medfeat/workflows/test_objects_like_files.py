@@ -261,6 +261,16 @@ def test_other_images_under_the_name_of_an_object_are_refused_and_grown_ones_are
     assert [len(one) for one in map(versions, ("list", "list@1"))] == [33, 24]
 
 
+def test_the_same_values_under_another_contract_are_no_other_version():
+    values = PARTS["train"].astype(np.float32) / 255
+    labelled = list(zip(values, LABELS["train"], strict=True))
+    first, second = (extracted(labelled, "floats", "stats", intensity=f"range:0..{top}") for top in (1, 2))
+    assert first.path != second.path
+    with pytest.raises(UsageError, match=r"no versions|no version 2"):
+        cache.list_stores(data="floats@2")
+    assert len(cache.list_stores(data="floats")) == 2
+
+
 def versions(name):
     return medfeat.FeatureStore(next(iter(cache.list_stores(data=name))).path).ids("all")
 
