@@ -20,9 +20,10 @@ from torch import nn
 
 from medfeat.backbones.download import first_line
 from medfeat.backbones.filekinds import HEAD_BYTES, kind_of
-from medfeat.backbones.parts import Named, flatten, unwrapped
+from medfeat.backbones.parts import Named, flatten, only_part, unwrapped
+from medfeat.backbones.spelling import join_part
 from medfeat.backbones.unpickling import foreign_archive, load_tensors
-from medfeat.errors import MissingFileError, WeightsError
+from medfeat.errors import MissingFileError, UsageError, WeightsError
 
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
@@ -52,6 +53,29 @@ def read_state(path: str | Path) -> Named:
         As `read_named`.
     """
     return unwrapped(read_named(path))
+
+
+def read_part(path: Path, part: str = "") -> tuple[Named, str]:
+    """Read the named tensors of a file, or of one of several networks in it, and spell where they come from.
+
+    Parameters
+    ----------
+    path
+        As for `read_named`.
+    part
+        Prefix of the network's names, from `medfeat.backbones.spelling.split_part`; empty for the whole file.
+
+    Raises
+    ------
+    UsageError
+        For the list of a checkpoint's files, which is none of them.
+    MissingFileError, WeightsError
+        As `read_named`, and where the file has no such part.
+    """
+    if path.name in INDEX_FILES:
+        raise UsageError(f"{path} only lists the files of a checkpoint: give --weights the folder they are in")
+    state = read_named(path)
+    return (only_part(state, part, str(path)) if part else state), join_part(path, part)
 
 
 def read_named(path: str | Path) -> Named:
@@ -110,7 +134,7 @@ def _read_file(file: Path) -> Named:
 
 
 def _read_open(opened: IO[bytes], file: Path) -> Named:
-    """Read a file by what it is; the path is for its name, and lets torch and safetensors open it themselves."""
+    """Read a file by what it is; the path is for its name, and lets safetensors map it into memory."""
     head = opened.read(HEAD_BYTES)
     opened.seek(0)
     plain = not isinstance(opened, io.BytesIO)
@@ -122,7 +146,7 @@ def _read_open(opened: IO[bytes], file: Path) -> Named:
         return _read_open(io.BytesIO(_inflated(opened, file)), file)
     if kind == "safetensors":
         return _read_safetensors(file if plain else opened.read(), file)
-    return _read_torch(file if plain else opened, file)
+    return _read_torch(opened, file)  # as an open file: of a path, torch goes by its suffix
 
 
 def _inflated(opened: IO[bytes], file: Path) -> bytes:
@@ -132,14 +156,13 @@ def _inflated(opened: IO[bytes], file: Path) -> bytes:
         raise WeightsError(f"{file} is not a whole gzip file ({first_line(error)}): get it again") from error
 
 
-def _read_torch(source: Path | IO[bytes], file: Path) -> Named:
-    foreign = foreign_archive(source)
-    if not isinstance(source, Path):
-        source.seek(0)
+def _read_torch(opened: IO[bytes], file: Path) -> Named:
+    foreign = foreign_archive(opened)
+    opened.seek(0)
     if foreign:
         raise WeightsError(f"{file} is {foreign}, which is not read: save the network's state_dict() with torch.save")
     try:
-        content = load_tensors(source)
+        content = load_tensors(opened)
     except pickle.UnpicklingError as error:
         raise WeightsError(f"{file} {_reason(error)}; medfeat loads tensors only: save its state_dict()") from error
     except MemoryError:

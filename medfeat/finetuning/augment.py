@@ -93,7 +93,7 @@ def _changed(images: torch.Tensor, changes: tuple[str, ...], generator: torch.Ge
 
 def _shifted(images: torch.Tensor, most: int, generator: torch.Generator) -> torch.Tensor:
     side = images.shape[-1]
-    # The border goes on: a stripe of another colour is an edge no image has (BreastMNIST: a probe loses 1.57, not 0.29).
+    # The border goes on: a stripe of another colour is an edge no image has (BreastMNIST: probe loss 1.57, not 0.29).
     padded = functional.pad(images, (most, most, most, most), mode="replicate")
     down, right = torch.randint(0, 2 * most + 1, (2, len(images)), generator=generator).tolist()
     return torch.stack(
