@@ -17,7 +17,7 @@ from torch import nn
 from medfeat.errors import DataError, MedfeatError, UsageError
 from medfeat.extraction.forward import torch_dtype
 from medfeat.extraction.preprocess import Preprocess
-from medfeat.finetuning.batches import batches
+from medfeat.extraction.tuning import is_out_of_memory
 from medfeat.finetuning.cut import Cut, last_units, units_of
 from medfeat.finetuning.head import Head, HeadStart
 from medfeat.finetuning.images import ImageFile
@@ -163,15 +163,25 @@ def cached_activations(
     with tempfile.TemporaryFile(dir=folder) as file:
         progress.start(count, "frozen trunk")
         shape: tuple[int, ...] = ()
-        for rows in batches(np.arange(count), settings.batch_size):
-            inputs = feed(rows).inputs
-            with torch.no_grad(), computing(inputs.device, settings.precision):
-                made = cut.trunk(inputs).to(torch.float16).cpu().contiguous().numpy()
+        start, size = 0, settings.batch_size
+        while start < count:
+            rows = np.arange(start, min(start + size, count))
+            try:
+                inputs = feed(rows).inputs
+                with torch.no_grad(), computing(inputs.device, settings.precision):
+                    made = cut.trunk(inputs).to(torch.float16).cpu().contiguous().numpy()
+            except Exception as error:
+                if size == 1 or not is_out_of_memory(error):
+                    raise
+                size //= 2
+                progress.say(f"memory ran out: {size} images a pass of the frozen trunk from here on")
+                continue
             if not np.isfinite(made).all():
                 raise DataError("activations of the trunk are too large for float16: use --mode full or lora")
             shape = made.shape[1:]
             _append(file, made)
             progress.advance(len(rows))
+            start += len(rows)
         progress.finish()
         file.flush()
         progress.say(f"the trunk ran once: {count} activations of {shape}, {file.tell() / 1e6:.0f} MB on disk")
