@@ -26,13 +26,6 @@ HEAD = "finetune"
 
 
 @dataclass(frozen=True)
-class TunedSpec(RunSpec):
-    """What decides a tuned run's key: also how it was tuned, since two trainings may end in the same weights."""
-
-    tuning: str = ""
-
-
-@dataclass(frozen=True)
 class Tuning:
     """What evaluation has to know of a training.
 
@@ -139,8 +132,9 @@ def record_tuned(
     progress
         Told of resamples.
     """
+    # How it was tuned stands for what its head does: two trainings may end in the same weights.
     digest = hashlib.blake2b(canonical_json(dict(tuning.settings)).encode(), digest_size=16).hexdigest()
-    spec = TunedSpec(store.digest, task_digest(task), HEAD, seed, False, resamples, tuning=digest)
+    spec = RunSpec(store.digest, task_digest(task), HEAD, seed, False, resamples, head_digest=digest)
     folder = run_folder(root, store.recipe["dataset"], spec.key)
     try:
         return read_run(folder)
