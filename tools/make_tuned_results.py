@@ -32,8 +32,8 @@ HEAD = """
 Networks tuned from their linear probes with `medfeat finetune`, everything left at its default but the number of
 epochs, which stands beside the chosen one. Val chose the epoch, epoch 0 being the probe itself: where no epoch was
 better on val, the start was kept and the difference is nothing. Then test was read. Differences are tuned minus probe
-with 95 % paired bootstrap intervals; loss is the mean over train of the first and of the last epoch. Seconds are of
-training alone, on one thread of a busy machine ({processor}, torch {torch}). {missing}
+with 95 % paired bootstrap intervals; loss is the mean over train of the first and of the last epoch. Made on a
+machine that other work shared ({processor}, torch {torch}), so that times are left out.
 
 """
 
@@ -77,8 +77,6 @@ def row(pair: TunedBeside, cache: Path) -> tuple[str, ...]:
         f"{number(pair.start.val.auc.value)} to {number(pair.run.val.auc.value)}",
         with_interval(pair.run.test.auc),
         *(with_interval(one.difference) for one in pair.differences),
-        number(pair.run.costs["probe"]["seconds"], 0),
-        number(pair.run.costs["probe"]["energy_wh"], 2),
     )
 
 
@@ -87,10 +85,7 @@ def main() -> None:
     folder, cache = os.environ.get("MEDFEAT_REAL_DATA"), Path(sys.argv[1])
     for name in (sys.argv[2:] or SETS) if folder else ():
         tune_all(Path(folder or ""), cache, name)
-    columns = (
-        "network", "mode", "epoch chosen", "loss", "val AUC", "test AUC", "AUC, minus probe", "ACC, minus probe",
-        "training s", "Wh",
-    )  # fmt: skip
+    columns = ("network", "mode", "epoch chosen", "loss", "val AUC", "test AUC", "AUC, minus probe", "ACC, minus probe")
     runs, _ = list_runs(cache)
     pairs = beside_starts(runs, runs)
     order = list(EPOCHS)
@@ -107,14 +102,11 @@ def main() -> None:
         for mode in EPOCHS
         if (name, backbone, mode) not in there
     ]
-    facts = {
-        "processor": processor_name(),
-        "torch": version("torch"),
-        "missing": f"Not run yet: {', '.join(missing)}." if missing else "",
-    }
+    facts = {"processor": processor_name(), "torch": version("torch")}
+    lacking = f"\nNot run yet:\n\n{''.join(f'- {one}{chr(10)}' for one in missing)}" if missing else ""
     text = PAGE.read_text(encoding="utf-8")
     before = text[: text.index(TUNED)] if TUNED in text else text.rstrip("\n") + "\n\n"
-    PAGE.write_text(before + TUNED + "\n" + HEAD.format(**facts) + markdown(tables), encoding="utf-8")
+    PAGE.write_text(before + TUNED + "\n" + HEAD.format(**facts) + markdown(tables) + lacking, encoding="utf-8")
     print(f"wrote {PAGE}")
 
 
