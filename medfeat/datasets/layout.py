@@ -13,7 +13,7 @@ from medfeat.types import Progress
 
 FOLD = re.compile(r"(?:cv|k)?[ _-]?folds?[ _-]?\d+|(?:cv|split|subset|partition)[ _-]?\d+", re.IGNORECASE)
 # P001, images_002, 0003: as often patients, or parts of an archive, as classes.
-NUMBERED = re.compile(r"(?P<word>\D*[^\W\d_]\D*)\d+|\d{3,}")
+NUMBERED = re.compile(r"(?P<word>\D*[^\W\d_]\D*)\d[\d _.-]*|\d{3,}")
 NUMBERED_CLASSES = re.compile(r"(?:class|grade|stage|level|type|score|category|label|degree)[ _.-]?", re.IGNORECASE)
 
 

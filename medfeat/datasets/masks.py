@@ -110,9 +110,11 @@ def _shared(stems: Iterable[str]) -> set[str]:
     found = set()
     for stem in stems:
         folder, slash, name = stem.rpartition("/")
+        if CLASS_OF_MASKS.search(name):  # x_nomask
+            continue
         found.add(f"{folder}{slash}")
         for end, start in _parted(name):
-            if OTHER_MARK.fullmatch(name, start) and not CLASS_OF_MASKS.search(name, start):
+            if OTHER_MARK.fullmatch(name, start):
                 found.add(f"{folder}{slash}{name[:end]}")
         if match := IMAGE_BEFORE.fullmatch(name):
             found.add(f"{folder}{slash}{match['stem']}")

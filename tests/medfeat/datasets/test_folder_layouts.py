@@ -152,7 +152,9 @@ def test_ordinary_classes_stay_without_a_word(tree, classes):
     assert [line for line in said if "classes than half" not in line and "valid is taken for a class" not in line] == []
 
 
-@pytest.mark.parametrize("folders", ["P{001|002}", "images_{1|2}", "{0001|0002}", "Patient {7|8}", "train/sub-{01|2}"])
+@pytest.mark.parametrize(
+    "folders", ["P{001|002}", "images_{1|2}", "{0001|0002}", "Patient {7|8}", "TCGA-02-{0001|0003}", "train/sub-{01|2}"]
+)
 def test_numbered_folders_as_classes_are_said(tree, folders):
     _, said = listed(tree(f"{folders}/{{1|2}}.png"))
     (line,) = (line for line in said if line.startswith("numbered folders ("))

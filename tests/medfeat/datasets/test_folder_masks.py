@@ -68,6 +68,7 @@ def test_ordinary_images_are_no_masks(tree, patterns):
         (["{a|b}/{1|2}.png", "a/x_{1|2_seg}.png"], 1, "a/x_2_seg.png"),
         (["{a|b}/surgical_mask_{1|2}.png", "{a|b}/respirator_3.png"], 4, "a/surgical_mask_1.png"),
         (["a/lung masks/1.png", "{a|b}/2.png"], 1, "a/lung masks/1.png"),
+        (["{a|b}/boy_{mask|nomask}.png"], 2, "a/boy_mask.png"),
     ],
 )  # fmt: skip
 def test_masks_whose_images_are_not_there_are_read_and_said(tree, patterns, count, example):
@@ -85,6 +86,16 @@ def test_masks_whose_images_are_not_there_are_read_and_said(tree, patterns, coun
 def test_masks_are_known_inside_classes_and_splits(tree, pattern):
     images, _ = listed(tree(pattern))
     assert {image[2] for image in images} == {"a", "b"} and not [image for image in images if "mask" in image[0]]
+
+
+def test_segmentations_are_known_beside_the_channels_of_an_image(tree):
+    images, _ = listed(tree("imagesTr/liver_{1|2}_000{0|1}.nii.gz", "labelsTr/liver_{1|2}.nii.gz"))
+    assert len(images) == 4 and not [image for image in images if "labels" in image[0]]
+
+
+def test_a_lesion_beside_an_image_of_another_mark_is_an_image(tree):
+    images, _ = listed(tree("{a|b}/case_{t1|lesion|seg}.png"))
+    assert [image[0] for image in images] == [f"{c}/case_{mark}.png" for c in "ab" for mark in ("lesion", "t1")]
 
 
 @pytest.mark.parametrize(
