@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from medfeat.datasets import dataset_names, open_dataset
     from medfeat.workflows.audit import audit
     from medfeat.workflows.compare import compare
+    from medfeat.workflows.explore import explore
     from medfeat.workflows.extract import extract
     from medfeat.workflows.few_shot import few_shot
     from medfeat.workflows.fusion import fuse
@@ -36,6 +37,7 @@ _WHERE = {
     "backbone_names": "medfeat.backbones",
     "compare": "medfeat.workflows.compare",
     "dataset_names": "medfeat.datasets",
+    "explore": "medfeat.workflows.explore",
     "extract": "medfeat.workflows.extract",
     "few_shot": "medfeat.workflows.few_shot",
     "fuse": "medfeat.workflows.fusion",
@@ -55,6 +57,7 @@ __all__ = [
     "backbone_names",
     "compare",
     "dataset_names",
+    "explore",
     "extract",
     "few_shot",
     "fuse",

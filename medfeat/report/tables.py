@@ -66,7 +66,7 @@ def markdown(tables: Iterable[Table]) -> str:
 
 
 def _markdown(table: Table) -> str:
-    numeric = _numeric(table)
+    numeric = numeric_columns(table)
     lines = [f"### {table.title}", ""] if table.title else []
     lines.append(_markdown_row(table.columns))
     lines.append(_markdown_row(["---:" if right else "---" for right in numeric]))
@@ -119,7 +119,7 @@ def terminal(tables: Iterable[Table]) -> RenderableType:
     parts: list[RenderableType] = []
     for table in tables:
         drawn = Drawn(title=Text(table.title, style="bold"), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-        for name, right in zip(table.columns, _numeric(table), strict=True):
+        for name, right in zip(table.columns, numeric_columns(table), strict=True):
             drawn.add_column(Text(name), justify="right" if right else "left", overflow="fold")
         for i, row in enumerate(table.rows):
             drawn.add_row(*map(Text, row), style="bold" if i in table.strong else None)
@@ -129,6 +129,6 @@ def terminal(tables: Iterable[Table]) -> RenderableType:
     return Group(*parts)
 
 
-def _numeric(table: Table) -> list[bool]:
+def numeric_columns(table: Table) -> list[bool]:
     """Which columns hold numbers alone, and are set to the right."""
     return [bool(table.rows) and all(set(row[i]) <= NUMERIC for row in table.rows) for i in range(len(table.columns))]
