@@ -205,11 +205,12 @@ def _explored(
     rows = rows if seen is None else seen.rows
     ids = listed.ids[rows].tolist()
     shown = _shown(listed, identifiers)
-    views = _views(subject, root, seen, ids, seed, progress)
+    views = _views(subject, root, seen, ids, seed=seed, progress=progress)
     notes = list(subject.notes)
     if len(rows) < len(listed.ids):
         notes.append(f"{len(rows):,} of {len(listed.ids):,} images were looked at: a random sample, rare classes kept"
-                     if len(listed.ids) > sample else f"{len(listed.ids) - len(rows):,} images could not be read")  # fmt: skip
+                     if len(listed.ids) > sample
+                     else f"{len(listed.ids) - len(rows):,} images could not be read")  # fmt: skip
     return Exploration(
         name=subject.name,
         total=len(listed.ids),
@@ -224,7 +225,7 @@ def _explored(
         levels=seen.levels if seen is not None else np.empty(0),
         member=kinds.member[rows],
         pixels=seen.pixels if seen is not None else None,
-        columns=tuple(_columns(subject, root, rows, seen, columns, identifiers)),
+        columns=tuple(_columns(subject, root, rows, seen, columns, identifiers=identifiers)),
         spaces=tuple(views),
         made=tuple(_made(subject, seed)),
         volumes=subject.dataset is not None and subject.dataset.info.ndim == 3,
@@ -247,7 +248,7 @@ def _counts(listed: Listed, kinds: Kinds) -> dict[str, Any]:
 
 
 def _views(
-    subject: _Subject, root: Path, seen: Seen | None, ids: Sequence[str], seed: int, progress: Progress
+    subject: _Subject, root: Path, seen: Seen | None, ids: Sequence[str], *, seed: int, progress: Progress
 ) -> list[SpaceView]:
     if len(ids) < 2:
         return []
@@ -255,9 +256,9 @@ def _views(
     views = []
     if seen is not None:
         keys = row_keys(np.array(ids), seen.hashes)
-        views.append(spaces.pixel_space(root, subject.name, seen, keys, seed, progress))
+        views.append(spaces.pixel_space(root, subject.name, seen, keys, seed=seed, progress=progress))
     for header, name in zip(subject.headers, names, strict=True):
-        views.append(spaces.store_space(root, header, ids, name, seed, progress))
+        views.append(spaces.store_space(header, ids, name, seed=seed, progress=progress))
     return views
 
 
@@ -292,7 +293,7 @@ def _bad(subject: _Subject, seen: Seen | None, shown: dict[str, str]) -> tuple[B
 
 
 def _columns(
-    subject: _Subject, root: Path, rows: Any, seen: Seen | None, extra: str | Path | None, identifiers: bool
+    subject: _Subject, root: Path, rows: Any, seen: Seen | None, extra: str | Path | None, *, identifiers: bool
 ) -> list[Column]:
     listed, ids = subject.listed, subject.listed.ids[rows].tolist()
     columns: list[Column] = []
@@ -307,7 +308,7 @@ def _columns(
         called = _called(listed.patients.tolist(), identifiers)
         columns.append(Column("patient", words=[called[name] for name in listed.patients[rows].tolist()]))
     names = spaces.space_names(subject.headers)
-    columns += spaces.prediction_columns(root, subject.name, subject.headers, names, listed, ids)
+    columns += spaces.prediction_columns(root, subject.name, subject.headers, names, listed, ids=ids)
     columns += read_columns(Path(extra), np.array(ids)) if extra is not None else []
     if seen is not None:
         columns.append(Column("mean pixel value", numbers=seen.levels, hover=False))

@@ -97,7 +97,9 @@ def audit_tables(kept: Sequence[Mapping[str, Any]], shown: Mapping[str, str], *,
         for (a, b), found in counts.items()
     )  # fmt: skip
     by = f"audit by {one['backbone']}"
-    tables = [Table(f"Near duplicates ({by})", ("splits", "pairs", "such as", "cosine"), near or (("none", "", "", ""),))]
+    tables = [
+        Table(f"Near duplicates ({by})", ("splits", "pairs", "such as", "cosine"), near or (("none", "", "", ""),))
+    ]
     doubts = one.get("label_errors", ())
     rows = tuple(
         (_shown(error["id"], shown), error["split"], error["label"], error["suggested"], number(error["margin"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,7 @@ def words_of(labels: LabelArray, task: TaskType, classes: Sequence[str]) -> list
 
 
 def kinds_of(listed: Listed) -> Kinds:
-    """Return what the images are sorted by: classes, labels (and none of them), ranges of a number, or one kind of all."""
+    """Return what images are sorted by: classes, labels (and none of them), ranges of a number, or one kind of all."""
     labels = listed.labels
     if labels is None or listed.task is None:
         return Kinds(("all images",), np.ones((len(listed.ids), 1), np.bool_))
@@ -123,7 +124,7 @@ def _ranges(values: NDArray[np.float64], name: str) -> Kinds:
     if len(edges) < 2:
         return Kinds((f"{name} {edges[0]:g}",), np.ones((len(values), 1), np.bool_))
     which = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
-    names = tuple(f"{name} {low:g} to {high:g}" for low, high in zip(edges[:-1], edges[1:], strict=True))
+    names = tuple(f"{name} {low:g} to {high:g}" for low, high in pairwise(edges))
     return Kinds(names, which[:, None] == np.arange(len(names)))
 
 
@@ -149,7 +150,9 @@ def read_columns(path: Path, ids: IdArray) -> list[Column]:
             reader = csv.DictReader(file)
             rows, names = list(reader), list(reader.fieldnames or ())
     except FileNotFoundError as error:
-        raise MissingFileError(f"there is no file {path}: give --columns a CSV with the columns id and others") from error
+        raise MissingFileError(
+            f"there is no file {path}: give --columns a CSV with the columns id and others"
+        ) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is no CSV in UTF-8 ({error}): save it as one") from error
     key = next((name for name in names if name.strip().lower() in ("id", "path")), None)
@@ -158,7 +161,9 @@ def read_columns(path: Path, ids: IdArray) -> list[Column]:
     found = {str(row[key]): row for row in rows}
     if not any(one in found for one in ids.tolist()):
         raise DataError(f"none of the {len(found)} ids of {path} is in the dataset, whose first is {ids[0]}")
-    return [_column(name, [(found.get(one) or {}).get(name) or "" for one in ids.tolist()]) for name in names if name != key]
+    return [
+        _column(name, [(found.get(one) or {}).get(name) or "" for one in ids.tolist()]) for name in names if name != key
+    ]
 
 
 def _column(name: str, values: Sequence[str]) -> Column:
@@ -187,6 +192,7 @@ def card_of(info: DatasetInfo | None, listed: Listed, shapes: Mapping[tuple[int,
         ("Shapes", forms),
     ]
     if info is not None:
-        facts += [("Values", info.intensity), ("Licence", info.licence), ("Citation", info.citation), ("Home", info.url),
+        facts += [("Values", info.intensity), ("Licence", info.licence), ("Citation", info.citation),
+                  ("Home", info.url),
                   ("Fingerprint", info.fingerprint)]  # fmt: skip
     return facts

@@ -12,7 +12,7 @@ from PIL import Image
 
 from medfeat.datasets import image_hash
 from medfeat.evaluation.pixels import ClassPixels
-from medfeat.types import BadImage, Dataset, IdArray, Progress, UInt8Array
+from medfeat.types import BadImage, Dataset, Progress, UInt8Array
 
 # Images that are looked at; of larger sets a sample, which the page says.
 MOST = 20_000
@@ -106,9 +106,9 @@ def look(dataset: Dataset, kinds: Kinds, rows: NDArray[np.int64], progress: Prog
     pixels, bad = ClassPixels(len(kinds.names), shape), []
     found, shapes = _Found(), {}
     progress.start(len(rows), f"looking at {info.name}")
-    for start, group, batch in _batches(dataset, rows):
-        for row, image in zip((start + batch.rows).tolist(), batch.images, strict=True):
-            image = np.asarray(image)
+    for start, batch in _batches(dataset, rows):
+        for row, one in zip((start + batch.rows).tolist(), batch.images, strict=True):
+            image = np.asarray(one)
             whole = with_channels(image, channels)
             picture = planes(image, side, channels)
             pixels.add(kinds.member[row], picture, whole)
@@ -120,13 +120,13 @@ def look(dataset: Dataset, kinds: Kinds, rows: NDArray[np.int64], progress: Prog
     return Seen(*found.arrays(shape), pixels=pixels, shapes=shapes, bad=tuple(bad))
 
 
-def _batches(dataset: Dataset, rows: NDArray[np.int64]) -> Iterator[tuple[int, str, Any]]:
+def _batches(dataset: Dataset, rows: NDArray[np.int64]) -> Iterator[tuple[int, Any]]:
     start = 0
     for group, count in dataset.info.counts.items():
         mine = rows[(rows >= start) & (rows < start + count)] - start
         if len(mine):
             for batch in dataset.batches(group, 256, mine):
-                yield start, group, batch
+                yield start, batch
         start += count
 
 

@@ -77,14 +77,14 @@ def map_of(
         made = lay_out(X, unit=space.unit, seed=seed, progress=progress)
     else:
         before, old_keys = older
-        made = _grown(X, keys, before, old_keys, space, seed)
+        made = _grown(X, keys, before, old_keys, space, seed=seed)
         progress.say(f"{space.name}: {int(made.placed.sum())} new images placed into the map made before")
     _write(path, made, keys, space, seed)
     return made
 
 
 def _grown(
-    X: FloatArray, keys: NDArray[np.str_], before: Map, old_keys: NDArray[np.str_], space: Space, seed: int
+    X: FloatArray, keys: NDArray[np.str_], before: Map, old_keys: NDArray[np.str_], space: Space, *, seed: int
 ) -> Map:
     at = {key: i for i, key in enumerate(old_keys.tolist())}
     old = np.array([key in at for key in keys.tolist()])

@@ -41,8 +41,8 @@ def asked_stores(
         for name in backbones:
             if all(header.recipe["backbone"] != name for header in found):
                 raise UsageError(
-                    f"no store of {dataset} x {name} in {root}: run `medfeat extract --backbone {name} --data {dataset}`"
-                    " first"
+                    f"no store of {dataset} x {name} in {root}: run"
+                    f" `medfeat extract --backbone {name} --data {dataset}` first"
                 )
         found = [header for header in found if header.recipe["backbone"] in backbones]
     notes = []
@@ -53,17 +53,26 @@ def asked_stores(
     return found[:MOST_SPACES], notes
 
 
-def pixel_space(root: Path, dataset: str, seen: Seen, keys: NDArray[np.str_], seed: int, progress: Progress) -> SpaceView:
+def pixel_space(
+    root: Path, dataset: str, seen: Seen, keys: NDArray[np.str_], *, seed: int, progress: Progress
+) -> SpaceView:
     """Return the map of the pixels themselves."""
-    facts = {"of": "pixels", "dataset": dataset, "shape": list(seen.pictures.shape[1:]), "width": seen.features.shape[1]}
+    facts = {
+        "of": "pixels",
+        "dataset": dataset,
+        "shape": list(seen.pictures.shape[1:]),
+        "width": seen.features.shape[1],
+    }
     space = Space("pixels", facts, unit=False)
     progress.say("map of pixels")
-    found = map_of(seen.features / np.float32(255), keys, space, root / slug(dataset) / FOLDER, seed=seed, progress=progress)
+    found = map_of(
+        seen.features / np.float32(255), keys, space, root / slug(dataset) / FOLDER, seed=seed, progress=progress
+    )
     return SpaceView("pixels", found, _notes(found, len(keys)))
 
 
 def store_space(
-    root: Path, header: StoreHeader, ids: Sequence[str], name: str, seed: int, progress: Progress
+    header: StoreHeader, ids: Sequence[str], name: str, *, seed: int, progress: Progress
 ) -> SpaceView:
     """Return the map of a store's embeddings over images of which some may not be in it."""
     recipe = {key: value for key, value in header.recipe.items() if key != "fingerprint"}
@@ -124,8 +133,9 @@ def space_names(headers: Sequence[StoreHeader]) -> list[str]:
 
 
 def prediction_columns(
-    root: Path, dataset: str, headers: Sequence[StoreHeader], names: Sequence[str], listed: Listed, ids: Sequence[str]
-) -> list[Column]:
+    root: Path, dataset: str, headers: Sequence[StoreHeader], names: Sequence[str], listed: Listed, *,
+    ids: Sequence[str],
+) -> list[Column]:  # fmt: skip
     """Return what the best run on val of each store said of these images, and whether it was right."""
     if listed.task is None:
         return []

@@ -43,7 +43,7 @@ def inline(figure: Figure, caption: str, *, described: str = "") -> Markup:
     described
         What a screen reader says instead of the drawing; by default the caption.
     """
-    svg = Markup(svg_text(figure, described or caption))  # noqa: S704 - Matplotlib escapes the text it is given
+    svg = Markup(svg_text(figure, described or caption))
     return element("figure", svg, element("figcaption", caption))
 
 

@@ -98,7 +98,9 @@ def explore_page(found: Exploration) -> Page:
     """Return the page of a dataset."""
     pictured = found.pictures is not None and len(found.pictures) > 0
     sections = [
-        Section("dataset", "Dataset", (facts(found.card), *(element("p", line, class_="note") for line in found.notes))),
+        Section(
+            "dataset", "Dataset", (facts(found.card), *(element("p", line, class_="note") for line in found.notes))
+        ),
         Section("classes", "Classes and splits", _classes(found)),
         Section("leaks", "Leaks and doubtful labels", tuple(table(one) for one in found.leaks)),
         Section("bad", "Images that cannot be read", _bad(found.bad)),
@@ -108,7 +110,7 @@ def explore_page(found: Exploration) -> Page:
     if found.pixels is not None and found.pixels.count.any():
         sections.append(Section("pixels", "Pixel values", _pixels(found, found.pixels)))
     if found.spaces:
-        sections.append(Section("map", "Map of the images", (_map(found),)))
+        sections.append(Section("map", "Map of the images", (_map(),)))
     sections.append(Section("made", "How this page was made", (facts(found.made),)))
     data = {"map-data": _map_data(found)} if found.spaces else {}
     return Page(
@@ -132,7 +134,8 @@ def _classes(found: Exploration) -> tuple[Markup, ...]:
         for k, name in enumerate(found.kinds)
     )  # fmt: skip
     columns = ("class", *splits, "all", "share", "largest is so many times as large")
-    few = [f"{name} in {split}" for split, part in found.counts.items() for name, n in zip(found.kinds, part, strict=True)
+    few = [f"{name} in {split}" for split, part in found.counts.items()
+           for name, n in zip(found.kinds, part, strict=True)
            if n < SPARSE]  # fmt: skip
     notes = (f"fewer than {SPARSE} images: {', '.join(few[:12])}{' …' if len(few) > 12 else ''}",) if few else ()
     figure = charts.counts_figure(found.kinds, dict(found.counts))
@@ -157,7 +160,9 @@ def _pictures(found: Exploration) -> Iterable[Markup]:
     for heading, pictures in (("Mean image", mean_pictures(found.pixels)), ("Spread", spread_pictures(found.pixels))):
         yield element("h3", heading)
         yield _strips(found.kinds, pictures, f"{heading.lower()} of class")
-    yield element("p", "Spread: standard deviation of each pixel, the largest of all classes drawn white.", class_="note")
+    yield element(
+        "p", "Spread: standard deviation of each pixel, the largest of all classes drawn white.", class_="note"
+    )
 
 
 def montage(found: Exploration, each: int = 8) -> list[UInt8Array | None]:
@@ -215,7 +220,9 @@ def _pixels(found: Exploration, pixels: ClassPixels) -> tuple[Markup, ...]:
     colours = ("red", "green", "blue") if channels == 3 else ()
     summary = Table("", ("class", "images looked at", "mean pixel value", "standard deviation", *colours), tuple(rows))
     left_out = len(found.kinds) - charts.MOST_LINES
-    notes = [element("p", f"The charts show the first {charts.MOST_LINES} classes.", class_="note")] if left_out > 0 else []
+    notes = (
+        [element("p", f"The charts show the first {charts.MOST_LINES} classes.", class_="note")] if left_out > 0 else []
+    )
     return element("div", drawn, class_="figures"), *notes, table(summary)
 
 
@@ -240,11 +247,11 @@ def _moments(counts: NDArray[np.int64]) -> tuple[float, float]:
     return mean, float(np.sqrt((counts * (levels - mean) ** 2).sum() / n))
 
 
-def _map(found: Exploration) -> Markup:
+def _map() -> Markup:
     lead = (
         "Each point is an image; what is selected in one map is selected in all. Draw around points, click one"
-        " (with shift: add), or search for an id. Principal components keep large distances; t-SNE keeps neighbours, and"
-        " neither the sizes of its groups nor the gaps between them mean anything."
+        " (with shift: add), or search for an id. Principal components keep large distances; t-SNE keeps neighbours,"
+        " and neither the sizes of its groups nor the gaps between them mean anything."
     )
     return element(
         "div",

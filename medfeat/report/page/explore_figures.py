@@ -56,7 +56,10 @@ def _figures(found: Exploration) -> Iterator[tuple[str, Figure]]:
         for name, (figure, _) in pixel_figures(found, found.pixels).items():
             yield name, figure
     if found.pictures is not None and len(found.pictures) and found.pixels is not None:
-        yield "montage", charts.pictures_figure(found.kinds, montage(found), title=f"{found.name}: images of each class")
+        yield (
+            "montage",
+            charts.pictures_figure(found.kinds, montage(found), title=f"{found.name}: images of each class"),
+        )
         yield "mean-images", charts.pictures_figure(found.kinds, mean_pictures(found.pixels), title="mean image")
         yield "spread-images", charts.pictures_figure(found.kinds, spread_pictures(found.pixels), title="spread")
     yield from _maps(found)

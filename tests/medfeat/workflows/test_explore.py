@@ -107,7 +107,7 @@ def test_columns_of_the_user_colour_the_points(tmp_path, cache_root):
     explore("synthetic-binary", out=out, columns=tmp_path / "more.csv", sample=200, cache_dir=cache_root)
     found = {column["name"]: column for column in data_of(out)["columns"]}
     assert found["age"]["kind"] == "number" and {"north", "south", "not known"} == set(found["site"]["values"])
-    with pytest.raises(MissingFileError, match="nowhere.csv"):
+    with pytest.raises(MissingFileError, match=r"nowhere\.csv"):
         explore("synthetic-binary", out=out, columns=tmp_path / "nowhere.csv", sample=30, cache_dir=cache_root)
 
 

@@ -1,0 +1,153 @@
+"""The pages in a real browser, without a network: nothing is fetched, nothing complains, everything can be used.
+
+Needs the package playwright and a Chromium of the system; without them these tests are skipped, and say so.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medfeat.workflows.explore import explore
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+EVIL_CLASS, EVIL_FILE = "<script>alert(1)<", 'a "quoted" it\'s.png'
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: pages are not looked at in a browser")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra: dev)")
+    with sync_api.sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=300_000)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def evil(tmp_path_factory):
+    """A page of own images whose class and files are named to break it."""
+    folder = tmp_path_factory.mktemp("scans")
+    rng = np.random.default_rng(0)
+    for kind, level in ((EVIL_CLASS, 40), ("b", 200)):
+        (folder / kind).mkdir()
+        for i in range(15):
+            image = np.clip(rng.normal(level, 20, (12, 12)), 0, 255).astype(np.uint8)
+            Image.fromarray(image).save(folder / kind / (EVIL_FILE if i == 0 else f"{i}.png"))
+    out = folder.parent / f"{folder.name}.html"
+    lines = ["id,column", *(f'"b/{i}.png","</script><script>alert({i})</script>"' for i in range(1, 15))]
+    (folder.parent / "more.csv").write_text("\n".join(lines))
+    explore(folder, out=out, columns=folder.parent / "more.csv", cache_dir=folder.parent / "cache")
+    return out
+
+
+@pytest.fixture
+def opened(browser, evil):
+    """The page, opened from disk with the network off; what it asked for and complained of."""
+    context = browser.new_context(offline=True, viewport={"width": 1200, "height": 900})
+    context.set_default_timeout(120_000)
+    tab = context.new_page()
+    heard = {"requests": [], "errors": [], "dialogs": []}
+    tab.on("request", lambda request: heard["requests"].append(request.url))
+    tab.on("console", lambda said: heard["errors"].append(said.text) if said.type in ("error", "warning") else None)
+    tab.on("pageerror", lambda error: heard["errors"].append(str(error)))
+    tab.on("dialog", lambda dialog: (heard["dialogs"].append(dialog.message), dialog.dismiss()))
+    tab.goto(evil.as_uri())
+    tab.wait_for_function("() => window.medfeatMap && document.querySelector('.panel canvas').dataset.shown > 0")
+    yield tab, heard
+    context.close()
+
+
+def point(tab, row=0, panel=0):
+    canvas = tab.locator(".panel canvas").nth(panel)
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    x, y = tab.evaluate("([p, i]) => window.medfeatMap.where(p, i)", [panel, row])
+    return box["x"] + x, box["y"] + y
+
+
+def test_nothing_is_fetched_and_nothing_complains(opened, evil):
+    tab, heard = opened
+    for wanted in ("pca", "tsne"):
+        tab.click(f'[data-method="{wanted}"]')
+        for dims in ("2", "3"):
+            tab.click(f'[data-dims="{dims}"]')
+    assert heard["errors"] == [] and heard["dialogs"] == []
+    assert [url for url in heard["requests"] if not url.startswith(("data:", evil.as_uri()))] == []
+
+
+def test_what_users_wrote_is_text(opened):
+    tab, heard = opened
+    legend = tab.locator("#legend").inner_text()
+    assert EVIL_CLASS in legend
+    tab.select_option("#colour", label="column")
+    assert "</script><script>alert(3)</script>" in tab.locator("#legend").inner_text()
+    tab.fill("#search", EVIL_FILE)
+    tab.press("#search", "Enter")
+    assert EVIL_FILE in tab.locator("#chosen-list").inner_text()
+    assert heard["dialogs"] == []
+
+
+def test_hover_shows_the_thumbnail_and_what_is_known(opened):
+    tab, _ = opened
+    tab.mouse.move(*point(tab))
+    tab.wait_for_selector("#tip canvas[data-drawn]")
+    assert "class:" in tab.locator("#tip").inner_text()
+
+
+def test_a_lasso_selects_and_the_list_shows_neighbours(opened):
+    tab, _ = opened
+    tab.click('[data-tool-name="lasso"]')
+    canvas = tab.locator(".panel canvas").first
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    left, top, right, low = box["x"] + 2, box["y"] + 2, box["x"] + box["width"] - 2, box["y"] + box["height"] - 2
+    tab.mouse.move(left, top)
+    tab.mouse.down()
+    for corner in ((right, top), (right, low), (left, low)):
+        tab.mouse.move(*corner, steps=4)
+    tab.mouse.up()
+    rows = tab.evaluate("() => window.medfeatMap.rows")
+    assert len(tab.evaluate("() => window.medfeatMap.chosen()")) == rows
+    tab.locator("#chosen-list button").first.click()
+    assert "Nearest to" in tab.locator("#detail").inner_text()
+    tab.click("#copy")
+    assert len(tab.locator("#csv").input_value().splitlines()) == rows + 1
+    tab.click("#clear")
+    assert tab.evaluate("() => window.medfeatMap.chosen()") == []
+
+
+def test_the_legend_hides_and_shows_a_class(opened):
+    tab, _ = opened
+    shown = "() => Number(document.querySelector('.panel canvas').dataset.shown)"
+    every = tab.evaluate(shown)
+    tab.locator("#legend button").first.click()
+    tab.wait_for_function(f"({shown})() < {every}")
+    tab.locator("#legend button").first.click()
+    tab.wait_for_function(f"({shown})() === {every}")
+
+
+def test_tables_sort_by_a_press_on_their_heads(opened):
+    tab, _ = opened
+    head = tab.locator("#classes th button").nth(1)
+    head.click()
+    assert tab.locator("#classes th").nth(1).get_attribute("aria-sort") == "ascending"
+    head.click()
+    values = [float(word) for word in tab.locator("#classes tbody td:nth-child(2)").all_inner_texts()]
+    assert values == sorted(values, reverse=True)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1200, "dark")])
+def test_no_width_and_no_scheme_makes_the_page_scroll_sideways(browser, evil, width, scheme):
+    context = browser.new_context(offline=True, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    context.set_default_timeout(120_000)
+    tab = context.new_page()
+    tab.goto(evil.as_uri())
+    assert tab.evaluate("() => document.documentElement.scrollWidth") <= width
+    context.close()
