@@ -60,7 +60,7 @@ class Page:
     warning: str = ""
 
 
-def element(name: str, *children: Any, **attributes: Any) -> Markup:
+def element(name: str, /, *children: Any, **attributes: Any) -> Markup:
     """Return an element; children and values of attributes are escaped unless they are `Markup`.
 
     Parameters
