@@ -6,20 +6,27 @@ are known already, and places new rows into an old map. Neighbours are exact, fo
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.types import FloatArray, Progress, SilentProgress
+from medfeat.types import FloatArray
 
+# Is told how many steps of t-SNE were done since it was told last; says whether to go on.
+Stepped = Callable[[int], bool]
 Float32 = NDArray[np.float32]
 # What is left after these carries little of what makes rows alike, and a search among them is many times faster.
 COMPONENTS = 64
 PERPLEXITY = 30.0
 EARLY, LATE = 250, 500
+# Steps of a `Map`: two layouts by t-SNE.
+STEPS = 2 * (EARLY + LATE)
+_TOLD_EVERY = 25
+# Components that are drawn.
+DRAWN = 3
 # Above this, t-SNE in three dimensions has no fast method: it is made of a sample, which the map says.
 MOST_3D = 3000
 # Above this, interpolation is faster than a tree in two dimensions.
@@ -55,8 +62,7 @@ class Components:
 
     def of(self, X: FloatArray) -> Float32:
         """Return (n, k) coordinates of rows."""
-        found: Float32 = (_as_rows(X, unit=self.unit) - self.mean) @ self.axes.T
-        return found
+        return np.asarray((_as_rows(X, unit=self.unit) - self.mean) @ self.axes.T, np.float32)
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class Map:
     Attributes
     ----------
     components
-        (n, k) coordinates on the principal components; the first three are drawn.
+        (n, k) coordinates on the three strongest principal components, fewer where there are fewer.
     share
         (k,) of the variance, by component.
     tsne2, tsne3
@@ -116,13 +122,10 @@ def _as_rows(X: FloatArray, *, unit: bool) -> Float32:
     if not unit:
         return rows
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    found: Float32 = rows / np.maximum(length, np.finfo(np.float32).tiny)
-    return found
+    return np.asarray(rows / np.maximum(length, np.finfo(np.float32).tiny), np.float32)
 
 
-def neighbours(
-    Z: Float32, k: int, *, among: Float32 | None = None, progress: Progress | None = None
-) -> tuple[NDArray[np.int32], Float32]:
+def neighbours(Z: Float32, k: int, *, among: Float32 | None = None) -> tuple[NDArray[np.int32], Float32]:
     """Return the `k` nearest other rows of each row and their distances, nearest first; exact, in bounded memory.
 
     Parameters
@@ -133,13 +136,10 @@ def neighbours(
         At most; fewer where there are fewer rows.
     among
         (m, d) rows to look among; None means `Z` itself, each row left out of its own neighbours.
-    progress
-        Hears of rows.
     """
     others = Z if among is None else among
     k = max(0, min(k, len(others) - (among is None)))
     found, far = np.empty((len(Z), k), np.int32), np.empty((len(Z), k), np.float32)
-    progress = progress or SilentProgress()
     squares = np.einsum("ij,ij->i", others, others)
     step = max(1, _BLOCK // max(len(others), 1))
     for start in range(0, len(Z) if k else 0, step):
@@ -152,11 +152,22 @@ def neighbours(
         order = np.lexsort((top, value), axis=1)
         found[start : start + step] = np.take_along_axis(top, order, axis=1)
         far[start : start + step] = np.sqrt(np.maximum(np.take_along_axis(value, order, axis=1), 0))
-        progress.advance(len(some))
     return found, far
 
 
-def tsne(Z: Float32, near: NDArray[np.int32], far: Float32, *, dims: Literal[2, 3], seed: int = 0) -> Float32:
+def _go_on(_: int) -> bool:
+    return True
+
+
+def tsne(
+    Z: Float32,
+    near: NDArray[np.int32],
+    far: Float32,
+    *,
+    dims: Literal[2, 3],
+    seed: int = 0,
+    stepped: Stepped = _go_on,
+) -> Float32:
     """Lay out rows by t-SNE, starting from their first principal components.
 
     Parameters
@@ -169,6 +180,8 @@ def tsne(Z: Float32, near: NDArray[np.int32], far: Float32, *, dims: Literal[2, 
         Of the map.
     seed
         Of the optimiser.
+    stepped
+        Hears of each stretch of steps; when it says False, openTSNE's `OptimizationInterrupt` is raised.
 
     Returns
     -------
@@ -183,16 +196,17 @@ def tsne(Z: Float32, near: NDArray[np.int32], far: Float32, *, dims: Literal[2, 
     from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
     known = PrecomputedNeighbors(near.astype(np.int64), far.astype(np.float64))
-    # One thread a map: openTSNE's own threads wait for one another by spinning, and on cores that are shared a map of 150
-    # rows took a minute instead of a second.
+    # One thread a map: openTSNE's own threads spin while they wait for one another, and on cores that are shared a map
+    # of 150 rows took a minute instead of a second.
     close = affinity.PerplexityBasedNN(knn_index=known, perplexity=_perplexity(near.shape[1]), n_jobs=1)
     method = "fft" if dims == 2 and len(Z) > MOST_BY_TREE else "bh"
     theta = 0.5 if dims == 2 else THETA_3D
     made = TSNEEmbedding(
-        initialization.rescale(start), close, random_state=seed, n_jobs=1, negative_gradient_method=method, theta=theta
-    )
-    made = made.optimize(EARLY, exaggeration=12, momentum=0.5)
-    found: Float32 = np.asarray(made.optimize(LATE, momentum=0.8), np.float32)
+        initialization.rescale(start), close, random_state=seed, n_jobs=1, negative_gradient_method=method, theta=theta,
+        callbacks=lambda *_: not stepped(_TOLD_EVERY), callbacks_every_iters=_TOLD_EVERY,
+    )  # fmt: skip
+    made = made.optimize(EARLY, exaggeration=12, momentum=0.5, propagate_exception=True)
+    found: Float32 = np.asarray(made.optimize(LATE, momentum=0.8, propagate_exception=True), np.float32)
     return found
 
 
@@ -200,7 +214,7 @@ def _perplexity(neighbours_: int) -> float:
     return max(1.0, min(PERPLEXITY, neighbours_ / 3))
 
 
-def lay_out(X: FloatArray, *, unit: bool, seed: int = 0, near: int = 8, progress: Progress | None = None) -> Map:
+def lay_out(X: FloatArray, *, unit: bool, seed: int = 0, near: int = 8, stepped: Stepped = _go_on) -> Map:
     """Lay out rows on principal components and by t-SNE, in two and three dimensions.
 
     Parameters
@@ -213,31 +227,23 @@ def lay_out(X: FloatArray, *, unit: bool, seed: int = 0, near: int = 8, progress
         Of everything random.
     near
         Neighbours to keep of each row.
-    progress
-        Hears of each stage.
+    stepped
+        As in `tsne`.
     """
-    progress = progress or SilentProgress()
     found = principal(X, unit=unit, seed=seed)
     Z = found.of(X)
-    progress.start(len(Z), "finding neighbours", "rows")
-    rows, far = neighbours(Z, int(3 * PERPLEXITY), progress=progress)
-    progress.finish()
-    progress.start(2, "laying out by t-SNE", "maps")
-    with ThreadPoolExecutor(1) as other:
-        waiting = other.submit(_deep, Z, rows, far, seed)
-        flat = tsne(Z, rows, far, dims=2, seed=seed)
-        progress.advance(1)
-        deep = waiting.result()
-    progress.finish()
-    return Map(Z, found.share, flat, deep, rows[:, :near], np.zeros(len(Z), np.bool_))
+    rows, far = neighbours(Z, int(3 * PERPLEXITY))
+    flat = tsne(Z, rows, far, dims=2, seed=seed, stepped=stepped)
+    deep = _deep(Z, rows, far, seed, stepped)
+    return Map(Z[:, :DRAWN].copy(), found.share, flat, deep, rows[:, :near].copy(), np.zeros(len(Z), np.bool_))
 
 
-def _deep(Z: Float32, near: NDArray[np.int32], far: Float32, seed: int) -> Float32:
+def _deep(Z: Float32, near: NDArray[np.int32], far: Float32, seed: int, stepped: Stepped) -> Float32:
     if len(Z) <= MOST_3D:
-        return tsne(Z, near, far, dims=3, seed=seed)
+        return tsne(Z, near, far, dims=3, seed=seed, stepped=stepped)
     pick = np.sort(np.random.default_rng(seed).choice(len(Z), MOST_3D, replace=False))
     deep = np.full((len(Z), 3), np.nan, np.float32)
-    deep[pick] = tsne(Z[pick], *neighbours(Z[pick], int(3 * PERPLEXITY)), dims=3, seed=seed)
+    deep[pick] = tsne(Z[pick], *neighbours(Z[pick], int(3 * PERPLEXITY)), dims=3, seed=seed, stepped=stepped)
     return deep
 
 
@@ -271,7 +277,7 @@ def place(X: FloatArray, old: NDArray[np.bool_], before: Map, *, unit: bool, nea
         there = np.isfinite(known).all(axis=1)
         whole[fresh] = _drawn_to(Z[old][there], known[there], Z[fresh])
         maps.append(whole)
-    return Map(Z, found.share, maps[0], maps[1], neighbours(Z, near)[0], fresh)
+    return Map(Z[:, :DRAWN].copy(), found.share, maps[0], maps[1], neighbours(Z, near)[0], fresh)
 
 
 def _drawn_to(Z: Float32, Y: Float32, new: Float32) -> Float32:

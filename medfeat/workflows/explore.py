@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,15 @@ from medfeat.report.page.columns import Column
 from medfeat.report.page.explore import Exploration, SpaceView, explore_page
 from medfeat.report.page.explore_figures import write_figures
 from medfeat.report.page.html import text_of
-from medfeat.report.page.names import pseudonyms, shown_ids
+from medfeat.report.page.names import pseudonyms, scrubbed, shown_ids
 from medfeat.types import BadImage, Dataset, Progress, SilentProgress
 from medfeat.workflows import leaks, spaces
 from medfeat.workflows.listed import Listed, card_of, kinds_of, list_images, list_store, read_columns, words_of
 from medfeat.workflows.looking import MOST, Kinds, Seen, look, sample_rows
 from medfeat.workflows.maps import row_keys
-from medfeat.workflows.names import asked_datasets, asked_names
+from medfeat.workflows.names import asked_names
 from medfeat.workflows.opening import DataOptions
+from medfeat.workflows.versions import find_meant
 from medfeat_cache import FeatureStore, StoreHeader, resolve_root, slug, write_whole
 
 
@@ -162,11 +164,14 @@ class _Subject:
         cls, data: str, options: DataOptions, root: Path, backbones: Sequence[str] | None, progress: Progress
     ) -> _Subject:
         """Open the images, or fall back on what the stores know."""
-        name = data if data in DATASETS else (asked_datasets(data) or (data,))[0]
-        dataset, problem = _opened(data, name, options, root, progress)
-        name = dataset.info.name if dataset is not None else name
-        size = None if dataset is None or not dataset.info.size else dataset.info.size
-        headers, notes = spaces.asked_stores(root, name, backbones, size)
+        dataset, problem = _opened(data, options, root, progress)
+        size = options.size if dataset is None else dataset.info.size or None
+        try:
+            headers, notes = spaces.asked_stores(root, data, backbones, size, pictured=dataset is not None)
+        except UsageError as error:
+            if dataset is None or backbones is not None:
+                raise problem or error from error
+            headers, notes = [], [str(error)]  # the images of the cache are others: these can be looked at all the same
         if dataset is not None:
             listed = list_images(dataset)
         else:
@@ -176,21 +181,22 @@ class _Subject:
             notes.append(f"the images cannot be opened, so this shows what the stores know: {problem}")
             with FeatureStore(headers[0].path) as store:
                 listed = list_store(store)
+        name = dataset.info.name if dataset is not None else str(headers[0].recipe["dataset"])
         return cls(name, dataset, tuple(headers), listed, (*listed.notes, *notes))
 
 
 def _opened(
-    data: str, name: str, options: DataOptions, root: Path, progress: Progress
+    data: str, options: DataOptions, root: Path, progress: Progress
 ) -> tuple[Dataset | None, MedfeatError | None]:
+    """Open images by what they are called: a registered name, a path, or a name of the cache, which knows the path."""
     try:
-        if data in DATASETS or Path(data).expanduser().exists():
-            return options.open(data, root=root, progress=progress), None
-        sources = [header.info.get("source") for header in spaces.asked_stores(root, name, None, None)[0]]
-        known = next((source for source in sources if source), None)
-        if known is None:
-            return options.open(data, root=root, progress=progress), None  # raises, naming what there is
-        where, kept = DataOptions.from_source(known, data_root=options.data_root)
-        return kept.open(where, root=root, progress=progress), None
+        if data not in DATASETS and not Path(data).expanduser().exists():
+            known = [header.info.get("source") for header in find_meant(root, [data])]
+            source = next((one for one in known if one), None)
+            if source is not None:
+                where, kept = DataOptions.from_source(source, data_root=options.data_root)
+                return kept.open(where, root=root, progress=progress), None
+        return options.open(data, root=root, progress=progress), None
     except MedfeatError as error:
         return None, error
 
@@ -206,11 +212,10 @@ def _explored(
     ids = listed.ids[rows].tolist()
     shown = _shown(listed, identifiers)
     views = _views(subject, root, seen, ids, seed=seed, progress=progress)
-    notes = list(subject.notes)
+    hide = _hider(listed, identifiers)
+    notes = [hide(line) for line in subject.notes]
     if len(rows) < len(listed.ids):
-        notes.append(f"{len(rows):,} of {len(listed.ids):,} images were looked at: a random sample, rare classes kept"
-                     if len(listed.ids) > sample
-                     else f"{len(listed.ids) - len(rows):,} images could not be read")  # fmt: skip
+        notes.append(_fewer(len(rows), len(listed.ids), sample))
     return Exploration(
         name=subject.name,
         total=len(listed.ids),
@@ -219,7 +224,7 @@ def _explored(
         counts=_counts(listed, kinds),
         notes=tuple(notes),
         leaks=tuple(_leaks(subject, root, seen, shown, identifiers)),
-        bad=_bad(subject, seen, shown),
+        bad=_bad(subject, seen, shown, hide),
         ids=tuple(shown[one] for one in ids),
         pictures=seen.pictures if seen is not None and images else None,
         levels=seen.levels if seen is not None else np.empty(0),
@@ -232,12 +237,24 @@ def _explored(
     )
 
 
+def _fewer(looked_at: int, total: int, sample: int) -> str:
+    if total > sample:
+        return f"{looked_at:,} of {total:,} images were looked at: a random sample, rare classes kept"
+    return f"{total - looked_at:,} of {total:,} images could not be read"
+
+
 def _shown(listed: Listed, identifiers: bool) -> dict[str, str]:
     ids = listed.ids.tolist()
     if identifiers:
         return dict(zip(ids, ids, strict=True))
     patients = None if listed.patients is None else listed.patients.tolist()
     return dict(zip(ids, shown_ids(ids, patients), strict=True))
+
+
+def _hider(listed: Listed, identifiers: bool) -> Callable[[str], str]:
+    """Return what takes patients and identifiers out of words that medfeat or a decoder wrote."""
+    patients = None if listed.patients is None else list(dict.fromkeys(listed.patients.tolist()))
+    return (lambda text: text) if identifiers else (lambda text: scrubbed(text, patients))
 
 
 def _counts(listed: Listed, kinds: Kinds) -> dict[str, Any]:
@@ -252,14 +269,14 @@ def _views(
 ) -> list[SpaceView]:
     if len(ids) < 2:
         return []
-    names = spaces.space_names(subject.headers)
-    views = []
+    work: list[Callable[..., SpaceView]] = []
     if seen is not None:
         keys = row_keys(np.array(ids), seen.hashes)
-        views.append(spaces.pixel_space(root, subject.name, seen, keys, seed=seed, progress=progress))
-    for header, name in zip(subject.headers, names, strict=True):
-        views.append(spaces.store_space(header, ids, name, seed=seed, progress=progress))
-    return views
+        work.append(partial(spaces.pixel_space, root, subject.name, seen, keys, seed=seed))
+    for header, name in zip(subject.headers, spaces.space_names(subject.headers), strict=True):
+        hashes = None if seen is None else seen.hashes
+        work.append(partial(spaces.store_space, header, ids, name, hashes=hashes, seed=seed))
+    return spaces.lay_out_all(work, progress)
 
 
 def _leaks(subject: _Subject, root: Path, seen: Seen | None, shown: dict[str, str], identifiers: bool) -> list[Any]:
@@ -284,12 +301,14 @@ def _called(patients: Sequence[str], identifiers: bool) -> dict[str, str]:
     return {name: name for name in patients} if identifiers else pseudonyms(patients)
 
 
-def _bad(subject: _Subject, seen: Seen | None, shown: dict[str, str]) -> tuple[BadImage, ...]:
+def _bad(
+    subject: _Subject, seen: Seen | None, shown: dict[str, str], hide: Callable[[str], str]
+) -> tuple[BadImage, ...]:
     found = {one.id: one.reason for one in seen.bad} if seen is not None else {}
     for header in subject.headers:
         for one in header.info.get("bad_images") or ():
             found.setdefault(str(one["id"]), str(one["reason"]))
-    return tuple(BadImage(shown.get(name, "an image"), reason) for name, reason in sorted(found.items()))
+    return tuple(BadImage(shown.get(name, "an image"), hide(reason)) for name, reason in sorted(found.items()))
 
 
 def _columns(

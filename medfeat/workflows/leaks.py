@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from medfeat.evaluation.duplicates import NEAR, same_pixels
 from medfeat.evaluation.runs import RUNS
+from medfeat.report.page.names import counted
 from medfeat.report.tables import Table, number
 from medfeat.types import UInt8Array
 from medfeat.workflows.listed import Listed
@@ -32,9 +33,9 @@ def identical_table(listed: Listed, rows: NDArray[np.int64], hashes: UInt8Array,
     shown
         Ids as the page shows them.
     """
-    title, columns = "Identical images", ("splits", "images that are there again", "labels differ", "such as")
+    title, columns = "Identical images", ("where", "pairs", "labels differ", "such as")
     if not len(rows):
-        return Table(title, ("",), (("not looked for: no image could be read",),))
+        return Table(title, columns, (), ("Not looked for: no image could be read.",))
     first, again = same_pixels(hashes)
     found: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for a, b in zip(rows[first].tolist(), rows[again].tolist(), strict=True):
@@ -46,9 +47,9 @@ def identical_table(listed: Listed, rows: NDArray[np.int64], hashes: UInt8Array,
         where = f"inside {one or 'the set'}" if one == other else f"{one} and {other}"
         lines.append((where, str(len(pairs)), str(differ), f"{a} = {b}"))
     if not lines:
-        return Table(title, ("",), ((f"none among the {len(rows):,} images that were looked at",),))
+        return Table(title, columns, (), (f"None among the {len(rows):,} images that were looked at.",))
     across = sum(len(pairs) for (one, other), pairs in found.items() if one != other)
-    notes = (f"{across} images of one split are in another too: scores on them flatter",) if across else ()
+    notes = (f"{counted(across, 'image')} in two splits: scores on it flatter.",) if across else ()
     return Table(title, columns, tuple(lines), notes)
 
 
@@ -66,8 +67,7 @@ def patient_table(listed: Listed, shown: Mapping[str, str]) -> Table | None:
     shared = [(shown[name], ", ".join(sorted(parts))) for name, parts in splits.items() if len(parts) > 1]
     title = f"Patients in several splits: {len(shared)} of {len(splits)}"
     more = (f"and {len(shared) - SHOWN} more",) if len(shared) > SHOWN else ()
-    rows = tuple(shared[:SHOWN]) or (("none", ""),)
-    return Table(title, ("patient", "splits"), rows, more)
+    return Table(title, ("patient", "splits"), tuple(shared[:SHOWN]), more)
 
 
 def audits(root: Path, dataset: str) -> list[dict[str, Any]]:
@@ -85,7 +85,7 @@ def audit_tables(kept: Sequence[Mapping[str, Any]], shown: Mapping[str, str], *,
     """Return near duplicates and doubtful labels of the newest audit, or the command that looks for them."""
     if not kept:
         command = f"medfeat audit --data {dataset} --backbone NAME"
-        return [Table("Near duplicates and doubtful labels", ("",), ((f"not looked for yet: {command}",),))]
+        return [Table("Near duplicates and doubtful labels", (), (), (f"Not looked for yet: `{command}` does.",))]
     one = kept[0]
     pairs = [pair for pair in one.get("duplicates", ()) if pair["kind"] == NEAR]
     counts: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
@@ -97,9 +97,8 @@ def audit_tables(kept: Sequence[Mapping[str, Any]], shown: Mapping[str, str], *,
         for (a, b), found in counts.items()
     )  # fmt: skip
     by = f"audit by {one['backbone']}"
-    tables = [
-        Table(f"Near duplicates ({by})", ("splits", "pairs", "such as", "cosine"), near or (("none", "", "", ""),))
-    ]
+    none = () if near else ("None.",)
+    tables = [Table(f"Near duplicates ({by})", ("where", "pairs", "such as", "cosine"), near, none)]
     doubts = one.get("label_errors", ())
     rows = tuple(
         (_shown(error["id"], shown), error["split"], error["label"], error["suggested"], number(error["margin"]))
@@ -107,7 +106,7 @@ def audit_tables(kept: Sequence[Mapping[str, Any]], shown: Mapping[str, str], *,
     )
     more = (f"and {len(doubts) - SHOWN} more",) if len(doubts) > SHOWN else ()
     columns = ("id", "split", "label", "suggested", "margin")
-    tables.append(Table(f"Doubtful labels: {len(doubts)} ({by})", columns, rows or (("none", "", "", "", ""),), more))
+    tables.append(Table(f"Doubtful labels: {len(doubts)} ({by})", columns, rows, more))
     return tables
 
 

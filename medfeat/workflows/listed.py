@@ -56,8 +56,9 @@ def list_images(dataset: Dataset) -> Listed:
     info, groups = dataset.info, tuple(dataset.info.counts)
     ids = np.concatenate([dataset.ids(group) for group in groups])
     parts = [dataset.labels(group) for group in groups]
-    known = [part for part in parts if part is not None]
-    labels: LabelArray | None = np.concatenate(known) if len(known) == len(parts) and info.task is not None else None
+    labels: LabelArray | None = None
+    if info.task is not None and all(part is not None for part in parts):
+        labels = np.concatenate([part for part in parts if part is not None])
     patients, given = getattr(dataset, "patients", None), getattr(dataset, "split", None)
     split, notes = given, []
     if set(groups) <= set(OFFICIAL_GROUPS):

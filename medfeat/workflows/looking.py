@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medfeat.datasets import image_hash
+from medfeat.datasets.hashing import HASH_BYTES
 from medfeat.evaluation.pixels import ClassPixels
 from medfeat.types import BadImage, Dataset, Progress, UInt8Array
 
@@ -18,7 +19,7 @@ from medfeat.types import BadImage, Dataset, Progress, UInt8Array
 MOST = 20_000
 # Of each class at least this many are in the sample, so that a rare class is not lost.
 FEWEST = 50
-SIDE, VOLUME_SIDE, MONTAGE = 64, 16, 8
+SIDE, VOLUME_SIDE = 64, 16
 
 
 @dataclass(frozen=True)
@@ -104,20 +105,22 @@ def look(dataset: Dataset, kinds: Kinds, rows: NDArray[np.int64], progress: Prog
     side = min(info.size or SIDE, SIDE)
     shape = (1 if info.ndim == 2 else 3, side, side, channels)
     pixels, bad = ClassPixels(len(kinds.names), shape), []
-    found, shapes = _Found(), {}
+    found = _Found(len(rows), shape)
+    shapes: dict[tuple[int, ...], int] = {}
+    volume = info.ndim == 3
     progress.start(len(rows), f"looking at {info.name}")
     for start, batch in _batches(dataset, rows):
         for row, one in zip((start + batch.rows).tolist(), batch.images, strict=True):
             image = np.asarray(one)
-            whole = with_channels(image, channels)
-            picture = planes(image, side, channels)
-            pixels.add(kinds.member[row], picture, whole)
-            found.add(row, picture, float(image.mean()), _features(image, picture), image_hash(image))
+            picture = planes(image, side, channels, volume=volume)
+            pixels.add(kinds.member[row], picture, with_channels(image, channels, volume=volume))
+            found.add(row, picture, float(image.mean()), _features(image, picture, volume=volume), image_hash(image))
             shapes[image.shape] = shapes.get(image.shape, 0) + 1
         bad += batch.bad
         progress.advance(len(batch.rows) + len(batch.bad))
     progress.finish()
-    return Seen(*found.arrays(shape), pixels=pixels, shapes=shapes, bad=tuple(bad))
+    rows, pictures, levels, features, hashes = found.arrays()
+    return Seen(rows, pictures, levels, features, hashes, pixels, shapes, tuple(bad))
 
 
 def _batches(dataset: Dataset, rows: NDArray[np.int64]) -> Iterator[tuple[int, Any]]:
@@ -131,45 +134,40 @@ def _batches(dataset: Dataset, rows: NDArray[np.int64]) -> Iterator[tuple[int, A
 
 
 class _Found:
-    """Columns that grow by one image at a time."""
+    """Columns that are filled by one image at a time; those that cannot be read leave the end empty."""
 
-    def __init__(self) -> None:
-        self._rows: list[int] = []
-        self._pictures: list[UInt8Array] = []
-        self._levels: list[float] = []
-        self._features: list[UInt8Array] = []
-        self._hashes = bytearray()
+    def __init__(self, most: int, shape: tuple[int, ...]) -> None:
+        self._n = 0
+        self._rows, self._levels = np.empty(most, np.int64), np.empty(most)
+        self._pictures = np.empty((most, *shape), np.uint8)
+        self._hashes = np.empty((most, HASH_BYTES), np.uint8)
+        self._features = np.empty((most, 0), np.uint8)
 
     def add(self, row: int, picture: UInt8Array, level: float, features: UInt8Array, hashed: bytes) -> None:
-        self._rows.append(row)
-        self._pictures.append(picture)
-        self._levels.append(level)
-        self._features.append(features)
-        self._hashes += hashed
+        if not self._n:
+            self._features = np.empty((len(self._rows), len(features)), np.uint8)
+        self._rows[self._n], self._levels[self._n] = row, level
+        self._pictures[self._n], self._features[self._n] = picture, features
+        self._hashes[self._n] = np.frombuffer(hashed, np.uint8)
+        self._n += 1
 
-    def arrays(self, shape: tuple[int, ...]) -> tuple[Any, ...]:
-        n = len(self._rows)
-        return (
-            np.array(self._rows, np.int64),
-            np.stack(self._pictures) if n else np.empty((0, *shape), np.uint8),
-            np.array(self._levels),
-            np.stack(self._features) if n else np.empty((0, 1), np.uint8),
-            np.frombuffer(bytes(self._hashes), np.uint8).reshape(n, -1),
-        )
+    def arrays(self) -> tuple[Any, ...]:
+        columns = (self._rows, self._pictures, self._levels, self._features, self._hashes)
+        return tuple(column[: self._n] for column in columns)
 
 
-def with_channels(image: UInt8Array, channels: int) -> UInt8Array:
-    """Return an image with a last axis of 1 or 3 channels; of a volume, that of its levels."""
-    if image.ndim == 3 and image.shape[-1] == 3 and channels == 3:
+def with_channels(image: UInt8Array, channels: int, *, volume: bool = False) -> UInt8Array:
+    """Return an image with a last axis of 1 or 3 channels: colours become grey, grey becomes colours."""
+    if volume or image.ndim == 2:
+        return np.repeat(image[..., None], channels, axis=-1)
+    if image.shape[-1] == channels:
         return image
-    if image.ndim == 3 and image.shape[-1] == 3:
-        return image.mean(axis=-1, keepdims=True).astype(np.uint8)
-    return np.repeat(image[..., None], channels, axis=-1)
+    grey: UInt8Array = image.mean(axis=-1, keepdims=True).astype(np.uint8)
+    return grey
 
 
-def planes(image: UInt8Array, side: int, channels: int) -> UInt8Array:
-    """Return (P, side, side, channels): an image, or the three middle planes of a volume."""
-    volume = image.ndim == 3 and image.shape[-1] != 3
+def planes(image: UInt8Array, side: int, channels: int, *, volume: bool = False) -> UInt8Array:
+    """Return (P, side, side, channels): an image, or the three middle planes of a volume; black fills the square."""
     parts = [np.take(image, image.shape[axis] // 2, axis=axis) for axis in range(3)] if volume else [image]
     return np.stack([_resized(with_channels(part, channels), side) for part in parts])
 
@@ -177,14 +175,17 @@ def planes(image: UInt8Array, side: int, channels: int) -> UInt8Array:
 def _resized(image: UInt8Array, side: int) -> UInt8Array:
     if image.shape[:2] == (side, side):
         return image
+    height, width = (max(1, round(side * length / max(image.shape[:2]))) for length in image.shape[:2])
     flat = image[..., 0] if image.shape[-1] == 1 else image
-    resized = np.asarray(Image.fromarray(np.ascontiguousarray(flat)).resize((side, side), Image.Resampling.BOX))
-    return resized[..., None] if resized.ndim == 2 else resized
+    small = np.asarray(Image.fromarray(np.ascontiguousarray(flat)).resize((width, height), Image.Resampling.BOX))
+    square, top, left = np.zeros((side, side, image.shape[-1]), np.uint8), (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = small.reshape(height, width, -1)
+    return square
 
 
-def _features(image: UInt8Array, picture: UInt8Array) -> UInt8Array:
+def _features(image: UInt8Array, picture: UInt8Array, *, volume: bool) -> UInt8Array:
     """Return the pixels of an image as one row: of a volume, of a coarser one."""
-    if image.ndim == 3 and image.shape[-1] != 3:
+    if volume:
         at = [np.linspace(0, length - 1, min(length, VOLUME_SIDE)).astype(int) for length in image.shape]
         coarse: UInt8Array = image[np.ix_(*at)]
         full = np.zeros((VOLUME_SIDE,) * 3, np.uint8)

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.evaluation.projection import Map, lay_out, place
-from medfeat.types import FloatArray, IdArray, Progress, UInt8Array
+from medfeat.evaluation.projection import Map, Stepped, lay_out, place
+from medfeat.types import FloatArray, IdArray, UInt8Array
 from medfeat_cache import canonical_json, slug, write_whole
 
 # Another way to make maps is another version, and old files are no longer found.
@@ -49,7 +50,7 @@ def row_keys(ids: IdArray, hashes: UInt8Array) -> NDArray[np.str_]:
 
 
 def map_of(
-    X: FloatArray, keys: NDArray[np.str_], space: Space, folder: Path, *, seed: int = 0, progress: Progress
+    X: FloatArray, keys: NDArray[np.str_], space: Space, folder: Path, *, seed: int = 0, stepped: Stepped
 ) -> Map:
     """Return the map of some rows: the one kept, an older one with new rows placed into it, or a new one.
 
@@ -65,8 +66,8 @@ def map_of(
         Where maps of the dataset are kept.
     seed
         Of everything random.
-    progress
-        Hears what is done, and why.
+    stepped
+        As in `medfeat.evaluation.projection.tsne`.
     """
     path = folder / f"{slug(space.name)}-{_digest([VERSION, dict(space.facts), seed, keys.tolist()])}.npz"
     found = _read(path)
@@ -74,12 +75,14 @@ def map_of(
         return found[0]
     older = _older(folder, space, seed, keys)
     if older is None:
-        made = lay_out(X, unit=space.unit, seed=seed, progress=progress)
+        made = lay_out(X, unit=space.unit, seed=seed, stepped=stepped)
     else:
-        before, old_keys = older
+        _, before, old_keys = older
         made = _grown(X, keys, before, old_keys, space, seed=seed)
-        progress.say(f"{space.name}: {int(made.placed.sum())} new images placed into the map made before")
-    _write(path, made, keys, space, seed)
+    with suppress(OSError):  # in a cache that cannot be written, the next call makes it again
+        _write(path, made, keys, space, seed)
+        if older is not None and set(older[2].tolist()) <= set(keys.tolist()):
+            older[0].unlink()
     return made
 
 
@@ -100,9 +103,9 @@ def _grown(
     return place(X, old, kept, unit=space.unit, seed=seed)
 
 
-def _older(folder: Path, space: Space, seed: int, keys: NDArray[np.str_]) -> tuple[Map, NDArray[np.str_]] | None:
-    """Return the kept map of the same space that holds most of these rows, when it holds enough of them."""
-    best: tuple[int, Map, NDArray[np.str_]] | None = None
+def _older(folder: Path, space: Space, seed: int, keys: NDArray[np.str_]) -> tuple[Path, Map, NDArray[np.str_]] | None:
+    """Return the kept map of the same space that holds most of these rows, where one holds enough, and its keys."""
+    best: tuple[int, Path, Map, NDArray[np.str_]] | None = None
     wanted = _digest([VERSION, dict(space.facts), seed])
     for path in sorted(folder.glob(f"{slug(space.name)}-*.npz")):
         found = _read(path)
@@ -110,7 +113,7 @@ def _older(folder: Path, space: Space, seed: int, keys: NDArray[np.str_]) -> tup
             continue
         shared = int(np.isin(found[1], keys).sum())
         if shared >= OLD_SHARE * len(keys) and (best is None or shared > best[0]):
-            best = shared, found[0], found[1]
+            best = shared, path, found[0], found[1]
     return None if best is None else best[1:]
 
 
@@ -126,10 +129,11 @@ def _read(path: Path) -> tuple[Map, NDArray[np.str_], str] | None:
 
 def _write(path: Path, made: Map, keys: NDArray[np.str_], space: Space, seed: int) -> None:
     out = io.BytesIO()
-    columns = {field.name: getattr(made, field.name) for field in fields(Map)}
+    columns: dict[str, Any] = {field.name: getattr(made, field.name) for field in fields(Map)}
     # As JSON: NumPy's own strings would lose a zero at their end.
-    words = {"keys": json.dumps(keys.tolist()), "space": _digest([VERSION, dict(space.facts), seed])}
-    np.savez(out, **columns, **{name: np.array(word) for name, word in words.items()})
+    columns["keys"] = np.array(json.dumps(keys.tolist()))
+    columns["space"] = np.array(_digest([VERSION, dict(space.facts), seed]))
+    np.savez(out, **columns)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, [out.getvalue()], "writing the map")
 

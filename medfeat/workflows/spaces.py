@@ -2,59 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.cost import usable_cores
 from medfeat.errors import UsageError
 from medfeat.evaluation import wording
 from medfeat.evaluation.metrics import checked, predictions
-from medfeat.evaluation.projection import MOST_3D, Map
+from medfeat.evaluation.projection import MOST_3D, STEPS, Map, Stepped
 from medfeat.evaluation.runs import Run, list_runs, read_scores
 from medfeat.report.page.columns import UNKNOWN, Column
 from medfeat.report.page.explore import SpaceView
+from medfeat.report.page.names import counted
 from medfeat.tasks import OFFICIAL
-from medfeat.types import Progress
+from medfeat.types import Progress, UInt8Array
 from medfeat.workflows.listed import Listed, words_of
 from medfeat.workflows.looking import Seen
 from medfeat.workflows.maps import FOLDER, Space, map_of, row_keys
-from medfeat_cache import FeatureStore, StoreHeader, find_stores, slug
+from medfeat.workflows.versions import find_meant
+from medfeat_cache import FeatureStore, StoreHeader, slug
 
 # More maps than these no screen shows side by side.
 MOST_SPACES = 6
+# Each holds the rows of a space twice or so: more at once would need much memory and gain little.
+MOST_AT_ONCE = 4
+PIXELS = "pixels"
 
 
 def asked_stores(
-    root: Path, dataset: str, backbones: Sequence[str] | None, size: int | None
+    root: Path, dataset: str, backbones: Sequence[str] | None, size: int | None, *, pictured: bool
 ) -> tuple[list[StoreHeader], list[str]]:
     """Return the stores to show, and lines on those that are not.
+
+    Parameters
+    ----------
+    root, dataset, size
+        Where, of which images.
+    backbones
+        Names, None for all there are.
+    pictured
+        Whether the images are at hand: stores of mere pixels then say nothing that these do not, unless named.
 
     Raises
     ------
     UsageError
         A backbone was named that has no store; the message names the command that makes it.
     """
-    found = list(find_stores(root, dataset=dataset, size=size))
+    found = list(find_meant(root, [dataset], size=size))
+    for name in backbones or ():
+        if all(header.recipe["backbone"] != name for header in found):
+            raise UsageError(
+                f"no store of {dataset} x {name} in {root}: run"
+                f" `medfeat extract --backbone {name} --data {dataset}` first"
+            )
     if backbones is not None:
-        for name in backbones:
-            if all(header.recipe["backbone"] != name for header in found):
-                raise UsageError(
-                    f"no store of {dataset} x {name} in {root}: run"
-                    f" `medfeat extract --backbone {name} --data {dataset}` first"
-                )
         found = [header for header in found if header.recipe["backbone"] in backbones]
+    elif pictured:
+        found = [header for header in found if header.recipe["backbone"] != PIXELS]
     notes = []
     if len(found) > MOST_SPACES:
         notes.append(f"{len(found)} stores match and the first {MOST_SPACES} are shown: name some with --backbone")
     if not found:
-        notes.append(f"no embeddings yet: `medfeat extract --backbone NAME --data {dataset}` makes some")
+        notes.append(f"no embeddings yet: `medfeat extract --backbone NAME --data {shlex.quote(dataset)}` makes some")
     return found[:MOST_SPACES], notes
 
 
+def lay_out_all(work: Sequence[Callable[..., SpaceView]], progress: Progress) -> list[SpaceView]:
+    """Lay out several spaces, a few at once, under one bar; whatever stops one stops all."""
+    if not work:
+        return []
+    lock, stopped = Lock(), False
+
+    def stepped(count: int) -> bool:
+        with lock:
+            progress.advance(count)
+        return not stopped
+
+    progress.start(STEPS * len(work), "laying out maps", "steps")
+    with ThreadPoolExecutor(min(len(work), usable_cores(), MOST_AT_ONCE)) as pool:
+        try:
+            waiting = [pool.submit(one, stepped=stepped) for one in work]
+            return [one.result() for one in waiting]
+        except BaseException:
+            stopped = True
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        finally:
+            progress.finish()
+
+
 def pixel_space(
-    root: Path, dataset: str, seen: Seen, keys: NDArray[np.str_], *, seed: int, progress: Progress
+    root: Path, dataset: str, seen: Seen, keys: NDArray[np.str_], *, seed: int, stepped: Stepped
 ) -> SpaceView:
     """Return the map of the pixels themselves."""
     facts = {
@@ -63,33 +107,40 @@ def pixel_space(
         "shape": list(seen.pictures.shape[1:]),
         "width": seen.features.shape[1],
     }
-    space = Space("pixels", facts, unit=False)
-    progress.say("map of pixels")
-    found = map_of(
-        seen.features / np.float32(255), keys, space, root / slug(dataset) / FOLDER, seed=seed, progress=progress
-    )
-    return SpaceView("pixels", found, _notes(found, len(keys)))
+    space, folder = Space(PIXELS, facts, unit=False), root / slug(dataset) / FOLDER
+    found = map_of(seen.features / np.float32(255), keys, space, folder, seed=seed, stepped=stepped)
+    return SpaceView(PIXELS, found, _notes(found, len(keys)))
 
 
 def store_space(
-    header: StoreHeader, ids: Sequence[str], name: str, *, seed: int, progress: Progress
+    header: StoreHeader, ids: Sequence[str], name: str, *, hashes: UInt8Array | None, seed: int, stepped: Stepped
 ) -> SpaceView:
-    """Return the map of a store's embeddings over images of which some may not be in it."""
+    """Return the map of a store's embeddings over images of which some may not be in it.
+
+    Parameters
+    ----------
+    header, name
+        The store, and how the page calls it.
+    ids, hashes
+        (n,) images, and (n, 16) hashes of their pixels where they are at hand.
+    seed, stepped
+        As in `medfeat.workflows.maps.map_of`.
+    """
     recipe = {key: value for key, value in header.recipe.items() if key != "fingerprint"}
     with FeatureStore(header.path) as store:
         stored = np.concatenate([store.ids(group) for group in store.groups])
-        hashes = np.concatenate([store.image_hash(group) for group in store.groups])
+        known = np.concatenate([store.image_hash(group) for group in store.groups])
         at = {str(one): i for i, one in enumerate(stored.tolist())}
         rows = np.array([i for i, one in enumerate(ids) if one in at], np.int64)
         wanted = np.array([ids[i] for i in rows.tolist()], dtype=np.str_)
         if not len(rows):
             raise UsageError(f"the store {header.path.name} of {name} holds none of these images: extract them again")
-        keys = row_keys(wanted, hashes[[at[one] for one in wanted.tolist()]])
-        progress.say(f"map of {name}")
+        known = known[[at[one] for one in wanted.tolist()]]
         space = Space(str(recipe["backbone"]), {"recipe": recipe}, unit=True)
         folder = header.path.parent.parent / FOLDER
-        found = map_of(store.take(wanted), keys, space, folder, seed=seed, progress=progress)
-    return SpaceView(name, _over(found, rows, len(ids)), _notes(found, len(ids)))
+        found = map_of(store.take(wanted), row_keys(wanted, known), space, folder, seed=seed, stepped=stepped)
+    other = 0 if hashes is None else int((known != hashes[rows]).any(axis=1).sum())
+    return SpaceView(name, _over(found, rows, len(ids)), _notes(found, len(ids), other))
 
 
 def _over(found: Map, rows: NDArray[np.int64], n: int) -> Map:
@@ -109,14 +160,15 @@ def _over(found: Map, rows: NDArray[np.int64], n: int) -> Map:
     return Map(spread(found.components), found.share, spread(found.tsne2), spread(found.tsne3), near, placed)
 
 
-def _notes(found: Map, n: int) -> dict[str, str]:
-    missing = n - len(found.tsne2)
-    lines = [f"{missing:,} images are not in this store"] if missing else []
-    placed = int(found.placed.sum())
-    lines += [f"{placed:,} new images were placed into the map made before"] if placed else []
+def _notes(found: Map, n: int, other: int = 0) -> dict[str, str]:
+    missing, placed = n - len(found.tsne2), int(found.placed.sum())
+    lines = [f"{counted(missing, 'image')} not in this store"] if missing else []
+    lines += [f"{counted(other, 'image')} had other pixels when they were embedded: extract again"] if other else []
+    always = "; ".join(lines)
+    lines += [f"{counted(placed, 'new image')} placed into the map made before"] if placed else []
     both = "; ".join(lines)
-    deep = f"t-SNE in 3D of a sample of {MOST_3D:,}" if not np.isfinite(found.tsne3).all() else ""
-    return {"tsne2": both, "tsne3": "; ".join(line for line in (deep, both) if line)}
+    deep = f"a sample of {MOST_3D:,}, for t-SNE in 3D is slow" if not np.isfinite(found.tsne3).all() else ""
+    return {"pca": always, "tsne2": both, "tsne3": "; ".join(line for line in (deep, both) if line)}
 
 
 def space_names(headers: Sequence[StoreHeader]) -> list[str]:

@@ -20,6 +20,8 @@ _DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 _MARKS = "os^D"
 # Lines or boxes that a chart can still show apart.
 MOST_LINES = 24
+# Inches of a chart: letters of 8.5 points can still be read where a phone shows it.
+WIDE = 5.0
 
 
 def counts_figure(names: Sequence[str], counts: dict[str, NDArray[np.int64]]) -> Figure:
@@ -33,7 +35,7 @@ def counts_figure(names: Sequence[str], counts: dict[str, NDArray[np.int64]]) ->
         Split to (k,) counts.
     """
     k, parts = len(names), len(counts)
-    figure, axes = new_figure(7.2, 1.2 + 0.24 * k * max(parts, 1) + 0.1 * k)
+    figure, axes = new_figure(WIDE, 0.9 + 0.2 * k * max(parts, 1) + 0.08 * k)
     y, height = np.arange(k)[::-1], 0.8 / max(parts, 1)
     for i, (split, found) in enumerate(counts.items()):
         at = y + 0.4 - height * (i + 0.5)
@@ -45,8 +47,15 @@ def counts_figure(names: Sequence[str], counts: dict[str, NDArray[np.int64]]) ->
     axes.set_xlabel("images", fontsize=9, color=INK)
     axes.margins(x=0.12, y=0.02)
     if parts > 1:
-        axes.legend(loc="lower right", frameon=False, fontsize=8.5, labelcolor=INK)
+        _legend_below(figure, axes, parts)
     return figure
+
+
+def _legend_below(figure: Figure, axes: Any, columns: int) -> None:
+    handles, words = axes.get_legend_handles_labels()
+    figure.legend(
+        handles, words, loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5, labelcolor=INK
+    )
 
 
 def histogram_figure(names: Sequence[str], histogram: NDArray[np.int64]) -> Figure:
@@ -59,19 +68,22 @@ def histogram_figure(names: Sequence[str], histogram: NDArray[np.int64]) -> Figu
     histogram
         (k, C, 256) counts.
     """
-    figure, axes = new_figure(7.2, 3.6)
-    levels = np.arange(LEVELS)
+    shown = min(len(names), MOST_LINES)
+    figure, axes = new_figure(WIDE, 2.9 + 0.19 * -(-shown // 2))
+    levels, highest = np.arange(LEVELS), 0.0
     for k, name in enumerate(names[:MOST_LINES]):
         counts = histogram[k].sum(axis=0)
         share = counts / max(int(counts.sum()), 1)
+        highest = max(highest, float(share[1:-1].max()))
         dash = _DASHES[k // len(CLASS_COLOURS) % len(_DASHES)]
         axes.plot(levels, share, color=_colour(k), ls=dash, lw=1.3, drawstyle="steps-mid", label=_short(name, 24))
-    axes.set(xlim=(0, LEVELS - 1), ylim=(0, None))
+    # Background is black or white in most sets: on its scale, nothing else would be seen.
+    axes.set(xlim=(0, LEVELS - 1), ylim=(0, 1.08 * highest or None))
     axes.set_xlabel("pixel value", fontsize=9, color=INK)
     axes.set_ylabel("share of pixels", fontsize=9, color=INK)
     axes.grid(color=FAINT, lw=0.5, alpha=0.5)
     if len(names) > 1:
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=8, labelcolor=INK)
+        _legend_below(figure, axes, 2)
     return figure
 
 
@@ -86,7 +98,7 @@ def levels_figure(names: Sequence[str], levels: Sequence[NDArray[np.float64]]) -
         For each class, the mean pixel value of its images.
     """
     names, levels = names[:MOST_LINES], levels[:MOST_LINES]
-    figure, axes = new_figure(7.2, 1.1 + 0.34 * len(names))
+    figure, axes = new_figure(WIDE, 0.9 + 0.34 * len(names))
     y = np.arange(len(names))[::-1]
     for k, (place, found) in enumerate(zip(y.tolist(), levels, strict=True)):
         if not len(found):
@@ -97,7 +109,7 @@ def levels_figure(names: Sequence[str], levels: Sequence[NDArray[np.float64]]) -
         axes.vlines(middle, place - 0.23, place + 0.23, color=INK, lw=1.4)
         axes.plot(found.mean(), place, "D", ms=4, mfc="none", mec=INK)
     axes.set_yticks(y, [_short(name) for name in names], fontsize=8.5)
-    axes.set_xlabel("mean pixel value of an image (line: median, diamond: mean)", fontsize=9, color=INK)
+    axes.set_xlabel("mean pixel value of an image", fontsize=9, color=INK)
     axes.grid(axis="x", color=FAINT, lw=0.5, alpha=0.5)
     return figure
 
@@ -131,7 +143,7 @@ def scatter_figure(
         mark = _MARKS[k // len(CLASS_COLOURS) % len(_MARKS)]
         axes.scatter(*here.T, s=size, lw=0, alpha=0.75, color=_colour(k), marker=mark, rasterized=True)
         marks.append(Line2D([], [], ls="", marker=mark, color=_colour(k), ms=6, label=_short(name, 28)))
-    ticks = {"xticks": [], "yticks": []} | ({"zticks": []} if dims == 3 else {})
+    ticks: dict[str, tuple[float, ...]] = dict.fromkeys(("xticks", "yticks", "zticks")[:dims], ())
     axes.set(xlabel=f"{axis} 1", ylabel=f"{axis} 2", **ticks, **({"zlabel": f"{axis} 3"} if dims == 3 else {}))
     axes.set_title(plain(title), loc="left", fontsize=11)
     if len(marks) > 1:

@@ -15,7 +15,7 @@ from medfeat.evaluation.projection import Map
 from medfeat.report.page import charts
 from medfeat.report.page.columns import Column, coordinates, packed
 from medfeat.report.page.drawing import inline
-from medfeat.report.page.html import Page, Section, element, facts, table
+from medfeat.report.page.html import Page, Section, element, facts, joined, table
 from medfeat.report.page.pictures import ACROSS, EACH, data_address, flat, sheets, strip
 from medfeat.report.tables import Table
 from medfeat.types import BadImage, UInt8Array
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 WITH_PICTURES = "This page contains pictures of the images: treat it like the images themselves."
 SHOWN_BAD = 200
 SPARSE = 3
+# Images of a class in its montage.
+MONTAGE = 8
 
 
 @dataclass(frozen=True)
@@ -133,13 +135,14 @@ def _classes(found: Exploration) -> tuple[Markup, ...]:
          f"{totals[k] / max(int(totals.sum()), 1):.1%}", f"{largest / totals[k]:.1f}" if totals[k] else "–")
         for k, name in enumerate(found.kinds)
     )  # fmt: skip
-    columns = ("class", *splits, "all", "share", "largest is so many times as large")
+    columns = ("class", *splits, "all", "share", "largest : this")
     few = [f"{name} in {split}" for split, part in found.counts.items()
            for name, n in zip(found.kinds, part, strict=True)
            if n < SPARSE]  # fmt: skip
     notes = (f"fewer than {SPARSE} images: {', '.join(few[:12])}{' …' if len(few) > 12 else ''}",) if few else ()
     figure = charts.counts_figure(found.kinds, dict(found.counts))
-    return inline(figure, "Images of each class in each split."), table(Table("", columns, rows, notes))
+    drawn = inline(figure, "Images of each class in each split.")
+    return (element("div", drawn, element("div", table(Table("", columns, rows, notes))), class_="figures"),)
 
 
 def _bad(bad: Sequence[BadImage]) -> tuple[Markup, ...]:
@@ -152,29 +155,50 @@ def _bad(bad: Sequence[BadImage]) -> tuple[Markup, ...]:
 
 def _pictures(found: Exploration) -> Iterable[Markup]:
     planes = " Of each volume, the three middle planes." if found.volumes else ""
-    yield element("p", f"Some images of each class, and the mean and spread of each pixel over a class.{planes}")
-    yield element("h3", "Montage")
-    yield _strips(found.kinds, montage(found), "images of class")
-    if found.pixels is None:
-        return
-    for heading, pictures in (("Mean image", mean_pictures(found.pixels)), ("Spread", spread_pictures(found.pixels))):
-        yield element("h3", heading)
-        yield _strips(found.kinds, pictures, f"{heading.lower()} of class")
-    yield element(
-        "p", "Spread: standard deviation of each pixel, the largest of all classes drawn white.", class_="note"
-    )
+    lead = "Some images of each class, their mean, and the spread of each pixel (standard deviation; white: the most)."
+    yield element("p", f"{lead}{planes}")
+    few = range(len(found.kinds))
+    columns = [("some images", [_images(found, k) for k in few])]
+    if found.pixels is not None:
+        columns += [("mean", [_image(one, "mean") for one in mean_pictures(found.pixels)]),
+                    ("spread", [_image(one, "spread") for one in spread_pictures(found.pixels)])]  # fmt: skip
+    yield element("div", [_strip(found, k, [(name, cells[k]) for name, cells in columns]) for k in few],
+                  class_="strips volumes" if found.volumes else "strips")  # fmt: skip
 
 
-def montage(found: Exploration, each: int = 8) -> list[UInt8Array | None]:
+def _strip(found: Exploration, k: int, cells: Sequence[tuple[str, Markup]]) -> Markup:
+    """Return the row of a class: its name, and its pictures under what they are."""
+    boxes = [
+        element("figure", element("figcaption", name), element("div", cell, class_="strip")) for name, cell in cells
+    ]
+    return element("section", element("h3", found.kinds[k]), element("div", boxes, class_="strip-row"))
+
+
+def _images(found: Exploration, k: int) -> Markup:
+    rows = picked(found.member[:, k])
+    assert found.pictures is not None
+    images = [_image(flat(found.pictures[i]), found.ids[i]) for i in rows]
+    return joined(images) if images else element("span", "none was looked at", class_="soft")
+
+
+def _image(picture: UInt8Array | None, what: str) -> Markup:
+    if picture is None:
+        return element("span", "–", class_="soft")
+    return element("img", src=data_address(picture), alt=what, title=what, class_="pixels")
+
+
+def picked(member: NDArray[np.bool_], most: int = MONTAGE) -> NDArray[np.int64]:
+    """Return a few of the rows of a class, spread over all: neighbours in a file are often of one patient."""
+    rows = np.flatnonzero(member)
+    return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)] if len(rows) else rows
+
+
+def montage(found: Exploration) -> list[UInt8Array | None]:
     """Return for each class one picture of a few of its images side by side; None where it has none."""
-    strips: list[UInt8Array | None] = []
-    for k in range(len(found.kinds)):
-        rows = np.flatnonzero(found.member[:, k])
-        # Spread over all of them, for neighbours in a file are often of one patient.
-        pick = rows[np.linspace(0, len(rows) - 1, min(each, len(rows))).astype(int)] if len(rows) else rows
-        strips.append(strip([flat(found.pictures[i]) for i in pick], gap=2) if len(pick) and found.pictures is not None
-                      else None)  # fmt: skip
-    return strips
+    if found.pictures is None:
+        return [None] * len(found.kinds)
+    rows = [picked(found.member[:, k]) for k in range(len(found.kinds))]
+    return [strip([flat(found.pictures[i]) for i in some], gap=2) if len(some) else None for some in rows]
 
 
 def mean_pictures(pixels: ClassPixels) -> list[UInt8Array | None]:
@@ -193,23 +217,8 @@ def _levels(values: NDArray[np.float64]) -> UInt8Array:
     return flat(np.clip(np.rint(values), 0, 255).astype(np.uint8))
 
 
-def _strips(names: Sequence[str], pictures: Sequence[UInt8Array | None], what: str) -> Markup:
-    parts: list[Markup] = []
-    for name, picture in zip(names, pictures, strict=True):
-        shown = (
-            element("span", "no image", class_="soft")
-            if picture is None
-            else element("img", src=data_address(picture, lossless=picture.size < 1 << 16, quality=88),
-                         alt=f"{what} {name}", class_="pixels")
-        )  # fmt: skip
-        parts += [element("div", name), element("div", shown, class_="strip")]
-    return element("div", parts, class_="strips")
-
-
 def _pixels(found: Exploration, pixels: ClassPixels) -> tuple[Markup, ...]:
-    drawn = [
-        inline(figure, caption) for figure, caption in pixel_figures(found, pixels).values()
-    ]  # fmt: skip
+    drawn = [inline(figure, caption) for figure, caption in pixel_figures(found, pixels).values()]
     channels = pixels.histogram.shape[1]
     rows = []
     for k, name in enumerate(found.kinds):
@@ -232,11 +241,13 @@ def pixel_figures(found: Exploration, pixels: ClassPixels) -> dict[str, tuple[Fi
     return {
         "pixel-histogram": (
             charts.histogram_figure(found.kinds, pixels.histogram),
-            "How often each pixel value occurs in the images of each class.",
+            "How often each pixel value occurs in the images of each class. The scale leaves out what is darkest and"
+            " brightest (0 and 255), which may be higher.",
         ),
         "mean-pixel-values": (
             charts.levels_figure(found.kinds, levels),
-            "Mean pixel value of the images of each class; box: quartiles, whiskers: 5 to 95 %.",
+            "Mean pixel value of the images of each class. Box: quartiles; whiskers: 5 to 95 %; line: median;"
+            " diamond: mean.",
         ),
     }
 

@@ -108,7 +108,13 @@ def _clean(value: Any) -> str:
 
 
 def table(shown: Table, *, sortable: bool = True, cells: Mapping[tuple[int, int], Markup] | None = None) -> Markup:
-    """Return a table in a box that scrolls; `cells` replaces words by markup, by row and column."""
+    """Return a table in a box that scrolls; `cells` replaces words by markup, by row and column.
+
+    A table without rows is its title and its notes.
+    """
+    notes = [element("p", line, class_="note") for line in shown.notes]
+    if not shown.rows:
+        return joined([element("h3", shown.title) if shown.title else None, notes])
     numeric = numeric_columns(shown)
     mine = cells or {}
     head = [
@@ -134,7 +140,7 @@ def table(shown: Table, *, sortable: bool = True, cells: Mapping[tuple[int, int]
     body = [element("thead", element("tr", head)), element("tbody", rows)]
     title = element("caption", shown.title) if shown.title else None
     drawn = element("table", title, body, class_="sortable" if sortable and len(shown.rows) > 1 else None)
-    return joined([element("div", drawn, class_="scroll"), [element("p", line, class_="note") for line in shown.notes]])
+    return joined([element("div", drawn, class_="scroll"), notes])
 
 
 def facts(pairs: Sequence[tuple[str, Any]]) -> Markup:
@@ -162,7 +168,7 @@ def text_of(page: Page) -> str:
     data = [_data(name, value) for name, value in page.data.items()]
     code = [Markup(f"<script>{script}</script>") for script in scripts]
     body = element("body", _body(page), data, code)
-    return "<!doctype html>\n" + element("html", element("head", head), body, lang="en") + "\n"
+    return f"<!doctype html>\n{element('html', element('head', head), body, lang='en')}\n"
 
 
 def _body(page: Page) -> Markup:

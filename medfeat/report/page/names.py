@@ -10,6 +10,11 @@ _UID = re.compile(r"(?<![\d.])[0-2](?:\.(?:0|[1-9]\d*)){4,}(?![\d.]*\d)")
 _SHORTEST = 3
 
 
+def counted(n: int, thing: str, plural: str = "") -> str:
+    """Return ``1 image is``, ``1,200 images are``: a number, what it counts, and the verb."""
+    return f"1 {thing} is" if n == 1 else f"{n:,} {plural or thing + 's'} are"
+
+
 def pseudonyms(patients: Sequence[str]) -> dict[str, str]:
     """Return a name to show for each patient: ``patient 1``, ``patient 2``, in the order in which they first occur."""
     return {name: f"patient {i}" for i, name in enumerate(dict.fromkeys(patients), 1)}
@@ -47,3 +52,16 @@ def shown_ids(ids: Sequence[str], patients: Sequence[str] | None = None) -> list
         seen.add(shown)
         found.append(shown)
     return found
+
+
+def scrubbed(text: str, patients: Sequence[str] | None = None) -> str:
+    """Return what was said of files without the names of patients and without DICOM's identifiers.
+
+    Examples
+    --------
+    >>> scrubbed("patient DOE_JANE is in train here and in test in line 3", ["DOE_JANE"])
+    'patient (a patient) is in train here and in test in line 3'
+    """
+    for name in sorted({name for name in patients or () if len(name) >= _SHORTEST}, key=len, reverse=True):
+        text = text.replace(name, "(a patient)")
+    return _UID.sub("(a uid)", text)

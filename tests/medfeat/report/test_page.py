@@ -23,6 +23,7 @@ def page(**parts):
 
 def test_text_and_attributes_are_escaped():
     text = page()
+    assert text.startswith("<!doctype html>\n<html")
     assert "<script>alert" not in text
     assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 2
     assert "\x00" not in text

@@ -79,7 +79,7 @@ def test_new_images_are_placed_and_old_ones_stay(tmp_path, cache_root):
     explore(folder, out=tmp_path / "two.html", cache_dir=cache_root)
     one, two = data_of(tmp_path / "one.html"), data_of(tmp_path / "two.html")
     assert two["n"] == one["n"] + 1
-    assert "1 new images were placed" in two["spaces"][0]["notes"]["tsne2"]
+    assert "1 new image is placed" in two["spaces"][0]["notes"]["tsne2"]
 
 
 def test_own_images_with_evil_names_and_a_bad_file(tmp_path, cache_root):
@@ -117,7 +117,7 @@ def test_identical_images_across_splits_are_counted(tmp_path, cache_root):
     (folder / "test" / "a" / "copy.png").write_bytes((folder / "train" / "a" / "0.png").read_bytes())
     out = tmp_path / "page.html"
     explore(folder, out=out, cache_dir=cache_root)
-    assert "images of one split are in another too" in out.read_text(encoding="utf-8")
+    assert "1 image is in two splits" in out.read_text(encoding="utf-8")
 
 
 def test_from_the_command_line(tmp_path, cache_root, capsys, monkeypatch):

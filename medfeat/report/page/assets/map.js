@@ -220,7 +220,7 @@
     const share = panel.space.share;
     const notes = [`${count.toLocaleString("en")} of ${data.total.toLocaleString("en")} images`];
     if (state.method === "pca" && share) notes.push(`components hold ${share.slice(0, state.dims).map((v) => `${Math.round(100 * v)} %`).join(", ")} of the variance`);
-    if (state.method === "tsne" && panel.space.notes?.[mapName()]) notes.push(panel.space.notes[mapName()]);
+    if (panel.space.notes?.[mapName()]) notes.push(panel.space.notes[mapName()]);
     panel.note.textContent = `${notes.join("; ")}.`;
     canvas.setAttribute("aria-label", `Map of ${panel.space.name}: ${panel.note.textContent} Arrow keys ${state.dims === 3 ? "turn" : "move"}, plus and minus zoom, Escape clears the selection.`);
   }
