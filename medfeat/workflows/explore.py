@@ -321,6 +321,7 @@ def _columns(
     elif listed.labels is not None and listed.task is not None:
         columns.append(Column("class", words=words_of(listed.labels[rows], listed.task, listed.classes),
                               order=tuple(listed.classes)))  # fmt: skip
+        columns += _label_columns(listed, rows)
     if (listed.split != "").any():
         columns.append(Column("split", words=listed.split[rows].tolist(), order=("train", "val", "test")))
     if listed.patients is not None:
@@ -332,6 +333,16 @@ def _columns(
     if seen is not None:
         columns.append(Column("mean pixel value", numbers=seen.levels, hover=False))
     return columns or [Column("all", words=["images"] * len(ids), hover=False)]
+
+
+def _label_columns(listed: Listed, rows: Any) -> list[Column]:
+    """Return one column a label where images have several, for combinations are many."""
+    if listed.task != "multi-label" or listed.labels is None:
+        return []
+    return [
+        Column(f"has {name}", words=["yes" if one else "no" for one in has], order=("yes", "no"), hover=False)
+        for name, has in zip(listed.classes, listed.labels[rows].T.tolist(), strict=True)
+    ]
 
 
 def _made(subject: _Subject, seed: int) -> list[tuple[str, str]]:

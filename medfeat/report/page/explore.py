@@ -15,7 +15,7 @@ from medfeat.evaluation.projection import Map
 from medfeat.report.page import charts
 from medfeat.report.page.columns import Column, coordinates, packed
 from medfeat.report.page.drawing import inline
-from medfeat.report.page.html import Page, Section, element, facts, joined, table
+from medfeat.report.page.html import Page, Section, element, facts, joined, prose, table
 from medfeat.report.page.pictures import ACROSS, EACH, data_address, flat, sheets, strip
 from medfeat.report.tables import Table
 from medfeat.types import BadImage, UInt8Array
@@ -101,7 +101,9 @@ def explore_page(found: Exploration) -> Page:
     pictured = found.pictures is not None and len(found.pictures) > 0
     sections = [
         Section(
-            "dataset", "Dataset", (facts(found.card), *(element("p", line, class_="note") for line in found.notes))
+            "dataset",
+            "Dataset",
+            (facts(found.card), *(element("p", prose(line), class_="note") for line in found.notes)),
         ),
         Section("classes", "Classes and splits", _classes(found)),
         Section("leaks", "Leaks and doubtful labels", tuple(table(one) for one in found.leaks)),

@@ -19,6 +19,8 @@ from markupsafe import Markup, escape
 from medfeat.report.tables import Table, numeric_columns
 
 _VOID = frozenset({"img", "input", "meta", "br"})
+# Longer values of facts get a line of their own.
+LONG = 60
 _DROPPED = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 127])
 
 
@@ -107,12 +109,17 @@ def _clean(value: Any) -> str:
     return str(value).translate(_DROPPED).encode("utf-8", "replace").decode("utf-8")
 
 
+def prose(line: str) -> Markup:
+    """Return a line of text, what stands between backquotes as code."""
+    return joined([element("code", part) if i % 2 else part for i, part in enumerate(line.split("`"))])
+
+
 def table(shown: Table, *, sortable: bool = True, cells: Mapping[tuple[int, int], Markup] | None = None) -> Markup:
     """Return a table in a box that scrolls; `cells` replaces words by markup, by row and column.
 
     A table without rows is its title and its notes.
     """
-    notes = [element("p", line, class_="note") for line in shown.notes]
+    notes = [element("p", prose(line), class_="note") for line in shown.notes]
     if not shown.rows:
         return joined([element("h3", shown.title) if shown.title else None, notes])
     numeric = numeric_columns(shown)
@@ -146,7 +153,9 @@ def table(shown: Table, *, sortable: bool = True, cells: Mapping[tuple[int, int]
 def facts(pairs: Sequence[tuple[str, Any]]) -> Markup:
     """Return names and values as a list of facts; those without a value are left out."""
     shown = [
-        element("div", element("dt", name), element("dd", value)) for name, value in pairs if value not in ("", None)
+        element("div", element("dt", name), element("dd", value), class_="wide" if len(str(value)) > LONG else None)
+        for name, value in pairs
+        if value not in ("", None)
     ]
     return element("dl", shown, class_="facts")
 

@@ -131,12 +131,29 @@
   });
   const mapName = () => (state.method === "pca" ? "pca" : `tsne${state.dims}`);
 
+  // How far a map reaches from its middle: to the right, up, and in any direction.
+  const reaches = new Map();
+  const reach = (space, map, depth) => {
+    const key = `${spaces.indexOf(space)} ${mapName()}`;
+    if (!reaches.has(key)) {
+      const far = [1e-6, 1e-6, 1e-6];
+      for (let at = 0; map && at < map.length; at += depth) {
+        if (map[at] === ABSENT) continue;
+        const [x, y, z] = [0, 1, 2].map((k) => (k < depth ? map[at + k] / 65000 - 0.5 : 0));
+        [Math.abs(x), Math.abs(y), Math.hypot(x, y, z)].forEach((v, k) => { far[k] = Math.max(far[k], v); });
+      }
+      reaches.set(key, far);
+    }
+    return reaches.get(key);
+  };
   function place(panel) {
     const map = panel.space.maps[mapName()];
     const { canvas } = panel;
     const wide = canvas.clientWidth, tall = canvas.clientHeight;
     const depth = mapName() === "tsne2" ? 2 : 3;
-    const scale = Math.min(wide, tall) * 0.94 * panel.zoom * (state.dims === 3 ? 0.72 : 1);
+    const [right, up, radius] = reach(panel.space, map, depth);
+    const fit = state.dims === 3 ? Math.min(wide, tall) / radius : Math.min(wide / right, tall / up);
+    const scale = fit * 0.47 * panel.zoom;
     const [a, b] = state.spin;
     const ca = Math.cos(a), sa = Math.sin(a), cb = Math.cos(b), sb = Math.sin(b);
     for (let i = 0; i < n; i++) {
@@ -341,7 +358,8 @@
     div.textContent = name ? `${name}: ${value}` : value;
     return div;
   };
-  const describe = (i) => [line("", data.ids[i]), ...shown.map((one) => line(one.name, word(one, i)))];
+  const known = (i) => shown.map((one) => [one.name, word(one, i)]).filter(([, said]) => said !== "not known");
+  const describe = (i) => [line("", data.ids[i]), ...known(i).map(([name, said]) => line(name, said))];
   function tip(panel, i, event) {
     const box = $("tip");
     if (i !== state.hover) {
@@ -391,7 +409,7 @@
     head.textContent = `Nearest to ${data.ids[i]}`;
     const facts = document.createElement("p");
     facts.className = "soft";
-    facts.textContent = shown.map((one) => `${one.name}: ${word(one, i)}`).join(" · ");
+    facts.textContent = known(i).map(([name, said]) => `${name}: ${said}`).join(" · ");
     const rows = spaces.filter((space) => space.near).flatMap((space) => {
       const name = document.createElement("div");
       name.className = "soft";
