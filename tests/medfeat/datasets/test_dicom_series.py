@@ -236,11 +236,11 @@ def test_a_series_in_two_folders_of_one_patient_is_one_volume(tmp_path, series, 
 
 
 def test_each_slice_is_rescaled_by_its_own_header_and_padding_is_the_volumes_darkest(tmp_path, series):
-    volume = np.array([[[10, 20]], [[30, 63536]], [[40, 50]]], np.uint16)
+    volume = np.array([[[10, 20], [11, 21]], [[30, 63536], [31, 32]], [[40, 50], [41, 51]]], np.uint16)
     series(tmp_path, volume, RescaleSlope=[1, 2, 3], RescaleIntercept=0, PixelPaddingValue=63536)
     dataset = open_dataset(tmp_path, volumes="series", intensity="range:0..255")
     (batch,) = dataset.batches("all", 1)
-    assert batch.images[0][:, 0].tolist() == [[10, 20], [60, 10], [120, 150]]
+    assert batch.images[0].tolist() == [[[10, 20], [11, 21]], [[60, 10], [62, 64]], [[120, 150], [123, 153]]]
 
 
 def test_a_window_of_all_slices_is_kept_and_several_are_not_guessed(tmp_path, series, read_all):
