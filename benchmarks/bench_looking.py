@@ -1,8 +1,8 @@
 """How long, how much memory and how large a page `explore` takes for many images, and how soon a browser shows it.
 
-An ordinary quick test. With MEDFEAT_BENCH=1 it has 17,092 images of 28 px with a store of 2,048 numbers each, then 100,000,
-and keeps the figures in `results`: `MEDFEAT_BENCH=1 python -m pytest benchmarks/bench_looking.py -s --timeout=0`. Other work
-on the machine counts too: seconds of the processor and the load stand beside the seconds.
+An ordinary quick test. With MEDFEAT_BENCH=1 it has 17,092 images of 28 px with a store of 2,048 numbers each, then
+100,000, and keeps the figures in `results`: `MEDFEAT_BENCH=1 python -m pytest benchmarks/bench_looking.py -s`.
+Other work on the machine counts too: seconds of the processor and the load stand beside the seconds.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 
 import numpy as np
 import pytest
+
 from machine import MEASURING, keep
 
 SIZES = (17_092, 100_000) if MEASURING else (120,)
