@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -50,14 +50,14 @@ def row_keys(ids: IdArray, hashes: UInt8Array) -> NDArray[np.str_]:
 
 
 def map_of(
-    X: FloatArray, keys: NDArray[np.str_], space: Space, folder: Path, *, seed: int = 0, stepped: Stepped
+    read: Callable[[], FloatArray], keys: NDArray[np.str_], space: Space, folder: Path, *, seed: int, stepped: Stepped
 ) -> Map:
     """Return the map of some rows: the one kept, an older one with new rows placed into it, or a new one.
 
     Parameters
     ----------
-    X
-        (n, d) rows.
+    read
+        Gives the (n, d) rows, where they are needed.
     keys
         (n,) of `row_keys`.
     space
@@ -71,14 +71,14 @@ def map_of(
     """
     path = folder / f"{slug(space.name)}-{_digest([VERSION, dict(space.facts), seed, keys.tolist()])}.npz"
     found = _read(path)
-    if found is not None and len(found[0].tsne2) == len(X):
+    if found is not None and len(found[0].tsne2) == len(keys):
         return found[0]
     older = _older(folder, space, seed, keys)
     if older is None:
-        made = lay_out(X, unit=space.unit, seed=seed, stepped=stepped)
+        made = lay_out(read(), unit=space.unit, seed=seed, stepped=stepped)
     else:
         _, before, old_keys = older
-        made = _grown(X, keys, before, old_keys, space, seed=seed)
+        made = _grown(read(), keys, before, old_keys, space, seed=seed)
     with suppress(OSError):  # in a cache that cannot be written, the next call makes it again
         _write(path, made, keys, space, seed)
         if older is not None and set(older[2].tolist()) <= set(keys.tolist()):

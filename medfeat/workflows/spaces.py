@@ -108,7 +108,7 @@ def pixel_space(
         "width": seen.features.shape[1],
     }
     space, folder = Space(PIXELS, facts, unit=False), root / slug(dataset) / FOLDER
-    found = map_of(seen.features / np.float32(255), keys, space, folder, seed=seed, stepped=stepped)
+    found = map_of(lambda: seen.features / np.float32(255), keys, space, folder, seed=seed, stepped=stepped)
     return SpaceView(PIXELS, found, _notes(found, len(keys)))
 
 
@@ -138,7 +138,8 @@ def store_space(
         known = known[[at[one] for one in wanted.tolist()]]
         space = Space(str(recipe["backbone"]), {"recipe": recipe}, unit=True)
         folder = header.path.parent.parent / FOLDER
-        found = map_of(store.take(wanted), row_keys(wanted, known), space, folder, seed=seed, stepped=stepped)
+        keys = row_keys(wanted, known)
+        found = map_of(lambda: store.take(wanted), keys, space, folder, seed=seed, stepped=stepped)
     other = 0 if hashes is None else int((known != hashes[rows]).any(axis=1).sum())
     return SpaceView(name, _over(found, rows, len(ids)), _notes(found, len(ids), other))
 
@@ -163,12 +164,17 @@ def _over(found: Map, rows: NDArray[np.int64], n: int) -> Map:
 def _notes(found: Map, n: int, other: int = 0) -> dict[str, str]:
     missing, placed = n - len(found.tsne2), int(found.placed.sum())
     lines = [f"{counted(missing, 'image')} not in this store"] if missing else []
-    lines += [f"{counted(other, 'image')} had other pixels when they were embedded: extract again"] if other else []
+    lines += [_changed(other)] if other else []
     always = "; ".join(lines)
     lines += [f"{counted(placed, 'new image')} placed into the map made before"] if placed else []
     both = "; ".join(lines)
     deep = f"a sample of {MOST_3D:,}, for t-SNE in 3D is slow" if not np.isfinite(found.tsne3).all() else ""
     return {"pca": always, "tsne2": both, "tsne3": "; ".join(line for line in (deep, both) if line)}
+
+
+def _changed(n: int) -> str:
+    what = "1 image had other pixels when it was" if n == 1 else f"{n:,} images had other pixels when they were"
+    return f"{what} embedded: run `medfeat extract` again"
 
 
 def space_names(headers: Sequence[StoreHeader]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from openTSNE import TSNE
 from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 
@@ -68,6 +69,15 @@ def test_a_new_row_lands_among_its_neighbours_and_old_rows_stay():
     for points in (grown.tsne2, grown.tsne3):
         near, _ = neighbours(points[150:], 3, among=points[:150])
         assert (y[near] == labels[:, None]).all()
+
+
+@pytest.mark.realdata
+def test_on_real_images_a_map_is_as_trustworthy_as_the_librarys_own_defaults(real_data):
+    with np.load(real_data / "breastmnist.npz") as file:
+        X = np.concatenate([file[f"{split}_images"] for split in ("train", "val", "test")]).reshape(780, -1) / 255
+    ours = lay_out(X.astype(np.float32), unit=False).tsne2
+    theirs = np.asarray(TSNE(random_state=0, n_jobs=1).fit(X))
+    assert trustworthiness(X, ours, n_neighbors=15) >= trustworthiness(X, theirs, n_neighbors=15) - 0.005
 
 
 def test_a_map_in_three_dimensions_is_of_a_sample_when_there_are_many(monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 
 from medfeat.report.page.columns import UNKNOWN, Column, coordinates
 from medfeat.report.page.html import Page, Section, element, table, text_of
-from medfeat.report.page.names import shown_ids
+from medfeat.report.page.names import scrubbed, shown_ids
 from medfeat.report.tables import Table
 
 EVIL = '<script>alert(1)</script> "quoted" & \x00\ud800'
@@ -52,6 +52,18 @@ def test_names_of_patients_and_identifiers_do_not_reach_a_page():
     ids = ["DOE^JANE/1.2.840.10008.1.2.dcm", "DOE^JANE/1.2.840.10008.1.3.dcm", "x/scan 1.5 mm.png"]
     shown = shown_ids(ids, ["DOE^JANE", "DOE^JANE", "x"])
     assert shown == ["patient 1/uid 1.dcm", "patient 1/uid 2.dcm", "x/scan 1.5 mm.png"]
+
+
+def test_what_a_decoder_said_names_no_patient_and_no_identifier():
+    said = scrubbed(
+        "patient DOE^JANE of DOE^JANE-2: no pixels in 1.2.840.10008.1.2.dcm", ["DOE^JANE", "DOE^JANE-2", "a"]
+    )
+    assert said == "patient (a patient) of (a patient): no pixels in (a uid).dcm"
+
+
+def test_a_table_without_rows_is_its_title_and_notes():
+    text = table(Table("Leaks", ("a",), (), ("None: `medfeat audit` <looks>.",)))
+    assert text == '<h3>Leaks</h3><p class="note">None: <code>medfeat audit</code> &lt;looks&gt;.</p>'
 
 
 def test_ids_stay_different_when_what_told_them_apart_is_hidden():

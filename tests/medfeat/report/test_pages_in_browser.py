@@ -5,6 +5,7 @@ Needs the package playwright and a Chromium of the system; without them these te
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from medfeat.workflows.explore import explore
+from medfeat.workflows.extract import extract
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 EVIL_CLASS, EVIL_FILE = "<script>alert(1)<", 'a "quoted" it\'s.png'
@@ -43,7 +45,9 @@ def evil(tmp_path_factory):
     out = folder.parent / f"{folder.name}.html"
     lines = ["id,column", *(f'"b/{i}.png","</script><script>alert({i})</script>"' for i in range(1, 15))]
     (folder.parent / "more.csv").write_text("\n".join(lines))
-    explore(folder, out=out, columns=folder.parent / "more.csv", cache_dir=folder.parent / "cache")
+    cache = folder.parent / "cache"
+    extract(folder, "stats", cache_dir=cache, device="cpu")
+    explore(folder, out=out, columns=folder.parent / "more.csv", cache_dir=cache)
     return out
 
 
@@ -121,6 +125,41 @@ def test_a_lasso_selects_and_the_list_shows_neighbours(opened):
     assert len(tab.locator("#csv").input_value().splitlines()) == rows + 1
     tab.click("#clear")
     assert tab.evaluate("() => window.medfeatMap.chosen()") == []
+
+
+def test_what_is_selected_in_one_map_is_selected_in_the_other(opened):
+    tab, _ = opened
+    shades = "(i) => document.querySelectorAll('.panel canvas')[i].toDataURL()"
+    before = [tab.evaluate(shades, i) for i in (0, 1)]
+    tab.mouse.click(*point(tab, row=3))
+    (chosen,) = tab.evaluate("() => window.medfeatMap.chosen()")
+    tab.wait_for_function(f"({shades})(1) !== {json.dumps(before[1])}")
+    assert tab.locator("#chosen-list button").get_attribute("data-row") == str(chosen)
+    tab.keyboard.press("Escape")
+    tab.mouse.click(*point(tab, row=chosen, panel=1))
+    assert chosen in tab.evaluate("() => window.medfeatMap.chosen()")
+
+
+def test_search_finds_by_a_part_of_an_id_and_selects(opened):
+    tab, _ = opened
+    tab.fill("#search", "B/1")
+    found = [f"b/{i}.png" for i in (1, 10, 11, 12, 13, 14)]
+    assert tab.locator("#found").inner_text().startswith(f"{len(found)} found")
+    tab.press("#search", "Enter")
+    assert sorted(tab.locator("#chosen-list button").all_inner_texts()) == sorted(found)
+
+
+def test_the_keyboard_moves_turns_and_clears(opened):
+    tab, _ = opened
+    tab.locator(".panel canvas").first.focus()
+    before = tab.evaluate("() => window.medfeatMap.where(0, 0)")
+    tab.keyboard.press("ArrowLeft")
+    tab.wait_for_function(f"() => window.medfeatMap.where(0, 0)[0] === {before[0]} + 30")
+    tab.click('[data-dims="3"]')
+    tab.locator(".panel canvas").first.focus()
+    before = tab.evaluate("() => window.medfeatMap.where(0, 0)")
+    tab.keyboard.press("ArrowUp")
+    tab.wait_for_function(f"() => window.medfeatMap.where(0, 0)[1] !== {before[1]}")
 
 
 def test_the_legend_hides_and_shows_a_class(opened):

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from medfeat.datasets.medmnist_table import medmnist_sets
 from medfeat.errors import MissingFileError, UsageError
+from medfeat.report.page.explore_figures import _figures
 from medfeat.workflows.explore import explore
+from medfeat.workflows.extract import extract
 from medfeat.workflows.maps import FOLDER
 from medfeat_cli.main import run
 
@@ -24,6 +31,12 @@ def data_of(path):
     return json.loads(re.search(r'id="map-data">(.*?)</script>', text, re.DOTALL)[1])
 
 
+def where(data):
+    """Return where the images lie on the first map, in two dimensions."""
+    packed = data["spaces"][0]["maps"]["tsne2"]
+    return np.frombuffer(base64.b64decode(packed), "<u2").reshape(-1, 2) / 65000
+
+
 def own_images(folder, names, seed=0):
     rng = np.random.default_rng(seed)
     for name in names:
@@ -33,18 +46,59 @@ def own_images(folder, names, seed=0):
     return folder
 
 
+PLOTS = {
+    "class-counts", "montage", "mean-images", "spread-images", "pixel-histogram", "mean-pixel-values",
+    *(f"{kind}-{dims}d-pixels" for kind in ("pca", "tsne") for dims in (2, 3)),
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_every_task_type_has_every_plot_of_the_course(name, tmp_path, cache_root):
     out, figures = tmp_path / "page.html", tmp_path / "figures"
     report = explore(name, out=out, figures=figures, sample=40, cache_dir=cache_root)
-    made = {path.name for path in report.figures}
-    plots = ["class-counts", "montage", "mean-images", "spread-images", "pixel-histogram", "mean-pixel-values"]
-    plots += [f"{kind}-{dims}d-pixels" for kind in ("pca", "tsne") for dims in (2, 3)]
-    assert made == {f"{plot}.{form}" for plot in plots for form in ("png", "svg")}
+    assert {path.name for path in report.figures} == {f"{plot}.{form}" for plot in PLOTS for form in ("png", "svg")}
+    assert all(path.stat().st_size > 500 for path in report.figures)
     text = out.read_text(encoding="utf-8")
     assert text.count("<svg") == 3 and "This page contains pictures" in text
     data = data_of(out)
     assert data["n"] == report.looked_at == 40 and set(data["spaces"][0]["maps"]) == {"pca", "tsne2", "tsne3"}
+
+
+@pytest.mark.parametrize("name", sorted(medmnist_sets()))
+def test_every_official_set_has_every_plot_of_the_course(name, tmp_path, cache_root, official_form, monkeypatch):
+    official_form(name)
+    drawn = []
+    monkeypatch.setattr(
+        "medfeat.workflows.explore.write_figures", lambda found, *_: drawn.extend(_figures(found)) or ()
+    )
+    out = tmp_path / "page.html"
+    explore(name, out=out, figures=tmp_path, data_root=tmp_path, offline=True, cache_dir=cache_root)
+    assert {plot for plot, _ in drawn} == PLOTS
+    data = data_of(out)
+    assert data["n"] == 18 and len(data["thumbs"]["sheets"]) == 1
+    assert data["thumbs"]["width"] == (3 if name.endswith("3d") else 1) * data["thumbs"]["height"]
+
+
+@pytest.fixture
+def official_form(monkeypatch, tmp_path):
+    """Put a small file of the form of an official set in its place, known by its own MD5."""
+    counts = {"train": 10, "val": 4, "test": 4}
+
+    def put(name):
+        facts, rng = medmnist_sets()[name], np.random.default_rng(0)
+        shape = (28,) * facts.ndim + ((3,) if facts.channels == 3 else ())
+        many = facts.task == "multi-label"
+        arrays = {}
+        for group, n in counts.items():
+            arrays[f"{group}_images"] = rng.integers(0, 256, (n, *shape), np.uint8)
+            arrays[f"{group}_labels"] = rng.integers(0, 2, (n, len(facts.classes) if many else 1)).astype(np.uint8)
+        path = tmp_path / facts.files[28].filename
+        np.savez(path, **arrays)
+        files = {**facts.files, 28: replace(facts.files[28], md5=hashlib.md5(path.read_bytes()).hexdigest())}
+        known = {name: replace(facts, files=files, counts=counts)}
+        monkeypatch.setattr("medfeat.datasets.medmnist.medmnist_sets", lambda: known)
+
+    return put
 
 
 def test_without_pictures_none_is_in_the_page(tmp_path, cache_root):
@@ -80,6 +134,41 @@ def test_new_images_are_placed_and_old_ones_stay(tmp_path, cache_root):
     one, two = data_of(tmp_path / "one.html"), data_of(tmp_path / "two.html")
     assert two["n"] == one["n"] + 1
     assert "1 new image is placed" in two["spaces"][0]["notes"]["tsne2"]
+    assert (
+        len(list((cache_root / "scans" / FOLDER).glob("*.npz"))) == 1
+    )  # the larger map is kept in place of the smaller
+    old, new = (dict(zip(found["ids"], where(found), strict=True)) for found in (one, two))
+    shift = np.mean([np.subtract(new[name], at) for name, at in old.items()], axis=0)
+    assert all(np.allclose(np.subtract(new[name], at), shift, atol=1e-3) for name, at in old.items())
+
+
+def test_images_that_changed_since_they_were_embedded_are_told_of(tmp_path, cache_root):
+    folder = own_images(tmp_path / "scans", [f"{kind}/{i}.png" for kind in "ab" for i in range(8)])
+    extract(folder, "stats", cache_dir=cache_root, device="cpu")
+    shutil.copy(folder / "a" / "0.png", folder / "b" / "0.png")
+    explore(folder, backbone="stats", out=tmp_path / "page.html", cache_dir=cache_root)
+    notes = data_of(tmp_path / "page.html")["spaces"][1]["notes"]
+    assert "1 image had other pixels when it was embedded" in notes["pca"]
+
+
+def test_patients_and_identifiers_are_replaced_unless_asked_for(tmp_path, cache_root):
+    folder = own_images(tmp_path / "scans", [f"{i}.png" for i in range(12)])
+    lines = ["path,label,patient", *(f"{i}.png,{'ab'[i % 2]},DOE^{'JANE' if i < 6 else 'JOHN'}" for i in range(12))]
+    (folder / "labels.csv").write_text("\n".join(lines))
+    options = {"patient_column": "patient", "cache_dir": cache_root}
+    explore(folder / "labels.csv", out=tmp_path / "hidden.html", **options)
+    explore(folder / "labels.csv", out=tmp_path / "shown.html", identifiers=True, **options)
+    assert "DOE" not in (tmp_path / "hidden.html").read_text(encoding="utf-8")
+    assert "DOE^JANE" in (tmp_path / "shown.html").read_text(encoding="utf-8")
+
+
+def test_a_cache_that_cannot_be_written_is_no_hindrance(tmp_path, cache_root, monkeypatch):
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("medfeat.workflows.maps.write_whole", full)
+    report = explore("synthetic-binary", out=tmp_path / "page.html", sample=30, cache_dir=cache_root)
+    assert report.out.is_file()
 
 
 def test_own_images_with_evil_names_and_a_bad_file(tmp_path, cache_root):
