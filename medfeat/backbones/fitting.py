@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -46,8 +47,10 @@ def load_strictly(
         When anything is missing, unexpected or of another shape.
     """
     wanted = module.state_dict()
+    # told of the names in the file: some conversions drop the token for what is masked without a word
+    _, decoder = _without_decoder(_without_prefix(state, wanted), wanted)
     fitting, ignored = _converted(state, module, tuple(heads), adapt)
-    fitting, decoder = _without_decoder(fitting, wanted)
+    fitting, left = _without_decoder(fitting, wanted)
     misfits = _misfits(fitting, wanted)
     if any(misfits):
         raise misfit_error(origin, module, *misfits)
@@ -56,7 +59,7 @@ def load_strictly(
         {name: _as_float32(fitting[name]) if name in fitting else torch.zeros((), dtype=torch.long) for name in wanted}
     )
     module.load_state_dict(wanted, strict=True, assign=True)
-    return ignored + decoder
+    return ignored + (decoder or left)
 
 
 def _converted(
@@ -72,7 +75,9 @@ def _converted(
     forms = (bare, without_wrapper_prefix(unwrapped(state)), state)
     for names in {tuple(names): names for names in forms}.values():
         try:
-            found = _without_heads(adapt(dict(names), module), heads)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of how a library goes about its own tensors
+                found = _without_heads(adapt(dict(names), module), heads)
         except Exception:
             # other architectures break it in all ways; what does not fit is then said of their names as they are
             continue
@@ -104,7 +109,7 @@ def _without_heads(state: State, heads: Iterable[str]) -> tuple[dict[str, torch.
 def _without_decoder(state: State, wanted: State) -> tuple[dict[str, torch.Tensor], list[str]]:
     """Leave out the decoder that a masked autoencoder keeps beside its encoder, and the token for what is masked."""
     dropped = [name for name in state if name.startswith(_DECODER) and name not in wanted]
-    ignored = [f"the decoder of a masked autoencoder was ignored: {some(dropped, 'tensors')}"] if dropped else []
+    ignored = [f"of masked pretraining alone, and ignored: {some(dropped, 'tensors')}"] if dropped else []
     return {name: tensor for name, tensor in state.items() if name not in dropped}, ignored
 
 

@@ -41,18 +41,19 @@ def describe(source_id: str, access: Access) -> Entry:
     config = _config(source_id)
     size = config.input_size[-1]
     crop = "" if config.crop_mode == "center" else f"; timm crops it by {config.crop_mode!r}"
+    tag = config.tag if config.has_weights else ""  # timm calls what was never trained "untrained"
     return Entry(
         BackboneInfo(
             name=f"timm:{source_id}",
             source="timm",
-            source_id=f"{name}.{config.tag}" if config.tag else name,
+            source_id=f"{name}.{tag}" if tag else name,
             input_size=size,
             mean=tuple(config.mean),
             std=tuple(config.std),
             interpolation=_filter(config),
             pool="own",
             licence=config.license or "unknown",
-            pretraining=(config.tag or "unknown").replace("_", " "),
+            pretraining=(tag or "unknown").replace("_", " "),
             note=f"native size {size} px{crop}",
             resize=math.floor(size / config.crop_pct),
             squash=config.crop_mode == "squash",

@@ -13,7 +13,6 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import cache
-from pathlib import Path
 from typing import IO, Any
 
 import torch
@@ -73,13 +72,13 @@ class PlainDict:
         return {}
 
 
-def load_tensors(file: Path | IO[bytes]) -> object:
+def load_tensors(file: IO[bytes]) -> object:
     """Read a file that `torch.save` wrote; what is neither a tensor nor a container nor harmless is refused.
 
     Parameters
     ----------
     file
-        A path, or an open file that can be sought in.
+        Open, and one that can be sought in.
 
     Raises
     ------
@@ -93,7 +92,7 @@ def load_tensors(file: Path | IO[bytes]) -> object:
             return torch.load(file, map_location="cpu", weights_only=True)
 
 
-def foreign_archive(file: Path | IO[bytes]) -> str:
+def foreign_archive(file: IO[bytes]) -> str:
     """Say what a zip archive is that `torch.save` did not write; empty for one that it did, or for no archive."""
     try:
         with zipfile.ZipFile(file) as archive:

@@ -108,7 +108,7 @@ def _read_file(file: Path) -> Named:
 
 
 def _read_open(opened: IO[bytes], file: Path) -> Named:
-    """Read a file by what it is; the path is for its name, and lets torch and safetensors open it themselves."""
+    """Read a file by what it is; the path is for its name, and lets safetensors map it into memory."""
     head = opened.read(HEAD_BYTES)
     opened.seek(0)
     plain = not isinstance(opened, io.BytesIO)
@@ -120,7 +120,7 @@ def _read_open(opened: IO[bytes], file: Path) -> Named:
         return _read_open(io.BytesIO(_inflated(opened, file)), file)
     if kind == "safetensors":
         return _read_safetensors(file if plain else opened.read(), file)
-    return _read_torch(file if plain else opened, file)
+    return _read_torch(opened, file)  # as an open file: of a path, torch goes by its suffix
 
 
 def _inflated(opened: IO[bytes], file: Path) -> bytes:
@@ -130,14 +130,13 @@ def _inflated(opened: IO[bytes], file: Path) -> bytes:
         raise WeightsError(f"{file} is not a whole gzip file ({first_line(error)}): get it again") from error
 
 
-def _read_torch(source: Path | IO[bytes], file: Path) -> Named:
-    foreign = foreign_archive(source)
-    if not isinstance(source, Path):
-        source.seek(0)
+def _read_torch(opened: IO[bytes], file: Path) -> Named:
+    foreign = foreign_archive(opened)
+    opened.seek(0)
     if foreign:
         raise WeightsError(f"{file} is {foreign}, which is not read: save the network's state_dict() with torch.save")
     try:
-        content = load_tensors(source)
+        content = load_tensors(opened)
     except pickle.UnpicklingError as error:
         raise WeightsError(f"{file} {_reason(error)}; medfeat loads tensors only: save its state_dict()") from error
     except MemoryError:

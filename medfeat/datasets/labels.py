@@ -134,7 +134,8 @@ def in_order(classes: Classes, *, stated: bool) -> Classes:
     BadLabel
         Nothing says the order: that of the alphabet is none.
     """
-    order = tuple(range(len(classes.names))) if stated else graded(classes.names)
+    count = len(classes.names)
+    order = tuple(range(count)) if stated or count < 2 else graded(classes.names)
     if order is None:
         found, _, cure = order_fault(classes.names).partition(": ")
         raise BadLabel((), found, cure)

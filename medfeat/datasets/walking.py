@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from medfeat.datasets.decode import SUFFIXES, is_image_name
 from medfeat.datasets.masks import masks_beside
+from medfeat.datasets.splitnames import split_word
 from medfeat.errors import DataError
 from medfeat.types import Progress
 
@@ -125,8 +126,12 @@ def refuse_lost(root: Path, found: Found, classes: Sequence[str]) -> None:
     """
     parents = {str(PurePosixPath(name).parent) for name in classes}
     full = {str(parent) for image in found.images for parent in PurePosixPath(image).parents}
+    # with its only other class lost, a class that holds splits looks like a wrapper around them
+    below = [PurePosixPath(name) for name in found.folders]
+    around_splits = {str(folder.parent) for folder in below if split_word(folder.name)}
     for folder in found.folders:
-        if folder in full or str(PurePosixPath(folder).parent) not in parents:
+        beside = str(PurePosixPath(folder).parent) in parents
+        if folder in full or not (beside or folder in around_splits):
             continue
         inside = [name for name in found.others if name.startswith(f"{folder}/")]
         pictures = [name for name in inside if name.lower().endswith(OTHER_PICTURES)]

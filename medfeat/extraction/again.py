@@ -137,9 +137,10 @@ def embedder_for(
     )
 
 
-def canary_batch(batch_size: int) -> int:
-    """Return another batch size than a store was made with, so that no image meets the neighbours it had."""
-    return next(size for size in _CANARY_BATCHES if size != batch_size)
+def canary_batch(batch_size: int, rows: int) -> int:
+    """Return another batch size than a store was made with, and less than all rows, so that neighbours are others."""
+    most = max(1, rows // 2)
+    return next(size for size in (*(min(size, most) for size in _CANARY_BATCHES), 2, 1) if size != batch_size)
 
 
 def embed_rows(
@@ -164,7 +165,9 @@ def embed_rows(
         if len(batch.rows) == 0:
             continue
         places.append(batch.rows)
-        first = embedder(batch.images[order])[0][order]
+        images = batch.images[order]
+        # a copy, since one image turned round counts as contiguous with a stride that torch refuses
+        first = embedder(images.copy())[0][order]
         embeddings.append(first.reshape(len(first), -1))
         hashes.extend(image_hash(image) for image in batch.images)
     found = np.concatenate(embeddings) if embeddings else np.empty((0, 0), np.float32)

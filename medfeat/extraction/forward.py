@@ -210,7 +210,7 @@ class RawForward:
         if self.volumes:  # three slices from right to left would pass for colour
             groups = [group[..., None] for group in groups]
         with torch.inference_mode():
-            outputs = [self.module(torch.from_numpy(np.ascontiguousarray(g)).to(self.device)) for g in groups]
+            outputs = [self.module(torch.from_numpy(np.require(g, None, ["C", "W"])).to(self.device)) for g in groups]
         for group, views in zip(groups, outputs, strict=True):
             refuse_other_rows(views, len(group))
         for views in zip(*outputs, strict=True):

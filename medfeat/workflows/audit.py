@@ -121,8 +121,7 @@ def audit(
             report = _with_scores(report, run, answer.task, store)
     if report.out is not None:
         report.write(report.out)
-    asked_of = None if answer.task is None else task_digest(answer.task)
-    key = [header.digest, asked_of, report.head]
+    key = [header.digest, None if answer.task is None else task_digest(answer.task), report.head]
     keep_result(root, str(header.recipe["dataset"]), "audit", report.to_dict(), key=key)
     return report
 

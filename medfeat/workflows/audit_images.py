@@ -31,6 +31,7 @@ class StoredImages:
     def __init__(self, store: FeatureStore, dataset: Dataset) -> None:
         self.store, self.dataset = store, dataset
         self.embedded = 0
+        self._volume = dataset.info.ndim == 3
         self._groups = np.concatenate([np.full(store.n(group), i) for i, group in enumerate(store.groups)])
         self._rows = np.concatenate([store.rows(group) for group in store.groups])
         self._thumbnails: dict[int, UInt8Array] = {}
@@ -53,7 +54,7 @@ class StoredImages:
         new = np.array(sorted(set(rows.tolist()) - set(self._thumbnails)), np.int64)
         for start in range(0, len(new), step):
             images = self.read(new[start : start + step])
-            self._thumbnails.update({row: thumbnail(image) for row, image in images.items()})
+            self._thumbnails.update({row: thumbnail(image, volume=self._volume) for row, image in images.items()})
 
     def details(self, pairs: Near) -> NDArray[np.float64]:
         """Return the correlation of the fine detail of each pair; NaN where an image cannot be read."""
@@ -79,13 +80,13 @@ class StoredImages:
         details: dict[str, FloatArray] = {}
         progress.start(len(COPIES) * len(rows), "embedding copies")
         for kind, change in COPIES.items():
-            copies = [change(images[row]) for row in rows.tolist()]
+            copies = [change(images[row], volume=self._volume) for row in rows.tolist()]
             step = network.batch_size
             found = [network(copies[i : i + step])[0] for i in range(0, len(copies), step)]
             cosines[kind] = _cosine(np.concatenate(found).reshape(len(copies), -1), originals)
             details[kind] = np.array(
                 [
-                    detail_correlation(thumbnail(images[row]), thumbnail(copy))
+                    detail_correlation(*(thumbnail(one, volume=self._volume) for one in (images[row], copy)))
                     for row, copy in zip(rows.tolist(), copies, strict=True)
                 ]
             )

@@ -16,6 +16,9 @@ CANARY_COSINE = 0.9999
 CANARY_DISPLACED = {"fp32": 0.05, "bf16": 0.5, "fp16": 0.5}
 """How far a row may lie from where it was, in distances of two images: half precision rounds alike images together."""
 
+ALIKE = {"fp32": 2e-4, "bf16": 2e-2, "fp16": 4e-3}
+"""Two images whose rows are all but equal lie this far apart, of the length of a row: what rounding does is no move."""
+
 
 class Source(Protocol):
     """Where rows of a store are embedded again, and from what."""
@@ -86,7 +89,7 @@ def embed_again(header: StoreHeader, source: Source) -> Canary:
         picked, rows = store.rows(group)[places], store.embeddings(group)[places]
         hashes = store.image_hash(group)[places]
     # in another order and beside others: a row that depends on its neighbours comes out as another one
-    other = canary_batch(header.info["settings"]["batch_size"])
+    other = canary_batch(header.info["settings"]["batch_size"], len(picked))
     embedder = source.embedder(header, dataset, batch_size=other)
     again = embed_rows(embedder, dataset, group, picked, backwards=True)
     if not len(again.rows):
@@ -98,13 +101,17 @@ def embed_again(header: StoreHeader, source: Source) -> Canary:
     stored = np.asarray(rows[there], np.float64)
     new = np.asarray(again.embeddings, np.float64)
     deviation, cosine = float(np.abs(stored - new).max()), float(row_cosines(stored, new).min())
-    allowed = CANARY_DISPLACED[header.recipe["precision"]]
-    return Canary(len(new), deviation, cosine, _displaced(stored, new), allowed)
+    precision = header.recipe["precision"]
+    displaced = _displaced(stored, new, ALIKE[precision])
+    return Canary(len(new), deviation, cosine, displaced, CANARY_DISPLACED[precision])
 
 
-def _displaced(stored: NDArray[np.float64], new: NDArray[np.float64]) -> float:
+def _displaced(stored: NDArray[np.float64], new: NDArray[np.float64], alike: float) -> float:
     """Return the largest distance of a row from itself, as a share of the median distance of two rows."""
+    if len(stored) < 2:
+        return 0.0  # which its cosine has to tell
     above = np.triu_indices(len(stored), 1)
-    usual = float(np.median(np.linalg.norm(stored[above[0]] - stored[above[1]], axis=1))) if len(stored) > 1 else 0.0
+    usual = float(np.median(np.linalg.norm(stored[above[0]] - stored[above[1]], axis=1)))
+    least = alike * float(np.linalg.norm(stored, axis=1).max())
     moved = float(np.linalg.norm(stored - new, axis=1).max())
-    return moved / usual if usual > 0 else 0.0
+    return moved / max(usual, least, np.finfo(np.float64).tiny)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,33 +19,43 @@ REACH = 2
 JPEG_QUALITY = 75
 
 
-def shifted(image: UInt8Array) -> UInt8Array:
+def shifted(image: UInt8Array, *, volume: bool = False) -> UInt8Array:
     """Move an image (or each slice of a volume) by one pixel to the right; the edge is repeated."""
-    axis = _across(image)
+    axis = 2 if volume else 1
     first = np.take(image, [0], axis=axis)
     return np.concatenate([first, np.delete(image, -1, axis=axis)], axis=axis)
 
 
-def brighter(image: UInt8Array) -> UInt8Array:
+def brighter(image: UInt8Array, *, volume: bool = False) -> UInt8Array:
     """Multiply by 1.15."""
+    del volume
     return _scaled(image, 1.15)
 
 
-def darker(image: UInt8Array) -> UInt8Array:
+def darker(image: UInt8Array, *, volume: bool = False) -> UInt8Array:
     """Multiply by 0.85."""
+    del volume
     return _scaled(image, 0.85)
 
 
-def recompressed(image: UInt8Array) -> UInt8Array:
+def recompressed(image: UInt8Array, *, volume: bool = False) -> UInt8Array:
     """Save as JPEG and read again, slice by slice for a volume."""
-    if image.ndim == 3 and image.shape[-1] != 3:
+    if volume:
         return np.stack([recompressed(part) for part in image])
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=JPEG_QUALITY)
     return np.array(Image.open(file), np.uint8)
 
 
-COPIES: dict[str, Callable[[UInt8Array], UInt8Array]] = {
+class Change(Protocol):
+    """Makes a copy of an image, or of a volume: three of its slices from right to left would pass for colour."""
+
+    def __call__(self, image: UInt8Array, *, volume: bool = False) -> UInt8Array:
+        """Return the copy, of the same shape."""
+        ...
+
+
+COPIES: dict[str, Change] = {
     "shifted by a pixel": shifted,
     "brighter": brighter,
     "darker": darker,
@@ -58,14 +68,10 @@ def _scaled(image: UInt8Array, factor: float) -> UInt8Array:
     return levels
 
 
-def _across(image: UInt8Array) -> int:
-    return 1 if image.ndim == 2 or image.shape[-1] == 3 else 2
-
-
-def thumbnail(image: UInt8Array) -> UInt8Array:
+def thumbnail(image: UInt8Array, *, volume: bool = False) -> UInt8Array:
     """Return a grey picture of at most `SIDE` pixels a side; of a volume, its middle slice."""
     if image.ndim == 3:
-        image = image[len(image) // 2] if image.shape[-1] != 3 else image.mean(axis=-1).astype(np.uint8)
+        image = image[len(image) // 2] if volume else image.mean(axis=-1).astype(np.uint8)
     if max(image.shape) <= SIDE:
         return image
     return np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX), np.uint8)

@@ -139,11 +139,8 @@ def extract(
         recheck=recheck,
         compile=compile,
     )
-    chosen, root, progress = resolve_device(device), resolve_root(cache_dir), progress or SilentProgress()
-    datasets, networks = _datasets(data), _networks(backbone, request)
-    return _Run(options, request, root, chosen, progress, alone=len(datasets) * len(networks) == 1).every(
-        datasets, networks
-    )
+    run = _Run(options, request, resolve_root(cache_dir), resolve_device(device), progress or SilentProgress())
+    return run.every(_datasets(data), _networks(backbone, request))
 
 
 def plan(
@@ -217,16 +214,16 @@ class _Run:
         root: Path,
         device: torch.device,
         progress: Progress,
-        *,
-        alone: bool,
     ) -> None:
         self.options, self.request, self.root = options, request, root
-        self.device, self.progress, self.alone = device, progress, alone
+        self.device, self.progress = device, progress
+        self.alone = False
         self.stores: list[StoreOutcome] = []
         self.failures: list[Failure] = []
 
     def every(self, datasets: Sequence[str], networks: Sequence[str]) -> ExtractReport:
-        """Send each dataset through each network."""
+        """Send each dataset through each network; a pair that is alone raises its error."""
+        self.alone = len(datasets) * len(networks) == 1
         if len(networks) == 1 and ":" not in networks[0]:
             describe(networks[0])  # a mistyped name is said before a gigabyte of images is fetched
         self.progress.say(f"device: {self.device}")

@@ -120,7 +120,7 @@ def test_a_file_of_another_kind_is_named_in_one_line(tmp_path: Path, what: str, 
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.torch.jit")
 def test_a_torchscript_archive_is_named(tmp_path: Path) -> None:
     (tmp_path / "net.pt").write_bytes(script_bytes())
     with pytest.raises(WeightsError, match="a TorchScript archive, which holds code"):

@@ -100,6 +100,7 @@ def test_the_decoder_of_a_masked_autoencoder_is_left_out_and_said(tmp_path: Path
     ],
     ids=["int8", "sparse", "quantised", "without values"],
 )
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
 def test_tensors_that_are_no_plain_numbers_are_refused_by_name(tmp_path: Path, make: object, said: str) -> None:
     import torchvision
 

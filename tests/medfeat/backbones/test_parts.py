@@ -65,8 +65,10 @@ def test_a_convention_decides_and_is_said(
     tmp_path: Path, one: State, other: State, read: str, left: str, nested: bool
 ) -> None:
     parts = {left: other, read: one}  # the one that is left first, so that the order of the file is no help
+    content: dict[str, State] = {}
     if nested:
-        content: object = {key.partition(".")[0]: under(key.partition(".")[2], state) for key, state in parts.items()}
+        for key, state in parts.items():
+            content.setdefault(key.partition(".")[0], {}).update(under(key.partition(".")[2], state))
     else:
         content = {"state_dict": under(left, other) | under(read, one)}
     torch.save(content, tmp_path / "two.pth")

@@ -66,31 +66,34 @@ def sizes(network: nn.Module, anatomy: Anatomy, side: int, count: int) -> dict[s
     return seen
 
 
-def check(name: str, every: int) -> tuple[list[str], list[str]]:
-    """Read every so many-th layer; return those that are right and those that are refused."""
+def some(layers: list[str], most: int | None) -> list[str]:
+    return layers if most is None else layers[:: max(1, len(layers) // most)]
+
+
+def check(name: str, most: int | None = None) -> tuple[list[str], list[str]]:
+    """Read every layer, or about `most` of each sort; return those that are right and those that are refused."""
     entry = find(name, OFFLINE)
     side = entry.info.input_size
     ghost, _ = skeleton(entry, (View(),), OFFLINE)
     two, five = (sizes(ghost.module, ghost.anatomy, side, count) for count in (2, 5))
-    taken, refused = [], []
-    for layer in list(two)[::every]:
-        by_image = (two[layer][:1], five[layer][:1]) == ((2,), (5,))
-        try:
+    by_image = [layer for layer in two if (two[layer][:1], five[layer][:1]) == ((2,), (5,))]
+    refused = some([layer for layer in two if layer not in by_image], most)
+    for layer in refused:
+        with pytest.raises(NotByImageError) as error:
             plan_views(ghost.module, ghost.anatomy, [View(layer)], side)
-        except NotByImageError as error:
-            assert not by_image, f"{name} {layer} {two[layer]} could have been read"
-            assert layer in str(error) and str(two[layer]) in str(error) and "\n" not in str(error)
-            refused.append(layer)
-        except UsageError as error:
-            assert "axes" in str(error) or "tokens" in str(error), error
-            refused.append(layer)
-        else:
-            assert by_image, f"{name} {layer} {two[layer]} is no row an image"
-            taken.append(layer)
+        assert layer in str(error.value) and str(two[layer]) in str(error.value) and "\n" not in str(error.value)
+    taken = [layer for layer in some(by_image, most) if len(two[layer]) in (2, 3, 4)]
+    while True:
+        views = [View(), *map(View, taken)]
+        try:
+            plan = plan_views(ghost.module, ghost.anatomy, views, side)
+            break
+        except UsageError as error:  # which of its tokens are patches is not known
+            assert not isinstance(error, NotByImageError) and "tokens" in str(error), error
+            taken.remove(str(error).split("'")[1])
     torch.manual_seed(0)
     network = library_of(entry.info.source).build(entry, OFFLINE)
-    views = [View(), *map(View, taken)]
-    embedder = Embedder(network.module, network.anatomy.features, plan_views(ghost.module, ghost.anatomy, views, side))
+    embedder = Embedder(network.module, network.anatomy.features, plan)
     images = torch.randn(3, 3, side, side) * torch.tensor([1.0, 0.3, 2.0]).reshape(3, 1, 1, 1)
     with torch.inference_mode():
         together = embedder(images)
@@ -106,7 +109,7 @@ def check(name: str, every: int) -> tuple[list[str], list[str]]:
 
 @pytest.mark.parametrize("name", [*WINDOWED, *TOKENS, "timm:mixer_s32_224"])
 def test_a_layer_is_right_image_by_image_or_refused(name: str) -> None:
-    taken, refused = check(name, every=9)
+    taken, refused = check(name, most=6)
     assert taken
     assert bool(refused) or name not in WINDOWED
 
@@ -114,7 +117,7 @@ def test_a_layer_is_right_image_by_image_or_refused(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*WINDOWED, *TOKENS, *OTHERS])
 def test_every_layer_is_right_image_by_image_or_refused(name: str) -> None:
-    taken, _ = check(name, every=1)
+    taken, _ = check(name)
     assert taken
 
 
@@ -247,7 +250,9 @@ def test_attention_that_wants_tokens_first_is_refused() -> None:
     ],
 )
 def test_a_layer_is_pooled_without_its_own_prefix_tokens(name: str, layer: str, prefix: int) -> None:
-    views = [View(layer, "mean"), View(layer, "max"), View(layer, "tokens")]
+    # DINOv3's patches lie on a map until its first block
+    mean_of = "avg" if (name, layer) == ("timm:vit_small_patch16_dinov3", "patch_embed") else "mean"
+    views = [View(layer, mean_of), View(layer, "max"), View(layer, "tokens")]
     backbone = load_backbone(name, weights="random", views=views)
     seen: list[torch.Tensor] = []
     network = backbone.module.network

@@ -163,7 +163,7 @@ def hostile(trace: Path) -> dict[str, object]:
         "posix.system": Trap(os.system, touch),
         "builtins.eval": Trap(eval, opened),
         "builtins.exec": Trap(exec, opened),
-        "builtins.getattr": Trap(getattr, os, "system"),
+        "builtins.getattr": Trap(getattr, str, "format"),
         "builtins.open": Trap(open, str(trace), "w"),
         "builtins.__import__": Trap(__import__, "os"),
         "operator.attrgetter": Trap(__import__("operator").attrgetter, "system"),

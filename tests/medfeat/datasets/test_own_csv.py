@@ -251,7 +251,8 @@ def test_columns_that_tell_the_split(table, header, values, option):
     progress = SilentProgress()
     dataset = open_dataset(table(f"path,label,{header}\n{rows}"), split_column=option, progress=progress)
     assert split_of(dataset) == {"img/a.png": "train", "img/b.png": "val", "img/c.png": "test"}
-    assert bool(progress.said) == (header != "split" and option is None)
+    told = [line for line in progress.said if "taken for the split" in line]
+    assert bool(told) == (header != "split" and option is None), progress.said
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,7 @@ def test_names_that_are_taken_for_images(tmp_path):
     assert [name for name in names + others if is_image_name(tmp_path / name)] == names
 
 
+@pytest.mark.filterwarnings("ignore:The image decoding")
 @pytest.mark.parametrize("lossless", [True, False])
 @pytest.mark.parametrize("pixels", [GREY, RGB], ids=["grey", "rgb"])
 def test_webp_equals_the_decoder_of_torchvision(tmp_path, pixels, lossless):

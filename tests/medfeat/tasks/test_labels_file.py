@@ -138,7 +138,7 @@ def test_samples_without_a_label_are_refused_unless_allowed_and_then_counted(tmp
         ("", [], "its header is empty"),
         ("id,label", ["train/0,"], "every label is empty in label"),
         ("id,a,b", ["train/0,1,2"], "id train/0: column 'b' must be 0 or 1"),
-        ("id,label,split", ["train/0,1,holdout"], "split must be train, val or test, got 'holdout'"),
+        ("id,label,split", ["train/0,1,later", "train/1,0,train"], "split must be train, val or test, got 'later'"),
     ],
 )
 def test_a_file_that_cannot_be_meant_is_one_clear_line(tmp_path, store, header, rows, said):

@@ -12,10 +12,15 @@ from medfeat_cache import GroupSpec, StoreWriter, recipe_digest, store_path
 QUICK = {"resamples": 20}
 
 
+def extracted(root, data="synthetic-binary", backbone="counting", **options):
+    """Extract with the counting backbone; return what became of the store."""
+    options = {"precision": "fp32", "batch_size": 16, "device": "cpu", "cache_dir": root} | options
+    return extract(data, backbone, **options).stores[0]
+
+
 def embed(root, data="synthetic-binary", backbone="counting", **options):
     """Extract with the counting backbone; return the store's path."""
-    options = {"precision": "fp32", "batch_size": 16, "device": "cpu", "cache_dir": root} | options
-    return extract(data, backbone, **options).stores[0].path
+    return extracted(root, data, backbone, **options).path
 
 
 def export_images(folder, data="synthetic-binary", group="test"):

@@ -54,8 +54,10 @@ def test_a_new_image_is_embedded_once_and_finds_itself(counting, cache_root, tmp
     before = counting.images
     report = search("synthetic-binary", "counting", image=file, k=3, cache_dir=cache_root, device="cpu")
     assert counting.images - before <= 16 and report.embedded == 1
-    assert report.hits[0].id == "test/5" and report.hits[0].cosine == pytest.approx(1)
-    assert report.hits[0].label in ("irregular mass", "smooth mass")
+    # the colours of others are so near that rounding puts one of them first on some machines
+    [itself] = [hit for hit in report.hits if hit.id == "test/5"]
+    assert itself.cosine == pytest.approx(1)
+    assert itself.label in ("irregular mass", "smooth mass")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from medfeat.backbones.table import BACKBONES, Entry
-from medfeat.heads import HEADS
+from medfeat.heads.knn import NeighboursHead
 from medfeat.workflows.extract import extract
 from medfeat.workflows.probe import probe
 from medfeat_cache import FeatureStore
@@ -93,7 +93,7 @@ def test_an_unforeseen_error_in_one_pair_of_extract_is_one_line(broken, cache_ro
     arguments = ["extract", "--data", "synthetic-binary", "--backbone", "broken,stats", "--cache-dir", str(cache_root)]
     assert command(arguments) == 1
     out, err = capsys.readouterr()
-    assert "synthetic-binary x stats" in out
+    assert "synthetic-binary/stats/" in out
     [line] = [line for line in err.splitlines() if "ZeroDivisionError" in line]
     assert "nobody foresaw this" in line
     assert "MEDFEAT_DEBUG=1" in line
@@ -107,7 +107,7 @@ def test_an_unforeseen_error_in_one_pair_of_probe_is_one_line(cache_root, capsys
     def fail(self, *_args, **_options):
         raise KeyError("lost")
 
-    monkeypatch.setattr(HEADS["knn"], "candidates", fail)
+    monkeypatch.setattr(NeighboursHead, "candidates", fail)
     embed(cache_root, "synthetic-binary", "stats")
     arguments = ["probe", "--head", "knn,linear", "--resamples", "0", "--cache-dir", str(cache_root)]
     assert command(arguments) == 1

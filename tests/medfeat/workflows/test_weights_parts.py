@@ -9,13 +9,21 @@ import numpy as np
 import pytest
 import torch
 
+from medfeat.datasets.digests import Stamp
 from medfeat.errors import WeightsError
 from medfeat.extraction.again import load_for_recipe
 from medfeat.workflows.cache import repair, verify
 from medfeat.workflows.extract import extract, plan
 from medfeat_cache import FeatureStore, read_header
 
-DATA, NAME = "synthetic-binary", "squeezenet1_1"
+NAME = "squeezenet1_1"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    images = np.random.default_rng(0).integers(0, 256, (20, 28, 28), np.uint8)
+    np.savez(tmp_path / "few.npz", train_images=images[:12], val_images=images[12:16], test_images=images[16:])
+    return tmp_path / "few.npz"
 
 
 @pytest.fixture
@@ -28,27 +36,30 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "byol.pth"
 
 
-def store(cache_root: Path, weights: str) -> Path:
+def store(cache_root: Path, data: Path, weights: str) -> Path:
     options = {"precision": "fp32", "batch_size": 16, "device": "cpu", "compile": False}
-    return extract(DATA, NAME, weights=weights, cache_dir=cache_root, **options).stores[0].path
+    return extract(data, NAME, weights=weights, cache_dir=cache_root, **options).stores[0].path
 
 
-def test_each_part_has_a_store_of_its_own_and_is_found_again(cache_root: Path, file: Path) -> None:
-    online, target = (store(cache_root, f"{file}::{part}") for part in ("online", "target"))
+def test_each_part_has_a_store_of_its_own_and_is_found_again(
+    cache_root: Path, data: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stamp, "settled", lambda *_: True)  # however long this takes
+    online, target = (store(cache_root, data, f"{file}::{part}") for part in ("online", "target"))
     assert online != target
     assert read_header(online).info["asked"]["weights"]["part"] == "online"
     for part, path in (("online", online), ("target", target)):
-        [again] = plan(DATA, NAME, weights=f"{file}::{part}", precision="fp32", cache_dir=cache_root).plans
+        [again] = plan(data, NAME, weights=f"{file}::{part}", precision="fp32", cache_dir=cache_root).plans
         assert (again.action, again.store) == ("reuse", path)
 
 
-def test_a_file_of_two_is_refused_before_anything_is_embedded(cache_root: Path, file: Path) -> None:
+def test_a_file_of_two_is_refused_before_anything_is_embedded(cache_root: Path, data: Path, file: Path) -> None:
     with pytest.raises(WeightsError, match=r"under 'online' and 'target': name the one you mean"):
-        store(cache_root, str(file))
+        store(cache_root, data, str(file))
 
 
-def test_the_canary_and_a_repair_read_the_part_again(cache_root: Path, file: Path) -> None:
-    path = store(cache_root, f"{file}::target")
+def test_the_canary_and_a_repair_read_the_part_again(cache_root: Path, data: Path, file: Path) -> None:
+    path = store(cache_root, data, f"{file}::target")
     [found] = verify([path], canary=True, device="cpu")
     assert (found.state, found.canary is not None) == ("ok", True)
     whole = path.read_bytes()
@@ -61,8 +72,8 @@ def test_the_canary_and_a_repair_read_the_part_again(cache_root: Path, file: Pat
     assert path.read_bytes() == whole
 
 
-def test_a_moved_file_is_given_without_its_part_or_with_it(cache_root: Path, file: Path) -> None:
-    header = read_header(store(cache_root, f"{file}::target"))
+def test_a_moved_file_is_given_without_its_part_or_with_it(cache_root: Path, data: Path, file: Path) -> None:
+    header = read_header(store(cache_root, data, f"{file}::target"))
     moved = file.rename(file.with_name("moved.pth"))
     for weights in (moved, f"{moved}::target"):
         found = load_for_recipe(header.recipe, header.info, weights=weights)
@@ -71,7 +82,7 @@ def test_a_moved_file_is_given_without_its_part_or_with_it(cache_root: Path, fil
         load_for_recipe(header.recipe, header.info, weights=f"{moved}::online")
 
 
-def test_resampled_patches_are_allowed_once_and_read_again(cache_root: Path, tmp_path: Path) -> None:
+def test_resampled_patches_are_allowed_once_and_read_again(cache_root: Path, data: Path, tmp_path: Path) -> None:
     import timm
 
     torch.manual_seed(0)
@@ -80,8 +91,8 @@ def test_resampled_patches_are_allowed_once_and_read_again(cache_root: Path, tmp
     options = {"precision": "fp32", "batch_size": 16, "device": "cpu", "compile": False, "cache_dir": cache_root}
     name = "timm:vit_tiny_patch16_224"
     with pytest.raises(WeightsError, match="--adapt"):
-        extract(DATA, name, weights=tmp_path / "p32.pth", **options)
-    [outcome] = extract(DATA, name, weights=tmp_path / "p32.pth", adapt=True, **options).stores
+        extract(data, name, weights=tmp_path / "p32.pth", **options)
+    [outcome] = extract(data, name, weights=tmp_path / "p32.pth", adapt=True, **options).stores
     header = read_header(outcome.path)
     assert header.info["asked"]["weights"]["adapt"] is True
     assert load_for_recipe(header.recipe, header.info).info.weights_digest == header.recipe["weights_digest"]
