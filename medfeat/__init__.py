@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from medfeat.workflows.load import load
     from medfeat.workflows.predict import predict
     from medfeat.workflows.probe import probe
+    from medfeat.workflows.report import write_report
     from medfeat.workflows.search import search
     from medfeat.workflows.transfer import transfer
     from medfeat_cache import FeatureStore
@@ -48,6 +49,7 @@ _WHERE = {
     "probe": "medfeat.workflows.probe",
     "search": "medfeat.workflows.search",
     "transfer": "medfeat.workflows.transfer",
+    "write_report": "medfeat.workflows.report",
 }
 
 __all__ = [
@@ -68,6 +70,7 @@ __all__ = [
     "probe",
     "search",
     "transfer",
+    "write_report",
 ]
 
 

@@ -83,6 +83,35 @@ def _markdown_row(words: Sequence[str]) -> str:
     return "| " + " | ".join(word.replace("|", "\\|") for word in words) + " |"
 
 
+_LATEX = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
+          "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "<": r"\textless{}", ">": r"\textgreater{}",
+          "–": "--", "≠": r"$\neq$", "•": r"\textbullet{}", "†": r"\dag{}", "±": r"$\pm$"}  # fmt: skip
+
+
+def latex(tables: Iterable[Table]) -> str:
+    """Return LaTeX tables for the package booktabs, notes below each."""
+    return "\n".join(_latex(table) for table in tables)
+
+
+def _latex(table: Table) -> str:
+    form = "".join("r" if right else "l" for right in numeric_columns(table))
+    rows = [_latex_row(row, bold=i in table.strong) for i, row in enumerate(table.rows)]
+    body = [rf"\begin{{tabular}}{{{form}}}", r"\toprule", _latex_row(table.columns), r"\midrule", *rows, r"\bottomrule"]
+    notes = [rf"\par\small {_latex_text(note)}" for note in table.notes]
+    title = [rf"\caption{{{_latex_text(table.title)}}}"] if table.title else []
+    parts = [r"\begin{table}", *title, *body, r"\end{tabular}", *notes, r"\end{table}"]
+    return "\n".join(parts if table.title or notes else [*body, r"\end{tabular}"]) + "\n"
+
+
+def _latex_row(words: Sequence[str], *, bold: bool = False) -> str:
+    cells = [_latex_text(word) for word in words]
+    return " & ".join(rf"\textbf{{{cell}}}" if bold and cell else cell for cell in cells) + r" \\"
+
+
+def _latex_text(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in text)
+
+
 def csv_text(tables: Iterable[Table]) -> str:
     """Return CSV: one header, the rows of all tables; tables with other columns follow after an empty line."""
     out = io.StringIO()

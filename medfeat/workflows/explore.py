@@ -136,12 +136,13 @@ def explore(
     found = _explored(subject, root, columns=columns, images=images, identifiers=identifiers, sample=sample, seed=seed,
                       progress=progress)  # fmt: skip
     path = Path(out) if out is not None else Path(f"explore-{slug(subject.name)}.html")
-    _write(path, text_of(explore_page(found)))
+    write_page(path, text_of(explore_page(found)))
     drawn = write_figures(found, Path(figures), progress) if figures is not None else ()
     return ExploreReport(path, tuple(drawn), len(found.ids), found.total, found.notes)
 
 
-def _write(path: Path, text: str) -> None:
+def write_page(path: Path, text: str) -> None:
+    """Write a page whole, or say in one line why it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, [text.encode("utf-8")], "writing the page")

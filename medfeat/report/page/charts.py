@@ -47,11 +47,12 @@ def counts_figure(names: Sequence[str], counts: dict[str, NDArray[np.int64]]) ->
     axes.set_xlabel("images", fontsize=9, color=INK)
     axes.margins(x=0.12, y=0.02)
     if parts > 1:
-        _legend_below(figure, axes, parts)
+        legend_below(figure, axes, parts)
     return figure
 
 
-def _legend_below(figure: Figure, axes: Any, columns: int) -> None:
+def legend_below(figure: Figure, axes: Any, columns: int) -> None:
+    """Set the legend of a chart below it, so that a phone does not have to shrink the chart to its side."""
     handles, words = axes.get_legend_handles_labels()
     figure.legend(
         handles, words, loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5, labelcolor=INK
@@ -83,7 +84,7 @@ def histogram_figure(names: Sequence[str], histogram: NDArray[np.int64]) -> Figu
     axes.set_ylabel("share of pixels", fontsize=9, color=INK)
     axes.grid(color=FAINT, lw=0.5, alpha=0.5)
     if len(names) > 1:
-        _legend_below(figure, axes, 2)
+        legend_below(figure, axes, 2)
     return figure
 
 
