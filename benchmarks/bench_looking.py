@@ -96,7 +96,8 @@ def seconds_until_shown(page):
         tab = browser.new_page()
         begin = time.perf_counter()
         tab.goto(page.as_uri(), timeout=300_000)
-        tab.wait_for_function("() => document.querySelector('.panel canvas').dataset.shown > 0", timeout=300_000)
+        while not tab.evaluate("() => document.querySelector('.panel canvas')?.dataset.shown > 0"):
+            tab.wait_for_timeout(20)
         seconds = time.perf_counter() - begin
         browser.close()
     return seconds

@@ -110,4 +110,4 @@ def _benefit(positive: NDArray[np.bool_], score: Floats) -> Floats:
     true = len(ones) - np.searchsorted(ones, GRID, side="right")
     false = len(zeros) - np.searchsorted(zeros, GRID, side="right")
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(GRID < 1, true / n - false / n * GRID / (1 - GRID), 0.0))
+        return np.asarray(np.where(GRID < 1, true / n - false / n * GRID / (1 - GRID), np.nan))

@@ -77,6 +77,8 @@ def cost_figure(names: Sequence[str], seconds: Sequence[float], scores: Sequence
     known = seconds_[np.isfinite(seconds_)]
     if len(known) and known.min() > 0:
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
     axes.grid(color=FAINT, lw=0.5, alpha=0.5)
     _named(axes, "seconds for extraction and probe", score)
     legend_below(figure, axes, 3)

@@ -177,7 +177,7 @@ def _question(question: Question, anchor: str) -> Iterable[Markup]:
     for i in range(len(question.runs)):
         cells[i, 7] = element("span", letter(question.groups, i), class_="group-letter")
     yield table(shown, cells=cells)
-    yield element("div", list(_figures(question)), class_="figures")
+    yield from _figures(question)
     if question.comparison is not None and question.comparison.rows:
         beside = comparison_table(question.comparison)
         yield element("details", element("summary", beside.title), table(beside))
@@ -190,7 +190,10 @@ def _question(question: Question, anchor: str) -> Iterable[Markup]:
 def _figures(question: Question) -> Iterator[Markup]:
     metric = question.best.headline[0]
     if question.comparison is not None and question.comparison.rows:
-        yield inline(scores_figure(question.comparison), "Our runs with their 95 % intervals beside published results.")
+        drawn = inline(
+            scores_figure(question.comparison), "Our runs with their 95 % intervals beside published results."
+        )
+        yield element("div", drawn, class_="scroll large")
     costs = [spent(run)[0] for run in question.runs]
     if np.isfinite(costs).sum() > 1:
         scores = [run.test.values[metric].value for run in question.runs]
