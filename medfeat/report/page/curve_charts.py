@@ -75,7 +75,7 @@ def cost_figure(names: Sequence[str], seconds: Sequence[float], scores: Sequence
             axes.plot(seconds_[mine], scores_[mine], marker, ls="", ms=6, color=_COLOURS[i % len(_COLOURS)],
                       alpha=0.85, label=plain(name))  # fmt: skip
     known = seconds_[np.isfinite(seconds_)]
-    if len(known) and known.min() > 0:
+    if len(known) and known.max() > 10 * known.min() > 0:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
