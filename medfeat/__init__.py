@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from medfeat.backbones import backbone_names, load_backbone
-    from medfeat.datasets import dataset_names, open_dataset
+    from medfeat.backbones import backbone_from, backbone_names, load_backbone
+    from medfeat.datasets import dataset_from, dataset_names, open_dataset
     from medfeat.workflows.audit import audit
     from medfeat.workflows.compare import compare
+    from medfeat.workflows.embed import embed
     from medfeat.workflows.explore import explore
     from medfeat.workflows.extract import extract
     from medfeat.workflows.few_shot import few_shot
@@ -35,9 +36,12 @@ if TYPE_CHECKING:
 _WHERE = {
     "FeatureStore": "medfeat_cache",
     "audit": "medfeat.workflows.audit",
+    "backbone_from": "medfeat.backbones",
     "backbone_names": "medfeat.backbones",
     "compare": "medfeat.workflows.compare",
+    "dataset_from": "medfeat.datasets",
     "dataset_names": "medfeat.datasets",
+    "embed": "medfeat.workflows.embed",
     "explore": "medfeat.workflows.explore",
     "extract": "medfeat.workflows.extract",
     "few_shot": "medfeat.workflows.few_shot",
@@ -56,9 +60,12 @@ __all__ = [
     "FeatureStore",
     "__version__",
     "audit",
+    "backbone_from",
     "backbone_names",
     "compare",
+    "dataset_from",
     "dataset_names",
+    "embed",
     "explore",
     "extract",
     "few_shot",
@@ -75,6 +82,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("extend", "sklearn"):
+        return import_module(f"medfeat.{name}")
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_WHERE[name]), name)

@@ -46,6 +46,10 @@ class MissingExtraError(MedfeatError, ImportError):
     """An optional package is needed for this; the message names the extra that installs it."""
 
 
+class PluginError(MedfeatError, ImportError):
+    """An installed package brings a head, backbone or dataset that cannot be used; the message names the package."""
+
+
 class OutOfMemoryError(MedfeatError, MemoryError):
     """Not even one image fits into the memory of the device."""
 

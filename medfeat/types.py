@@ -24,6 +24,8 @@ IdArray = NDArray[np.str_]
 TASK_TYPES: tuple[TaskType, ...] = ("binary-class", "multi-class", "multi-label", "ordinal-regression", "regression")
 OFFICIAL_GROUPS = ("train", "val", "test")
 OWN_GROUP = "all"
+# Where sets come from whose names stand for known images, which have no versions.
+OFFICIAL_SOURCES = ("medmnist", "synthetic")
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class DatasetInfo:
     licence, citation, url
         Of the data, kept in every store made from it.
     source
-        ``medmnist``, ``synthetic``, ``folder``, ``csv`` or ``npz``.
+        ``medmnist`` or ``synthetic``, whose names stand for known images; ``folder``, ``csv``, ``npz``, ``object``, or
+        whatever a package calls its own.
     intensity
         The declared contract by which stored intensities became uint8, for example ``"uint8"`` or ``"uint16:0..4095"``.
     content
@@ -69,17 +72,28 @@ class DatasetInfo:
     licence: str = "unknown"
     citation: str = ""
     url: str = ""
-    source: str = "medmnist"
+    source: str = "own"
     intensity: str = "uint8"
     content: str = ""
 
 
 @dataclass(frozen=True)
 class BadImage:
-    """An image that could not be read: its id, and the reason in a few words."""
+    """An image that could not be read.
+
+    Attributes
+    ----------
+    id
+        Its id.
+    reason
+        Why, in a few words.
+    row
+        Its position in the group, which every `Dataset` gives; None where only a store tells of it.
+    """
 
     id: str
     reason: str
+    row: int | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +114,11 @@ class ImageBatch:
     rows: NDArray[np.int64]
     images: UInt8Array | list[UInt8Array]
     bad: tuple[BadImage, ...] = ()
+
+    @property
+    def asked(self) -> NDArray[np.int64]:
+        """(m,) positions of all images of this stretch, ascending: what came, and what could not be read."""
+        return np.union1d(self.rows, np.array([bad.row for bad in self.bad if bad.row is not None], np.int64))
 
 
 class Dataset(Protocol):

@@ -1,4 +1,4 @@
-"""Write the pictures of the pages that README and docs show, made of synthetic sets alone; needs Chromium and playwright.
+"""Write the pictures of the pages that README and docs show, from synthetic sets; needs Chromium and playwright.
 
 python tools/make_pictures.py
 """

@@ -7,12 +7,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from medfeat.backbones.names import backbone_names, describe, readiness, takes_colour, takes_raw
+from medfeat.backbones.names import (
+    backbone_names,
+    brings_weights,
+    describe,
+    readiness,
+    registered,
+    takes_colour,
+    takes_raw,
+)
 from medfeat.backbones.spelling import join_part, split_part
 from medfeat.backbones.table import BACKBONES, COLOUR, Entry
 
 if TYPE_CHECKING:
-    from medfeat.backbones.load import Backbone, load_backbone
+    from medfeat.backbones.backbone import Backbone
+    from medfeat.backbones.load import load_backbone
+    from medfeat.backbones.own import backbone_from
     from medfeat.backbones.weights import weights_digest
 
 __all__ = [
@@ -20,11 +30,14 @@ __all__ = [
     "COLOUR",
     "Backbone",
     "Entry",
+    "backbone_from",
     "backbone_names",
+    "brings_weights",
     "describe",
     "join_part",
     "load_backbone",
     "readiness",
+    "registered",
     "split_part",
     "takes_colour",
     "takes_raw",
@@ -32,7 +45,8 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Backbone": "medfeat.backbones.load",
+    "Backbone": "medfeat.backbones.backbone",
+    "backbone_from": "medfeat.backbones.own",
     "load_backbone": "medfeat.backbones.load",
     "weights_digest": "medfeat.backbones.weights",
 }

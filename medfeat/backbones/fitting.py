@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -212,6 +212,12 @@ def unread(state: State, held: State) -> list[str]:
         return []  # some were renamed, and which of the others they were is not known
     names = [name.removeprefix(prefix) for name in state if name.startswith(prefix)]
     return [name for name in names if name not in held and not name.startswith(_DECODER)]
+
+
+def left_out(state: State, held: State, told: Sequence[str]) -> list[str]:
+    """Say in a line which tensors of a file were not read, those aside that `told` speaks of already."""
+    names = [name for name in unread(state, held) if not any(name in line for line in told)]
+    return [f"not read, as the network has no such names: {some(names, 'tensors')}"] if names else []
 
 
 def _is_kernel(name: str, tensor: torch.Tensor) -> bool:

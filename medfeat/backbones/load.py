@@ -2,55 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from medfeat.backbones.backbone import RANDOM, Backbone, untrained
 from medfeat.backbones.embedder import Embedder, Plan, plan_views
-from medfeat.backbones.fitting import refuse_other_patches, resampled, some, unread
+from medfeat.backbones.fitting import left_out, refuse_other_patches, resampled
 from medfeat.backbones.names import find, library_of
-from medfeat.backbones.network import Access, Network, State, on_meta
-from medfeat.backbones.parts import only_part, without_twins
+from medfeat.backbones.network import Access, Network, on_meta
+from medfeat.backbones.own import load_own
+from medfeat.backbones.parts import without_twins
 from medfeat.backbones.rows import refuse_mixed_rows
-from medfeat.backbones.spelling import join_part, split_part
+from medfeat.backbones.spelling import split_part
 from medfeat.backbones.table import Entry
-from medfeat.backbones.weights import INDEX_FILES, read_named, weights_digest
+from medfeat.backbones.weights import read_part, weights_digest
 from medfeat.errors import UsageError
 from medfeat.types import BackboneInfo, View
-
-RANDOM = "random"
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """A frozen network and everything that belongs to it.
-
-    Attributes
-    ----------
-    info
-        What it is, with the digest of its weights.
-    module
-        From normalised (B, 3, S, S) images to one tensor a view: (B, d), or (B, P, d) for ``tokens``.
-    views
-        What it returns, poolings resolved.
-    dims
-        Embedding length of each view; 0 when it depends on the images.
-    takes_raw
-        `module` takes uint8 images or volumes as they are, without preprocessing.
-    reported
-        What of the weights was read, where a file holds more than one network; what was ignored, and what was
-        changed to fit; in words.
-    """
-
-    info: BackboneInfo
-    module: nn.Module
-    views: tuple[View, ...]
-    dims: tuple[int, ...]
-    takes_raw: bool = False
-    reported: tuple[str, ...] = ()
 
 
 def load_backbone(
@@ -104,15 +75,13 @@ def load_backbone(
     access = Access(offline, trust_remote_code, folder if folder and folder.is_dir() else None)
     entry = find(name, access)
     if entry.build is not None:
-        return _own_build(entry, entry.build, views, weights)
+        return load_own(entry, views, weights=weights, seed=seed)
     if place is None:
         # looked for before anything is built: what is missing is said at once
         info, file = library_of(entry.info.source).locate(entry.info, access)
         return _filled(entry, info, views, file, access=access, adapt=True)
     if str(weights) == RANDOM:
         return _random(entry, views, access=access, seed=seed)
-    if place.name in INDEX_FILES:
-        raise UsageError(f"{place} only lists the files of a checkpoint: give --weights the folder they are in")
     info = replace(entry.info, origin="file")
     return _filled(entry, info, views, place, access=access, part=part, adapt=adapt)
 
@@ -151,9 +120,7 @@ def _filled(
     part: str = "",
     adapt: bool = False,
 ) -> Backbone:
-    state, origin = read_named(file), join_part(file, part)
-    if part:
-        state = only_part(state, part, str(file))
+    state, origin = read_part(file, part)
     library = library_of(info.source)
     network, plan = skeleton(entry, views, access)
     wanted = network.module.state_dict()
@@ -169,13 +136,8 @@ def _filled(
         read = [f"weights under {part!r} were read", *read]
     told = [*read, *ignored, *(f"{name} was resampled {what}" for name, what in changed.items())]
     if info.origin == "file":
-        told += _left_out(state, wanted, told)
+        told += left_out(state, wanted, told)
     return _backbone(info, module, network, plan, tuple(told))
-
-
-def _left_out(state: State, wanted: State, told: Sequence[str]) -> list[str]:
-    names = [name for name in unread(state, wanted) if not any(name in line for line in told)]
-    return [f"not read, as the network has no such names: {some(names, 'tensors')}"] if names else []
 
 
 def _random(entry: Entry, views: Sequence[View], *, access: Access, seed: int) -> Backbone:
@@ -183,15 +145,7 @@ def _random(entry: Entry, views: Sequence[View], *, access: Access, seed: int) -
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = library_of(entry.info.source).build(entry, access).module
-    info = replace(
-        entry.info,
-        name=f"{entry.info.name}-random{seed}",
-        origin="random",
-        pretraining="none: random weights",
-        overlap=(),
-        note="; ".join(part for part in ("untrained, random weights", entry.info.note) if part),
-    )
-    return _backbone(info, module, network, plan, ())
+    return _backbone(untrained(entry.info, seed), module, network, plan, ())
 
 
 def _backbone(
@@ -201,36 +155,3 @@ def _backbone(
     refuse_mixed_rows(embedder, plan.views, info.input_size)
     info = replace(info, pool=network.anatomy.pool, weights_digest=weights_digest(embedder))
     return Backbone(info, embedder, plan.views, plan.dims, reported=reported)
-
-
-def _own_build(
-    entry: Entry, build: Callable[[], nn.Module], views: Sequence[View], weights: str | Path | None
-) -> Backbone:
-    name = entry.info.name
-    if weights is not None:
-        raise UsageError(f"backbone {name} has no weights to replace, got --weights {weights}")
-    builds = {entry.info.pool: build, **entry.pools}
-    pools = [view.pool or entry.info.pool for view in views]
-    if any(view.layer is not None for view in views) or not set(pools) <= set(builds):
-        allowed = f"--pool may be {' or '.join(builds)}, leave --layer out" if entry.pools else ""
-        raise UsageError(f"backbone {name} has one view only: {allowed or 'leave --layer and --pool out'}")
-    networks = {pool: builds[pool]() for pool in dict.fromkeys(pools)}
-    module = _Views([networks[pool] for pool in pools])
-    info = replace(entry.info, weights_digest=weights_digest(module))
-    resolved = tuple(replace(view, pool=pool) for view, pool in zip(views, pools, strict=True))
-    return Backbone(info, module, resolved, (entry.info.dim,) * len(views), entry.takes_raw)
-
-
-class _Views(nn.Module):
-    """Gives the output of each view's network, in eval mode and without gradients; views that share one run it once."""
-
-    def __init__(self, networks: Sequence[nn.Module]) -> None:
-        super().__init__()
-        first, *others = dict.fromkeys(networks)
-        self.network, self.others = first, nn.ModuleList(others)
-        self._order = [[first, *others].index(network) for network in networks]
-        self.eval().requires_grad_(False)
-
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        outputs = [network(images) for network in (self.network, *self.others)]
-        return tuple(outputs[i] for i in self._order)

@@ -5,16 +5,13 @@ from __future__ import annotations
 import importlib
 
 from medfeat.backbones.network import Access, Library
-from medfeat.backbones.table import BACKBONES, COLOUR, Entry
+from medfeat.backbones.table import BACKBONES, COLOUR, LIBRARIES, Entry
 from medfeat.errors import MissingFileError, UsageError
 from medfeat.types import BackboneInfo
 
-LIBRARIES = ("torchvision", "timm", "hf")
-"""Prefixes that open a whole library: ``timm:resnet10t``."""
-
 
 def backbone_names() -> list[str]:
-    """Return every short name, in the table's order."""
+    """Return every short name, in the table's order; those of installed packages come last and are not imported."""
     return list(BACKBONES)
 
 
@@ -73,6 +70,23 @@ def takes_raw(name: str) -> bool:
     return name in BACKBONES and BACKBONES[name].takes_raw
 
 
+def registered(entry: Entry) -> str:
+    """Make an entry known by its name for the rest of the process, and return the name."""
+    BACKBONES.replace(entry.info.name, entry)
+    return entry.info.name
+
+
+def brings_weights(name: str) -> bool:
+    """Say whether a registered backbone builds a network of no library, whose weights only it knows.
+
+    Parameters
+    ----------
+    name
+        As for `describe`.
+    """
+    return name in BACKBONES and BACKBONES[name].build is not None and BACKBONES[name].info.origin != "weights-free"
+
+
 def readiness(name: str) -> tuple[bool, str]:
     """Say whether a backbone can be loaded without a network call.
 
@@ -91,7 +105,7 @@ def readiness(name: str) -> tuple[bool, str]:
     try:
         entry = find(name, Access(offline=True))
         if entry.build is not None:
-            return True, "needs no weights"
+            return True, "needs no weights" if entry.info.origin == "weights-free" else "brings its weights"
         return True, str(library_of(entry.info.source).locate(entry.info, Access(offline=True))[1])
     except MissingFileError as error:
         return False, str(error)

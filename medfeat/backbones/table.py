@@ -7,7 +7,7 @@ row with what the installed torchvision, timm and transformers say.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from medfeat.registry import Registry
@@ -37,11 +37,18 @@ class Entry:
     options
         Arguments for the library's own constructor.
     build
-        For networks of no library: makes the module, weights included; it maps images to a feature tensor.
+        For networks of no library: makes the module, weights included. It maps normalised (B, 3, S, S) images to maps
+        (B, C, H, W), tokens (B, N, d) or vectors (B, d), which ``info.pool`` and ``--pool`` then pool; what comes as
+        vectors was pooled inside the network, and ``info.pool`` says how.
     takes_raw
         `build`'s module takes uint8 images or volumes as they are, neither resized nor normalised.
     pools
         For networks of no library: other ways to read an image, by the name that ``--pool`` gives them.
+    prefix
+        Of tokens that `build`'s module returns: how many come before the patch tokens (class, registers); taken for at
+        least 1 where ``info.pool`` needs a class token.
+    untrained
+        Makes `build`'s module with random weights; without it, every layer of `build`'s is reset.
     """
 
     info: BackboneInfo
@@ -49,12 +56,27 @@ class Entry:
     build: Callable[[], nn.Module] | None = None
     takes_raw: bool = False
     pools: Mapping[str, Callable[[], nn.Module]] = field(default_factory=dict)
+    prefix: int = 0
+    untrained: Callable[[], nn.Module] | None = None
 
+
+def _accept(name: str, named: object) -> Entry:
+    """Take an `Entry`, or a class or factory without arguments that makes one; the entry point's name is its name."""
+    entry = named() if callable(named) else named
+    if not isinstance(entry, Entry):
+        raise TypeError(f"it names a {type(entry).__name__}, not an Entry or a factory without arguments of one")
+    if entry.build is None and entry.info.source not in LIBRARIES:
+        raise ValueError(f"its source must be one of {', '.join(LIBRARIES)}, or `build` be given")
+    return replace(entry, info=replace(entry.info, name=name))
+
+
+LIBRARIES = ("torchvision", "timm", "hf")
+"""Prefixes that open a whole library: ``timm:resnet10t``."""
 
 # The pool of `pixels` that gives grey images three channels, as sets of grey and colour images need it.
 COLOUR = "rgb"
 
-BACKBONES: Registry[Entry] = Registry("backbone", HINT)
+BACKBONES: Registry[Entry] = Registry("backbone", HINT, group="medfeat.backbones", accept=_accept)
 
 
 def _torchvision(name: str, dim: int, pool: str = "avg", size: int = 224, resize: int = 256) -> None:

@@ -20,9 +20,10 @@ from torch import nn
 
 from medfeat.backbones.download import first_line
 from medfeat.backbones.filekinds import HEAD_BYTES, kind_of
-from medfeat.backbones.parts import Named, flatten, unwrapped
+from medfeat.backbones.parts import Named, flatten, only_part, unwrapped
+from medfeat.backbones.spelling import join_part
 from medfeat.backbones.unpickling import foreign_archive, load_tensors
-from medfeat.errors import MissingFileError, WeightsError
+from medfeat.errors import MissingFileError, UsageError, WeightsError
 
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
@@ -50,6 +51,29 @@ def read_state(path: str | Path) -> Named:
         As `read_named`.
     """
     return unwrapped(read_named(path))
+
+
+def read_part(path: Path, part: str = "") -> tuple[Named, str]:
+    """Read the named tensors of a file, or of one of several networks in it, and spell where they come from.
+
+    Parameters
+    ----------
+    path
+        As for `read_named`.
+    part
+        Prefix of the network's names, from `medfeat.backbones.spelling.split_part`; empty for the whole file.
+
+    Raises
+    ------
+    UsageError
+        For the list of a checkpoint's files, which is none of them.
+    MissingFileError, WeightsError
+        As `read_named`, and where the file has no such part.
+    """
+    if path.name in INDEX_FILES:
+        raise UsageError(f"{path} only lists the files of a checkpoint: give --weights the folder they are in")
+    state = read_named(path)
+    return (only_part(state, part, str(path)) if part else state), join_part(path, part)
 
 
 def read_named(path: str | Path) -> Named:

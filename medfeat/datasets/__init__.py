@@ -4,6 +4,7 @@ from medfeat.datasets.digests import DigestMemory
 from medfeat.datasets.entry import DATASETS, DatasetEntry
 from medfeat.datasets.hashing import image_hash
 from medfeat.datasets.medmnist import default_data_root, medmnist_path
+from medfeat.datasets.objects import Given, ObjectOptions, dataset_from, open_object
 from medfeat.datasets.opening import dataset_names, describe, open_dataset
 from medfeat.datasets.own import own_name
 from medfeat.datasets.splits import source_task
@@ -13,12 +14,16 @@ __all__ = [
     "DATASETS",
     "DatasetEntry",
     "DigestMemory",
+    "Given",
+    "ObjectOptions",
+    "dataset_from",
     "dataset_names",
     "default_data_root",
     "describe",
     "image_hash",
     "medmnist_path",
     "open_dataset",
+    "open_object",
     "own_name",
     "source_task",
     "write_synthetic",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 from medfeat.datasets.digests import DigestMemory
 from medfeat.errors import UsageError
@@ -35,7 +36,7 @@ class OpenRequest:
     memory: DigestMemory = field(default_factory=DigestMemory)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DatasetEntry:
     """A registered dataset: its facts, known without reading anything, and how to open it.
 
@@ -50,24 +51,24 @@ class DatasetEntry:
     licence, citation, url
         Of the data.
     source
-        ``medmnist`` or ``synthetic``.
+        ``medmnist``, ``synthetic``, or ``plugin`` for those of other packages.
     open
-        Opens it at a size that was checked.
+        Opens it at a size that was checked; what it opens has this entry's name.
     file
         Where the file of a size is, or would be; None when the dataset needs none.
     """
 
     name: str
     sizes: tuple[int, ...]
-    task: TaskType
+    task: TaskType | None
     classes: tuple[str, ...]
     channels: int
     ndim: int
     counts: Mapping[str, int]
-    licence: str
-    citation: str
-    url: str
-    source: str
+    licence: str = "unknown"
+    citation: str = ""
+    url: str = ""
+    source: str = "plugin"
     open: Callable[[int, OpenRequest], Dataset]
     file: Callable[[int, Path | None], Path] | None = None
 
@@ -81,6 +82,33 @@ class DatasetEntry:
         return size
 
 
+def _accept(name: str, named: object) -> DatasetEntry:
+    """Take a `DatasetEntry`, a dataset, or a class or factory without arguments that makes one of these."""
+    made = named() if callable(named) else named
+    if isinstance(made, DatasetEntry):
+        return replace(made, name=name)
+    if not all(hasattr(made, part) for part in ("info", "ids", "labels", "batches")):
+        raise TypeError(f"it names a {type(made).__name__}, not a DatasetEntry, a Dataset or a factory of one")
+    dataset = cast(Dataset, made)
+    info = dataset.info
+    return DatasetEntry(
+        name=name,
+        sizes=(info.size,),
+        task=info.task,
+        classes=info.classes,
+        channels=info.channels,
+        ndim=info.ndim,
+        counts=info.counts,
+        licence=info.licence,
+        citation=info.citation,
+        url=info.url,
+        open=lambda _size, _request: dataset,
+    )
+
+
 DATASETS: Registry[DatasetEntry] = Registry(
-    "dataset", "(see `medfeat list datasets`; own images are named by their path, such as ./images)"
+    "dataset",
+    "(see `medfeat list datasets`; own images are named by their path, such as ./images)",
+    group="medfeat.datasets",
+    accept=_accept,
 )

@@ -156,7 +156,7 @@ class FilesDataset:
 
     def _bad(self, row: int, reason: str) -> BadImage:
         where = f" ({self.listing.where[row]})" if self.listing.where else ""
-        return BadImage(self.listing.ids[row], f"{reason}{where}")
+        return BadImage(self.listing.ids[row], f"{reason}{where}", row)
 
     def _first_readable(self) -> Stored:
         """Read images until one can be decoded, and see that the contract covers it."""

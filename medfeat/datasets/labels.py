@@ -19,9 +19,9 @@ from medfeat.datasets.cells import (
     whole_number,
 )
 from medfeat.datasets.spelling import BadLabel, Classes, matched, tell_classes
-from medfeat.errors import UsageError
-from medfeat.task_types import graded, order_fault
-from medfeat.types import LabelArray, TaskType
+from medfeat.errors import DataError, UsageError
+from medfeat.task_types import CLASS_TYPES, graded, order_fault, type_fault
+from medfeat.types import LabelArray, Progress, TaskType
 
 SEPARATOR = "|"
 YES, NO = ("1", "true", "yes"), ("0", "false", "no")
@@ -216,6 +216,49 @@ def may_be_class(text: str, others: Sequence[str]) -> bool:
     """Whether a word for a missing label (``none``, ``unknown``) could be a class: beside other words, not numbers."""
     words = [other for other in others if not is_missing(other) and any_number(other) is None]
     return folded(text).casefold() in DOUBTFUL and bool(words)
+
+
+def ask_something(
+    where: object,
+    task: TaskType | None,
+    classes: Sequence[str],
+    *,
+    declared: TaskType | None,
+    named: bool,
+    progress: Progress,
+) -> bool:
+    """Tell whether labels ask anything; one class asks nothing, and that is said.
+
+    Parameters
+    ----------
+    where
+        They were found, for messages.
+    task, classes
+        What they are; a task of None is no labels.
+    declared
+        The task they were declared to be.
+    named
+        Whether classes were declared.
+    progress
+        Told of labels that are left out.
+
+    Raises
+    ------
+    DataError
+        Labels that cannot be what was declared, and a declaration without any labels.
+    """
+    if declared is not None and (fault := type_fault(declared, ("", "") if task is None else classes)):
+        raise DataError(f"{where} {fault}")
+    if task is None and (declared is not None or named):
+        given = f"--task {declared}" if declared is not None else "--classes"
+        raise DataError(f"{where} has no labels, and {given} is said of them: name the label column, or leave it out")
+    if task not in CLASS_TYPES or len(classes) > 1:
+        return True
+    progress.say(
+        f"{where}: every label is {classes[0]!r}, and one class asks nothing: the images are taken as unlabelled; "
+        "labels can come later with `medfeat probe --labels`"
+    )
+    return False
 
 
 def refuse_classes_of_numbers(wanted: Sequence[str]) -> None:

@@ -67,6 +67,7 @@ def medmnist_info(facts: MedmnistSet, size: int, fingerprint: str) -> DatasetInf
         licence=facts.licence,
         citation=CITATION,
         url=URL,
+        source="medmnist",
     )
 
 

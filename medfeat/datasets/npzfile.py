@@ -163,7 +163,7 @@ class NpzDataset:
                 good.append(self._intensity.apply(image))
                 kept.append(row)
             except OutsideContract as error:
-                bad.append(BadImage(f"{group}/{row}", str(error)))
+                bad.append(BadImage(f"{group}/{row}", str(error), row))
         stacked = np.stack(good) if good else np.empty((0, *images.shape[1:]), np.uint8)
         return ImageBatch(np.array(kept, np.int64), stacked, tuple(bad))
 

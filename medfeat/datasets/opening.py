@@ -10,12 +10,12 @@ from medfeat.datasets import medmnist, synthetic  # noqa: F401
 from medfeat.datasets.digests import DigestMemory
 from medfeat.datasets.entry import DATASETS, DatasetEntry, OpenRequest
 from medfeat.datasets.own import OwnOptions, open_own
-from medfeat.errors import UsageError
-from medfeat.types import Dataset, Progress, SilentProgress, TaskType
+from medfeat.errors import DataError, UsageError
+from medfeat.types import OFFICIAL_SOURCES, Dataset, Progress, SilentProgress, TaskType
 
 
 def dataset_names() -> list[str]:
-    """Return every registered name: the 18 MedMNIST sets, then the synthetic ones."""
+    """Return every registered name: the 18 MedMNIST sets, the synthetic ones, then those of installed packages."""
     return list(DATASETS)
 
 
@@ -120,7 +120,14 @@ def _open_named(name: str, size: int | None, options: OwnOptions, request: OpenR
     if given:
         raise UsageError(f"{', '.join(given)} is for own images, and {name} is a registered dataset; leave it out")
     entry = DATASETS[name]
-    return entry.open(entry.checked_size(size), request)
+    dataset = entry.open(entry.checked_size(size), request)
+    if dataset.info.name != name:
+        raise DataError(f"the dataset {name} calls itself {dataset.info.name}: its package must give both one name")
+    # those names of sources stand for known images, which have no versions
+    if dataset.info.source in OFFICIAL_SOURCES and dataset.info.source != entry.source:
+        what = f"the dataset {name} calls its source {dataset.info.source}, which it is not"
+        raise DataError(f"{what}: its package must give another one")
+    return dataset
 
 
 def _looks_like_path(data: str) -> bool:

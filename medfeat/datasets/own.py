@@ -14,6 +14,7 @@ from medfeat.datasets.digests import DigestMemory
 from medfeat.datasets.files import FilesDataset
 from medfeat.datasets.folder import list_file, list_folder
 from medfeat.datasets.intensity import Intensity, parse_intensity
+from medfeat.datasets.labels import ask_something
 from medfeat.datasets.listing import Listing
 from medfeat.datasets.medmnist import medmnist_info, official_file
 from medfeat.datasets.npzfile import NpzArrays, NpzDataset
@@ -22,7 +23,6 @@ from medfeat.datasets.spelling import class_list
 from medfeat.datasets.table import Columns, list_csv
 from medfeat.datasets.walking import OTHER_PICTURES
 from medfeat.errors import DataError, MissingFileError, UsageError
-from medfeat.task_types import CLASS_TYPES, type_fault
 from medfeat.types import Dataset, DatasetInfo, Progress, TaskType, Volumes
 
 SERIES: Volumes = "series"
@@ -94,27 +94,14 @@ def open_own(
         return _open_npz(path, name, options, intensity, progress=progress, memory=memory)
     listing = _listing(path, name, options, volumes, progress)
     found = listing.labelling
-    if _is_usable(path, found.task if found else None, found.classes if found else (), options, progress):
+    if _asks(path, found.task if found else None, found.classes if found else (), options, progress):
         return FilesDataset(listing, intensity, progress=progress, memory=memory)
     return FilesDataset(replace(listing, labelling=None), intensity, progress=progress, memory=memory)
 
 
-def _is_usable(
-    path: Path, task: TaskType | None, classes: Sequence[str], options: OwnOptions, progress: Progress
-) -> bool:
-    """Whether labels ask anything; refuse those that cannot be what was declared, and a declaration without any."""
-    if options.task is not None and (fault := type_fault(options.task, ("", "") if task is None else classes)):
-        raise DataError(f"{path} {fault}")
-    if task is None and (options.task is not None or options.classes is not None):
-        given = f"--task {options.task}" if options.task is not None else "--classes"
-        raise DataError(f"{path} has no labels, and {given} is said of them: name the label column, or leave it out")
-    if task not in CLASS_TYPES or len(classes) > 1:
-        return True
-    progress.say(
-        f"{path}: every label is {classes[0]!r}, and one class asks nothing: the images are taken as unlabelled; "
-        "labels can come later with `medfeat probe --labels`"
-    )
-    return False
+def _asks(path: Path, task: TaskType | None, classes: Sequence[str], options: OwnOptions, progress: Progress) -> bool:
+    named = options.classes is not None
+    return ask_something(path, task, classes, declared=options.task, named=named, progress=progress)
 
 
 def _volumes(path: Path, asked: str | None) -> Volumes | None:
@@ -206,7 +193,7 @@ def _open_npz(
         labelling = npz_words(path, arrays.words, options.task, progress, wanted=wanted)
     else:
         labelling = npz_labelling(path, arrays.labels, options.task, progress, wanted=wanted)
-    if not _is_usable(path, labelling.task, labelling.classes, options, progress):
+    if not _asks(path, labelling.task, labelling.classes, options, progress):
         labelling = NpzLabelling(None, (), {})
     info = _npz_info(arrays, name, labelling, intensity, fingerprint)
     return NpzDataset(arrays, info, intensity=intensity, labels=labelling.values)

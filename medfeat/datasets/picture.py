@@ -58,13 +58,25 @@ def read_picture(path: Path) -> Stored:
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
-            _check(image)
-            found = _stored_jpeg2000(image, bits_of(path)) if image.format == "JPEG2000" else _stored(image)
-            return replace(found, colour=found.values.ndim == 3)
+            return stored_picture(image)
     except UnidentifiedImageError as error:
         raise BadFile(_unidentified(path)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadFile(_too_large(str(error))) from error
+
+
+def stored_picture(image: Image.Image) -> Stored:
+    """Return the values of a picture that was opened or made in memory, as `read_picture` reads those of a file.
+
+    Raises
+    ------
+    BadFile
+        When it is too large, holds several pictures, or its values would be lost.
+    """
+    _check(image)
+    file = str(getattr(image, "filename", ""))
+    found = _stored_jpeg2000(image, bits_of(Path(file))) if image.format == "JPEG2000" and file else _stored(image)
+    return replace(found, colour=found.values.ndim == 3)
 
 
 def _unidentified(path: Path) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from medfeat.datasets.drawing import allot, apportion
 from medfeat.errors import DataError
-from medfeat.types import OFFICIAL_GROUPS, Dataset, IdArray, LabelArray, Task, TaskType
+from medfeat.types import OFFICIAL_GROUPS, OFFICIAL_SOURCES, Dataset, IdArray, LabelArray, Task, TaskType
 
 FRACTIONS: Mapping[str, float] = {"train": 0.7, "val": 0.1, "test": 0.2}
 REGRESSION_BINS = 5
@@ -62,7 +62,7 @@ def source_task(dataset: Dataset, *, seed: int = 0) -> Task:
         raise DataError(f"{info.name} has no labels to learn from; give them in a CSV with the columns path,label")
     if given is not None:
         _refuse_shared_patients(info.name, given, patients)
-    official = info.source in ("medmnist", "synthetic")
+    official = info.source in OFFICIAL_SOURCES
     task = Task("official", info.task, info.classes, ids, labels, split=ids, group=patients)
     if given is None:
         split, how = drawn_task_split(ids, labels, info.task, info.classes, patients=patients, seed=seed)

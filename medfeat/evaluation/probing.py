@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import time
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,19 @@ from medfeat.evaluation.bootstrap import RESAMPLES, check_draws
 from medfeat.evaluation.card import CARD_FILE, card
 from medfeat.evaluation.evaluate import Metrics, evaluate
 from medfeat.evaluation.protocol import Scored, run_protocol
-from medfeat.evaluation.runs import MODEL_FOLDER, Run, RunSpec, headline, read_run, run_folder, task_digest
+from medfeat.evaluation.runs import (
+    MODEL_FOLDER,
+    NOT_SAVED,
+    Run,
+    RunSpec,
+    headline,
+    read_run,
+    run_folder,
+    task_digest,
+)
 from medfeat.evaluation.saved import write_probe
 from medfeat.evaluation.weighted import statistics, value
-from medfeat.heads import HEADS
+from medfeat.heads import HEADS, head_identity, trusted_types
 from medfeat.heads.saving import save_model
 from medfeat.tasks import OFFICIAL, Samples, gather
 from medfeat.types import Progress, SilentProgress, Task
@@ -105,8 +113,15 @@ def existing_run(store: FeatureStore, task: Task, root: Path, options: Options) 
 
 
 def _spec(store: FeatureStore, task: Task, options: Options) -> RunSpec:
-    HEADS[options.head]  # an unknown name is said before anything is read
-    return RunSpec(store.digest, task_digest(task), options.head, options.seed, options.refit, options.resamples)
+    return RunSpec(
+        store.digest,
+        task_digest(task),
+        options.head,
+        options.seed,
+        options.refit,
+        options.resamples,
+        head_digest=head_identity(options.head),
+    )
 
 
 def _probe(samples: Samples, store: FeatureStore, spec: RunSpec, hidden: Path, progress: Progress) -> Run:
@@ -130,18 +145,21 @@ def _probe(samples: Samples, store: FeatureStore, spec: RunSpec, hidden: Path, p
     }
     run = _run(samples, scored, store=store, spec=spec, found=(val, test), cost=cost)
     recording.write_scores(hidden, scored)
-    _save(scored, run, store, hidden)
+    run = _saved(scored, run, store, hidden)
     _write_official(hidden, scored, run, store)
     recording.write_run(hidden, run)
     return run
 
 
-def _save(scored: Scored, run: Run, store: FeatureStore, hidden: Path) -> None:
-    # A head somebody registered may have no form that loads without running code: its run is then kept without it.
-    with suppress(DataError):
-        save_model(scored.choice.model, hidden / MODEL_FOLDER)
+def _saved(scored: Scored, run: Run, store: FeatureStore, hidden: Path) -> Run:
+    """Save the head beside its run; one that has no form that loads without running code is noted in the run."""
+    try:
+        save_model(scored.choice.model, hidden / MODEL_FOLDER, trusted=trusted_types(run.head))
         write_probe(run, store.info, hidden / MODEL_FOLDER)
+    except DataError as error:
+        run = replace(run, notes=(*run.notes, f"{NOT_SAVED}: {error}"))
     (hidden / CARD_FILE).write_text(card(run, store.info), encoding="utf-8")
+    return run
 
 
 def _metrics(scored: Scored, task: Task, spec: RunSpec, progress: Progress) -> tuple[Metrics, Metrics]:
@@ -181,6 +199,7 @@ def _run(
         protocol={
             "version": spec.protocol,
             "training": wording.training(spec.head),
+            "head_digest": spec.head_digest,
             "pixels": wording.pixels(recipe),
             "seed": spec.seed,
             "refit": spec.refit,

@@ -29,6 +29,7 @@ SCORES_FILE = "scores.npz"
 MODEL_FOLDER = "model"
 # Of a run as it was found, not of what was found out.
 NOT_WRITTEN = ("folder", "reused", "data")
+NOT_SAVED = "the head was not saved, so it cannot predict"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Run:
     Attributes
     ----------
     key
-        Over store, task, head, protocol version, seed and options: the folder's name.
+        Over store, task, head and what it does, protocol version, seed and options: the folder's name.
     dataset, size, backbone, head
         What was probed; `size` is the side of the stored images.
     store
@@ -120,7 +121,7 @@ class Run:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What decides a run's key, and so its folder."""
+    """What decides a run's key, and so its folder; `head_digest` says what the head of that name does."""
 
     store_digest: str
     task_digest: str
@@ -129,6 +130,7 @@ class RunSpec:
     refit: bool
     resamples: int
     protocol: int = PROTOCOL
+    head_digest: str = ""
 
     @property
     def key(self) -> str:

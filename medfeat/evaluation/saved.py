@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.calibration import scale
-from medfeat.evaluation.runs import MODEL_FOLDER, RUNS, SCORES_FILE, Run, read_run, read_scores
+from medfeat.evaluation.runs import MODEL_FOLDER, NOT_SAVED, RUNS, SCORES_FILE, Run, read_run, read_scores
+from medfeat.heads import HEADS, trusted_types
 from medfeat.heads.inputs import bad_rows
 from medfeat.heads.saving import load_model
 from medfeat.types import Fitted, FloatArray, LabelArray, TaskType
@@ -100,6 +101,7 @@ def load_probe(folder: Path) -> SavedProbe:
         A file that is not what it says, or that belongs to another run.
     """
     run = read_run(folder)
+    _refuse_without_head(run)
     path = folder / MODEL_FOLDER / PROBE_FILE
     try:
         facts = json.loads(path.read_bytes())
@@ -117,8 +119,17 @@ def load_probe(folder: Path) -> SavedProbe:
             f"{path} was saved for another recipe than its run ({fields} differ): run `medfeat probe` again"
         )
     labels, scores = _val(folder)
-    model = load_model(folder / MODEL_FOLDER)
+    model = load_model(folder / MODEL_FOLDER, trusted=trusted_types(run.head))
     return SavedProbe(run, recipe, info, model, task["type"], tuple(task["classes"]), temperature, labels, scores)
+
+
+def _refuse_without_head(run: Run) -> None:
+    """Say why there is no head to load: it could not be saved, or the package that brings it is not here."""
+    unsaved = next((note for note in run.notes if note.startswith(NOT_SAVED)), None)
+    if unsaved is not None:
+        raise DataError(f"run {run.key[:12]}: {unsaved}")
+    if run.head not in HEADS:
+        raise DataError(f"run {run.key[:12]} was made by the head {run.head!r}: install the package that brings it")
 
 
 def _val(folder: Path) -> tuple[LabelArray, FloatArray]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.backbones import join_part, load_backbone, split_part
+from medfeat.backbones import BACKBONES, brings_weights, join_part, load_backbone, split_part
 from medfeat.datasets.hashing import HASH_BYTES, image_hash
 from medfeat.errors import WeightsError
 from medfeat.extraction.building import make_embedder
@@ -77,12 +77,14 @@ def load_for_recipe(
     WeightsError
         When the weights found, or their configuration, are not the ones the store was made with.
     """
+    name = str(info["asked"]["backbone"])
+    _refuse_unknown_module(name, recipe)
     used = info["asked"]["weights"]
     where = weights or {"random": "random", "file": used.get("path")}.get(used["origin"])
     if used.get("part") and where is not None and not split_part(where)[1]:
         where = join_part(where, used["part"])
     backbone = load_backbone(
-        _pinned(info["asked"]["backbone"], recipe.get("source_id", "")),
+        _pinned(name, recipe.get("source_id", "")),
         views=(View(recipe["layer"], recipe["pool"], recipe["slices"]),),
         weights=where,
         seed=int(used.get("seed", 0)),
@@ -91,7 +93,18 @@ def load_for_recipe(
         trust_remote_code=trust_remote_code,
     )
     _refuse_another(backbone.info, recipe)
+    if brings_weights(name):
+        _refuse_other_code(backbone.info, recipe)
     return backbone
+
+
+def _refuse_unknown_module(name: str, recipe: Mapping[str, Any]) -> None:
+    """Say how a network that a program gave as a module is made known again."""
+    if recipe.get("source") == "module" and name not in BACKBONES:
+        raise WeightsError(
+            f"{name} was a network given in Python ({recipe['source_id']}): give it again with "
+            f"medfeat.extend.registered(medfeat.backbone_from(module, ..., name={name!r})), or bring it as a package"
+        )
 
 
 def _pinned(name: str, source_id: str) -> str:
@@ -113,6 +126,17 @@ def _refuse_another(found: BackboneInfo, recipe: Mapping[str, Any]) -> None:
             f"the configuration of {recipe['backbone']} is not the one its store was made with "
             f"({found.source_id} instead of {source_id}): pass --weights FOLDER with its config.json"
         )
+
+
+def _refuse_other_code(found: BackboneInfo, recipe: Mapping[str, Any]) -> None:
+    """Refuse a network of a package or a program that holds the same weights and does other things with images."""
+    for field in ("source_id", "input_size", "mean", "std", "interpolation"):
+        was, now = recipe.get(field), getattr(found, field)
+        if was != (list(now) if isinstance(now, tuple) else now):
+            raise WeightsError(
+                f"{recipe['backbone']} is not the network its store was made with: its {field} is {now} instead of "
+                f"{was}; extract again, or bring the one of then"
+            )
 
 
 def embedder_for(

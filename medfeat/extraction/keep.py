@@ -26,12 +26,11 @@ class _Group:
     rows: list[int] = field(default_factory=list)
     bad: dict[int, BadImage] = field(default_factory=dict)
 
-    def add(self, batch: ImageBatch, asked: NDArray[np.int64]) -> None:
-        """Take in one batch of the source; `asked` are the rows it stands for."""
+    def add(self, batch: ImageBatch) -> None:
+        """Take in one batch of the source."""
         self.images.extend(batch.images)
         self.rows.extend(batch.rows.tolist())
-        lost = np.setdiff1d(asked, batch.rows).tolist()
-        self.bad |= dict(zip(lost, batch.bad, strict=True))
+        self.bad |= {bad.row: bad for bad in batch.bad if bad.row is not None}
 
     def batches(self, count: int, size: int) -> Iterator[ImageBatch]:
         """Give it back in batches of any size."""
@@ -77,14 +76,12 @@ class _Kept:
 
     def _read(self, group: str, batch_size: int, count: int) -> Iterator[ImageBatch]:
         kept: _Group | None = _Group()
-        taken = position = 0
+        taken = 0
         try:
             for batch in self._dataset.batches(group, batch_size, np.arange(count)):
-                asked = np.arange(position, min(position + batch_size, count))
-                position += len(asked)
                 taken += sum(image.nbytes for image in batch.images)
                 if kept is not None and taken <= self._room:
-                    kept.add(batch, asked)
+                    kept.add(batch)
                 else:
                     kept = None
                 yield batch

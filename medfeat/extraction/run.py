@@ -204,7 +204,7 @@ class _Saver:
         asked = np.concatenate([read.asked for read in part.reads])
         rows = np.concatenate([read.rows for read in part.reads])
         hashes = np.concatenate([read.hashes for read in part.reads])
-        bad = [found for read in part.reads for found in _bad_rows(read)]
+        bad = [found for read in part.reads for found in read.bad]
         for view, writer in self._writers.items():
             pieces = [outputs[view].reshape(len(outputs[view]), -1) for outputs in part.outputs if outputs]
             embeddings = np.concatenate(pieces) if pieces else np.empty((0, 0), np.float32)
@@ -219,31 +219,25 @@ def _write_missing(
     rows: NDArray[np.int64],
     embeddings: Rows,
     hashes: NDArray[np.uint8],
-    bad: list[tuple[int, str, str]],
+    bad: list[BadImage],
 ) -> None:
     """Hand a writer what it misses of a part: with several views, one may be ahead of another after a kill."""
     wanted = np.intersect1d(asked, writer.missing_rows(group))
     if len(wanted) == 0:
         return
     keep = np.isin(rows, wanted)
-    lost = set(np.setdiff1d(wanted, rows).tolist())
-    unreadable = [(name, reason) for row, name, reason in bad if row in lost]
+    lost = set(wanted.tolist())
+    unreadable = [(one.id, one.reason) for one in bad if one.row in lost]
     writer.write_rows(group, rows[keep], embeddings[keep], hashes[keep], bad=unreadable)
 
 
-def _bad_rows(read: _Read) -> list[tuple[int, str, str]]:
-    """Pair the rows that did not come with the reasons: both are in the order of the source."""
-    lost = np.setdiff1d(read.asked, read.rows)
-    return [(int(row), bad.id, bad.reason) for row, bad in zip(lost, read.bad, strict=True)]
-
-
 def _hashed(dataset: Dataset, group: str, batch_size: int, missing: NDArray[np.int64]) -> Iterator[_Read]:
-    position = 0
     for batch in dataset.batches(group, batch_size, missing):
-        asked = missing[position : position + len(batch.rows) + len(batch.bad)]
-        position += len(asked)
+        unplaced = next((bad for bad in batch.bad if bad.row is None), None)
+        if unplaced is not None:
+            raise DataError(f"{dataset.info.name} reports {unplaced.id} as a BadImage without its row: give it too")
         hashes = np.frombuffer(b"".join(image_hash(image) for image in batch.images), np.uint8).reshape(-1, HASH_BYTES)
-        yield _Read(asked, batch.rows, hashes, batch.images, batch.bad)
+        yield _Read(batch.asked, batch.rows, hashes, batch.images, batch.bad)
 
 
 def _weight(read: _Read) -> int:

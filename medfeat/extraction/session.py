@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
-from medfeat.backbones import describe, load_backbone
+from medfeat.backbones import brings_weights, describe, load_backbone
 from medfeat.errors import DataError
 from medfeat.extraction import lookup
 from medfeat.extraction.asking import describe_request, unfinished_precision, unfinished_settings
@@ -55,7 +55,10 @@ def embed(
         One a view, in the order asked for.
     """
     asked = {view: describe_request(dataset, backbone, request, view) for view in request.views}
-    notes = {} if request.recheck else {v: lookup.remembered_store(root, a.to_dict()) for v, a in asked.items()}
+    # A name of a library stands for one network for ever. What a package or a program calls so may be another one
+    # today: it is built, and its store found by what it is.
+    fresh = request.recheck or brings_weights(backbone)
+    notes = {} if fresh else {v: lookup.remembered_store(root, a.to_dict()) for v, a in asked.items()}
     outcomes: dict[View, StoreOutcome] = {}
     for view, path in notes.items():
         if path is not None:

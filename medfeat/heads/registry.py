@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import cast
 
+from medfeat.identity import identity
 from medfeat.registry import Registry
 from medfeat.types import Head
 
@@ -32,7 +33,19 @@ class LazyHead:
         return cast(Head, getattr(import_module(module), name)())
 
 
-HEADS: Registry[Callable[[], Head]] = Registry("head", "(`medfeat list heads` shows all)")
+def _accept(name: str, named: object) -> Callable[[], Head]:
+    """Take a class, a factory without arguments or a `LazyHead`; what it makes must have candidates."""
+    if not callable(named):
+        raise TypeError(f"it names a {type(named).__name__}, not a class, a factory without arguments or a LazyHead")
+    head = named()
+    if not callable(getattr(head, "candidates", None)):
+        raise TypeError(f"what it makes for {name!r}, a {type(head).__name__}, has no method candidates()")
+    return cast(Callable[[], Head], named)
+
+
+HEADS: Registry[Callable[[], Head]] = Registry(
+    "head", "(`medfeat list heads` shows all)", group="medfeat.heads", accept=_accept
+)
 
 _BUILTIN = {
     "linear": ("medfeat.heads.linear:LinearHead", "L2 logistic regression, 15 values of C from 1e-5 to 1e2"),
@@ -51,4 +64,37 @@ def describe(name: str) -> str:
     """Return one line on the head called `name`: a built-in's summary, or the first line of the factory's docstring."""
     factory = HEADS[name]
     text = factory.summary if isinstance(factory, LazyHead) else (factory.__doc__ or name)
-    return text.strip().splitlines()[0]
+    return (text.strip() or name).splitlines()[0]
+
+
+def all_heads() -> tuple[str, ...]:
+    """Return every head that ``all`` stands for: not the baseline, nor what an installed package brings broken."""
+    broken = HEADS.problems()
+    return tuple(name for name in HEADS if name != "majority" and name not in broken)
+
+
+def head_identity(name: str) -> str:
+    """Digest what the head called `name` does: a run made by another head of that name, or another grid, is another.
+
+    Parameters
+    ----------
+    name
+        In `HEADS`.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits; see `medfeat.identity`.
+    """
+    return identity(HEADS[name](), inside=("medfeat.heads",))
+
+
+def trusted_types(name: str) -> tuple[str, ...]:
+    """Return the types of which a saved model of the head called `name` may be made, by their full names.
+
+    A head declares them as its attribute ``trusted``; those of built-in heads are known to `medfeat.heads.saving`. A
+    head that is not installed declares nothing.
+    """
+    if name in _BUILTIN or name not in HEADS:
+        return ()
+    return tuple(getattr(HEADS[name](), "trusted", ()))

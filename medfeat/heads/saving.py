@@ -6,6 +6,7 @@ A folder holds ``head.json`` (which form), and beside it ``head.skops`` or ``hea
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,33 +31,66 @@ TRUSTED = (*PROBES, "medfeat.heads.knn.CosineIndex")
 BOOSTING = "medfeat.heads.boosting.BoostingProbe"
 
 
-def save_model(model: Fitted, folder: Path) -> None:
+def save_model(model: Fitted, folder: Path, *, trusted: Sequence[str] = ()) -> None:
     """Write a fitted head into a folder, which is made when it is not there.
+
+    Parameters
+    ----------
+    model
+        What was fitted.
+    folder
+        Where to.
+    trusted
+        Full names of the types that the head of an installed package declares its models to be made of.
 
     Raises
     ------
     DataError
-        Not one of medfeat's heads: it could not be loaded again without running foreign code.
+        Neither one of medfeat's heads nor made of what is declared: it could not be loaded again without running
+        foreign code. Nothing is written then.
     """
     kind = _kind(model)
-    folder.mkdir(parents=True, exist_ok=True)
     header: dict[str, Any] = {"format": FORMAT, "version": VERSION, "kind": kind}
-    if kind == BOOSTING:
+    content = None if kind == BOOSTING else _as_skops(model, trusted)
+    folder.mkdir(parents=True, exist_ok=True)
+    if content is None:
         header["parameters"] = model.get_params()  # type: ignore[attr-defined]  # _kind knows what it is
         header["features"] = model.features_.tolist()  # type: ignore[attr-defined]
-        content = bytes(model.booster_.save_raw("ubj"))  # type: ignore[attr-defined]
-        write_whole(folder / "head.ubj", [content], "saving the head")
-    elif kind in PROBES:
-        from skops.io import dumps
-
-        write_whole(folder / "head.skops", [dumps(model)], "saving the head")
+        booster = bytes(model.booster_.save_raw("ubj"))  # type: ignore[attr-defined]
+        write_whole(folder / "head.ubj", [booster], "saving the head")
     else:
-        raise DataError(f"a {kind} cannot be saved: only medfeat's own heads load again without running code")
+        write_whole(folder / "head.skops", [content], "saving the head")
     write_whole(folder / "head.json", [json.dumps(header, indent=1).encode()], "saving the head")
 
 
-def load_model(folder: Path) -> Fitted:
+def _as_skops(model: Fitted, trusted: Sequence[str]) -> bytes:
+    from skops.io import dumps, get_untrusted_types
+
+    kind = _kind(model)
+    if kind not in (*PROBES, *trusted):
+        raise DataError(
+            f"a {kind} cannot be saved: only medfeat's own heads, and types that an installed head declares as "
+            "`trusted`, load again without running code"
+        )
+    try:
+        content: bytes = dumps(model)
+        strange = sorted(set(get_untrusted_types(data=content)) - {*TRUSTED, *trusted})
+    except Exception as error:  # a model of somebody else's can hold anything
+        raise DataError(f"a {kind} cannot be saved ({type(error).__name__}: {error})") from error
+    if strange:
+        raise DataError(f"a {kind} cannot be saved: it holds {', '.join(strange[:3])}, which its head does not declare")
+    return content
+
+
+def load_model(folder: Path, *, trusted: Sequence[str] = ()) -> Fitted:
     """Read a head that `save_model` wrote; no code in the files is run, whatever they hold.
+
+    Parameters
+    ----------
+    folder
+        Where it was written.
+    trusted
+        As `save_model` takes them; what the files themselves declare counts for nothing.
 
     Raises
     ------
@@ -78,10 +112,10 @@ def load_model(folder: Path) -> Fitted:
         raise DataError(f"{path} has version {header.get('version')!r}, this medfeat reads {VERSION}: update medfeat")
     if header.get("kind") == BOOSTING:
         return _load_boosting(folder / "head.ubj", header)
-    return _load_skops(folder / "head.skops")
+    return _load_skops(folder / "head.skops", trusted)
 
 
-def _load_skops(path: Path) -> Fitted:
+def _load_skops(path: Path, declared: Sequence[str]) -> Fitted:
     from skops.io import get_untrusted_types, loads
 
     if not path.is_file():
@@ -90,16 +124,16 @@ def _load_skops(path: Path) -> Fitted:
     if not content.startswith(b"PK\x03\x04"):
         raise DataError(f"{path} is not a skops file (a pickle, perhaps): it was not opened; run `medfeat probe` again")
     try:
-        strange = sorted(set(get_untrusted_types(data=content)) - set(TRUSTED))
+        strange = sorted(set(get_untrusted_types(data=content)) - {*TRUSTED, *declared})
         if strange:
             raise DataError(f"{path} holds {', '.join(strange[:3])}, which no head is made of: it was not loaded")
-        model = loads(content, trusted=list(TRUSTED))
+        model = loads(content, trusted=[*TRUSTED, *declared])
     except DataError:
         raise
     # A hostile or damaged archive can fail in any way; whatever it is, this file is no head.
     except Exception as error:
         raise DataError(f"{path} is damaged ({type(error).__name__}): run `medfeat probe` again") from error
-    if _kind(model) not in PROBES:
+    if _kind(model) not in (*PROBES, *declared) or not callable(getattr(model, "scores", None)):
         raise DataError(f"{path} holds a {_kind(model)}, which is not a head: it was not used")
     return model  # type: ignore[no-any-return]  # one of PROBES
 

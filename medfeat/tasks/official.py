@@ -14,7 +14,7 @@ from medfeat.tasks.check import check_task, subset
 from medfeat.tasks.file import load_task, task_names
 from medfeat.tasks.fusion import Readable
 from medfeat.tasks.versions import short
-from medfeat.types import OFFICIAL_GROUPS, LabelArray, Task
+from medfeat.types import OFFICIAL_GROUPS, OFFICIAL_SOURCES, LabelArray, Task
 
 OFFICIAL = "official"
 
@@ -50,7 +50,7 @@ def official(store: Readable) -> Task:
 
 
 def _is_own(info: Mapping[str, Any]) -> bool:
-    return info.get("source") not in ("medmnist", "synthetic")
+    return info.get("source") not in OFFICIAL_SOURCES
 
 
 def _has_saved(store: Readable) -> bool:

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from medfeat.errors import UsageError
+from medfeat.types import OFFICIAL_SOURCES
 from medfeat_cache import StoreHeader, slug, write_whole
 
 FORMAT = "medfeat-versions"
 FILE = "versions.json"
 FOLDER = "versions"
-# Their names stand for known images: they have no versions.
-OFFICIAL_SOURCES = (None, "medmnist", "synthetic")
 _NUMBERED = re.compile(r"(?P<name>.+)@(?P<number>\d+)")
 
 
@@ -117,7 +116,7 @@ def image_key(info: Mapping[str, Any]) -> str:
     for, if any.
     """
     dataset = info.get("dataset") or {}
-    if dataset.get("source") in OFFICIAL_SOURCES:
+    if dataset.get("source") in (None, *OFFICIAL_SOURCES):
         return str(info.get("images") or "")
     # The fingerprint of an npz says the contract behind a semicolon.
     return str(dataset.get("content") or str(dataset.get("fingerprint") or "").partition(";")[0])

@@ -118,8 +118,8 @@ def open_again(store: FeatureStore, root: Path, data_root: str | Path | None, pr
     DataError
         The store does not know, or the images there are others now.
     """
-    source = store.info.get("source")
-    if not source:
+    source = store.info.get("source") or {}
+    if "data" not in source:
         raise DataError(f"{store.path} does not know where its images are: give --threshold instead")
     data, options = DataOptions.from_source(source, data_root=data_root)
     dataset = options.open(data, root=root, progress=progress)

@@ -334,12 +334,18 @@ class _Source:
     @staticmethod
     def knows(header: StoreHeader) -> bool:
         """Tell whether the rows of a store were made here, and can be made again."""
-        return bool(header.info.get("source")) and "asked" in header.info
+        return "data" in (header.info.get("source") or {}) and "asked" in header.info
 
     def open(self, header: StoreHeader) -> Any:
         """Open the dataset of a store."""
         from medfeat.workflows.opening import DataOptions
 
+        was = (header.info.get("source") or {}).get("object")
+        if was is not None:
+            raise UsageError(
+                f"{header.path} was made from an object of Python ({was}): its rows cannot be read again from here; "
+                "`medfeat cache rm` it and extract the object again"
+            )
         if not self.knows(header):
             raise UsageError(f"{header.path} was imported: its rows cannot be embedded again; import it anew")
         data, options = DataOptions.from_source(header.info["source"], data_root=self.data_root)

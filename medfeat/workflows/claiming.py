@@ -18,7 +18,6 @@ from medfeat.tasks import OFFICIAL, dataset_tasks, load_task, save_task, task_na
 from medfeat.tasks.binding import stored_images
 from medfeat.tasks.check import examples
 from medfeat.tasks.versions import (
-    OFFICIAL_SOURCES,
     Version,
     Versions,
     image_key,
@@ -28,7 +27,7 @@ from medfeat.tasks.versions import (
     write_contents,
     write_versions,
 )
-from medfeat.types import Dataset, Progress, Task
+from medfeat.types import OFFICIAL_SOURCES, Dataset, Progress, Task
 from medfeat_cache import StoreHeader, find_stores, slug
 
 _READ_BATCH = 64
@@ -117,7 +116,7 @@ def claim(dataset: Dataset, root: Path, *, source: str, progress: Progress) -> C
     root
         Of the cache.
     source
-        Where it is, as a path.
+        Where it is, as a path; empty for what only a program holds, which has no place of its own.
     progress
         Told of a version that is new, or that is meant again.
 
@@ -133,6 +132,7 @@ def claim(dataset: Dataset, root: Path, *, source: str, progress: Progress) -> C
     folder, versions = root / slug(info.name), known_versions(root, info.name, headers)
     contents = _contents(dataset)
     count = sum(info.counts.values())
+    sources = [source] if source else []
     keys = (info.content or info.fingerprint, info.fingerprint)
     same = _same_files(dataset, headers, versions)
     there = [one for one in versions.known if _stores_of(headers, versions, one)]
@@ -148,18 +148,18 @@ def claim(dataset: Dataset, root: Path, *, source: str, progress: Progress) -> C
             progress=progress,
         )
         if same is None:
-            new = versions.added(keys, sources=[source], images=count)
+            new = versions.added(keys, sources=sources, images=count)
             progress.say(_new_version(new, other, change))
             return Claim(folder, new, new.known[-1], contents)
     if same is None:
-        new = versions.added(keys, sources=[source], images=count)
+        new = versions.added(keys, sources=sources, images=count)
         return Claim(folder, new, new.known[-1], contents)
     if same.number != versions.current:
         progress.say(
             f"these are the images of {info.name}@{same.number}, which --data {info.name} means again from now on "
             f"(it meant {info.name}@{versions.current})"
         )
-    same = same.seen(keys, [source])
+    same = same.seen(keys, sources)
     return Claim(folder, versions.updated(same), same, contents)
 
 
@@ -220,7 +220,7 @@ def _compared(
 def _another_dataset(name: str, source: str, version: Version) -> UsageError:
     of = f"those of {version.sources[-1]}" if version.sources else f"{version.images} others"
     return UsageError(
-        f"{name!r} is the name of other images in the cache, {of}, and none of {source} is among them: "
+        f"{name!r} is the name of other images in the cache, {of}, and none of {source or 'these'} is among them: "
         "call these otherwise with --name"
     )
 

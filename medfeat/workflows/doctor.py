@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medfeat.errors import MedfeatError
+from medfeat.registry import Registry
 from medfeat_cache import resolve_root
 
 State = Literal["ok", "note", "problem"]
@@ -57,7 +58,7 @@ class DoctorReport:
 def doctor(
     *, cache_dir: str | Path | None = None, data_root: str | Path | None = None, offline: bool = False
 ) -> DoctorReport:
-    """Look at Python, torch, devices, disk, folders, hubs and the readiness of each backbone.
+    """Look at Python, torch, devices, disk, folders, hubs, plugins and the readiness of each backbone.
 
     What needs torch is left out when torch does not import.
 
@@ -75,6 +76,7 @@ def doctor(
     checks += [_cache(resolve_root(cache_dir)), _data(data_root), *_extras()]
     if not offline:
         checks += [_hub(host) for host in _HUBS]
+    checks += _plugins()
     if torch.state == "ok":
         checks += _backbones()
     return DoctorReport(tuple(checks))
@@ -157,10 +159,30 @@ def _hub(host: str) -> Check:
         return Check(f"hub {host}", "note", f"not reachable ({error})", advice)
 
 
-def _backbones() -> Iterator[Check]:
-    from medfeat.backbones import backbone_names, readiness
+def _plugins() -> Iterator[Check]:
+    """Look at what installed packages bring: heads, backbones, datasets."""
+    from medfeat.backbones import BACKBONES
+    from medfeat.datasets import DATASETS
+    from medfeat.heads import HEADS
 
-    for name in backbone_names():
+    registries: tuple[Registry[Any], ...] = (HEADS, BACKBONES, DATASETS)
+    for registry in registries:
+        problems = registry.problems()
+        for name, package in registry.packages().items():
+            if name in problems:
+                yield Check(f"{registry.kind} {name}", "problem", problems[name], f"update or uninstall {package}")
+            else:
+                yield Check(f"{registry.kind} {name}", "ok", f"brought by {package}")
+        for name, package in registry.hidden().items():
+            found = f"brought by {package}, and hidden: medfeat has one of that name"
+            yield Check(f"{registry.kind} {name}", "note", found, "ask its author for another name")
+
+
+def _backbones() -> Iterator[Check]:
+    from medfeat.backbones import BACKBONES, backbone_names, readiness
+
+    brought = BACKBONES.packages()
+    for name in (name for name in backbone_names() if name not in brought):
         try:
             ready, found = readiness(name)
         except MedfeatError as error:

@@ -6,22 +6,23 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any
 
-from medfeat.backbones import backbone_names, describe
-from medfeat.datasets import DATASETS, dataset_names
-from medfeat.errors import MissingFileError, UsageError
+from medfeat.backbones import Entry, describe
+from medfeat.datasets import DATASETS
+from medfeat.errors import MissingFileError
 from medfeat.extraction.asking import plan_stores, plan_to_fetch
 from medfeat.extraction.device import resolve_device
 from medfeat.extraction.keep import kept_in_memory
 from medfeat.extraction.plan import Plan
 from medfeat.extraction.request import Request, StoreOutcome
 from medfeat.extraction.session import embed
-from medfeat.types import Fit, Precision, Progress, SilentProgress, TaskType, View, as_names
+from medfeat.types import Progress, SilentProgress, TaskType
 from medfeat.workflows.claiming import claim, remember_labels
 from medfeat.workflows.extract_report import ExtractReport, Failure, PlanReport
-from medfeat.workflows.opening import DataOptions
+from medfeat.workflows.opening import DataOptions, Source
 from medfeat.workflows.unforeseen import in_one_line, show_traceback
+from medfeat.workflows.wanted import checked_request, wanted_data, wanted_networks
 from medfeat_cache import resolve_root
 
 if TYPE_CHECKING:
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
 
 
 def extract(
-    data: str | Path,
-    backbone: str | Sequence[str],
+    data: object,
+    backbone: str | Entry | Sequence[str | Entry],
     *,
+    ids: Sequence[str] | None = None,
     size: int | None = None,
     weights: str | Path | None = None,
     seed: int = 0,
@@ -65,9 +67,12 @@ def extract(
     Parameters
     ----------
     data
-        Dataset names (comma list), ``all``, or the path of a folder, CSV or npz.
+        Dataset names (comma list), ``all``, or the path of a folder, CSV or npz; or what a program holds: a dataset,
+        an array, a list of images, a dict of these with train, val and test, see `medfeat.dataset_from`.
     backbone
-        Backbone names (comma list or sequence) or ``all``.
+        Backbone names (comma list or sequence) or ``all``; or a network of your own, from `medfeat.backbone_from`.
+    ids
+        (n,) names of the images of an object; default: ``<split>/<row>``.
     size
         Side of the stored images in pixels; MedMNIST comes in 28, 64, 128 and 224 (3D: 28 and 64).
     weights
@@ -92,7 +97,7 @@ def extract(
     offline
         Make no network call.
     name, intensity, task, classes, path_column, label_column, split_column, patient_column, volumes
-        For your own images, see `medfeat.open_dataset`.
+        For your own images, see `medfeat.open_dataset`, and `medfeat.dataset_from` for objects.
     recheck
         Forget what was remembered of earlier extractions.
     compile
@@ -126,27 +131,25 @@ def extract(
         patient_column=patient_column,
         volumes=volumes,
     )
-    request = Request(
+    request = replace(
+        checked_request(layer, pool, slices, fit=fit, precision=precision, batch_size=batch_size),
         weights=None if weights is None else str(weights),
         seed=seed,
         adapt=adapt,
-        views=_views(layer, pool, slices),
-        fit=_checked_fit(fit),
-        precision=_checked_precision(precision),
-        batch_size=_checked_batch(batch_size),
         offline=offline,
         trust_remote_code=trust_remote_code,
         recheck=recheck,
         compile=compile,
     )
     run = _Run(options, request, resolve_root(cache_dir), resolve_device(device), progress or SilentProgress())
-    return run.every(_datasets(data), _networks(backbone, request))
+    return run.every(wanted_data(data, ids, run.progress), wanted_networks(backbone, request, run.progress))
 
 
 def plan(
-    data: str | Path,
-    backbone: str | Sequence[str],
+    data: object,
+    backbone: str | Entry | Sequence[str | Entry],
     *,
+    ids: Sequence[str] | None = None,
     size: int | None = None,
     weights: str | Path | None = None,
     seed: int = 0,
@@ -165,7 +168,7 @@ def plan(
 
     Parameters
     ----------
-    data, backbone, size, weights, seed, adapt, pool, layer, slices, fit, precision, cache_dir, recheck, progress
+    data, backbone, ids, size, weights, seed, adapt, pool, layer, slices, fit, precision, cache_dir, recheck, progress
         As `extract` takes them.
     **data_options
         The other options of `extract` that say what the data is.
@@ -176,31 +179,31 @@ def plan(
         A plan for each store: reuse, resume or compute.
     """
     options = replace(DataOptions.of(size=size, **data_options), offline=True)
-    request = Request(
+    request = replace(
+        checked_request(layer, pool, slices, fit=fit, precision=precision),
         weights=None if weights is None else str(weights),
         seed=seed,
         adapt=adapt,
-        views=_views(layer, pool, slices),
-        fit=_checked_fit(fit),
-        precision=_checked_precision(precision),
         recheck=recheck,
     )
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
     plans: list[Plan] = []
     failures: list[Failure] = []
-    for source, network in itertools.product(_datasets(data), _networks(backbone, request)):
+    sources, networks = wanted_data(data, ids, progress), wanted_networks(backbone, request, progress)
+    for source, network in itertools.product(sources, networks):
         try:
-            dataset = options.open(source, root=root, progress=progress)
-            claim(dataset, root, source=options.place(source), progress=progress)
+            given = options.given(source, root=root, progress=progress)
+            dataset = given.dataset
+            claim(dataset, root, source=given.place, progress=progress)
             plans.extend(plan_stores(dataset, network, request, root=root))
         except MissingFileError as error:
-            if source not in DATASETS:
-                failures.append(Failure(source, network, str(error)))
+            if not isinstance(source, str) or source not in DATASETS:
+                failures.append(Failure(str(source), network, str(error)))
             else:
                 plans.extend(plan_to_fetch(DATASETS[source], network, request))
         except Exception as error:
             show_traceback(error)
-            failures.append(Failure(source, network, in_one_line(error)))
+            failures.append(Failure(str(source), network, in_one_line(error)))
     return PlanReport(tuple(plans), tuple(failures))
 
 
@@ -208,21 +211,15 @@ class _Run:
     """The pairs of one call: each is tried, none stops the others."""
 
     def __init__(
-        self,
-        options: DataOptions,
-        request: Request,
-        root: Path,
-        device: torch.device,
-        progress: Progress,
+        self, options: DataOptions, request: Request, root: Path, device: torch.device, progress: Progress
     ) -> None:
         self.options, self.request, self.root = options, request, root
-        self.device, self.progress = device, progress
-        self.alone = False
+        self.device, self.progress, self.alone = device, progress, False
         self.stores: list[StoreOutcome] = []
         self.failures: list[Failure] = []
 
-    def every(self, datasets: Sequence[str], networks: Sequence[str]) -> ExtractReport:
-        """Send each dataset through each network; a pair that is alone raises its error."""
+    def every(self, datasets: Sequence[Source], networks: Sequence[str]) -> ExtractReport:
+        """Send each dataset through each network; what goes wrong with one pair alone is raised."""
         self.alone = len(datasets) * len(networks) == 1
         if len(networks) == 1 and ":" not in networks[0]:
             describe(networks[0])  # a mistyped name is said before a gigabyte of images is fetched
@@ -231,20 +228,21 @@ class _Run:
             self.dataset(source, networks)
         return ExtractReport(tuple(self.stores), tuple(self.failures), str(self.device))
 
-    def dataset(self, source: str, networks: Sequence[str]) -> None:
+    def dataset(self, source: Source, networks: Sequence[str]) -> None:
         """Open one dataset and send it through every network."""
         try:
             recheck = self.request.recheck
-            dataset = self.options.open(source, root=self.root, progress=self.progress, recheck=recheck)
-            claimed = claim(dataset, self.root, source=self.options.place(source), progress=self.progress)
+            given = self.options.given(source, root=self.root, progress=self.progress, recheck=recheck)
+            dataset = given.dataset
+            claimed = claim(dataset, self.root, source=given.place, progress=self.progress)
             if claimed is not None:
                 remember_labels(dataset, self.root, claimed.version.content, self.progress)
         except Exception as error:
-            self._failed(error, *(Failure(source, network, in_one_line(error)) for network in networks))
+            self._failed(error, *(Failure(str(source), network, in_one_line(error)) for network in networks))
             return
         # Read once, however many networks follow.
         images = kept_in_memory(dataset) if len(networks) > 1 else dataset
-        request = replace(self.request, source=self.options.source(source))
+        request = replace(self.request, source=given.source)
         for network in networks:
             try:
                 self.stores += embed(
@@ -262,61 +260,3 @@ class _Run:
             raise error
         show_traceback(error)
         self.failures += failures
-
-
-def _datasets(data: str | Path) -> tuple[str, ...]:
-    names = as_names(str(data))
-    if isinstance(data, Path) or _is_there(str(data)):
-        return (str(data),)
-    if not names:
-        raise UsageError("--data is empty: name a dataset (see `medfeat list datasets`), or a folder, CSV or npz")
-    return tuple(dataset_names()) if names == ("all",) else names
-
-
-def _is_there(data: str) -> bool:
-    try:
-        return data not in DATASETS and Path(data).exists()
-    except OSError:  # a comma list can be longer than any file name
-        return False
-
-
-def _networks(backbone: str | Sequence[str], request: Request) -> tuple[str, ...]:
-    names = as_names(backbone)
-    if not names:
-        raise UsageError("--backbone is empty: name one or more (see `medfeat list backbones`)")
-    names = tuple(backbone_names()) if names == ("all",) else names
-    if len(names) > 1 and request.weights not in (None, "random"):
-        raise UsageError(
-            f"--weights {request.weights} fits one backbone, got {len(names)}: name one, or drop --weights"
-        )
-    return names
-
-
-def _views(*parts: str | Sequence[str] | None) -> tuple[View, ...]:
-    layers, pools, slices = ([None] if part is None else list(as_names(part)) or [None] for part in parts)
-    return tuple(View(*choice) for choice in itertools.product(layers, pools, slices))
-
-
-def _checked_fit(fit: str) -> Fit:
-    if fit not in get_args(Fit):
-        raise UsageError(f"--fit must be one of {', '.join(get_args(Fit))}, got {fit!r}")
-    return cast(Fit, fit)
-
-
-def _checked_precision(precision: str) -> str:
-    allowed = ("auto", *get_args(Precision))
-    if precision not in allowed:
-        raise UsageError(f"--precision must be one of {', '.join(allowed)}, got {precision!r}")
-    return precision
-
-
-def _checked_batch(batch_size: int | str) -> int | None:
-    if batch_size == "auto":
-        return None
-    try:
-        number = int(batch_size)
-    except ValueError as error:
-        raise UsageError(f"--batch-size must be auto or a positive whole number, got {batch_size!r}") from error
-    if number < 1:
-        raise UsageError(f"--batch-size must be auto or a positive whole number, got {number}")
-    return number

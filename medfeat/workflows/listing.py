@@ -15,10 +15,12 @@ class Listing:
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    problems: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return one plain JSON object a row."""
-        return {"rows": [dict(zip(self.columns, row, strict=True)) for row in self.rows]}
+        """Return one plain JSON object a row, and a line for each name that an installed package brings broken."""
+        rows = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+        return {"rows": rows, **({"problems": list(self.problems)} if self.problems else {})}
 
 
 def listing(kind: str, *, data: str | None = None) -> Listing:
@@ -42,21 +44,24 @@ def listing(kind: str, *, data: str | None = None) -> Listing:
 
 
 def _datasets(_data: str | None) -> Listing:
-    from medfeat.datasets import dataset_names, describe
+    from medfeat.datasets import DATASETS, dataset_names, describe
 
-    rows = []
-    for name in dataset_names():
+    rows, problems = [], DATASETS.problems()
+    for name in (name for name in dataset_names() if name not in problems):
         entry = describe(name)
         counts = " / ".join(str(count) for count in entry.counts.values())
         sizes = ", ".join(str(size) for size in entry.sizes)
-        rows.append((name, entry.task, str(len(entry.classes)), f"{entry.ndim}D", counts, sizes, entry.licence))
-    return Listing(("name", "task", "classes", "kind", "train / val / test", "sizes", "licence"), tuple(rows))
+        task, classes = entry.task or "none", str(len(entry.classes))
+        rows.append((name, task, classes, f"{entry.ndim}D", counts, sizes, entry.licence))
+    columns = ("name", "task", "classes", "kind", "train / val / test", "sizes", "licence")
+    return Listing(columns, tuple(rows), tuple(problems.values()))
 
 
 def _backbones(_data: str | None) -> Listing:
-    from medfeat.backbones import backbone_names, describe
+    from medfeat.backbones import BACKBONES, backbone_names, describe
 
-    infos = [describe(name) for name in backbone_names()]
+    problems = BACKBONES.problems()
+    infos = [describe(name) for name in backbone_names() if name not in problems]
     columns = ("name", "source", "weights", "input", "filter", "pool", "licence", "pretraining", "overlap", "note")
     return Listing(
         columns,
@@ -75,13 +80,16 @@ def _backbones(_data: str | None) -> Listing:
             )
             for info in infos
         ),
+        tuple(problems.values()),
     )
 
 
 def _heads(_data: str | None) -> Listing:
     from medfeat.heads import HEADS, describe
 
-    return Listing(("name", "what it is"), tuple((name, describe(name)) for name in HEADS))
+    problems = HEADS.problems()
+    rows = tuple((name, describe(name)) for name in HEADS if name not in problems)
+    return Listing(("name", "what it is"), rows, tuple(problems.values()))
 
 
 def _published(data: str | None) -> Listing:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from medfeat.datasets import dataset_names, own_name
+from medfeat.datasets import DATASETS, own_name
 from medfeat.errors import UsageError
 from medfeat.tasks.versions import Versions, known_versions, read_versions, split_name
 from medfeat.types import as_names
@@ -50,14 +50,13 @@ def asked_datasets(data: str | Sequence[str] | None, root: Path | None = None) -
 
 def _dataset_name(data: str, root: Path | None) -> str:
     """Own images are named by their folder or file, as extraction names them; an official file by its set."""
-    known = dataset_names()
     base, number = (data, None) if Path(data).expanduser().exists() else split_name(data)
     path = Path(base).expanduser()
-    if data in known or not ("/" in base or "\\" in base or path.is_file()):
+    if data in DATASETS or not ("/" in base or "\\" in base or path.is_file()):
         return data
     name = own_name(path, ())
     official = re.sub(r"_(64|128|224)$", "", name)
-    if official in known:
+    if official in DATASETS:
         return official
     if number is not None:
         return f"{name}@{number}"

@@ -7,9 +7,26 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medfeat.datasets import DATASETS, DigestMemory, open_dataset
+from medfeat.datasets import DATASETS, DigestMemory, Given, ObjectOptions, open_dataset, open_object
+from medfeat.datasets.object_items import ItemColumns
 from medfeat.datasets.spelling import class_list
+from medfeat.errors import UsageError
 from medfeat.types import Dataset, Progress, TaskType, as_names
+
+
+@dataclass(frozen=True)
+class ObjectSource:
+    """Images that a program holds, and their ids where it names them."""
+
+    data: Any
+    ids: Sequence[str] | None = None
+
+    def __str__(self) -> str:
+        """Return what it is, for a message."""
+        return f"the {type(self.data).__name__}"
+
+
+Source = str | ObjectSource
 
 
 @dataclass(frozen=True)
@@ -54,6 +71,26 @@ class DataOptions:
     def place(data: str) -> str:
         """Spell where data is so that it is found from any folder; a registered name stays one."""
         return data if data in DATASETS else str(Path(data).expanduser().absolute())
+
+    def given(self, source: Source, *, root: Path, progress: Progress, recheck: bool = False) -> Given:
+        """Open a dataset as `open` does, or make one of an object; say how the same data is opened again."""
+        if isinstance(source, str):
+            return Given(self.open(source, root=root, progress=progress, recheck=recheck), self.source(source))
+        for option in ("size", "data_root", "split_column", "volumes"):
+            if getattr(self, option) is not None:
+                raise UsageError(f"{option} is for data that is named, and this is an object of Python; leave it out")
+        if self.label_column is not None and len(self.label_column) != 1:
+            raise UsageError("label_column is one column of a Hugging Face dataset")
+        label = None if self.label_column is None else self.label_column[0]
+        options = ObjectOptions(
+            self.name,
+            source.ids,
+            classes=self.classes or (),
+            intensity=self.intensity,
+            task=self.task,
+            columns=ItemColumns(self.path_column, label, self.patient_column),
+        )
+        return open_object(source.data, options, progress, DigestMemory.of_cache(root))
 
     def source(self, data: str) -> dict[str, Any]:
         """Spell it so that `from_source` opens the same data from any folder."""

@@ -15,7 +15,7 @@ from medfeat.evaluation.bootstrap import RESAMPLES
 from medfeat.evaluation.probing import Options, probe_store
 from medfeat.evaluation.runs import Run
 from medfeat.evaluation.selection import Contender, Selection, contender, select_contender
-from medfeat.heads import HEADS
+from medfeat.heads import HEADS, all_heads
 from medfeat.report.run_tables import runs_tables, selection_tables
 from medfeat.report.tables import Table
 from medfeat.tasks.versions import split_name
@@ -170,7 +170,12 @@ def probe(
         baselines=tuple(extra),
         reused=reused,
         failed=tuple(work.failed),
-        notes=(*_notes([*runs, *extra], stores, reused), *_left_out(root, data, backbone, size), *_unreadable(root)),
+        notes=(
+            *_notes([*runs, *extra], stores, reused),
+            *_left_out(root, data, backbone, size),
+            *_unreadable(root),
+            *_broken(head),
+        ),
         selections=tuple(selections),
     )
 
@@ -250,7 +255,7 @@ class _Work:
 def heads_for(header: StoreHeader, head: str | Sequence[str] | None, question: Question) -> tuple[str, ...]:
     """Return the heads that were asked for, or those that suit the question."""
     if head is not None:
-        return tuple(name for name in HEADS if name != "majority") if head == "all" else as_names(head)
+        return all_heads() if head == "all" else as_names(head)
     kind = (header.info.get("dataset") or {}).get("task")
     if not question.plain:
         # What cannot be asked of this store is said when its job comes, beside the others.
@@ -344,6 +349,11 @@ def _unreadable(root: Path) -> list[str]:
     problems = find_stores(root).problems
     more = f" (and {len(problems) - 1} more: `medfeat cache verify`)" if len(problems) > 1 else ""
     return [f"left out: {problems[0][1]}{more}"] if problems else []
+
+
+def _broken(head: str | Sequence[str] | None) -> list[str]:
+    """Return a line for each head that an installed package brings broken, where all were asked for."""
+    return [f"left out: {problem}" for problem in HEADS.problems().values()] if head == "all" else []
 
 
 def _order(run: Run) -> tuple[str, float]:

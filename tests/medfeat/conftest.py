@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from installing import install_clinic
 from medfeat.backbones.table import BACKBONES, Entry
 from medfeat.types import BackboneInfo
 from medfeat_cache import GroupSpec, StoreWriter, recipe_digest, store_path
@@ -75,6 +76,12 @@ def counting() -> Iterator[Counter]:
     BACKBONES.add("counting", Entry(info, build=lambda: CountingNetwork(counter)))
     yield counter
     BACKBONES.remove("counting")
+
+
+@pytest.fixture(scope="session")
+def clinic_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder where the package of docs/extend.md is installed, once for all tests."""
+    return install_clinic(tmp_path_factory.mktemp("clinic") / "site")
 
 
 CLASSES = {"binary-class": 2, "multi-class": 4, "ordinal-regression": 5, "multi-label": 3, "regression": 1}

@@ -29,3 +29,4 @@ def list_names(
         output.as_json(found.to_dict())
     else:
         output.table(found.columns, found.rows)
+    output.errors(found.problems)

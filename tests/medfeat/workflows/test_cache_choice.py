@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from medfeat.datasets import open_dataset
 from medfeat.errors import UsageError
 from medfeat.extraction.donors import donors_for
+from medfeat.workflows.audit import audit
 from medfeat.workflows.load import load, one_store
+from medfeat.workflows.search import search
 from medfeat_cache import read_header
 from tests.medfeat.workflows.embedded import embed, plant
 
@@ -28,6 +32,14 @@ def test_the_default_layer_can_be_picked_beside_another(cache_root):
     assert load("planted", "fake", layer="default", cache_dir=cache_root).X.shape == (12, 12)
     with pytest.raises(UsageError, match="2 stores"):
         one_store("planted", "fake", layer=None, cache_dir=cache_root)
+
+
+@pytest.mark.parametrize("door", [load, partial(search, id="train/0"), audit], ids=["load", "search", "audit"])
+@pytest.mark.parametrize("value", ["features.3", "default"])
+def test_a_mistyped_field_is_refused_by_its_name_at_every_door(cache_root, door, value):
+    plant(cache_root, counts=COUNTS)
+    with pytest.raises(UsageError, match=r"field of a recipe 'layr'.* did you mean layer"):
+        door("planted", "fake", layr=value, cache_dir=cache_root)
 
 
 def test_an_official_set_looks_for_donors_of_its_own_name_and_size_alone(cache_root, tmp_path):
