@@ -117,3 +117,64 @@ def test_explore_many_images(tmp_path):
         assert first["looked_at"] == min(n, 20_000)
         assert again["processor_seconds"] < first["processor_seconds"] or not MEASURING
     keep("looking", result)
+
+
+# Many runs: real ones of one planted store and each head, copied under the names of other sets and backbones.
+REPORT = """
+import json, os, sys, time
+from pathlib import Path
+start, before = time.perf_counter(), os.times()
+from medfeat import write_report
+made = write_report(out=sys.argv[2], cache_dir=sys.argv[1])
+after = os.times()
+print(json.dumps({
+    "seconds": time.perf_counter() - start,
+    "processor_seconds": after.user + after.system - before.user - before.system,
+    "peak_mib": next(int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")),
+    "runs": made.runs,
+}))
+"""
+DATASETS, BACKBONES, HEADS = (18, 12, ("linear", "knn", "ridge", "mlp")) if MEASURING else (2, 2, ("linear", "knn"))
+TRAIN, VAL, TEST = (300, 100, 500) if MEASURING else (60, 30, 30)
+
+
+def many_runs(folder):
+    """Write runs of every set, backbone and head: one set is probed, and its runs are the others' under other names."""
+    from medfeat.workflows.probe import probe
+    from medfeat_cache import GroupSpec, StoreWriter, recipe_digest, store_path
+
+    root, rng = folder / "cache", np.random.default_rng(0)
+    labels = {name: np.arange(n) % 4 for name, n in (("train", TRAIN), ("val", VAL), ("test", TEST))}
+    for number in range(BACKBONES):
+        recipe = {"dataset": "set00", "backbone": f"network{number:02d}", "size": 28, "input_size": 224, "pool": "avg",
+                  "fit": "whole", "precision": "fp32", "fingerprint": "made-up"}  # fmt: skip
+        info = {"dataset": {"name": "set00", "task": "multi-class", "classes": list("abcd"), "size": 28}}
+        centres = np.random.default_rng(1).normal(size=(4, 32)) * (0.3 + 0.05 * number)
+        place = store_path(root, "set00", recipe["backbone"], recipe_digest(recipe))
+        with StoreWriter.open(place, recipe=recipe, info=info, settings={}) as writer:
+            ids = {name: np.array([f"{name}/{i}" for i in range(len(y))]) for name, y in labels.items()}
+            writer.groups({name: GroupSpec(ids[name], y[:, None]) for name, y in labels.items()})
+            for name, y in labels.items():
+                X = (centres[y] + rng.normal(size=(len(y), 32))).astype(np.float32)
+                hashes = rng.integers(0, 256, (len(y), 16), dtype=np.uint8)
+                writer.write_rows(name, np.arange(len(y)), X, hashes)
+            writer.publish({})
+    probe("set00", head=",".join(HEADS), cache_dir=root, resamples=200)
+    for number in range(1, DATASETS):
+        copy = root / "runs" / f"set{number:02d}"
+        shutil.copytree(root / "runs" / "set00", copy)
+        for path in copy.glob("*/run.json"):
+            facts = json.loads(path.read_text())
+            path.write_text(json.dumps(facts | {"dataset": f"set{number:02d}"}))
+    return root
+
+
+def test_report_many_runs(tmp_path):
+    root, page = many_runs(tmp_path), tmp_path / "report.html"
+    done = subprocess.run(
+        [sys.executable, "-c", REPORT, str(root), str(page)], capture_output=True, text=True, check=True
+    )
+    facts = json.loads(done.stdout.splitlines()[-1])
+    assert facts["runs"] == DATASETS * BACKBONES * len(HEADS)
+    keep("report", {"datasets": DATASETS, "backbones": BACKBONES, "heads": HEADS, "test_samples": TEST,
+                    "page_mb": page.stat().st_size / 1e6, "load": os.getloadavg()[0], **facts})  # fmt: skip
