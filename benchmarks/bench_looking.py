@@ -134,7 +134,9 @@ print(json.dumps({
     "runs": made.runs,
 }))
 """
-DATASETS, BACKBONES, HEADS = (18, 12, ("linear", "knn", "ridge", "mlp")) if MEASURING else (2, 2, ("linear", "knn"))
+DATASETS, BACKBONES, HEADS, SEEDS = (
+    (18, 12, ("linear", "knn"), (0, 1)) if MEASURING else (2, 2, ("linear", "knn"), (0,))
+)
 TRAIN, VAL, TEST = (300, 100, 500) if MEASURING else (60, 30, 30)
 
 
@@ -159,7 +161,8 @@ def many_runs(folder):
                 hashes = rng.integers(0, 256, (len(y), 16), dtype=np.uint8)
                 writer.write_rows(name, np.arange(len(y)), X, hashes)
             writer.publish({})
-    probe("set00", head=",".join(HEADS), cache_dir=root, resamples=200)
+    for seed in SEEDS:
+        probe("set00", head=",".join(HEADS), cache_dir=root, resamples=200, seed=seed)
     for number in range(1, DATASETS):
         copy = root / "runs" / f"set{number:02d}"
         shutil.copytree(root / "runs" / "set00", copy)
@@ -175,6 +178,6 @@ def test_report_many_runs(tmp_path):
         [sys.executable, "-c", REPORT, str(root), str(page)], capture_output=True, text=True, check=True
     )
     facts = json.loads(done.stdout.splitlines()[-1])
-    assert facts["runs"] == DATASETS * BACKBONES * len(HEADS)
-    keep("report", {"datasets": DATASETS, "backbones": BACKBONES, "heads": HEADS, "test_samples": TEST,
+    assert facts["runs"] == DATASETS * BACKBONES * len(HEADS) * len(SEEDS)
+    keep("report", {"datasets": DATASETS, "backbones": BACKBONES, "heads": HEADS, "seeds": SEEDS, "test_samples": TEST,
                     "page_mb": page.stat().st_size / 1e6, "load": os.getloadavg()[0], **facts})  # fmt: skip
