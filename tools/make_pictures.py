@@ -14,7 +14,7 @@ import medfeat
 from medfeat_cli.progress import for_terminal
 
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
-SETS = "synthetic-multilabel,synthetic-ordinal"
+SETS = "synthetic,synthetic-ordinal"
 WIDTH = 1180
 
 
@@ -24,7 +24,7 @@ def pages(folder: Path) -> dict[str, Path]:
     for name in SETS.split(","):
         medfeat.extract(name, "stats", device="cpu", **options)
     medfeat.probe(SETS, head="linear,knn", **options)
-    explored = medfeat.explore("synthetic-multilabel", out=folder / "explore.html", **options)
+    explored = medfeat.explore("synthetic", out=folder / "explore.html", **options)
     reported = medfeat.write_report("synthetic-ordinal", out=folder / "report.html", **options)
     return {"explore": explored.out, "report": reported.out}
 
@@ -38,7 +38,6 @@ def shoot(found: dict[str, Path]) -> None:
         browser = player.chromium.launch(executable_path=where, args=["--no-sandbox"], timeout=300_000)
         tab = browser.new_page(viewport={"width": WIDTH, "height": 900})
         tab.goto(found["explore"].as_uri())
-        tab.select_option("#colour", label="prediction of stats, linear")
         _select_some(tab)
         _crop(tab, "#map", FIGURES / "explore.png", 900)
         tab.goto(found["report"].as_uri())

@@ -57,7 +57,8 @@ class Column:
 def _coded(words: Sequence[str], order: tuple[str, ...]) -> tuple[list[str], NDArray[np.int64]]:
     counts = Counter(words)
     values = [word for word in order if word in counts]
-    values += [word for word, _ in counts.most_common() if word not in set(values)]
+    values += [word for word, _ in counts.most_common() if word not in {*values, UNKNOWN}]
+    values += [UNKNOWN] if UNKNOWN in counts else []
     if len(values) > MOST_WORDS:
         values = [*values[: MOST_WORDS - 1], f"{len(values) - MOST_WORDS + 1} others"]
     place = {word: i for i, word in enumerate(values)}
