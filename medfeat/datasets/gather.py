@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from medfeat.datasets.decode import DICOM_SUFFIXES, has_dicom_mark
 from medfeat.datasets.dicom import require_pydicom
+from medfeat.datasets.patients import nobody, one_spelling
 from medfeat.datasets.series import Series, in_order
 from medfeat.datasets.slices import Slice, read_slice
 from medfeat.datasets.splitnames import SPLIT_NAMES
@@ -86,7 +87,10 @@ def as_volumes(root: Path, images: Sequence[str], progress: Progress) -> Gathere
 
 def numbered_patients(ids: Sequence[str], patients: Mapping[str, str], progress: Progress) -> tuple[str, ...] | None:
     """Give the patients of volumes numbers; PatientID itself is kept nowhere. None when it tells nobody apart."""
-    raw = [patients.get(name, "") for name in ids]
+    written = [patients.get(name, "") for name in ids]
+    missing = set(nobody(written))
+    # which spellings are one is not said: they are patients' own
+    raw = ["" if i in missing else patient for i, patient in enumerate(one_spelling(written)[0])]
     known = set(raw) - {""}
     if len(known) < 2:
         if len(ids) > 1:

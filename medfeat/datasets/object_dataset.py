@@ -18,6 +18,7 @@ from medfeat.datasets.lost import refuse_lost_classes
 from medfeat.datasets.object_images import stored_image
 from medfeat.datasets.object_items import Item, Items
 from medfeat.datasets.object_labels import UNREAD, ObjectLabels, object_labels
+from medfeat.datasets.patients import nobody, one_spelling
 from medfeat.errors import DataError, MissingExtraError
 from medfeat.types import (
     OWN_GROUP,
@@ -99,7 +100,7 @@ class ObjectDataset:
         labels = object_labels(name, given, task, progress, known=known, wanted=classes)
         self._labels = labels.values
         self._refuse_lost(labels)
-        self.patients = self._all_patients()
+        self.patients = self._all_patients(progress)
         self._info = self._describe(fingerprint, labels)
         for seen in self._seen.values():
             seen.labels, seen.patients = [], []
@@ -255,13 +256,17 @@ class ObjectDataset:
         )
         refuse_lost_classes(listing, lambda row: self._seen[rows[row][0]].bad.get(rows[row][1]))
 
-    def _all_patients(self) -> IdArray | None:
+    def _all_patients(self, progress: Progress) -> IdArray | None:
         found = [patient for seen in self._seen.values() for patient in seen.patients]
         if all(patient is None or patient is UNREAD for patient in found):
             return None
-        if any(patient is None or str(patient) == "" for patient in found):
+        written = ["" if patient is UNREAD or patient is None else str(patient) for patient in found]
+        if any(found[place] is not UNREAD for place in nobody(written)):
             raise DataError(f"some images of {self._name} have no patient; give every image one, or none")
-        return np.array(["" if patient is UNREAD else str(patient) for patient in found], dtype=np.str_)
+        patients, said = one_spelling(written)
+        if said:
+            progress.say(f"{self._name}: {said}")
+        return np.array(patients, dtype=np.str_)
 
     def _describe(self, fingerprint: str, labels: ObjectLabels) -> DatasetInfo:
         sides = {side for shape in self._shapes for side in (shape if self._ndim == 3 else shape[:2])}

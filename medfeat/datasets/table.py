@@ -13,6 +13,7 @@ from medfeat.datasets.gather import numbered_patients
 from medfeat.datasets.labels import Labelling, one_column, several_columns
 from medfeat.datasets.listing import Listing
 from medfeat.datasets.named import named_series
+from medfeat.datasets.patients import nobody, one_spelling
 from medfeat.datasets.spelling import BadLabel
 from medfeat.datasets.splitcolumn import BadSplit, find_split
 from medfeat.errors import DataError
@@ -105,7 +106,7 @@ def list_csv(
     split_columns, split = _splits(sheet, columns.split, used, progress)
     if patient_column is None:
         _say_unused_patients(sheet, (*used, *split_columns), progress)
-    patients = _filled(sheet, patient_column) if patient_column else None
+    patients = _patients(sheet, patient_column, progress) if patient_column else None
     if volumes and patients is None:
         patients = numbered_patients(ids, headers, progress)
     if split and patients:
@@ -247,11 +248,17 @@ def _splits(
     return found.columns, found.split
 
 
-def _filled(sheet: _Sheet, column: str) -> tuple[str, ...]:
-    for row in sheet.rows:
-        if not row.cells[column]:
-            raise sheet.problem(row.line, f"{column} is empty; fill it for every image, or leave the column out")
-    return tuple(row.cells[column] for row in sheet.rows)
+def _patients(sheet: _Sheet, column: str, progress: Progress) -> tuple[str, ...]:
+    written = [row.cells[column] for row in sheet.rows]
+    for place in nobody(written)[:1]:
+        found = f"is {written[place]!r}, which names nobody" if written[place] else "is empty"
+        raise sheet.problem(
+            sheet.rows[place].line, f"{column} {found}; fill it for every image, or leave the column out"
+        )
+    patients, said = one_spelling(written)
+    if said:
+        progress.say(f"{sheet.file}: {said}")
+    return patients
 
 
 def _refuse_shared_patients(sheet: _Sheet, split: Sequence[str], patients: Sequence[str]) -> None:

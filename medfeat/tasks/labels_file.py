@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from medfeat.datasets.patients import nobody, one_spelling
 from medfeat.errors import DataError, MissingFileError
 from medfeat.task_types import type_fault
 from medfeat.tasks.binding import images_of
@@ -103,7 +104,7 @@ def from_csv(
     for line in found.said:
         aloud.say(f"{path}: {line}")
     own = _own_task(store)
-    group = _patients(table) if "patient" in table.cells else _looked_up(own, table.ids, "group")
+    group = _patients(table, aloud) if "patient" in table.cells else _looked_up(own, table.ids, "group")
     split, how = _split(table, own, (found.task, found.classes, labels), group, seed)
     left_out = f", {len(missing)} samples without a label left out{_written(table)}" if len(missing) else ""
     if left_out:
@@ -123,16 +124,19 @@ def from_csv(
     )
 
 
-def _patients(table: _Table) -> IdArray:
+def _patients(table: _Table, aloud: Progress) -> IdArray:
     """Return the patient of each row; nobody is not a patient, and would be one that half the images share."""
-    patients = np.array(table.cells["patient"])
-    unknown = table.ids[patients == ""]
+    written = list(table.cells["patient"])
+    unknown = table.ids[nobody(written)]
     if len(unknown):
         raise DataError(
             f"{table.path}: {len(unknown)} rows have no patient: {examples(unknown)}; "
             "name one in each (the image's own id where nothing is known), or leave the column out"
         )
-    return patients
+    patients, said = one_spelling(written)
+    if said:
+        aloud.say(f"{table.path}: {said}")
+    return np.array(patients)
 
 
 def _written(table: _Table) -> str:
