@@ -142,8 +142,8 @@ def results_table(question: Question) -> Table:
     notes = ["sorted by val; in brackets: 95 % interval of test"]
     if question.groups is not None:
         notes.append(
-            "group: runs of one letter cannot be told from the first of them on test (paired bootstrap,"
-            " Holm's correction, 5 %); letters are no ranks"
+            f"group: runs of one letter cannot be told from the first of them by test {NAMES[best]} (paired bootstrap,"
+            " Holm's correction, 5 %); another metric may tell them apart, and letters are no ranks"
         )
     notes += list(dict.fromkeys(line for run in question.runs for line in run.test.notes))
     return Table("", columns, tuple(rows), tuple(notes), strong=frozenset({0}))
