@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from medfeat.workflows.audit import audit
     from medfeat.workflows.compare import compare
     from medfeat.workflows.embed import embed
+    from medfeat.workflows.explore import explore
     from medfeat.workflows.extract import extract
     from medfeat.workflows.few_shot import few_shot
     from medfeat.workflows.fusion import fuse
     from medfeat.workflows.load import load
     from medfeat.workflows.predict import predict
     from medfeat.workflows.probe import probe
+    from medfeat.workflows.report import write_report
     from medfeat.workflows.search import search
     from medfeat.workflows.transfer import transfer
     from medfeat_cache import FeatureStore
@@ -40,6 +42,7 @@ _WHERE = {
     "dataset_from": "medfeat.datasets",
     "dataset_names": "medfeat.datasets",
     "embed": "medfeat.workflows.embed",
+    "explore": "medfeat.workflows.explore",
     "extract": "medfeat.workflows.extract",
     "few_shot": "medfeat.workflows.few_shot",
     "fuse": "medfeat.workflows.fusion",
@@ -50,6 +53,7 @@ _WHERE = {
     "probe": "medfeat.workflows.probe",
     "search": "medfeat.workflows.search",
     "transfer": "medfeat.workflows.transfer",
+    "write_report": "medfeat.workflows.report",
 }
 
 __all__ = [
@@ -62,6 +66,7 @@ __all__ = [
     "dataset_from",
     "dataset_names",
     "embed",
+    "explore",
     "extract",
     "few_shot",
     "fuse",
@@ -72,6 +77,7 @@ __all__ = [
     "probe",
     "search",
     "transfer",
+    "write_report",
 ]
 
 
