@@ -23,7 +23,7 @@ class UsageError(MedfeatError, ValueError):
 
 
 class NotByImageError(UsageError):
-    """A layer whose output is not one row an image: windows of images, tokens first, or images mixed."""
+    """A layer that says nothing of an image by itself: windows, tokens first, images mixed, weights of attention."""
 
 
 class DataError(MedfeatError, ValueError):

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from medfeat.backbones.pooling import pooling, poolings_of
-from medfeat.backbones.rows import TRIAL_BATCHES, is_by_image, not_by_image
+from medfeat.backbones.rows import TRIAL_BATCHES, is_by_image, not_by_image, refuse_no_map
 from medfeat.errors import UsageError, unknown_name
 from medfeat.types import View
 
@@ -151,8 +151,8 @@ def plan_views(
     Raises
     ------
     UsageError
-        For a layer that is not there or takes no part, one whose output is not one row an image (`NotByImageError`),
-        and a pooling its features do not allow.
+        For a layer that is not there or takes no part, one whose output is not one row an image or no map
+        (`NotByImageError`), and a pooling its features do not allow.
     """
     layers = tuple(view.layer for view in views)
 
@@ -169,6 +169,7 @@ def plan_views(
         if not is_by_image(shapes):
             raise not_by_image(view.layer, shapes, run, network)
         prefix = _prefix_of(view.layer, features, small[None], anatomy.prefix)
+        refuse_no_map(view.layer, shapes[0], small[None], anatomy.prefix)
         resolved.append(_resolved(view, anatomy, features.ndim, prefix))
         readers.append(_reader(resolved[-1], anatomy, features, prefix))
         dims.append(int(readers[-1](network, features).shape[-1]))

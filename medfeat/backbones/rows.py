@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -49,8 +50,41 @@ def not_by_image(
     return NotByImageError(f"{what}: name {near!r} instead" if near else f"{what}: name another layer")
 
 
+def refuse_no_map(layer: str | None, shape: Shape, last: torch.Tensor, prefix: int) -> None:
+    """Refuse an output of four axes that is no map: its mean over height and width would be one over something else.
+
+    Inputs are square, and so are maps, but for those that were pooled along one side. Inside of attention, outputs are
+    of heads, tokens and channels, or of tokens by tokens.
+
+    Parameters
+    ----------
+    layer, shape
+        Its name and the shape of its output; None, the network's last features, is what its library says.
+    last
+        The last features of the network.
+    prefix
+        How many of their tokens are no patches.
+
+    Raises
+    ------
+    NotByImageError
+        With the shape.
+    """
+    if layer is None or len(shape) != 4:
+        return
+    tokens = {last.shape[1], last.shape[1] - prefix} if last.ndim == 3 else set()
+    _, first, second, third = shape
+    sides = [(second, third)] if second == third or 1 in (second, third) else []
+    sides += [(first, second)] if first == second else []
+    if not sides or any(one == other and one in tokens - {1} for one, other in sides):
+        raise NotByImageError(
+            f"layer {layer!r} gives {shape}, which is no map of an image (inside of attention: heads, tokens by "
+            "tokens): name another layer"
+        )
+
+
 def refuse_mixed_rows(module: nn.Module, views: Sequence[View], size: int) -> None:
-    """Embed an image alone and beside another, and refuse a named layer whose row of it differs.
+    """Embed an image alone and beside another, and refuse a named layer whose row of it differs, or never does.
 
     Shapes cannot tell a layer that mixes images, or that orders them otherwise. Only named layers are looked at: a
     library's own last features are one row an image.
@@ -82,6 +116,17 @@ def refuse_mixed_rows(module: nn.Module, views: Sequence[View], size: int) -> No
                 f"layer {view.layer!r} mixes images: its row of an image is another one beside other images: "
                 "name another layer"
             )
+        if view.layer is not None and _is_constant(both):
+            raise NotByImageError(
+                f"layer {view.layer!r} gives one and the same row for every image, as weights of attention do, whose "
+                "sum is always 1: name another layer"
+            )
+
+
+def _is_constant(both: torch.Tensor) -> bool:
+    """Whether two very different images have one row, which is not zero, as it may be before a network is trained."""
+    largest = float(both.abs().max())
+    return 0 < largest < math.inf and float((both[1] - both[0]).abs().max()) <= _ROUNDING * largest
 
 
 def _agree(both: torch.Tensor, one: torch.Tensor) -> bool:

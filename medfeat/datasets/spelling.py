@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from dataclasses import dataclass
 from medfeat.datasets.cells import any_number, folded, is_missing, looks_like_date, whole_number
 from medfeat.errors import UsageError
 from medfeat.task_types import shortened
+
+UNIT = re.compile(r"[+-]?\d+(?:[.,]\d+)?\s*([a-zµμ%°/²³]{1,6})", re.IGNORECASE)
+"""A number with a unit behind it, such as ``9.5 mm``."""
 
 
 class BadLabel(ValueError):  # noqa: N818 - a reader turns it into a DataError with the file and the places
@@ -188,6 +192,14 @@ def _doubts(names: Sequence[str], count: int) -> list[str]:
     dates = [name for name in names if looks_like_date(name)]
     if dates:
         said.append(f"the label {dates[0]!r} looks like a date that a spreadsheet made of something else: check it")
+    amounts = [name for name in names if "e" in name.lower() or name.startswith("-")]
+    if amounts and all(any_number(name) is not None for name in names):
+        said.append(f"numbers such as {amounts[0]} are taken for classes; say --task regression if they are amounts")
+    measured = [UNIT.fullmatch(folded(name)) for name in names]
+    if len(names) > 1 and all(measured) and len({found[1] for found in measured if found}) == 1:
+        said.append(
+            f"{names[0]!r} is taken for a class; drop the unit and say --task regression if these are measurements"
+        )
     numbers_there = sum(any_number(name) is not None for name in names)
     words = [name for name in names if any_number(name) is None and not is_missing(name)]
     if words and numbers_there > max(4, 3 * len(words)):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.errors import DataError, MissingFileError, NotByImageError, UsageError
+from medfeat.errors import DataError, MedfeatError, MissingFileError, NotByImageError, UsageError
 from medfeat.tasks.versions import image_key
 from medfeat.types import Progress, SilentProgress
-from medfeat.workflows.canary import Canary, embed_again
+from medfeat.workflows.cache_report import Repaired, Verified
+from medfeat.workflows.canary import embed_again
 from medfeat.workflows.names import asked_names
 from medfeat.workflows.versions import meant, versions_of
 from medfeat_cache import (
@@ -36,90 +37,6 @@ from medfeat_cache import (
     store_files,
     verify_store,
 )
-
-State = Literal["ok", "suspect", "differs", "damaged"]
-
-
-@dataclass(frozen=True)
-class Verified:
-    """What looking at one store gave.
-
-    Attributes
-    ----------
-    path
-        Of the store.
-    report
-        What its digests say.
-    canary
-        A sample embedded again; None where none was.
-    refused
-        Why its recipe gives no row an image, by what is known today; empty where it does, or nobody looked.
-    """
-
-    path: Path
-    report: Report
-    canary: Canary | None = None
-    refused: str = ""
-
-    @property
-    def state(self) -> State:
-        """Say the worst that was found.
-
-        ``damaged``: not the bytes that were written, so repair it or remove it. ``differs``: as written, but the
-        canary's rows come out otherwise today, or its layer gives no row an image. ``suspect``: as written, yet no
-        network should give it; no failure, since only a person can tell. ``ok``: nothing but notes.
-        """
-        if self.report.damaged:
-            return "damaged"
-        if self.refused:
-            return "differs"
-        if self.canary is not None and not self.canary.agrees:
-            return "differs"
-        return "ok" if self.report.ok else "suspect"
-
-    @property
-    def ok(self) -> bool:
-        """Whether there is nothing but notes."""
-        return self.state == "ok"
-
-    @property
-    def failed(self) -> bool:
-        """Whether the store, as it is, should not be used."""
-        return self.state in ("damaged", "differs")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        problems = [
-            {"group": p.group, "rows": list(p.rows), "what": p.what, "level": p.level} for p in self.report.problems
-        ]
-        return {
-            "path": str(self.path),
-            "ok": self.ok,
-            "state": self.state,
-            "rows": self.report.rows,
-            "problems": problems,
-            "canary": None if self.canary is None else asdict(self.canary),
-            "refused": self.refused,
-        }
-
-
-@dataclass(frozen=True)
-class Repaired(Verified):
-    """What looking at a store gave after it was repaired.
-
-    Attributes
-    ----------
-    rows
-        How many were embedded again.
-    exact
-        Whether they are, byte for byte, the ones that were first written.
-    device
-        Where they were embedded; empty when none was.
-    """
-
-    rows: int = 0
-    exact: bool = True
-    device: str = ""
 
 
 def list_stores(
@@ -212,7 +129,8 @@ def verify(
         Of the stores; one that cannot be read is reported as damaged.
     canary
         Needs the data and the weights, and a few forward passes a store, in another order and batch size than it was
-        made with. Imported stores have none.
+        made with. A store that has none, as its images or weights are gone or it was imported, says so; the only one
+        raises it.
     device, data_root, weights, offline, trust_remote_code
         For the canary.
     progress
@@ -226,17 +144,25 @@ def verify(
         progress.start(sum(header.counts.values()) if header else 0, path.name, "rows")
         report = verify_store(path, progress=progress.advance)
         progress.finish()
-        sings = canary and header is not None and not report.damaged and source.knows(header)
-        checked.append(_sung(path, report, header, source) if sings and header else Verified(path, report))
+        found = Verified(path, report)
+        if canary and header is not None and not report.damaged:
+            found = _sung(found, header, source, alone=len(paths) == 1)
+        checked.append(found)
     return checked
 
 
-def _sung(path: Path, report: Report, header: StoreHeader, source: _Source) -> Verified:
+def _sung(found: Verified, header: StoreHeader, source: _Source, *, alone: bool) -> Verified:
     """Add the canary to what the digests say; a layer that was once taken may be refused today."""
+    if not source.knows(header):
+        return replace(found, silent="it was imported, so no image of it can be embedded")
     try:
-        return Verified(path, report, embed_again(header, source))
+        return replace(found, canary=embed_again(header, source))
     except NotByImageError as error:
-        return Verified(path, report, None, str(error))
+        return replace(found, refused=str(error))
+    except MedfeatError as error:
+        if alone:
+            raise
+        return replace(found, silent=str(error))
 
 
 def _header(path: Path) -> StoreHeader | None:

@@ -11,7 +11,7 @@ from medfeat_cli import options, output
 from medfeat_cli.progress import for_terminal
 
 if TYPE_CHECKING:
-    from medfeat.workflows.cache import Verified
+    from medfeat.workflows.cache_report import Verified
 
 app = typer.Typer(help="List, inspect, verify, repair, move and remove stores.", no_args_is_help=True)
 
@@ -105,8 +105,8 @@ def verify(
 
 def _say(one: Verified) -> None:
     typer.echo(f"{one.state if one.state == 'ok' else one.state.upper()}  {one.path}  {one.report.rows} rows")
-    if one.refused:
-        typer.echo(f"  canary: {one.refused}")
+    if one.refused or one.silent:
+        typer.echo(f"  canary: {one.refused or f'not embedded, {one.silent}'}")
     if one.canary is not None:
         deviation = f"{one.canary.max_deviation:.2g}"
         typer.echo(f"  canary: {one.canary.rows} rows embedded again, largest deviation {deviation}")

@@ -88,8 +88,8 @@ def check(name: str, most: int | None = None) -> tuple[list[str], list[str]]:
         try:
             plan = plan_views(ghost.module, ghost.anatomy, views, side)
             break
-        except UsageError as error:  # which of its tokens are patches is not known
-            assert not isinstance(error, NotByImageError) and "tokens" in str(error), error
+        except UsageError as error:  # inside of attention, or which of its tokens are patches is not known
+            assert "tokens" in str(error), error
             taken.remove(str(error).split("'")[1])
     torch.manual_seed(0)
     network = library_of(entry.info.source).build(entry, OFFLINE)
@@ -234,6 +234,29 @@ def test_attention_that_wants_tokens_first_is_refused() -> None:
     with pytest.raises(NotByImageError, match=r"'layer.inner' gives \(4, 2, 8\) for 2 images.*name 'layer' instead"):
         plan_views(network, anatomy, [View("layer.inner")], 8, device="cpu")
     assert plan_views(network, anatomy, [View("layer")], 8, device="cpu").dims == (8,)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "said"),
+    [
+        ("timm:convit_tiny", "blocks.0.attn.attn_drop", r"\(2, 4, 196, 196\), which is no map of an image"),
+        ("timm:convit_tiny", "blocks.11.attn.attn_drop", r"\(2, 4, 197, 197\), which is no map of an image"),
+        ("timm:cait_xxs24_224", "blocks.0.attn.proj_l", r"\(2, 196, 196, 4\), which is no map of an image"),
+        ("timm:edgenext_xx_small", "stages.1.blocks.1.xca.attn_drop", "one and the same row for every image"),
+    ],
+)
+def test_attention_weights_are_no_picture(name: str, layer: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        load_backbone(name, weights="random", views=[View(layer)])
+
+
+def test_maps_of_any_layout_are_read() -> None:
+    for name, layer, width in (
+        ("timm:edgenext_xx_small", "stages.1.blocks.1", 48),
+        ("timm:swin_tiny_patch4_window7_224", "layers.0.blocks.0", 96),
+        ("resnet18", "layer1", 64),
+    ):
+        assert load_backbone(name, weights="random", views=[View(layer)]).dims == (width,)
 
 
 @pytest.mark.parametrize(

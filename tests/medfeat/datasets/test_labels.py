@@ -7,7 +7,7 @@ import pytest
 
 from medfeat.datasets import open_dataset
 from medfeat.datasets.labels import one_column, several_columns
-from medfeat.datasets.spelling import BadLabel, class_list
+from medfeat.datasets.spelling import BadLabel, class_list, tell_classes
 from medfeat.errors import DataError, UsageError
 from medfeat.types import SilentProgress
 
@@ -205,3 +205,20 @@ def test_classes_are_read_between_commas_or_as_a_sequence():
     for wrong in ("a,,b", "a,a", ""):
         with pytest.raises(UsageError, match="each class once"):
             class_list(wrong)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["12 mm", "9.5 mm", "10 mm"], "'10 mm' is taken for a class; drop the unit"),
+        (["5%", "10mm", "x"], ""),
+        (["1e3", "2e3", "1500"], "numbers such as 1e3 are taken for classes"),
+        (["-1", "-2", "3"], "numbers such as -2 are taken for classes"),
+        (["1a", "1b", "2a"], ""),
+        (["1", "2", "3"], ""),
+    ],
+)
+def test_measurements_that_are_taken_for_classes_are_said(labels, said):
+    told = [line for line in tell_classes(labels * 3).said if "taken for" in line and "class" in line]
+    assert bool(told) == bool(said)
+    assert not said or told[0].startswith(said)

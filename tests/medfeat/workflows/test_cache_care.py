@@ -7,8 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from medfeat.errors import UsageError
+from medfeat.errors import MedfeatError, UsageError
 from medfeat.workflows import cache
+from medfeat.workflows.cache_report import Verified
+from medfeat.workflows.canary import Canary
 from medfeat_cache import FeatureStore
 from medfeat_cache.root import parts_folder
 from medfeat_cli.main import run
@@ -154,14 +156,32 @@ def test_a_canary_that_sings_otherwise_is_a_failure(cache_root):
     whole = cache.verify([path], canary=True)[0]
     assert (whole.state, whole.canary.min_cosine) == ("ok", 1.0)
     for cosine in (0.99, float("nan")):
-        other = cache.Verified(path, whole.report, cache.Canary(16, 0.1, cosine))
+        other = Verified(path, whole.report, Canary(16, 0.1, cosine))
         assert (other.state, other.failed) == ("differs", True)
+
+
+def test_a_canary_that_cannot_be_embedded_says_so_beside_those_that_can(cache_root, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for name in ("here", "gone"):
+        np.savez(tmp_path / f"{name}.npz", images=rng.integers(0, 256, (12, 8, 8), np.uint8))
+    here, gone = (embed(cache_root, tmp_path / f"{name}.npz", "stats") for name in ("here", "gone"))
+    (tmp_path / "gone.npz").unlink()
+    first, second = cache.verify([gone, here], canary=True)
+    assert (first.state, first.canary) == ("ok", None) and "gone.npz" in first.silent
+    assert second.canary is not None and second.silent == ""
+    code, out, _ = cli(capsys, "cache", "verify", "--canary", "--cache-dir", cache_root)
+    assert code == 0
+    [line] = [line for line in out.splitlines() if "not embedded" in line]
+    assert out.splitlines()[out.splitlines().index(line) - 1].startswith(f"ok  {gone}")
+    with pytest.raises(MedfeatError, match=r"gone\.npz"):
+        cache.verify([gone], canary=True)
 
 
 def test_the_canary_leaves_imported_stores_out(cache_root):
     path = plant(cache_root, counts=COUNTS)
     [found] = cache.verify([path], canary=True)
     assert (found.state, found.canary) == ("ok", None)
+    assert "imported" in found.silent
     with pytest.raises(UsageError, match="import it anew"):
         broken = bytearray(path.read_bytes())
         with FeatureStore(path) as store:

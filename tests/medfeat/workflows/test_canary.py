@@ -13,7 +13,8 @@ from torch import nn
 
 from medfeat.backbones.table import BACKBONES, Entry
 from medfeat.types import BackboneInfo
-from medfeat.workflows.cache import Canary, verify
+from medfeat.workflows.cache import verify
+from medfeat.workflows.canary import Canary
 from medfeat.workflows.extract import extract
 
 
