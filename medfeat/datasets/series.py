@@ -16,6 +16,7 @@ from medfeat.datasets.intensity import Stored
 from medfeat.datasets.ordering import order_of
 from medfeat.datasets.orientation import laid_out
 from medfeat.datasets.slices import Slice
+from medfeat.errors import MissingExtraError
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ def _slice(root: Path, file: str) -> Padded:
         found = read_padded(root / file)
     except BadFile as error:
         raise BadFile(f"its slice {Path(file).name}: {error}") from error
+    except (MissingExtraError, MemoryError):
+        raise
+    except Exception as error:  # decoders raise anything on damaged files
+        reason = (str(error).splitlines() or [""])[0].strip() or type(error).__name__
+        raise BadFile(f"its slice {Path(file).name} cannot be decoded ({reason})") from error
     if not isinstance(found, Padded) or found.stored.values.ndim != 2:
         raise BadFile(f"its slice {Path(file).name} is no grey image of one frame")
     return found

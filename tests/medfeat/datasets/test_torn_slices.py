@@ -62,6 +62,14 @@ def test_a_slice_that_is_empty_or_cut_makes_its_volume_bad(tmp_path, series, rea
     assert f"1 of its slices cannot be read, such as {torn.name} ({why})" in found["bad"]
 
 
+def test_a_slice_cut_within_its_pixels_is_named_too(tmp_path, series, read_all):
+    series(tmp_path / "good", uid="1.9")
+    torn = series(tmp_path / "bad") / "4.dcm"
+    torn.write_bytes(torn.read_bytes()[:-9])
+    found = volumes(tmp_path, read_all)
+    assert "its slice 4.dcm cannot be decoded" in found["bad"] and isinstance(found["good"], np.ndarray)
+
+
 def test_a_slice_that_is_a_dead_link_or_another_file_makes_its_volume_bad(tmp_path, series, read_all):
     series(tmp_path / "good", uid="1.9")
     (series(tmp_path / "link", uid="1.4") / "5.dcm").symlink_to(tmp_path / "gone")
