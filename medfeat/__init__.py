@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from medfeat.workflows.explore import explore
     from medfeat.workflows.extract import extract
     from medfeat.workflows.few_shot import few_shot
+    from medfeat.workflows.finetune import finetune
     from medfeat.workflows.fusion import fuse
     from medfeat.workflows.load import load
     from medfeat.workflows.predict import predict
@@ -45,6 +46,7 @@ _WHERE = {
     "explore": "medfeat.workflows.explore",
     "extract": "medfeat.workflows.extract",
     "few_shot": "medfeat.workflows.few_shot",
+    "finetune": "medfeat.workflows.finetune",
     "fuse": "medfeat.workflows.fusion",
     "load": "medfeat.workflows.load",
     "load_backbone": "medfeat.backbones",
@@ -69,6 +71,7 @@ __all__ = [
     "explore",
     "extract",
     "few_shot",
+    "finetune",
     "fuse",
     "load",
     "load_backbone",

@@ -33,6 +33,8 @@ WEIGHTS = {
 POLICIES = "mean-concat,max-concat,mean-average,max-average"
 # RAPTOR makes tens of thousands of numbers of a volume: with the smallest network only.
 EVERY_POLICY = f"{POLICIES},raptor"
+TUNED = "## Fine-tuned, beside the probe"
+"""Begins the section that `tools/make_tuned_results.py` writes."""
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 FIGURES = PAGE.parent / "figures"
 BAR = for_terminal()
@@ -51,14 +53,14 @@ HEAD = """# Results on official data with real weights
 
 Made by `tools/make_results.py`, which anyone with the files can run. {machine}
 
-Every number is a frozen backbone with a small head trained on cached embeddings; nothing was fine-tuned and nothing was
-chosen on test: hyper-parameters were chosen on val, and the rows are sorted by val. Intervals are 95 % percentile
-bootstrap intervals of the test set. Weights: SqueezeNet-1.1 (torchvision, IMAGENET1K_V1, rounded to fp16) and
-MobileNetV2 (timm `mobilenetv2_100`, dequantised from 8 bit). Images are 28 px, enlarged whole to 224 px with each
-network's own filter, and embedded in float32; volumes go through the network as 84 slices along the three axes, in the
-fastest precision that agrees with float32 (the default). Seconds of extraction count from the first batch to the last
-durable row, without loading and compiling the network; slice policies of one pass share them. Wh is an estimate for
-extraction and probe together, at an assumed 10 W a core.
+Every number is a frozen backbone with a small head trained on cached embeddings, but for the last section, where the
+networks themselves were tuned. Nothing was chosen on test: hyper-parameters were chosen on val, and the rows are sorted
+by val. Intervals are 95 % percentile bootstrap intervals of the test set. Weights: SqueezeNet-1.1 (torchvision,
+IMAGENET1K_V1, rounded to fp16) and MobileNetV2 (timm `mobilenetv2_100`, dequantised from 8 bit). Images are 28 px,
+enlarged whole to 224 px with each network's own filter, and embedded in float32; volumes go through the network as 84
+slices along the three axes, in the fastest precision that agrees with float32 (the default). Seconds of extraction
+count from the first batch to the last durable row, without loading and compiling the network; slice policies of one
+pass share them. Wh is an estimate for extraction and probe together, at an assumed 10 W a core.
 
 These test sets are small (156, 400 and 298 samples): the intervals are wide, and differences inside them mean little.
 """
@@ -153,7 +155,9 @@ def main() -> None:
     columns = ("dataset", "backbone", "AUC", "yardstick", "difference", "ACC", "yardstick ACC")
     stick = Table("", columns, tuple(yardstick_rows(every)))
     page = HEAD.format(machine=_machine()) + YARDSTICK_HEAD + markdown([stick]) + "\n" + "\n".join(parts)
-    PAGE.write_text(page, encoding="utf-8")
+    old = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    tuned = "\n" + old[old.index(TUNED) :] if TUNED in old else ""
+    PAGE.write_text(page + tuned, encoding="utf-8")
     print(f"wrote {PAGE}")
 
 

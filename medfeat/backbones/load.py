@@ -19,7 +19,7 @@ from medfeat.backbones.parts import without_twins
 from medfeat.backbones.rows import refuse_mixed_rows
 from medfeat.backbones.spelling import split_part
 from medfeat.backbones.table import Entry
-from medfeat.backbones.weights import read_part, weights_digest
+from medfeat.backbones.weights import read_part, tuning_of, weights_digest
 from medfeat.errors import UsageError
 from medfeat.types import BackboneInfo, View
 
@@ -82,8 +82,18 @@ def load_backbone(
         return _filled(entry, info, views, file, access=access, adapt=True)
     if str(weights) == RANDOM:
         return _random(entry, views, access=access, seed=seed)
-    info = replace(entry.info, origin="file")
+    info = _as_tuned(replace(entry.info, origin="file"), place)
     return _filled(entry, info, views, place, access=access, part=part, adapt=adapt)
+
+
+def _as_tuned(info: BackboneInfo, file: Path) -> BackboneInfo:
+    """Say of weights that medfeat tuned on which dataset: a probe there must not pass for one of a frozen network."""
+    story = tuning_of(file)
+    if story is None:
+        return info
+    dataset, before = str(story["dataset"]), story["started_from"].get("pretraining", "unknown")
+    overlap = tuple(dict.fromkeys((*info.overlap, dataset)))
+    return replace(info, pretraining=f"{before}, then tuned by medfeat on {dataset}", overlap=overlap)
 
 
 def skeleton(entry: Entry, views: Sequence[View], access: Access) -> tuple[Network, Plan]:

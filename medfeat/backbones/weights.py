@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -29,6 +29,8 @@ FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safet
 
 INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 """What Hugging Face puts beside a checkpoint that is cut into several files."""
+TUNING = "medfeat"
+"""Under which `medfeat finetune` writes how it tuned them into the header of its weights."""
 _PIECES = (".safetensors", ".bin")
 
 
@@ -192,6 +194,28 @@ def _read_safetensors(source: Path | bytes, file: Path) -> Named:
         return dict(load(source) if isinstance(source, bytes) else load_file(source))
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise WeightsError(f"{file} is not a readable safetensors file ({first_line(error)}): get it again") from error
+
+
+def tuning_of(path: str | Path) -> dict[str, Any] | None:
+    """Return what `medfeat finetune` says of weights in the header of their file; None for any others.
+
+    Parameters
+    ----------
+    path
+        A file; one that cannot be read has nothing to say.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    file = Path(path).expanduser()
+    if file.suffix != ".safetensors" or not file.is_file():
+        return None
+    try:
+        with safe_open(file, "pt") as opened:
+            found = json.loads((opened.metadata() or {}).get(TUNING, "{}"))
+        known = isinstance(found, dict) and {"dataset", "started_from"} <= found.keys()
+        return found if known else None
+    except (SafetensorError, OSError, ValueError):
+        return None
 
 
 def _reason(error: Exception) -> str:

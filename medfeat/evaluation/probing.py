@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,10 @@ from medfeat.types import Progress, SilentProgress, Task
 from medfeat_cache import FeatureStore
 
 Cost = dict[str, Any]
-COST_KEYS = ("seconds", "energy_wh", "energy_method", "images_per_second", "device", "device_name", "precision")
+COST_KEYS = (
+    "seconds", "energy_wh", "energy_method", "images_per_second", "device", "device_name", "precision",
+    "peak_memory_bytes",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -136,14 +140,45 @@ def _probe(samples: Samples, store: FeatureStore, spec: RunSpec, hidden: Path, p
     )
     device = getattr(scored.choice.model, "device_", "cpu")
     energy, seconds = meter.read(device), time.perf_counter() - started
-    val, test = _metrics(scored, samples.task, spec, progress)
     cost = {
         "seconds": round(seconds, 3),
         "device": device,
         "energy_wh": energy.watt_hours,
         "energy_method": energy.method,
     }
-    run = _run(samples, scored, store=store, spec=spec, found=(val, test), cost=cost)
+    return record(samples, scored, store=store, spec=spec, cost=cost, hidden=hidden, progress=progress)
+
+
+def record(
+    samples: Samples,
+    scored: Scored,
+    *,
+    store: FeatureStore,
+    spec: RunSpec,
+    cost: Cost,
+    hidden: Path,
+    progress: Progress,
+    complete: Callable[[Run], Run] = lambda run: run,
+) -> Run:
+    """Evaluate what was scored and write everything a run keeps into its folder.
+
+    Parameters
+    ----------
+    samples, scored
+        The store joined with the task, the choice, and the scores of test.
+    store, spec
+        What was asked.
+    cost
+        Of the training: seconds, device, energy.
+    hidden
+        The folder that becomes the run's.
+    progress
+        Told of resamples.
+    complete
+        Adds what only the caller knows, before anything is written.
+    """
+    found = _metrics(scored, samples.task, spec, progress)
+    run = complete(_run(samples, scored, store=store, spec=spec, found=found, cost=cost))
     recording.write_scores(hidden, scored)
     run = _saved(scored, run, store, hidden)
     _write_official(hidden, scored, run, store)

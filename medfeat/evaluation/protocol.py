@@ -112,7 +112,7 @@ def select(candidates: Iterable[Candidate], val_X: FloatArray, val_y: LabelArray
     seen: list[Tried] = []
     for candidate in candidates:
         scores = np.asarray(candidate.model.scores(val_X), np.float64)
-        tried = Tried(candidate.settings, *_val_scores(val_y, scores, task_type), float(candidate.complexity))
+        tried = Tried(candidate.settings, *val_scores(val_y, scores, task_type), float(candidate.complexity))
         seen.append(tried)
         if best is None or tried.beats(best[0]):
             best = tried, candidate.model, scores
@@ -121,7 +121,8 @@ def select(candidates: Iterable[Candidate], val_X: FloatArray, val_y: LabelArray
     return Choice(best[0], tuple(seen), RULE[task_type == "regression"], best[1], best[2])
 
 
-def _val_scores(labels: LabelArray, scores: FloatArray, task_type: TaskType) -> tuple[float, float]:
+def val_scores(labels: LabelArray, scores: FloatArray, task_type: TaskType) -> tuple[float, float]:
+    """Return the two numbers by which candidates are compared, larger is better: AUC and ACC, or R2 and minus MAE."""
     if task_type == "regression":
         found = statistics(labels, scores, task_type)
         return _or_worst(value(found["r2"], len(labels))), -value(found["mae"], len(labels))
@@ -175,6 +176,11 @@ def run_protocol(
     choice = choose(samples, head, seed=seed, progress=progress)
     if refit:
         choice = refitted(choice, samples)
+    return read_test(samples, choice, write_down)
+
+
+def read_test(samples: Samples, choice: Choice, write_down: Callable[[Choice], None]) -> Scored:
+    """Write a choice down, and only then open test: the one model that was chosen is scored on it."""
     write_down(choice)
     X = samples.X("test")
     refuse_bad(X, "test")

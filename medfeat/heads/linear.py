@@ -48,9 +48,12 @@ class LinearProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
 
     def scores(self, X: FloatArray) -> FloatArray:
         """Return (n, n_classes) probabilities of (n, d) features."""
-        logits = np.concatenate([self._logits(X[rows]) for rows in row_blocks(len(X))])
+        return self.scores_of(np.concatenate([self._logits(X[rows]) for rows in row_blocks(len(X))]))
+
+    def scores_of(self, logits: FloatArray) -> FloatArray:
+        """Return (n, n_classes) probabilities of (n, c) logits, one a class (or label) that varies in train."""
         if self.task_type == "multi-label":
-            full = np.tile(self.chance_, (len(X), 1))
+            full = np.tile(self.chance_, (len(logits), 1))
             full[:, self.present_] = _sigmoid(logits)
             return full
         if logits.shape[1] == 1:
@@ -104,7 +107,7 @@ def fit_path(
     check_split(X, y, "train")
     if min(grid) <= 0:
         raise DataError(f"C must be positive, got {min(grid)}")
-    targets, present, link = _targets(y, task_type, n_classes)
+    targets, present, link = varying_targets(y, task_type, n_classes)
     statistics = Standardiser.fit(X)
     standardised = statistics.transform(X, dtype=working_dtype(X.size))
     chance = (y if task_type == "multi-label" else targets).mean(axis=0)
@@ -143,7 +146,9 @@ class LinearHead:
         progress.finish()
 
 
-def _targets(y: LabelArray, task_type: TaskType, n_classes: int) -> tuple[NDArray[np.float64], NDArray[np.int64], Link]:
+def varying_targets(
+    y: LabelArray, task_type: TaskType, n_classes: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64], Link]:
     """Return (n, c) 0/1 targets without constant columns, the classes or labels they stand for, and the link."""
     if task_type == "multi-label":
         Y = label_matrix(y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Sequence
 
@@ -27,7 +28,7 @@ COURSE_NOTES = (
     " Blood figure comes from OCT data",
     "ours: probes of frozen features, the course fine-tuned its networks; the best run on val stands for each network",
 )
-RANDOM_HEADS = ("xgboost", "mlp")
+RANDOM_HEADS = ("xgboost", "mlp", "finetune")
 _PAIR_COLUMNS = (
     "dataset", "run", "backbone", "px", "embedding", "head", "our training", "our pixels", "val AUC",
     "AUC", "AUC low", "AUC high", "ACC", "ACC low", "ACC high",
@@ -143,7 +144,10 @@ def _seed_notes(runs: Sequence[Run]) -> Iterable[str]:
     """Say how scores spread over seeds where a head was run with several; that is no confidence interval."""
     same: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
-        same.setdefault((run.backbone, run.head, run.store["digest"], str(run.protocol["refit"])), []).append(run)
+        # A tuned network has a store of its own a seed; its settings say what was trained alike.
+        tuned = run.protocol.get("fine_tuning")
+        alike = run.store["digest"] if tuned is None else json.dumps([run.size, tuned], sort_keys=True)
+        same.setdefault((run.backbone, run.head, alike, str(run.protocol["refit"])), []).append(run)
     for (backbone, head, *_), repeated in same.items():
         group = list({run.protocol["seed"]: run for run in repeated}.values())  # one a seed, however often it was run
         if head in RANDOM_HEADS and len(group) > 1:

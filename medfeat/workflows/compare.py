@@ -14,9 +14,11 @@ from medfeat.evaluation.comparison import Comparison, CourseLine, compare_datase
 from medfeat.evaluation.evaluate import without_nan
 from medfeat.evaluation.paired import Difference, compare_runs
 from medfeat.evaluation.runs import Run, list_runs
+from medfeat.evaluation.tuned import TunedBeside, beside_starts
 from medfeat.report import tables as rendering
 from medfeat.report.comparison_tables import comparison_table, course_table, difference_table, pair_table
 from medfeat.report.tables import Table
+from medfeat.report.tuned_tables import tuned_table
 from medfeat.workflows.names import asked_datasets, asked_names
 from medfeat_cache import resolve_root
 
@@ -37,12 +39,15 @@ class CompareReport:
         Runs that could not be read or compared, and why.
     differences
         With ``paired=True``, our best run on val against each other one, a dataset and metric at a time.
+    tuned
+        Every tuned network beside the probe it started from, as ``(dataset, pair)``.
     """
 
     comparisons: tuple[Comparison, ...]
     course: tuple[CourseLine, ...] = ()
     notes: tuple[str, ...] = ()
     differences: tuple[tuple[str, Difference], ...] = ()
+    tuned: tuple[tuple[str, TunedBeside], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -52,6 +57,7 @@ class CompareReport:
             "course": [line.to_dict() for line in self.course],
             "sources": {name: source.__dict__ for name, source in published.sources().items() if name in named},
             "differences": [{"dataset": name} | without_nan(asdict(one)) for name, one in self.differences],
+            "tuned": [{"dataset": name} | one.to_dict() for name, one in self.tuned],
             "notes": list(self.notes),
         }
 
@@ -60,8 +66,14 @@ class CompareReport:
         return [comparison_table(one) for one in self.comparisons] + self._further_tables()
 
     def _further_tables(self) -> list[Table]:
+        tuned = [
+            tuned_table(
+                [one for of, one in self.tuned if of == name], title=f"{name}: fine-tuned minus its linear probe"
+            )
+            for name in dict.fromkeys(name for name, _ in self.tuned)
+        ]
         paired = [difference_table(self.differences)] if self.differences else []
-        return paired + ([course_table(self.course)] if self.course else [])
+        return tuned + paired + ([course_table(self.course)] if self.course else [])
 
     def render(self, form: str = "table") -> str:
         """Return the report as text.
@@ -129,7 +141,8 @@ def compare(
             differences += _paired(one)
         except DataError as error:
             problems.append(f"{one.dataset}: not compared in pairs: {error}")
-    return CompareReport(comparisons, (), tuple(problems), tuple(differences))
+    tuned = tuple((one.dataset, pair) for one in comparisons for pair in beside_starts(one.runs, found))
+    return CompareReport(comparisons, (), tuple(problems), tuple(differences), tuned)
 
 
 def _paired(comparison: Comparison) -> list[tuple[str, Difference]]:

@@ -12,6 +12,7 @@ from medfeat_cli.commands import (
     doctor,
     explore,
     extract,
+    finetune,
     listing,
     predict,
     probe,
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
     """Add every command to the application."""
     app.command("extract")(extract.extract)
     app.command("probe")(probe.probe)
+    app.command("finetune")(finetune.finetune)
     app.command("predict")(predict.predict)
     app.command("search")(search.search)
     app.command("audit")(audit.audit)

@@ -1,0 +1,59 @@
+"""Tuned networks beside the probes they started from: what changed on the same test set, and what each cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from medfeat.evaluation.runs import Run
+from medfeat.evaluation.tuned import TunedBeside
+from medfeat.report.run_tables import NAMES
+from medfeat.report.tables import Table, number, with_interval
+
+_NOTES = (
+    "paired bootstrap on the same test set; an interval that holds 0 shows no difference",
+    "seconds, Wh and memory of tuning are of training alone, those of the probe of embedding once and fitting the head",
+)
+
+
+def tuned_table(pairs: Sequence[TunedBeside], *, title: str = "Fine-tuned minus its linear probe") -> Table:
+    """Return a line a tuned run: its differences with paired intervals, and the cost of both.
+
+    Parameters
+    ----------
+    pairs
+        At least one, all of the same kind of task.
+    title
+        Of the table.
+    """
+    first, second = pairs[0].run.headline
+    columns = (
+        "network", "tuned", NAMES[first], NAMES[second], "tuning s", "probe s", "tuning Wh", "probe Wh",
+        "tuning MB", "probe MB",
+    )  # fmt: skip
+    rows = tuple(
+        (
+            pair.run.backbone,
+            f"{pair.run.choice['settings']['mode']}, seed {pair.run.protocol['seed']}",
+            *(with_interval(one.difference) for one in pair.differences),
+            *_both("seconds", pair, 1.0, 1),
+            *_both("energy_wh", pair, 1.0, 2),
+            *_both("peak_memory_bytes", pair, 1e6, 0),
+        )
+        for pair in pairs
+    )
+    return Table(title, columns, rows, _NOTES)
+
+
+def _both(name: str, pair: TunedBeside, unit: float, digits: int) -> tuple[str, str]:
+    """Return a cost of tuning, and of embedding and fitting the probe: sums of seconds and energy, most of memory."""
+    together = max if name == "peak_memory_bytes" else sum
+    frozen = [part[name] for part in _frozen(pair.start) if part.get(name) is not None]
+    tuning = pair.run.costs["probe"].get(name)
+    return (
+        number(None if tuning is None else tuning / unit, digits),
+        number(together(frozen) / unit if frozen else None, digits),
+    )
+
+
+def _frozen(start: Run) -> tuple[dict[str, float], ...]:
+    return start.costs["extraction"], start.costs["probe"]

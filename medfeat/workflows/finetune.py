@@ -1,0 +1,225 @@
+"""`medfeat finetune`: train a backbone further from its cached linear probe, and put both side by side."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medfeat.errors import UsageError
+from medfeat.evaluation.bootstrap import RESAMPLES
+from medfeat.evaluation.runs import task_digest
+from medfeat.extraction.device import resolve_device
+from medfeat.tasks import few_shot
+from medfeat.types import Progress, SilentProgress, Task
+from medfeat.workflows.extract import extract
+from medfeat.workflows.finetune_report import FinetuneReport
+from medfeat.workflows.finetune_request import FinetuneOptions, NetworkOptions, question_and_meaning
+from medfeat.workflows.finetune_start import Start
+from medfeat.workflows.finetune_training import Job, Tuned, train
+from medfeat.workflows.labels import Question
+from medfeat.workflows.opening import DataOptions
+from medfeat_cache import FeatureStore, canonical_json, resolve_root, slug
+from medfeat_cache.lock import Lock
+
+TUNED = "tuned"
+
+
+def finetune(
+    data: str | Path,
+    backbone: str,
+    *,
+    mode: str = "full",
+    weights: str | Path | None = None,
+    size: int | None = None,
+    pool: str | None = None,
+    slices: str | None = None,
+    fit: str = "whole",
+    precision: str = "auto",
+    epochs: int | None = None,
+    max_minutes: float | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    layer_decay: float | None = None,
+    weight_decay: float | None = None,
+    smoothing: float | None = None,
+    patience: int | None = None,
+    class_weight: str = "none",
+    loss: str = "ce",
+    sampler: str = "shuffled",
+    augment: str | None = None,
+    from_probe: str = "auto",
+    blocks: int = 0,
+    rank: int = 8,
+    train_batch_norm: bool = False,
+    seed: int = 0,
+    seeds: int = 1,
+    restart: bool = False,
+    task: str | Task | None = None,
+    labels: str | Path | None = None,
+    relabel: str | None = None,
+    keep: str | None = None,
+    drop: str | None = None,
+    partial: bool = False,
+    classes: str | Sequence[str] | None = None,
+    shots: int | None = None,
+    resamples: int = RESAMPLES,
+    device: str = "auto",
+    data_root: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    offline: bool = False,
+    trust_remote_code: bool = False,
+    name: str | None = None,
+    progress: Progress | None = None,
+    **columns: Any,
+) -> FinetuneReport:
+    """Train a network further on a dataset's own question, and evaluate it as its linear probe is.
+
+    Parameters
+    ----------
+    data, size, data_root, name, **columns
+        One dataset, as `medfeat.extract` takes it, with the options that say how own images are read.
+    backbone, weights, pool, slices, fit, precision, offline, trust_remote_code
+        One network and how images reach it, as `medfeat.extract` takes them.
+    mode, epochs, max_minutes, batch_size, lr, layer_decay, weight_decay, smoothing, patience
+        How to train: see `medfeat.workflows.finetune_request.FinetuneOptions`; None means what suits the network.
+    class_weight, loss, sampler, augment, from_probe, blocks, rank, train_batch_norm
+        The same.
+    seed, seeds
+        The first seed and how many: each is a training and a run of its own.
+    restart
+        Forget an unfinished training instead of going on with it.
+    task, labels, relabel, keep, drop, partial, classes
+        The question, as `medfeat.probe` takes it; for own images without `labels`, `task` and `classes` say what their
+        own mean.
+    shots
+        Train on so many samples a class, drawn by `seed`.
+    resamples
+        Of the bootstrap.
+    device
+        ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+    cache_dir
+        Where stores, runs and tuned weights live.
+    progress
+        Told of epochs, batches and resamples.
+
+    Returns
+    -------
+    FinetuneReport
+        A run a seed, the linear probe they started from, and the paired difference of both on the same test set.
+
+    Raises
+    ------
+    UsageError
+        Options that cannot be meant, or an unfinished training with other ones.
+    DivergedError
+        The loss became NaN.
+    """
+    options = FinetuneOptions(
+        mode, epochs, batch_size, lr, layer_decay, weight_decay, smoothing, patience, max_minutes, class_weight, loss,
+        sampler, augment, from_probe, blocks, rank, train_batch_norm,
+    )  # fmt: skip
+    start_weights = None if weights is None else str(weights)
+    network = NetworkOptions(backbone, start_weights, seed, pool, slices, fit, offline, trust_remote_code)  # type: ignore[arg-type]  # checked there
+    if seeds < 1:
+        raise UsageError(f"--seeds must be 1 or more, got {seeds}")
+    question, meaning = question_and_meaning(
+        str(data), task=task, labels=labels, classes=classes, drop=drop, keep=keep, relabel=relabel, partial=partial
+    )
+    of_data = {"size": size, "data_root": data_root, "offline": offline, "name": name, **columns, **meaning}
+    bench = _Bench(
+        str(data), network, options, of_data, precision, device, resolve_root(cache_dir), progress or SilentProgress()
+    )
+    return bench.run(question, range(seed, seed + seeds), shots=shots, resamples=resamples, restart=restart)
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """One dataset and one network: what is embedded, trained and evaluated with them."""
+
+    data: str
+    network: NetworkOptions
+    options: FinetuneOptions
+    of_data: dict[str, Any]
+    precision: str
+    device: str
+    root: Path
+    progress: Progress
+
+    def run(
+        self, question: Question, seeds: range, *, shots: int | None, resamples: int, restart: bool
+    ) -> FinetuneReport:
+        """Embed, probe, train a network a seed, and report."""
+        frozen = self.embedded(self.network.weights, self.precision)
+        found: list[Tuned] = []
+        with FeatureStore(frozen) as store:
+            task = question.of(store)
+            if shots is not None:
+                task = few_shot(task, shots, seed=seeds.start).task
+            probe = Start.of(store, task, self.root, seed=seeds.start, resamples=resamples, progress=self.progress)
+            start = (
+                probe
+                if self.options.from_probe in ("auto", "never")
+                else probe.from_run(self.root, self.options.from_probe)
+            )
+            for seed in seeds:
+                found.append(self._one(store, task, start, seed, resamples=resamples, restart=restart))
+        return FinetuneReport.of([one.run for one in found], probe.run, reused=sum(one.reused for one in found))
+
+    def embedded(self, weights: str | Path | None, precision: str) -> Path:
+        """Return the store of the dataset through the network with some weights."""
+        report = extract(
+            self.data,
+            **self.network.for_extract(weights),
+            **self.of_data,
+            precision=precision,
+            device=self.device,
+            cache_dir=self.root,
+            progress=self.progress,
+        )
+        if len(report.stores) != 1:
+            raise UsageError(
+                f"fine-tuning takes one dataset, one pooling and one slice policy, got {len(report.stores)}"
+            )
+        return report.stores[0].path
+
+    def _one(self, store: FeatureStore, task: Task, start: Start, seed: int, *, resamples: int, restart: bool) -> Tuned:
+        dataset = DataOptions.of(**self.of_data).open(self.data, root=self.root, progress=self.progress)
+        folder = self.root / TUNED / slug(dataset.info.name)
+        job = Job(
+            store=store,
+            task=task,
+            start=start,
+            dataset=dataset,
+            network=self.network,
+            options=self.options,
+            seed=seed,
+            device=resolve_device(self.device),
+            root=self.root,
+            folder=folder,
+            resamples=resamples,
+            progress=self.progress,
+        )
+        identity = {"store": store.digest, "task": task_digest(task), "mode": self.options.mode, "seed": seed}
+        unfinished = folder / f".unfinished-{_digest(identity)}"
+        with _alone(unfinished, self.progress):
+            return train(job, unfinished, identity, embed=self.embedded, restart=restart)
+
+
+def _digest(facts: dict[str, Any]) -> str:
+    return hashlib.blake2b(canonical_json(facts).encode(), digest_size=6).hexdigest()
+
+
+@contextmanager
+def _alone(folder: Path, progress: Progress) -> Iterator[None]:
+    """Let one process at a time train in a folder; another waits, and then finds what was done."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = Lock(folder.with_name(f"{folder.name}.lock"))
+    lock.acquire(on_wait=progress.say)
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,75 @@
+"""Advice before a training: from val, the cache and what is published, never from test."""
+
+from __future__ import annotations
+
+import csv
+from importlib import resources
+
+import numpy as np
+import pytest
+
+from medfeat.errors import UsageError
+from medfeat.evaluation.climbing import SHARES, climb
+from medfeat.evaluation.gains import Typical, gains
+from medfeat.tasks import gather, official
+from medfeat.types import SilentProgress
+from medfeat.workflows.finetune_advice import advise, like_sized
+from medfeat_cache import FeatureStore
+
+from .embedded import embed, plant
+
+CNN = "timm:test_resnet.r160_in1k"
+
+
+def test_published_gains_are_the_tables_own_differences():
+    text = resources.files("medfeat.evaluation").joinpath("published.csv").read_text(encoding="utf-8")
+    table = [row for row in csv.DictReader(text.splitlines()) if row["source"] == "doerrich2025"]
+    auc = {
+        training: float(row["auc"])
+        for row in table
+        for training in [row["training"]]
+        if (row["dataset"], row["backbone"], row["native_size"]) == ("retinamnist", "ResNet-18", "224") and row["auc"]
+    }
+    (found,) = [
+        one for one in gains("convolutional", 224) if (one.dataset, one.backbone) == ("retinamnist", "ResNet-18")
+    ]
+    assert (found.probe[0], found.tuned[0]) == (auc["linear probe"], auc["fine-tuned"])
+    assert {one.native_size for one in gains("transformer", 200)} == {224}
+    assert all("ViT" in one.backbone for one in gains("transformer", 28)) and len(gains("transformer", 28)) == 60
+
+
+def test_gains_are_summed_up_by_medians():
+    few = [one for one in gains("convolutional", 28) if one.dataset == "retinamnist"]
+    typical = Typical.of(few)
+    differences = [one.tuned[0] - one.probe[0] for one in few]
+    assert typical.auc == pytest.approx(np.median(differences)) and typical.pairs == 5
+    assert typical.auc_won == pytest.approx(np.mean(np.array(differences) > 0))
+    assert Typical.of([]) is None
+
+
+def test_a_set_of_its_own_is_compared_with_sets_of_like_size():
+    found = gains("convolutional", 28)
+    assert {one.dataset for one in like_sized(found, "breastmnist", 546)} == {"breastmnist"}
+    # train splits: BreastMNIST 546, RetinaMNIST 1080; the next is PneumoniaMNIST with 4708
+    assert {one.dataset for one in like_sized(found, "mine", 600)} == {"breastmnist", "retinamnist"}
+
+
+def test_the_curve_is_of_val_and_test_stays_closed(cache_root):
+    path = plant(cache_root, counts={"train": 80, "val": 40, "test": 40}, classes=2, signal=0.7)
+    with FeatureStore(path) as store:
+        samples = gather(store, official(store))
+        steps = climb(samples, "linear", seed=0, progress=SilentProgress())
+    assert [step.share for step in steps] == list(SHARES) and [step.labelled for step in steps] == [10, 20, 40, 80]
+    assert samples.opened == ["train", "val"]
+    assert steps[-1].mean > steps[0].mean
+
+
+def test_advice_names_its_reasons_and_how_sure_it_is(cache_root):
+    with pytest.raises(UsageError, match="run `medfeat extract`"):
+        advise("synthetic-binary", CNN, weights="random", cache_dir=cache_root, precision="fp32")
+    embed(cache_root, backbone=CNN, weights="random")
+    advice = advise("synthetic-binary", CNN, weights="random", cache_dir=cache_root, precision="fp32")
+    lines = advice.lines()
+    assert lines[0].startswith("the linear probe reaches AUC") and "by labelled samples" in lines[1]
+    assert "breastmnist" in lines[2] and "confidence: " in lines[-1]
+    assert advice.to_dict()["plans"]["full"]["seconds"] > advice.to_dict()["plans"]["last-blocks"]["seconds"] > 0
