@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from medfeat.workflows.audit import audit
     from medfeat.workflows.compare import compare
     from medfeat.workflows.embed import embed
+    from medfeat.workflows.explore import explore
     from medfeat.workflows.extract import extract
     from medfeat.workflows.few_shot import few_shot
     from medfeat.workflows.finetune import finetune
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from medfeat.workflows.load import load
     from medfeat.workflows.predict import predict
     from medfeat.workflows.probe import probe
+    from medfeat.workflows.report import write_report
     from medfeat.workflows.search import search
     from medfeat.workflows.transfer import transfer
     from medfeat_cache import FeatureStore
@@ -41,6 +43,7 @@ _WHERE = {
     "dataset_from": "medfeat.datasets",
     "dataset_names": "medfeat.datasets",
     "embed": "medfeat.workflows.embed",
+    "explore": "medfeat.workflows.explore",
     "extract": "medfeat.workflows.extract",
     "few_shot": "medfeat.workflows.few_shot",
     "finetune": "medfeat.workflows.finetune",
@@ -52,6 +55,7 @@ _WHERE = {
     "probe": "medfeat.workflows.probe",
     "search": "medfeat.workflows.search",
     "transfer": "medfeat.workflows.transfer",
+    "write_report": "medfeat.workflows.report",
 }
 
 __all__ = [
@@ -64,6 +68,7 @@ __all__ = [
     "dataset_from",
     "dataset_names",
     "embed",
+    "explore",
     "extract",
     "few_shot",
     "finetune",
@@ -75,6 +80,7 @@ __all__ = [
     "probe",
     "search",
     "transfer",
+    "write_report",
 ]
 
 

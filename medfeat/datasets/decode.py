@@ -15,7 +15,7 @@ DICOM_SUFFIXES = (".dcm", ".dicom")
 NIFTI_SUFFIXES = (".nii", ".nii.gz", ".mgz", ".mgh")
 SUFFIXES = (*PILLOW_SUFFIXES, *DICOM_SUFFIXES, *NIFTI_SUFFIXES)
 # Raised when what is decoded changes, so that no store made before is taken for one made after.
-DECODER_VERSION = 3
+DECODER_VERSION = 4
 DICOM_MARK = (128, b"DICM")
 GZIP_MARK = b"\x1f\x8b"
 # Those of PNG, JPEG and TIFF: no volume begins with them.
@@ -66,11 +66,11 @@ def read_stored(path: Path) -> Stored:
     if path.stat().st_size == 0:
         raise BadFile("empty file")
     name = path.name.lower()
-    if has_dicom_mark(path) or (name.endswith(DICOM_SUFFIXES) and not _starts_with(path, PICTURE_MARKS)):
+    if has_dicom_mark(path) or (name.endswith(DICOM_SUFFIXES) and not has_picture_mark(path)):
         from medfeat.datasets.dicom import read_dicom
 
         return read_dicom(path)
-    if name.endswith((*NIFTI_SUFFIXES, ".hdr")) and not _starts_with(path, PICTURE_MARKS):
+    if name.endswith((*NIFTI_SUFFIXES, ".hdr")) and not has_picture_mark(path):
         from medfeat.datasets.nifti import read_nifti
 
         return read_nifti(path)
@@ -87,6 +87,11 @@ def missing_extra(what: str, package: str, extra: str, error: ImportError) -> Mi
 def has_dicom_mark(path: Path) -> bool:
     """Whether a file has the mark of DICOM behind its preamble."""
     return _starts_with(path, (DICOM_MARK[1],), DICOM_MARK[0])
+
+
+def has_picture_mark(path: Path) -> bool:
+    """Whether a file begins as a PNG, JPEG or TIFF, whatever its name."""
+    return _starts_with(path, PICTURE_MARKS)
 
 
 def _starts_with(path: Path, marks: tuple[bytes, ...], offset: int = 0) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,11 @@ from numpy.typing import NDArray
 from medfeat.datasets.decode import DICOM_SUFFIXES, BadFile, missing_extra
 from medfeat.datasets.dicom_decoders import stored_pixels
 from medfeat.datasets.dicom_grey import Padded, grey
+from medfeat.datasets.frames import frame_count
 from medfeat.datasets.intensity import Stored
+from medfeat.datasets.ordering import order_of
+from medfeat.datasets.orientation import laid_out
+from medfeat.datasets.slices import places_of
 
 if TYPE_CHECKING:
     from pydicom.uid import UID
@@ -24,19 +29,26 @@ PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
 def read_dicom(path: Path) -> Stored:
-    """Read a DICOM file: (H, W), (H, W, 3), or (frames, H, W) when it holds several grey frames.
+    """Read a DICOM file: (H, W), (H, W, 3), or (D, H, W) when it holds several grey frames.
 
     Rescale slope and intercept, or the modality's table, are applied, frame by frame where an enhanced file gives them
-    so; pixels that the file declares to be padding take the darkest value of the others.
+    so; pixels that the file declares to be padding take the darkest value of the others. Frames that have places in
+    the patient are ordered and laid out as the slices of a series; others stay as the file has them.
     """
-    found = read_padded(path)
-    return found.filled() if isinstance(found, Padded) else found
+    require_pydicom()
+    file = _opened(path)
+    found = _padded(file)
+    stored = found.filled() if isinstance(found, Padded) else found
+    return replace(stored, values=_in_patient(file, stored.values)) if stored.is_volume else stored
 
 
 def read_padded(path: Path) -> Padded | Stored:
-    """Read a DICOM file: grey with its padding still to be filled, colour as it is."""
+    """Read a DICOM file: grey with its padding still to be filled, colour as it is, frames as the file has them."""
     require_pydicom()
-    file = _opened(path)
+    return _padded(_opened(path))
+
+
+def _padded(file: Any) -> Padded | Stored:
     photometric = _checked_photometric(file)
     values = stored_pixels(file)
     if int(file.get("BitsAllocated") or 0) == 1:
@@ -48,6 +60,21 @@ def read_padded(path: Path) -> Padded | Stored:
     if values.dtype != np.uint8 or values.ndim != 3:
         raise BadFile(f"colour of {values.dtype} and shape {values.shape}; one picture of 8 bits a channel is needed")
     return Stored(np.ascontiguousarray(values), colour=True)
+
+
+def _in_patient(file: Any, frames: NDArray[Any]) -> NDArray[Any]:
+    """Lay out the frames of an enhanced file; those of a cine or a secondary capture have no places."""
+    if "ConcatenationUID" in file and file.get("InConcatenationTotalNumber") != 1:
+        raise BadFile(
+            "one part of a larger image (ConcatenationUID): join its parts into one file, or save it as NIfTI"
+        )
+    places = places_of(file)
+    if all(one.position is None for one in places):
+        return frames
+    found = order_of(places)
+    if found.affine is None:
+        raise BadFile(found.fault)
+    return laid_out(frames[list(found.numbers)].transpose(2, 1, 0), found.affine)
 
 
 def require_pydicom() -> None:
@@ -92,7 +119,7 @@ def _checked_photometric(file: Any) -> str:
         raise BadFile("a DICOM file without pixels")
     if file.get("Modality") == "SEG":
         raise BadFile("a segmentation (Modality SEG): a mask, and no image")
-    count = int(file.Rows) * int(file.Columns) * int(file.get("NumberOfFrames") or 1)
+    count = int(file.Rows) * int(file.Columns) * frame_count(file)
     if count > MAX_VALUES:
         raise BadFile(f"too large ({count} pixels; the limit is {MAX_VALUES})")
     photometric = str(file.get("PhotometricInterpretation") or "MONOCHROME2").strip().upper()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medfeat.datasets.decode import BadFile
 from medfeat.datasets.display import Curve, Display, Table
+from medfeat.datasets.frames import first_item, frame_groups
 from medfeat.datasets.intensity import Stored
 
 BITS_OF_ENTRIES = range(8, 17)
@@ -105,8 +106,8 @@ def _rescaled(values: NDArray[Any], slope: float, intercept: float) -> NDArray[A
 
 
 def _units(file: Any) -> str:
-    groups = _frame_groups(file, "PixelValueTransformationSequence")
-    holder = _first(file, "ModalityLUTSequence") or (groups[0] if groups and groups[0] is not None else file)
+    groups = frame_groups(file, "PixelValueTransformationSequence")
+    holder = first_item(file, "ModalityLUTSequence") or (groups[0] if groups and groups[0] is not None else file)
     return str(holder.get("RescaleType") or holder.get("ModalityLUTType") or "").strip().upper()
 
 
@@ -117,27 +118,9 @@ def _lacking(file: Any) -> str:
     return "its CT values are not rescaled (neither RescaleSlope nor RescaleIntercept is given)"
 
 
-def _frame_groups(file: Any, name: str) -> list[Any] | None:
-    """Return what an enhanced file says of each frame: of the frame itself, or of all; None when of none."""
-    frames = int(file.get("NumberOfFrames") or 1)
-    shared = _first(_first(file, "SharedFunctionalGroupsSequence"), name)
-    groups = file.get("PerFrameFunctionalGroupsSequence") or [None] * frames
-    if len(groups) != frames:
-        raise BadFile(f"describes {len(groups)} of its {frames} frames in PerFrameFunctionalGroupsSequence")
-    own = [_first(group, name) for group in groups]
-    found = [shared if item is None else item for item in own]
-    return None if all(item is None for item in found) else found
-
-
-def _first(holder: Any, name: str) -> Any:
-    """Return the first item of a sequence, None when there is none."""
-    sequence = holder.get(name) if holder is not None else None
-    return sequence[0] if sequence else None
-
-
 def _frame_rescales(file: Any) -> list[tuple[float, float]] | None:
     """Return the slope and intercept of each frame of an enhanced file, None when it has none of its own."""
-    groups = _frame_groups(file, "PixelValueTransformationSequence")
+    groups = frame_groups(file, "PixelValueTransformationSequence")
     if groups is None:
         return None
     if any(group is None or _number(group, "RescaleSlope") is None for group in groups):
@@ -182,7 +165,7 @@ def _as_stored(file: Any, value: float | None) -> int | None:
 
 def _modality_table(file: Any, values: NDArray[Any]) -> Table | None:
     """Return the table that takes stored values into the units of the modality."""
-    item = _first(file, "ModalityLUTSequence")
+    item = first_item(file, "ModalityLUTSequence")
     return None if item is None else _table(item, values, "ModalityLUTSequence")
 
 
@@ -210,7 +193,7 @@ def _entries(data: Any, count: int) -> tuple[int, ...]:
 
 def _display_of_frames(file: Any, values: NDArray[Any]) -> tuple[float, float] | Display | None:
     """Return how the file means to be shown, None when the frames of an enhanced one differ in it."""
-    groups = _frame_groups(file, "FrameVOILUTSequence")
+    groups = frame_groups(file, "FrameVOILUTSequence")
     if groups is None:
         return _display(file, values)
     found = {None if group is None else _display(group, values) for group in groups}
@@ -219,7 +202,7 @@ def _display_of_frames(file: Any, values: NDArray[Any]) -> tuple[float, float] |
 
 def _display(holder: Any, values: NDArray[Any]) -> tuple[float, float] | Display | None:
     """Return the table of a file or of a frame, else its first window that can be used."""
-    item = _first(holder, "VOILUTSequence")
+    item = first_item(holder, "VOILUTSequence")
     if item is not None:
         return _table(item, values, "VOILUTSequence")
     function = str(holder.get("VOILUTFunction") or "LINEAR").strip().upper()

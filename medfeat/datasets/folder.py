@@ -9,7 +9,7 @@ from medfeat.datasets.gather import Gathered, as_volumes, numbered_patients, say
 from medfeat.datasets.labels import Labelling, of_folders
 from medfeat.datasets.layout import layout_of
 from medfeat.datasets.listing import Listing
-from medfeat.datasets.masks import FOLDER, refuse_folder_of_masks
+from medfeat.datasets.masks import refuse_folder_of_masks
 from medfeat.datasets.spelling import BadLabel
 from medfeat.datasets.walking import HERE, Found, look, no_image, refuse_lost, say_passed
 from medfeat.errors import DataError
@@ -64,9 +64,6 @@ def list_folder(
     refuse_lost(root, found, layout.folders)
     if layout.labels is not None and layout.split is None:
         refuse_folder_of_masks(found.images, str(root))
-        for folder in sorted(set(layout.labels)):
-            if FOLDER.fullmatch(folder):
-                progress.say(f"{root}: the folder {folder} is taken for a class: its files are masks of no image here")
     return Listing(
         name=name,
         source="folder",

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from medfeat.datasets.decode import DICOM_SUFFIXES, has_dicom_mark
 from medfeat.datasets.dicom import require_pydicom
 from medfeat.datasets.patients import nobody, one_spelling
 from medfeat.datasets.series import Series, in_order
-from medfeat.datasets.slices import Slice, read_slice
+from medfeat.datasets.slices import Slice, may_be_dicom, read_slice
 from medfeat.datasets.splitnames import SPLIT_NAMES
+from medfeat.datasets.torn import fault_of_torn, torn_slices
 from medfeat.errors import DataError
 from medfeat.types import Progress
 
@@ -48,7 +48,7 @@ def as_volumes(root: Path, images: Sequence[str], progress: Progress) -> Gathere
 
     Slices belong together by patient, study and series. Localizers, files without a picture and second copies of a
     slice are left out, and counted aloud; a single image, a file of several frames and whatever is no DICOM stay what
-    they are.
+    they are. A slice that cannot be read belongs to the volumes it lies beside, which are none without it.
 
     Parameters
     ----------
@@ -65,22 +65,28 @@ def as_volumes(root: Path, images: Sequence[str], progress: Progress) -> Gathere
         When the slices of one series lie in several of the folders right below the root.
     """
     headers = _headers(root, images, progress)
-    no_picture = {one.file for one in headers if 0 in one.size}
+    known = [one for one in headers.values() if one is not None and not one.is_cut]
+    no_picture = {one.file for one in known if 0 in one.place.size}
     _say_left_out(root, no_picture, "DICOM files without a picture", progress)
-    groups: dict[tuple[str, ...], list[Slice]] = defaultdict(list)
-    for one in headers:
-        if one.file not in no_picture and one.frames == 1:
-            groups[one.series].append(one)
-    localizers = {one.file for group in groups.values() for one in group if one.localizer}
+    localizers = {one.file for one in known if one.localizer} - no_picture
     _say_left_out(root, localizers, "localizers", progress)
-    kept = [_without_copies(root, [one for one in group if not one.localizer], progress) for group in groups.values()]
+    left_out = no_picture | localizers
+    groups: dict[tuple[str, ...], list[Slice]] = defaultdict(list)
+    for one in known:
+        if one.frames == 1 and one.file not in left_out:
+            groups[one.series].append(one)
+    kept = [_without_copies(root, group, progress) for group in groups.values()]
     volumes = [group for group in kept if len(group) > 1]
     single = {group[0].file for group in kept if len(group) == 1}
-    used = {one.file for group in groups.values() for one in group} - single
     names = _names(root, volumes)
     series = {name: in_order(group) for name, group in zip(names, volumes, strict=True)}
-    rest = [image for image in images if image not in used and image not in no_picture]
-    patients = {one.file: one.patient for one in headers if one.patient}
+    for name, lost in zip(names, torn_slices(root, volumes, headers), strict=True):
+        if lost:
+            series[name] = Series((*series[name].files, *lost), fault=fault_of_torn(root, lost))
+    used = {one.file for group in groups.values() for one in group} - single
+    used.update(left_out, *(volume.files for volume in series.values()))
+    rest = [image for image in images if image not in used]
+    patients = {one.file: one.patient for one in known if one.patient}
     patients |= {name: group[0].patient for name, group in zip(names, volumes, strict=True) if group[0].patient}
     return Gathered(sorted([*rest, *series]), series, patients)
 
@@ -108,12 +114,13 @@ def numbered_patients(ids: Sequence[str], patients: Mapping[str, str], progress:
 
 def say_slices(root: Path, images: Sequence[str], progress: Progress) -> None:
     """Say that images are slices of series, for whoever meant them as volumes."""
-    named = [image for image in images if _may_be_dicom(root / image)]
+    named = [image for image in images if may_be_dicom(root / image)]
     try:
         found = [read_slice(root, image) for image in named[:LOOKED_AT]]
     except ImportError:
         return  # reading the first of them says what to install
-    counts = Counter(one.series for one in found if one is not None and one.position is not None and not one.localizer)
+    slices = (one for one in found if one is not None and one.frames == 1 and not one.localizer)
+    counts = Counter(one.series for one in slices if one.place.position is not None)
     several = [number for number in counts.values() if number > 1]
     if several:
         more = "at least " if len(named) > LOOKED_AT else ""
@@ -123,19 +130,13 @@ def say_slices(root: Path, images: Sequence[str], progress: Progress) -> None:
         )
 
 
-def _may_be_dicom(path: Path) -> bool:
-    return path.name.lower().endswith(DICOM_SUFFIXES) or has_dicom_mark(path)
-
-
-def _headers(root: Path, images: Sequence[str], progress: Progress) -> list[Slice]:
+def _headers(root: Path, images: Sequence[str], progress: Progress) -> dict[str, Slice | None]:
     require_pydicom()
-    found: list[Slice] = []
+    found: dict[str, Slice | None] = {}
     progress.start(len(images), "reading headers", "files")
     try:
         for image in images:
-            one = read_slice(root, image)
-            if one is not None:
-                found.append(one)
+            found[image] = read_slice(root, image)
             progress.advance(1)
     finally:
         progress.finish()
@@ -153,7 +154,7 @@ def _without_copies(root: Path, slices: Sequence[Slice], progress: Progress) -> 
     kept: list[Slice] = []
     copies: set[str] = set()
     for one in slices:
-        other = first.setdefault((one.instance, one.position), one)
+        other = first.setdefault((one.instance, one.place.position), one)
         if other is not one and filecmp.cmp(root / one.file, root / other.file, shallow=False):
             copies.add(one.file)
         else:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from medfeat.datasets.splitnames import said_splits, splits_of
+from medfeat.datasets.splitnames import said_splits, split_and_rest, split_word, splits_in_paths, splits_of
 from medfeat.errors import DataError
 from medfeat.types import Progress
 
-FOLD = re.compile(r"(?:cv|k)?[ _-]?folds?[ _-]?\d+|(?:cv|split)[ _-]?\d+", re.IGNORECASE)
+FOLD = re.compile(r"(?:cv|k)?[ _-]?folds?[ _-]?\d+|(?:cv|split|subset|partition)[ _-]?\d+", re.IGNORECASE)
+# P001, images_002, 0003: as often patients, or parts of an archive, as classes.
+NUMBERED = re.compile(r"(?P<word>\D*[^\W\d_]\D*)\d[\d _.-]*|\d{3,}")
+NUMBERED_CLASSES = re.compile(r"(?:class|grade|stage|level|type|score|category|label|degree)[ _.-]?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ def layout_of(root: Path, images: Sequence[str], progress: Progress) -> Layout:
 
     Folders named after splits are splits where every image is in one, all at one depth: outside the classes, inside
     them, or below a folder that holds everything. The class is then the first other folder that tells images apart.
+    Folders that each name a split and something else, such as ``train_benign``, are read as one in the other.
 
     Parameters
     ----------
@@ -52,14 +56,54 @@ def layout_of(root: Path, images: Sequence[str], progress: Progress) -> Layout:
     ------
     DataError
         When some images are in splits and others are not, in two splits, or at different depths; when classes lie
-        both above and below splits; and when images lie beside class folders.
+        both above and below splits; when images lie beside class folders; when some folders beside each other name a
+        split and a class and others do not; and for folds.
     """
     parts = [PurePosixPath(image).parts[:-1] for image in images]
+    apart, joined = _apart(root, parts)
+    if not joined:
+        return _layout(root, images, parts, progress)
+    shown = PurePosixPath(joined[0]).name
+    split, rest = split_and_rest(shown) or ("", "")
+    progress.say(f"{root}: folders are taken for a split and a class each, such as {shown} for {split} and {rest}")
+    return replace(_layout(root, images, apart, progress), folders=joined)
+
+
+def _apart(root: Path, parts: list[tuple[str, ...]]) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+    """Part folders such as ``train_benign`` into class and split, and return these folders relative to the root."""
+    known: dict[int, dict[str, tuple[str, str]]] = {}
+    for depth in range(max(map(len, parts))):
+        names = sorted({part_of[depth] for part_of in parts if len(part_of) > depth})
+        joined = {name: found for name in names if (found := split_and_rest(name)) is not None}
+        splits = {split_word(joined[name][0] if name in joined else name) for name in names} - {None}
+        if not joined or len(splits) < 2:
+            continue
+        if other := next((name for name in names if name not in joined), None):
+            raise DataError(
+                f"{root}: the folder {next(iter(joined))} names a split and something else, and {other} beside it does "
+                "not; make folders such as train/benign of them, or list the images in a CSV with a column split"
+            )
+        known[depth] = joined
+    folders = {"/".join(part_of[: depth + 1]) for part_of in parts for depth in known if len(part_of) > depth}
+    apart = [
+        tuple(name for i, part in enumerate(part_of) for name in reversed(known.get(i, {}).get(part, (part,))))
+        for part_of in parts
+    ]
+    return apart, tuple(sorted(folders))
+
+
+def _layout(root: Path, images: Sequence[str], parts: list[tuple[str, ...]], progress: Progress) -> Layout:
     names = splits_of({part for part_of in parts for part in part_of}, str(root))
     depths = [[i for i, part in enumerate(part_of) if part in names] for part_of in parts]
     found = {names[parts[i][depth]] for i, image in enumerate(depths) for depth in image}
     if not found or (len(found) == 1 and not all(depths)):
+        _refuse_folds(root, parts, names)
         _say_no_splits(root, parts, names, progress)
+        if len(splits := splits_in_paths(PurePosixPath(image).name for image in images)) > 1:
+            progress.say(
+                f"{root}: names of images speak of splits ({', '.join(sorted(splits))}), such as {images[0]}, and are "
+                "no splits; to keep these, make folders of them, or a CSV with a column split"
+            )
         return _classes(root, images, parts, progress)
     _refuse_mixture(root, images, parts, depths, names)
     split = tuple(names[part_of[depth[0]]] for part_of, depth in zip(parts, depths, strict=True))
@@ -71,6 +115,16 @@ def layout_of(root: Path, images: Sequence[str], progress: Progress) -> Layout:
     labels = _classes(root, images, _without_wrapper(below), progress).labels
     folders = {"/".join(part_of[: depth + 1]) for part_of in parts} | _class_folders(parts, labels)
     return Layout(split, labels, tuple(sorted(folders)))
+
+
+def _refuse_folds(root: Path, parts: list[tuple[str, ...]], names: Collection[str]) -> None:
+    """Refuse folders called fold_1 and fold_2, outside or inside classes, where all images are in one of them."""
+    folds = sorted({part for part_of in parts for part in part_of if FOLD.fullmatch(part)})
+    if len(folds) > 1 and all(any(part in folds or part in names for part in part_of) for part_of in parts):
+        raise DataError(
+            f"{root}: {', '.join(folds[:3])} are folds and no classes; name folders train, val and test, or list the "
+            "images in a CSV with a column split"
+        )
 
 
 def _say_no_splits(root: Path, parts: list[tuple[str, ...]], names: dict[str, str], progress: Progress) -> None:
@@ -135,11 +189,7 @@ def _classes(root: Path, images: Sequence[str], below: list[tuple[str, ...]], pr
             f"{root}: {loose[0]} lies beside the folder {labels[0]}; put every image into a class folder, or none"
         )
     if len(set(labels)) > 1:
-        if all(FOLD.fullmatch(label) for label in labels):
-            raise DataError(
-                f"{root}: {', '.join(sorted(set(labels))[:3])} are folds and no classes; name folders train, val and "
-                "test, or list the images in a CSV with a column split"
-            )
+        _say_numbered(root, sorted(set(labels)), progress)
         return Layout(None, labels, tuple(sorted(set(labels))))
     inside = sorted({part_of[0] for part_of in _without_wrapper(below) if part_of} - set(labels))
     if len(inside) > 1:
@@ -148,6 +198,17 @@ def _classes(root: Path, images: Sequence[str], below: list[tuple[str, ...]], pr
             f"({', '.join(inside[:3])}{', ...' if len(inside) > 3 else ''}) are classes, name {root / labels[0]}"
         )
     return Layout(None, None, tuple(sorted(set(labels))))
+
+
+def _say_numbered(root: Path, labels: Sequence[str], progress: Progress) -> None:
+    found = [NUMBERED.fullmatch(label) for label in labels]
+    words = {match and (match["word"] or "").casefold() for match in found}
+    (word,) = words if len(words) == 1 else (None,)
+    if word is not None and not NUMBERED_CLASSES.fullmatch(word):
+        progress.say(
+            f"{root}: numbered folders ({', '.join(labels[:2])}, ...) are taken for classes; check that they are no "
+            "patients and no parts of an archive, and else list the images in a CSV"
+        )
 
 
 def _class_folders(parts: list[tuple[str, ...]], labels: list[str] | None) -> set[str]:

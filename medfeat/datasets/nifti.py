@@ -17,6 +17,8 @@ from medfeat.datasets.orientation import laid_out
 
 MAX_VALUES = 1 << 27
 HEADER_BYTES = 544
+MAX_BYTES_BEHIND = 1 << 28
+CHUNK_BYTES = 1 << 20
 COLOURS = ("R", "G", "B")
 # Byte of scl_slope, and type, in a header of each version.
 SLOPES = {348: (112, "f4"), 540: (176, "f8")}
@@ -39,6 +41,7 @@ def read_nifti(path: Path) -> Stored:
             volume = _opened(path, file)
             _check_shape(volume.shape)
             values = _voxels(volume.dataobj)
+            _read_to_the_end(file)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise BadFile(f"damaged, or cut short ({error})") from error
     colour = values.dtype.names is not None
@@ -80,6 +83,16 @@ def _opened(path: Path, file: IO[bytes]) -> Any:
         return kind.from_file_map({"image": FileHolder(filename=str(path), fileobj=cast(Any, file))})
     except (ImageFileError, HeaderDataError, WrapStructError) as error:
         raise BadFile(f"a NIfTI file whose header cannot be read ({' '.join(str(error).split())})") from error
+
+
+def _read_to_the_end(file: IO[bytes]) -> None:
+    """Read what follows the voxels, for gzip compares its checksum and length at the end alone."""
+    if not isinstance(file, gzip.GzipFile):
+        return
+    for _ in range(MAX_BYTES_BEHIND // CHUNK_BYTES):
+        if not file.read(CHUNK_BYTES):
+            return
+    raise BadFile(f"more than {MAX_BYTES_BEHIND} bytes lie behind its voxels; save it again")
 
 
 def _header_length(header: bytes) -> int:

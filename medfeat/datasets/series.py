@@ -1,4 +1,4 @@
-"""Slices of one DICOM series as one volume: their order along the patient, and what keeps them from being one."""
+"""The files of one DICOM series as one volume."""
 
 from __future__ import annotations
 
@@ -13,14 +13,10 @@ from medfeat.datasets.decode import BadFile
 from medfeat.datasets.dicom import MAX_VALUES, read_padded
 from medfeat.datasets.dicom_grey import Padded
 from medfeat.datasets.intensity import Stored
+from medfeat.datasets.ordering import order_of
 from medfeat.datasets.orientation import laid_out
 from medfeat.datasets.slices import Slice
-
-ONE_PLACE_MM = 0.01
-UNEVEN = 0.1  # of the usual distance: scanners write positions rounded to a tenth of a millimetre
-TILT_DEGREES = 0.5
-COSINES = 0.01
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+from medfeat.errors import MissingExtraError
 
 
 @dataclass(frozen=True)
@@ -44,17 +40,14 @@ class Series:
 
 def in_order(slices: Sequence[Slice]) -> Series:
     """Order the slices of one series along the normal of their plane, or say why they are no volume."""
-    named = Series(tuple(sorted(one.file for one in slices)))
-    fault = _differing(slices)
-    if fault:
-        return replace(named, fault=fault)
-    positions = np.array([one.position for one in slices], np.float64)
-    normal = _normal(slices[0])
-    order = np.argsort(positions @ normal, kind="stable")
-    ordered = [slices[i] for i in order]
-    fault = _misplaced(ordered, positions[order], normal)
-    files = tuple(one.file for one in ordered)
-    return replace(named, files=files, fault=fault, affine=None if fault else _affine(ordered, positions[order]))
+    named = sorted(slices, key=lambda one: one.file)
+    found = order_of([one.place for one in named])
+    files, (rows, columns) = tuple(named[i].file for i in found.numbers), named[0].place.size
+    if not found.fault and len(files) * rows * columns > MAX_VALUES:
+        return Series(
+            files, fault=f"too large ({len(files)} slices of {rows} x {columns}; the limit is {MAX_VALUES} voxels)"
+        )
+    return Series(files, found.affine, found.fault)
 
 
 def read_series(root: Path, series: Series) -> Stored:
@@ -83,6 +76,11 @@ def _slice(root: Path, file: str) -> Padded:
         found = read_padded(root / file)
     except BadFile as error:
         raise BadFile(f"its slice {Path(file).name}: {error}") from error
+    except (MissingExtraError, MemoryError):
+        raise
+    except Exception as error:  # decoders raise anything on damaged files
+        reason = (str(error).splitlines() or [""])[0].strip() or type(error).__name__
+        raise BadFile(f"its slice {Path(file).name} cannot be decoded ({reason})") from error
     if not isinstance(found, Padded) or found.stored.values.ndim != 2:
         raise BadFile(f"its slice {Path(file).name} is no grey image of one frame")
     return found
@@ -90,93 +88,3 @@ def _slice(root: Path, file: str) -> Padded:
 
 def _narrow(values: NDArray[np.generic]) -> NDArray[np.generic]:
     return values.astype(np.float32) if values.dtype == np.float64 else values
-
-
-def _differing(slices: Sequence[Slice]) -> str:
-    """Say in what slices differ that one volume has in common."""
-    without = sum(one.position is None or one.orientation is None for one in slices)
-    if without:
-        return (
-            f"{without} of its {len(slices)} slices have no place in the patient (ImagePositionPatient, "
-            "ImageOrientationPatient): their order cannot be told"
-        )
-    sizes = sorted({one.size for one in slices})
-    if len(sizes) > 1:
-        return f"its {len(slices)} slices have {len(sizes)} sizes ({' and '.join(f'{h} x {w}' for h, w in sizes)})"
-    count = _orientations(slices)
-    if count > 1:
-        return (
-            f"its {len(slices)} slices have {count} orientations (ImageOrientationPatient), as localizers have; save "
-            "each as a series of its own"
-        )
-    spacings = np.array([one.spacing for one in slices])
-    if np.ptp(spacings, axis=0).max() > COSINES * spacings.max():
-        return "its slices have several pixel sizes (PixelSpacing)"
-    if sum(one.size[0] * one.size[1] for one in slices) > MAX_VALUES:
-        return f"too large ({len(slices)} slices of {sizes[0]}; the limit is {MAX_VALUES} voxels)"
-    return ""
-
-
-def _orientations(slices: Sequence[Slice]) -> int:
-    seen: list[NDArray[np.float64]] = []
-    for one in slices:
-        cosines = np.array(one.orientation, np.float64)
-        if not any(np.abs(cosines - other).max() < COSINES for other in seen):
-            seen.append(cosines)
-    return len(seen)
-
-
-def _normal(one: Slice) -> NDArray[np.float64]:
-    cosines = np.array(one.orientation, np.float64)
-    normal: NDArray[np.float64] = np.cross(cosines[:3], cosines[3:])
-    return normal / max(float(np.linalg.norm(normal)), 1e-12)
-
-
-def _misplaced(slices: Sequence[Slice], positions: NDArray[np.float64], normal: NDArray[np.float64]) -> str:
-    """Say what is wrong with the places of slices that are in order."""
-    places = positions @ normal
-    gaps = np.diff(places)
-    if (gaps < ONE_PLACE_MM).any():
-        return _twice(slices, places)
-    usual = float(np.median(gaps))
-    wide = gaps[gaps > 1.5 * usual]
-    if len(wide):
-        missing = int(np.rint(wide / usual - 1).sum())
-        return (
-            f"about {missing} of its slices are missing: {len(wide)} gaps of up to {wide.max():.4g} mm where slices "
-            f"lie {usual:.4g} mm apart"
-        )
-    if np.abs(gaps - usual).max() > UNEVEN * usual:
-        return f"its slices lie unevenly, {gaps.min():.4g} to {gaps.max():.4g} mm apart; a volume needs one distance"
-    way = positions[-1] - positions[0]
-    tilt = float(np.degrees(np.arccos(np.clip(way @ normal / np.linalg.norm(way), -1.0, 1.0))))
-    if tilt > TILT_DEGREES:
-        return f"its slices are tilted by {tilt:.3g} degrees (gantry tilt): undo the shear first, and save it as NIfTI"
-    line = positions[0] + np.linspace(0.0, 1.0, len(positions))[:, None] * way
-    if np.linalg.norm(positions - line, axis=1).max() > usual:
-        return "its slices do not lie behind one another (ImagePositionPatient)"
-    return ""
-
-
-def _twice(slices: Sequence[Slice], places: NDArray[np.float64]) -> str:
-    """Say what tells slices at one place apart."""
-    groups = np.split(np.arange(len(slices)), np.flatnonzero(np.diff(places) >= ONE_PLACE_MM) + 1)
-    shared = max(groups, key=len)
-    names = [name for name in slices[0].told if len({slices[i].told[name] for i in shared}) > 1]
-    why = f"they differ in {', '.join(names)}" if names else "nothing in their headers tells them apart"
-    return (
-        f"{len(shared)} of its slices lie at one place ({places[shared[0]]:.4g} mm) and {why}: several volumes, or "
-        "copies, in one series; save each volume as a series of its own"
-    )
-
-
-def _affine(slices: Sequence[Slice], positions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Build the affine of PS3.3 C.7.6.2.1.1, turned from DICOM's axes (left, back, head) to those of NIfTI."""
-    cosines = np.array(slices[0].orientation, np.float64)
-    down, across = slices[0].spacing
-    affine = np.eye(4)
-    affine[:3, 0], affine[:3, 1] = cosines[:3] * across, cosines[3:] * down
-    affine[:3, 2] = (positions[-1] - positions[0]) / (len(positions) - 1)
-    affine[:3, 3] = positions[0]
-    affine[:3] = LPS_TO_RAS @ affine[:3]
-    return affine

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from medfeat.datasets.splitnames import said_splits, split_word, splits_of
 from medfeat.errors import DataError
 
-# Letters only. Columns of these names are splits when their values are, and otherwise something else.
+# Letters only. A column of any name is the split when all it holds are names of splits; one of these names, when some.
 LIKE_SPLITS = (
     "set", "subset", "partition", "phase", "dataset", "usage", "mode", "purpose", "splits", "datasplit", "splitname",
-    "dataset split", "traintest", "traintestsplit", "trainvaltest", "sampleset", "cohort",
+    "datasetsplit", "traintest", "traintestsplit", "trainvaltest", "sampleset", "cohort",
 )  # fmt: skip
 FOLDS = ("fold", "folds", "foldid", "foldindex", "foldnumber", "cvfold", "kfold", "cv", "partition")
 NO_SPLIT = "none"
@@ -46,8 +46,8 @@ def find_split(cells: Mapping[str, Sequence[str]], column: str | None, *, asked:
         The cells of each column that is neither path, label nor patient.
     column
         The column of the split; ``column:val=3,test=4`` says which values are which (the others train), and ``none``
-        that there is to be no split. None looks for a column that is one by its name and values, such as ``set`` or
-        ``is_test``.
+        that there is to be no split. None looks for a column that holds names of two or three splits and nothing else,
+        and for one such as ``is_test``.
     asked
         Whether a person named the column.
 
@@ -66,6 +66,12 @@ def find_split(cells: Mapping[str, Sequence[str]], column: str | None, *, asked:
     if mark and name in cells:
         return SplitFound((name,), _mapped(cells[name], name, said))
     raise BadSplit(None, f"no column {name or column!r}; it has {', '.join(cells)}: name one of these")
+
+
+def are_splits(distinct: Sequence[str]) -> bool:
+    """Tell whether the values of a column of any name are those of two splits; empty cells do not change that."""
+    filled = [value for value in distinct if value]
+    return all(split_word(value) is not None for value in filled) and len({split_word(value) for value in filled}) > 1
 
 
 def _of_values(values: Sequence[str], column: str) -> tuple[str, ...]:
@@ -123,16 +129,17 @@ def _by_looks(cells: Mapping[str, Sequence[str]]) -> SplitFound:
 def _named_alike(cells: Mapping[str, Sequence[str]]) -> list[SplitFound]:
     found = []
     for column, values in cells.items():
-        if _letters(column) not in (*LIKE_SPLITS, *FOLDS):
+        alike, distinct = _letters(column) in (*LIKE_SPLITS, *FOLDS), list(dict.fromkeys(values))
+        if not alike and not are_splits(distinct):
             continue
-        known = [value for value in values if split_word(value) is not None]
-        if len(known) == len(values):
+        known = [value for value in distinct if split_word(value) is not None]
+        if len(known) == len(distinct) or not alike:
             split = _of_values(values, column)
             odd = said_splits(dict(zip(values, split, strict=True)))
             said = f"the column {column} is taken for the split{f' ({odd})' if odd else ''}"
             found.append(SplitFound((column,), split, said))
         elif known:
-            odd_value = next(value for value in values if split_word(value) is None)
+            odd_value = next(value for value in distinct if split_word(value) is None)
             raise BadSplit(
                 None,
                 f"the column {column} has {known[0]!r} and {odd_value!r}; call each value train, val or test, or say "

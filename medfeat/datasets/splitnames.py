@@ -19,6 +19,14 @@ EITHER = ("eval", "evaluation", "evaluate")
 SHORT = {"tr": "train", "va": "val", "ts": "test", "te": "test"}
 AROUND = ("data", "set", "dataset", "images", "image", "imgs", "img", "pictures", "samples", "split", "folder", "stage")
 GLUED = re.compile(rf"(?P<split>{'|'.join([*SPLIT_NAMES, *EITHER])})(?:{'|'.join(AROUND)})")
+# Beside another word, as in train_benign, malignant-test and trainBenign.
+_WORDS, _MARK = rf"(?i:{'|'.join([*SPLIT_NAMES, *EITHER])})", r"(?:[ _.-]+|(?<=[a-z])(?=[A-Z]))"
+JOINED = (
+    re.compile(rf"(?:\d+[ _.-]+)?(?P<split>{_WORDS}){_MARK}(?P<rest>.+)"),
+    re.compile(rf"(?P<rest>.+?){_MARK}(?P<split>{_WORDS})"),
+)
+# Both splits, as in PASCAL VOC.
+BOTH = "trainval"
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_a-zA-Z]+")
 
 
@@ -32,14 +40,34 @@ def split_word(name: str) -> str | None:
     >>> [split_word(name) for name in ("train_data", "01 Training-Set", "imagesTs", "hold-out", "benign")]
     ['train', 'train', 'test', 'test', None]
     """
-    words = [word.lower() for word in WORD.findall(unicodedata.normalize("NFKC", name))]
-    bare = "".join(word for word in words if word not in AROUND)
-    if glued := GLUED.fullmatch(bare):
-        bare = glued["split"]
+    bare, beside = _bare(name)
     if bare in EITHER:
         return "eval"
-    short = SHORT.get(bare) if any(word in AROUND for word in words) else None
-    return SPLIT_NAMES.get(bare, short)
+    return SPLIT_NAMES.get(bare, SHORT.get(bare) if beside else None)
+
+
+def _bare(name: str) -> tuple[str, bool]:
+    """Return the letters of a name without words such as data, and whether there were any of these."""
+    words = [word.lower() for word in WORD.findall(unicodedata.normalize("NFKC", name))]
+    bare = "".join(word for word in words if word not in AROUND)
+    glued = GLUED.fullmatch(bare)
+    return glued["split"] if glued else bare, any(word in AROUND for word in words)
+
+
+def split_and_rest(name: str) -> tuple[str, str] | None:
+    """Part a name such as ``train_benign`` or ``benign-test`` into its split and the rest.
+
+    None for the name of a split alone, and for one that names none.
+
+    Examples
+    --------
+    >>> [split_and_rest(name) for name in ("train_benign", "benign-Test", "train_data", "benign")]
+    [('train', 'benign'), ('Test', 'benign'), None, None]
+    """
+    if split_word(name) is not None:
+        return None
+    match = next((match for form in JOINED if (match := form.fullmatch(name))), None)
+    return (match["split"], match["rest"]) if match else None
 
 
 def splits_of(names: Iterable[str], where: str) -> dict[str, str]:
@@ -55,7 +83,8 @@ def splits_of(names: Iterable[str], where: str) -> dict[str, str]:
     Raises
     ------
     DataError
-        When one could be val or test, and the others do not tell which.
+        When one could be val or test, and the others do not tell which; when one is train and val together, beside one
+        of these.
     """
     found = {name: split for name in sorted(set(names)) if (split := split_word(name)) is not None}
     either = [name for name, split in found.items() if split == "eval"]
@@ -65,7 +94,32 @@ def splits_of(names: Iterable[str], where: str) -> dict[str, str]:
             f"{where}: {either[0]!r} may be val or test, and {', '.join(sorted(found))} do not tell which; "
             "rename it to one of them"
         )
+    both = [name for name in found if _bare(name)[0] == BOTH]
+    parts = [name for name, split in found.items() if name not in both and split != "test"]
+    if both and parts:
+        raise DataError(
+            f"{where}: {both[0]!r} is train and val together and would repeat {' and '.join(parts)}; "
+            f"leave {both[0]!r} out"
+        )
     return {name: left[0] if split == "eval" else split for name, split in found.items()}
+
+
+def splits_in_paths(paths: Iterable[str]) -> set[str]:
+    """Return the splits that the folders and names of images speak of, none where one image's path speaks of none.
+
+    Examples
+    --------
+    >>> sorted(splits_in_paths(["a/train_1.png", "b/test_2.png"])), splits_in_paths(["train/1.png", "2.png"])
+    (['test', 'train'], set())
+    """
+    found: set[str] = set()
+    for path in paths:
+        names = [part.partition(".")[0] for part in path.split("/")]
+        words = [split_word(pair[0]) if (pair := split_and_rest(name)) else split_word(name) for name in names]
+        if not any(words):
+            return set()
+        found.update(filter(None, words))
+    return found
 
 
 def said_splits(splits: dict[str, str]) -> str:

@@ -16,6 +16,7 @@ from medfeat.datasets.named import named_series
 from medfeat.datasets.patients import nobody, one_spelling
 from medfeat.datasets.spelling import BadLabel
 from medfeat.datasets.splitcolumn import BadSplit, find_split
+from medfeat.datasets.splitnames import splits_in_paths
 from medfeat.errors import DataError
 from medfeat.types import Progress, TaskType, Volumes, as_names
 
@@ -104,6 +105,11 @@ def list_csv(
     series, headers = named_series(root, dict(zip(ids, where, strict=True)), progress) if volumes else ({}, {})
     used = [name for name in (path_column, patient_column, *labels) if name is not None]
     split_columns, split = _splits(sheet, columns.split, used, progress)
+    if split is None and columns.split is None and len(splits := splits_in_paths(ids)) > 1:
+        progress.say(
+            f"{file}: paths speak of splits ({', '.join(sorted(splits))}), such as {ids[0]}, and no column does; to "
+            "keep these, add a column split"
+        )
     if patient_column is None:
         _say_unused_patients(sheet, (*used, *split_columns), progress)
     patients = _patients(sheet, patient_column, progress) if patient_column else None
@@ -170,8 +176,8 @@ def _sheet(file: Path, header_line: int, header: list[str], found: list[tuple[in
 def _column(sheet: _Sheet, asked: str | None, usual: str, *, needed: bool = False) -> str | None:
     """Return the column that was asked for, or the one of the usual name, in capitals or not."""
     name = asked or usual
-    if name in sheet.header:
-        return name
+    if asked in sheet.header:
+        return asked
     alike = [column for column in sheet.header if column.lower() == usual] if not asked else []
     if len(alike) > 1:
         raise sheet.problem(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from medfeat.datasets.decode import SUFFIXES, is_image_name
-from medfeat.datasets.masks import masks_beside
+from medfeat.datasets.masks import masks_among
 from medfeat.datasets.splitnames import split_word
 from medfeat.errors import DataError
 from medfeat.types import Progress
@@ -40,8 +40,8 @@ class Found:
     ----------
     images, others
         Paths relative to the folder, posix, sorted: images, and files that are none.
-    masks
-        Images that are masks of others.
+    masks, alone
+        Images that are masks of others; and images that are named like masks of images that are not there.
     passed
         Hidden and system files and folders, which nobody looked into.
     folders
@@ -54,6 +54,7 @@ class Found:
     images: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     masks: list[str] = field(default_factory=list)
+    alone: list[str] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     again: dict[str, str] = field(default_factory=dict)
@@ -75,7 +76,7 @@ def look(root: Path) -> Found:
             continue
         _check_name(root, relative)
         (found.images if is_image_name(root / relative) else found.others).append(relative)
-    found.masks = masks_beside(found.images)
+    found.masks, found.alone = masks_among(found.images)
     masks = set(found.masks)
     found.images = sorted(image for image in found.images if image not in masks)
     found.others.sort()
@@ -94,6 +95,11 @@ def say_passed(root: Path, found: Found, progress: Progress) -> None:
         progress.say(
             f"{root}: {len(found.masks)} masks or thumbnails lie beside their images and are passed over, "
             f"such as {found.masks[0]}"
+        )
+    if found.alone:
+        progress.say(
+            f"{root}: {len(found.alone)} images are named like masks, and the images of these are not here, such as "
+            f"{found.alone[0]}: they are read as images; move them away if they are none"
         )
     pictures = [name for name in found.others if name.lower().endswith(OTHER_PICTURES)]
     if pictures:

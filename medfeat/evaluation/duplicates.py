@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.types import FloatArray, IdArray
+from medfeat.types import FloatArray, IdArray, UInt8Array
 from medfeat_cache import FeatureStore
 
 EXACT, NEAR = "exact", "near"
@@ -100,7 +100,11 @@ def calibrate_threshold(
 
 def exact_pairs(store: FeatureStore) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return rows (counted through the groups) that show the same pixels: each with the first that does."""
-    hashes = np.concatenate([store.image_hash(group) for group in store.groups])
+    return same_pixels(np.concatenate([store.image_hash(group) for group in store.groups]))
+
+
+def same_pixels(hashes: UInt8Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return rows of (n, 16) hashes that are there again, each with the first of its kind; zeros are no hash."""
     keys = np.ascontiguousarray(hashes).view(f"V{hashes.shape[1]}").reshape(-1)
     _, first, which = np.unique(keys, return_index=True, return_inverse=True)
     leader = first[which.reshape(-1)]

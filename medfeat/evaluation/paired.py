@@ -95,6 +95,40 @@ def compare_runs(
     DataError
         The runs did not score the same samples.
     """
+    drawn = draw_pairs(runs, metric=metric, seed=seed, resamples=resamples)
+    names = [f"{run.backbone} {run.head} {run.key[:12]}" for run in runs]
+    differences = []
+    for i in range(1, len(runs)):
+        gaps = drawn.values[0] - drawn.values[i]
+        gap, p = interval(drawn.points[0] - drawn.points[i], gaps), _two_sided(gaps)
+        differences.append(Difference(names[0], names[i], metric, gap, p, p))
+    return with_holm(differences)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Scores of several runs on the same resamples of one test set.
+
+    Attributes
+    ----------
+    points
+        (k,) scores on the test set itself.
+    values
+        (k, resamples).
+    """
+
+    points: NDArray[np.float64]
+    values: NDArray[np.float64]
+
+
+def draw_pairs(runs: Sequence[Run], *, metric: str, seed: int = 0, resamples: int = RESAMPLES) -> Drawn:
+    """Score several runs on the same resamples of the test set that they share.
+
+    Raises
+    ------
+    DataError
+        The runs did not score the same samples.
+    """
     task_type, scores = runs[0].task["type"], [_test_scores(run) for run in runs]
     first = scores[0]
     for run, other in zip(runs, scores, strict=True):
@@ -106,14 +140,25 @@ def compare_runs(
     found = {str(i): statistics(one["labels"], one["scores"], task_type)[metric] for i, one in enumerate(scores)}
     strata = strata_of(first["labels"], task_type)
     draws = bootstrap(found, strata, seed=seed, resamples=resamples, groups=first.get("groups"))
-    points = {name: value(statistic, len(strata)) for name, statistic in found.items()}
-    names = [f"{run.backbone} {run.head} {run.key[:12]}" for run in runs]
-    differences = []
-    for i in range(1, len(runs)):
-        gaps = draws["0"] - draws[str(i)]
-        gap, p = interval(points["0"] - points[str(i)], gaps), _two_sided(gaps)
-        differences.append(Difference(names[0], names[i], metric, gap, p, p))
-    return with_holm(differences)
+    points = np.array([value(statistic, len(strata)) for statistic in found.values()])
+    return Drawn(points, np.stack([draws[name] for name in found]))
+
+
+def alike(drawn: Drawn, *, level: float = 0.05) -> list[int]:
+    """Return a group for each run, from 0: runs that the paired test cannot tell from the first of their group.
+
+    The first run leads group 0, and each later run that differs from it (Holm's p below `level`) waits; the first of
+    those that wait leads the next group, and so on.
+    """
+    group, waiting, number = [0] * len(drawn.points), list(range(len(drawn.points))), 0
+    while waiting:
+        leader, others = waiting[0], waiting[1:]
+        p = holm([_two_sided(drawn.values[leader] - drawn.values[i]) for i in others])
+        apart = [i for i, one in zip(others, p, strict=True) if one < level]
+        for i in waiting:
+            group[i] = group[i] if i in apart else number
+        waiting, number = apart, number + 1
+    return group
 
 
 def _test_scores(run: Run) -> dict[str, NDArray[Any]]:

@@ -51,7 +51,7 @@ def scores_figure(comparison: Comparison, *, metric: str = "auc", each: int = 4,
     """
     runs, rows = comparison.runs[:ours], _best_of_each(comparison.rows, metric, each)
     total = len(runs) + len(rows)
-    figure, axes = _figure(10.5, 1.5 + 0.25 * total)
+    figure, axes = new_figure(10.5, 1.5 + 0.25 * total)
     for y, run in enumerate(runs):
         interval = getattr(run.test, metric)
         axes.hlines(total - y, interval.low, interval.high, color=OURS, lw=2.2)
@@ -62,7 +62,7 @@ def scores_figure(comparison: Comparison, *, metric: str = "auc", each: int = 4,
         interval = getattr(runs[0].test, metric)
         axes.axvspan(interval.low, interval.high, color=OURS, alpha=0.07, lw=0)
     names = _run_names(runs) + [f"{row.system}, {row.pixels}" for row in rows]
-    axes.set_yticks(range(total, 0, -1), names, fontsize=8.5)
+    axes.set_yticks(range(total, 0, -1), [plain(name) for name in names], fontsize=8.5)
     for label in axes.get_yticklabels()[: len(runs)]:
         label.set(color=OURS, fontweight="bold")
     axes.set_ylim(0.3, total + 0.7)
@@ -102,14 +102,14 @@ def _training_legend(axes: Axes, rows: Sequence[PublishedRow], *, with_ours: boo
 def classes_figure(run: Run) -> Figure:
     """Draw recall and precision of each class of test, in the order of the classes."""
     rows = run.test.per_class[::-1]
-    figure, axes = _figure(7.2, 1.3 + 0.42 * len(rows))
+    figure, axes = new_figure(7.2, 1.3 + 0.42 * len(rows))
     y = np.arange(len(rows))
     for shift, name, colour in ((0.19, "recall", "#0072b2"), (-0.19, "precision", "#e69f00")):
         values = [getattr(row, name) for row in rows]
         axes.barh(y + shift, np.nan_to_num(values), height=0.34, color=colour, label=name)
-    axes.set_yticks(y, [f"{row.name}  (n = {row.support})" for row in rows], fontsize=8.5)
+    axes.set_yticks(y, [plain(f"{row.name}  (n = {row.support})") for row in rows], fontsize=8.5)
     axes.set_xlim(0, 1)
-    axes.set_title(f"{run.dataset}: {run.backbone}, {run.head}", loc="left", fontweight="bold", fontsize=11)
+    axes.set_title(plain(f"{run.dataset}: {run.backbone}, {run.head}"), loc="left", fontweight="bold", fontsize=11)
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=8.5)
     axes.grid(axis="x", color=FAINT, lw=0.5, alpha=0.6)
     axes.set_axisbelow(True)
@@ -119,7 +119,7 @@ def classes_figure(run: Run) -> Figure:
 def reliability_figure(run: Run) -> Figure:
     """Draw how often the model was right against how sure it was; each dot's area is its share of test."""
     rows = run.test.reliability
-    figure, axes = _figure(4.8, 4.6)
+    figure, axes = new_figure(4.8, 4.6)
     sure, right = np.array([row.confidence for row in rows]), np.array([row.accuracy for row in rows])
     share = np.array([row.count for row in rows]) / max(sum(row.count for row in rows), 1)
     axes.plot([0, 1], [0, 1], color=FAINT, lw=1, zorder=0)
@@ -130,7 +130,10 @@ def reliability_figure(run: Run) -> Figure:
     axes.set_aspect("equal")
     ece = run.test.values["ece"].value
     axes.set_title(
-        f"{run.dataset}: {run.backbone}, {run.head}\nECE {ece:.3f}", loc="left", fontweight="bold", fontsize=11
+        f"{plain(f'{run.dataset}: {run.backbone}, {run.head}')}\nECE {ece:.3f}",
+        loc="left",
+        fontweight="bold",
+        fontsize=11,
     )
     return figure
 
@@ -162,7 +165,7 @@ def embedding_figure(
     pick = np.random.default_rng(seed).permutation(len(X))[:most]
     points, share = principal_components(X[pick])
     y = np.asarray(labels).reshape(-1)[pick]
-    figure, axes = _figure(6.8, 4.8)
+    figure, axes = new_figure(6.8, 4.8)
     size = 26 if len(pick) < 500 else 9
     for i, name in enumerate(classes):
         colour = CLASS_COLOURS[i % len(CLASS_COLOURS)]
@@ -196,8 +199,14 @@ def save(figure: Figure, path: str | Path, *, dpi: int = 150) -> Path:
     return path
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Any]:
-    # A Figure of its own, not pyplot's: nothing global, no display, nothing to close.
+def plain(text: Any) -> str:
+    """Return text that Matplotlib draws as it is: no formulas between dollars, no control characters."""
+    words = "".join(c if c.isprintable() else " " for c in str(text))
+    return words.replace("\\", "\\\\").replace("$", r"\$") if "$" in words else words
+
+
+def new_figure(width: float, height: float) -> tuple[Figure, Any]:
+    """Return a figure of its own, not pyplot's: nothing global, no display, nothing to close; and its one axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")

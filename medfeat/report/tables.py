@@ -66,7 +66,7 @@ def markdown(tables: Iterable[Table]) -> str:
 
 
 def _markdown(table: Table) -> str:
-    numeric = _numeric(table)
+    numeric = numeric_columns(table)
     lines = [f"### {table.title}", ""] if table.title else []
     lines.append(_markdown_row(table.columns))
     lines.append(_markdown_row(["---:" if right else "---" for right in numeric]))
@@ -81,6 +81,35 @@ def _markdown(table: Table) -> str:
 
 def _markdown_row(words: Sequence[str]) -> str:
     return "| " + " | ".join(word.replace("|", "\\|") for word in words) + " |"
+
+
+_LATEX = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
+          "^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "<": r"\textless{}", ">": r"\textgreater{}",
+          "–": "--", "≠": r"$\neq$", "•": r"\textbullet{}", "†": r"\dag{}", "±": r"$\pm$"}  # fmt: skip
+
+
+def latex(tables: Iterable[Table]) -> str:
+    """Return LaTeX tables for the package booktabs, notes below each."""
+    return "\n".join(_latex(table) for table in tables)
+
+
+def _latex(table: Table) -> str:
+    form = "".join("r" if right else "l" for right in numeric_columns(table))
+    rows = [_latex_row(row, bold=i in table.strong) for i, row in enumerate(table.rows)]
+    body = [rf"\begin{{tabular}}{{{form}}}", r"\toprule", _latex_row(table.columns), r"\midrule", *rows, r"\bottomrule"]
+    notes = [rf"\par\small {_latex_text(note)}" for note in table.notes]
+    title = [rf"\caption{{{_latex_text(table.title)}}}"] if table.title else []
+    parts = [r"\begin{table}", *title, *body, r"\end{tabular}", *notes, r"\end{table}"]
+    return "\n".join(parts if table.title or notes else [*body, r"\end{tabular}"]) + "\n"
+
+
+def _latex_row(words: Sequence[str], *, bold: bool = False) -> str:
+    cells = [_latex_text(word) for word in words]
+    return " & ".join(rf"\textbf{{{cell}}}" if bold and cell else cell for cell in cells) + r" \\"
+
+
+def _latex_text(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in text)
 
 
 def csv_text(tables: Iterable[Table]) -> str:
@@ -119,7 +148,7 @@ def terminal(tables: Iterable[Table]) -> RenderableType:
     parts: list[RenderableType] = []
     for table in tables:
         drawn = Drawn(title=Text(table.title, style="bold"), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-        for name, right in zip(table.columns, _numeric(table), strict=True):
+        for name, right in zip(table.columns, numeric_columns(table), strict=True):
             drawn.add_column(Text(name), justify="right" if right else "left", overflow="fold")
         for i, row in enumerate(table.rows):
             drawn.add_row(*map(Text, row), style="bold" if i in table.strong else None)
@@ -129,6 +158,6 @@ def terminal(tables: Iterable[Table]) -> RenderableType:
     return Group(*parts)
 
 
-def _numeric(table: Table) -> list[bool]:
+def numeric_columns(table: Table) -> list[bool]:
     """Which columns hold numbers alone, and are set to the right."""
     return [bool(table.rows) and all(set(row[i]) <= NUMERIC for row in table.rows) for i in range(len(table.columns))]

@@ -56,7 +56,8 @@ def from_csv(
 
     One label column holds classes (words or whole numbers; ``a|b`` for several at once) or, with fractions or when
     `task_type` asks for it, the numbers of a regression; several label columns are 0/1 labels, or targets. The split
-    is that of the file's column ``split``, else the dataset's own, else drawn from `seed`, stratified and by patient.
+    is that of the file's column ``split``, or of one that holds names of splits alone, else the dataset's own, else
+    drawn from `seed`, stratified and by patient.
 
     Parameters
     ----------
@@ -105,7 +106,8 @@ def from_csv(
         aloud.say(f"{path}: {line}")
     own = _own_task(store)
     group = _patients(table, aloud) if "patient" in table.cells else _looked_up(own, table.ids, "group")
-    split, how = _split(table, own, (found.task, found.classes, labels), group, seed)
+    column = _split_column(table, aloud)
+    split, how = _split(table, column, own, (found.task, found.classes, labels), group, seed=seed)
     left_out = f", {len(missing)} samples without a label left out{_written(table)}" if len(missing) else ""
     if left_out:
         aloud.say(f"{path}{left_out}")
@@ -165,6 +167,8 @@ def _read(path: Path, asked: tuple[str, ...], stored: IdArray, wanted: tuple[str
         raise DataError(f"{path}: {said}; each row needs one cell a column")
     cells = {column: [row[i] for row in rows] for i, column in enumerate(header)}
     ids = _matched(cells[key], stored, whole=key == "id")
+    if key == "id" and "path" in cells:
+        _refuse_other_paths(path, ids, cells["path"], stored)
     lines_of_rows = tuple(line for line, _ in numbered)
     return _labelled(_Table(path, _known(path, ids, stored), cells, labels, lines_of_rows), wanted)
 
@@ -232,6 +236,17 @@ def _matched(names: list[str], stored: IdArray, *, whole: bool) -> IdArray:
     return np.array(found, dtype=np.str_)
 
 
+def _refuse_other_paths(path: Path, ids: IdArray, paths: list[str], stored: IdArray) -> None:
+    """Refuse rows whose path is that of another stored id than the one beside it."""
+    ends, known = _matched(paths, stored, whole=False), set(stored.tolist())
+    for name, written, end in zip(ids.tolist(), paths, ends.tolist(), strict=True):
+        if end != name and end in known:
+            raise DataError(
+                f"{path}: id {name} and path {written} of one row are two images of the store; mend it, or leave one "
+                "of the columns out"
+            )
+
+
 def _labels(table: _Table, task_type: TaskType | None, wanted: tuple[str, ...]) -> Labelling:
     from medfeat.datasets.labels import one_column, several_columns
     from medfeat.datasets.spelling import BadLabel
@@ -250,11 +265,29 @@ def _labels(table: _Table, task_type: TaskType | None, wanted: tuple[str, ...]) 
     return found
 
 
+def _split_column(table: _Table, progress: Progress) -> str | None:
+    """Return the column that tells the split: ``split``, or one that is no label and holds names of splits alone."""
+    from medfeat.datasets.splitcolumn import are_splits
+
+    used = (*ID_COLUMNS, *OTHER_COLUMNS, *table.labels)
+    others = [
+        name for name, cells in table.cells.items() if name not in used and are_splits(list(dict.fromkeys(cells)))
+    ]
+    if "split" in table.cells or not others:
+        return "split" if "split" in table.cells else None
+    if len(others) > 1:
+        raise DataError(f"{table.path}: the columns {' and '.join(others)} could both be the split; call one split")
+    progress.say(f"{table.path}: the column {others[0]} is taken for the split")
+    return others[0]
+
+
 def _split(
     table: _Table,
+    column: str | None,
     own: Task | None,
     found: tuple[TaskType, tuple[str, ...], LabelArray],
     group: IdArray | None,
+    *,
     seed: int,
 ) -> tuple[IdArray, str]:
     """Return the split of each row, and in words where it came from."""
@@ -262,12 +295,13 @@ def _split(
     from medfeat.datasets.splitnames import splits_of
     from medfeat.datasets.splits import drawn_task_split
 
-    if "split" in table.cells:
-        names = splits_of(table.cells["split"], f"{table.path}, column split")
-        given = [names.get(cell, "") for cell in table.cells["split"]]
+    if column is not None:
+        cells = table.cells[column]
+        names = splits_of(cells, f"{table.path}, column {column}")
+        given = [names.get(cell, "") for cell in cells]
         if "" in given:
-            wrong = table.cells["split"][given.index("")]
-            raise DataError(f"{table.path}: split must be train, val or test, got {wrong!r}")
+            wrong = cells[given.index("")]
+            raise DataError(f"{table.path}: {column} must be train, val or test, got {wrong!r}")
         return np.array(given), "split as given there"
     split = _looked_up(own, table.ids, "split")
     if split is not None:

@@ -131,7 +131,7 @@ def compare(
     if course and data is not None:
         raise UsageError(f"the course's table is of {' and '.join(published.COURSE_DATASETS)}: leave --data out")
     found, problems = list_runs(resolve_root(cache_dir))
-    runs = _kept(found, backbone=backbone, head=head, size=size)
+    runs = kept_runs(found, backbone=backbone, head=head, size=size)
     if course:
         return CompareReport((), tuple(course_lines(runs)), tuple(problems))
     comparisons = tuple(compare_dataset(name, runs) for name in _datasets(data, runs, resolve_root(cache_dir)))
@@ -153,7 +153,7 @@ def _paired(comparison: Comparison) -> list[tuple[str, Difference]]:
     ]
 
 
-def _kept(
+def kept_runs(
     runs: Sequence[Run], *, backbone: str | Sequence[str] | None, head: str | Sequence[str] | None, size: int | None
 ) -> list[Run]:
     """Keep the runs that were asked for; a name that no run has is a mistake, not an empty answer."""

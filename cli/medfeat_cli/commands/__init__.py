@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from medfeat_cli.commands import audit, cache, compare, demo, doctor, extract, finetune, listing, predict, probe, search
+from medfeat_cli.commands import (
+    audit,
+    cache,
+    compare,
+    demo,
+    doctor,
+    explore,
+    extract,
+    finetune,
+    listing,
+    predict,
+    probe,
+    report,
+    search,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -16,6 +30,8 @@ def register(app: typer.Typer) -> None:
     app.command("search")(search.search)
     app.command("audit")(audit.audit)
     app.command("compare")(compare.compare)
+    app.command("explore")(explore.explore)
+    app.command("report")(report.report)
     app.command("list")(listing.list_names)
     app.add_typer(cache.app, name="cache")
     app.command("doctor")(doctor.doctor)

@@ -17,6 +17,8 @@ from PIL import Image
 
 from medfeat.types import Dataset
 
+from .folders import spelled
+
 
 @dataclass
 class Mirror:
@@ -133,5 +135,21 @@ def dicom() -> Callable[..., Path]:
         file.add_new("PixelData", "OW" if pixels.itemsize > 1 else "OB", content + b"\0" * (len(content) % 2))
         file.save_as(path, enforce_file_format=True)
         return path
+
+    return write
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Write a folder of files without content, and links in it."""
+    root = tmp_path / "set"
+
+    def write(*patterns, links=()):
+        for name in spelled(*patterns):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(b"x")
+        for link, target in dict(links).items():
+            (root / link).symlink_to(root / target)
+        return root
 
     return write

@@ -212,6 +212,7 @@ def test_localizers_reports_and_copies_are_left_out_aloud(tmp_path, series, dico
     (folder / "copy.dcm").write_bytes(first.read_bytes())
     report = pydicom.dcmread(first)
     del report.PixelData, report.Rows, report.Columns
+    report.SOPClassUID = pydicom.uid.BasicTextSRStorage
     report.save_as(folder / "report.dcm")
     progress = SilentProgress()
     found = volumes(tmp_path, read_all, progress=progress)

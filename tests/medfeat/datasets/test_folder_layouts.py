@@ -1,55 +1,16 @@
-"""Folders as people have them: where splits, classes, masks and leavings lie."""
+"""Folders as people have them: where splits, classes and leavings lie."""
 
 import inspect
 import itertools
 import os
-import re
 import sys
 
 import pytest
 
-from medfeat.datasets.folder import list_folder
 from medfeat.datasets.splitnames import split_word
 from medfeat.errors import DataError
-from medfeat.types import SilentProgress
 
-
-def spelled(*patterns):
-    """Spell ``{a|b}/1.png`` out: one name for each choice."""
-    for pattern in patterns:
-        parts = re.split(r"\{(.*?)\}", pattern)
-        choices = [part.split("|") if i % 2 else [part] for i, part in enumerate(parts)]
-        yield from ("".join(choice) for choice in itertools.product(*choices))
-
-
-@pytest.fixture
-def tree(tmp_path):
-    root = tmp_path / "set"
-
-    def write(*patterns, links=()):
-        for name in spelled(*patterns):
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_bytes(b"x")
-        for link, target in dict(links).items():
-            (root / link).symlink_to(root / target)
-        return root
-
-    return write
-
-
-def listed(root):
-    """(image, split, class) of each image, and what was said, with the root left out."""
-    progress = SilentProgress()
-    found = list_folder(root, "set", task=None, progress=progress)
-    count = len(found.ids)
-    split = found.split or (None,) * count
-    labelling = found.labelling
-    names = [labelling.classes[i] for i in labelling.values[:, 0]] if labelling else [None] * count
-    return list(zip(found.ids, split, names, strict=True)), [line.removeprefix(f"{root}: ") for line in progress.said]
-
-
-def kinds(root):
-    return sorted({image[1:] for image in listed(root)[0]}, key=str)
+from .folders import kinds, listed
 
 
 @pytest.mark.parametrize(
@@ -84,6 +45,14 @@ SPLIT_OF_CLASSES = sorted(itertools.product(("train", "test"), "ab"))
         "{train|test}/images/{a|b}/1.png",
         "{training_set|holdout}/{a|b}/1.png",
         "{train|test}/{a|b}/{p1|p2}/1.png",
+        "{train|test}_{a|b}/1.png",
+        "data/{a|b}-{Train|Test}/1.png",
+        "{a|b}{Train|Test}/1.png",
+        "{seg_train|seg_test}/{a|b}/1.png",
+        "{seg_train/seg_train|seg_test/seg_test}/{a|b}/1.png",
+        "{train/train|test/test}_{a|b}/1.png",
+        "{trainval|test}/{a|b}/1.png",
+        "{train|test}/{a|b}/fold_{1|2}/1.png",
     ],
 )
 def test_splits_are_found_outside_and_inside_classes_and_below_what_holds_everything(tree, pattern):
@@ -139,6 +108,16 @@ def test_other_names_of_splits_are_said(tree):
         (["{train|test}/{a|b}/1.png", "c/{a|b}/1.png"], "the folder c lies beside the splits test, train; move it aw"),
         (["train/{a|b}/1.png", "test/1.png"], "test/1.png lies beside the folder a; put every image into a class"),
         (["fold_{1|2|3}/{a|b}/1.png"], "fold_1, fold_2, fold_3 are folds and no classes; name folders train, val"),
+        (["{a|b}/fold_{1|2|3}/1.png"], "fold_1, fold_2, fold_3 are folds and no classes; name folders train, val"),
+        (["data/{a|b}/{cv1|cv2|test}/1.png"], "cv1, cv2 are folds and no classes"),
+        (["{train_a|train_b|test}/1.png"], "the folder train_a names a split and something else, and test beside it"),
+        (["{train_a|test_a|c}/1.png"], "the folder test_a names a split and something else, and c beside it does not"),
+        (["{s1|s2}_{train|test}/{a|b}/1.png"], "above the splits (s1, s2) and below them (a, b) could each be the cl"),
+        (
+            ["{train|val|trainval|test}/{a|b}/1.png"],
+            "'trainval' is train and val together and would repeat train and v",
+        ),
+        (["{val|train-val}/{a|b}/1.png"], "'train-val' is train and val together and would repeat val; leave 'train-v"),
     ],
 )
 def test_mixtures_are_refused_with_what_was_found(tree, patterns, problem):
@@ -148,9 +127,47 @@ def test_mixtures_are_refused_with_what_was_found(tree, patterns, problem):
     assert problem in str(error.value) and str(root) in str(error.value) and "\n" not in str(error.value)
 
 
+def test_folders_that_join_split_and_class_are_said(tree):
+    images, said = listed(tree("{train|test}_{a|b}/1.png"))
+    assert ("test_a/1.png", "test", "a") in images
+    assert said == ["folders are taken for a split and a class each, such as test_a for test and a"]
+
+
+def test_a_class_that_joins_split_and_class_and_holds_no_image_is_an_error(tree):
+    with pytest.raises(DataError, match=r"none of the 1 files of the folder test_b is an image that is read"):
+        listed(tree("{train|test}_a/1.png", "train_b/1.png", "test_b/1.heic"))
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        {"test_positive", "test_negative"}, {"stress_test", "rest"}, {"valid", "invalid"}, {"0", "1", "10"},
+        {"07", "8"}, {"grade 1", "grade 2"}, {"class_0", "class_1"}, {"a1", "b2"}, {"fold", "flat"},
+        {"trained", "tested"},
+    ],
+)  # fmt: skip
+def test_ordinary_classes_stay_without_a_word(tree, classes):
+    images, said = listed(tree(*(f"{name}/1.png" for name in classes)))
+    assert {image[1:] for image in images} == {(None, name) for name in classes}
+    assert [line for line in said if "classes than half" not in line and "valid is taken for a class" not in line] == []
+
+
+@pytest.mark.parametrize(
+    "folders", ["P{001|002}", "images_{1|2}", "{0001|0002}", "Patient {7|8}", "TCGA-02-{0001|0003}", "train/sub-{01|2}"]
+)
+def test_numbered_folders_as_classes_are_said(tree, folders):
+    _, said = listed(tree(f"{folders}/{{1|2}}.png"))
+    (line,) = (line for line in said if line.startswith("numbered folders ("))
+    assert "are taken for classes; check that they are no patients and no parts of an archive" in line
+
+
 @pytest.mark.parametrize(
     ("patterns", "said"),
     [
+        (
+            ["{a|b}/{train|test}_1.png"],
+            "names of images speak of splits (test, train), such as a/test_1.png, and are no",
+        ),
         (["{control|test}/1.png"], "the folder test is taken for a class and not for a split"),
         (["{a|b}/1.png", "a/test/2.png"], "the folder a/test is taken for a part of its class and not for a split"),
         (["data/{a|b}/1.png"], "all images lie in the folder data, so they have no labels; where its folders (a, b)"),
@@ -217,52 +234,6 @@ def test_a_folder_that_cannot_be_read_is_not_passed_over(tree, monkeypatch):
     monkeypatch.setattr(os, "scandir", scan)
     with pytest.raises(DataError, match=r"the folder b cannot be read .Permission denied."):
         listed(root)
-
-
-@pytest.mark.parametrize(
-    "mask",
-    [
-        "x_mask.png", "x_mask_1.png", "x_Mask.PNG", "x-mask.png", "x mask.png", "x_seg.png", "x_segmentation.png",
-        "x_Segmentation.nii.gz", "x_gt.png", "x_annotation.png", "x_label.png", "mask_x.png", "x_manual1.tif",
-        "masks/x.png", "mask/x.png", "segmentation/x.png", "segmentations/x_seg.png", "GT/x.png", "annotations/x.png",
-        "labels/x.png", "Masks/x_mask.jpg", "masks/2/../x.png", "thumbnails/x.png", "x_thumb.jpg",
-    ],
-)  # fmt: skip
-def test_masks_beside_their_images_are_passed_over_aloud(tree, mask):
-    mask = os.path.normpath(mask)
-    images, said = listed(tree("{a|b}/x.png", f"a/{mask}"))
-    assert [image[0] for image in images] == ["a/x.png", "b/x.png"]
-    assert said == [f"1 masks or thumbnails lie beside their images and are passed over, such as a/{mask}"]
-
-
-@pytest.mark.parametrize(
-    "pattern", ["{a|b}/{images|masks}/1.png", "{train|test}/{a|b}/{img|mask}/1.png", "{train|test}/{a|b}/1{|_mask}.png"]
-)
-def test_masks_are_known_inside_classes_and_splits(tree, pattern):
-    images, _ = listed(tree(pattern))
-    assert {image[2] for image in images} == {"a", "b"} and not [image for image in images if "mask" in image[0]]
-
-
-@pytest.mark.parametrize(
-    ("patterns", "classes"),
-    [
-        (["{mask|no_mask}/{1|2}.png"], {"mask", "no_mask"}),
-        (["{with_mask|without_mask}/{1|2}.png"], {"with_mask", "without_mask"}),
-        (["mask/1.png", "bare/2.png"], {"mask", "bare"}),
-        (["{a|b}/1_mask.png"], {"a", "b"}),
-        (["masks/{1|2}.png"], {None}),
-        (["{a|b}/{scan_1|scan_2|segment}.png"], {"a", "b"}),
-    ],
-)
-def test_masks_without_their_images_are_images(tree, patterns, classes):
-    root = tree(*patterns)
-    images, _ = listed(root)
-    assert len(images) == len(list(spelled(*patterns))) and {image[2] for image in images} == classes
-
-
-def test_a_folder_of_masks_beside_class_folders_is_refused(tree):
-    with pytest.raises(DataError, match=r"each file of the folder masks has the name of an image elsewhere, such as m"):
-        listed(tree("a/1.png", "b/2.png", "masks/{1|2}.png"))
 
 
 def test_what_systems_leave_is_passed_over_and_counted_aloud(tree):

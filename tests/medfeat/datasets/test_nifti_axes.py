@@ -177,3 +177,30 @@ def test_a_file_cut_short_is_damaged(tmp_path):
     (tmp_path / "x.nii.gz").write_bytes(content[: len(content) // 2])
     with pytest.raises(BadFile, match="cut short"):
         read_stored(tmp_path / "x.nii.gz")
+
+
+@pytest.mark.parametrize("name", ["x.nii.gz", "x.mgz"])
+@pytest.mark.parametrize("place", ["voxels", "checksum", "length"])
+def test_one_byte_changed_in_a_compressed_file_is_damage(tmp_path, name, place):
+    kind = nibabel.Nifti1Image if name.endswith(".nii.gz") else nibabel.MGHImage
+    raw = gzip.decompress(write(tmp_path / name, VOLUME, kind=kind).read_bytes())
+    content = gzip.compress(raw, compresslevel=0)  # as it is, so that any byte can change and be decompressed
+    (tmp_path / name).write_bytes(content)
+    assert np.array_equal(np.sort(read_stored(tmp_path / name).values, axis=None), np.sort(VOLUME, axis=None))
+    places = {"voxels": len(content) // 2, "checksum": len(content) - 8, "length": len(content) - 1}
+    changed = bytearray(content)
+    changed[places[place]] ^= 1
+    with pytest.raises(gzip.BadGzipFile):
+        gzip.decompress(changed)
+    (tmp_path / name).write_bytes(changed)
+    with pytest.raises(BadFile, match="damaged"):
+        read_stored(tmp_path / name)
+
+
+def test_what_follows_the_voxels_is_read_to_its_end_and_not_for_ever(tmp_path, monkeypatch):
+    raw = gzip.decompress(write(tmp_path / "x.nii.gz", VOLUME).read_bytes())
+    (tmp_path / "x.nii.gz").write_bytes(gzip.compress(raw + bytes(1 << 22)) + bytes(512))  # zeros pad tapes
+    assert read_stored(tmp_path / "x.nii.gz").values.shape == (24, 20, 3)
+    monkeypatch.setattr("medfeat.datasets.nifti.MAX_BYTES_BEHIND", 1 << 21)
+    with pytest.raises(BadFile, match="more than 2097152 bytes lie behind its voxels"):
+        read_stored(tmp_path / "x.nii.gz")

@@ -128,6 +128,13 @@ def test_no_label_column_means_no_labels(table):
         ("path,label,Patient\nimg/a.png,x,p\nimg/b.png,y, \n", "line 3: Patient is empty"),
         ('path,label\n"img/a.png,x\n', "line 2: "),
         (
+            "path,label,Label\nimg/a.png,x,y\n",
+            "line 1: label and Label could both be the label; name one with --label-",
+        ),
+        ("Path,path\nimg/a.png,img/b.png\n", "line 1: Path and path could both be the path; name one with --path-"),
+        ("path,Group\nimg/a.png,train\nimg/b.png,test\nimg/c.png,\n", "line 4: Group must be train, val or test, got"),
+        ("path,split\nimg/a.png,train\nimg/b.png,trainval\n", "'trainval' is train and val together and would repeat"),
+        (
             "path,Label,LABEL\nimg/a.png,x,y\n",
             "line 1: Label and LABEL could both be the label; name one with --label-",
         ),
@@ -240,6 +247,9 @@ def split_of(dataset):
         ("phase", ("train", "eval", "test"), None),
         ("dataset", ("train", "valid", "test"), None),
         ("fold", ("train", "val", "test"), None),
+        ("Set Type", ("Train", "Validation", "Test"), None),
+        ("Train/Val", ("train", "val", "test"), None),
+        ("anything", ("train", "val", "test"), None),
         ("fold", ("0", "1", "2"), "fold:val=1,test=2"),
         ("fold", ("0", "1", "2"), "fold:train=0,val=1,test=2"),
         ("train,val,test", ("1,0,0", "0,1,0", "0,0,1"), None),
@@ -294,10 +304,27 @@ def test_a_column_of_parts_that_are_not_known_is_refused_with_the_way_to_say_the
 
 
 def test_other_columns_of_such_names_are_no_splits(table):
-    path = table("path,label,dataset,test,age\nimg/a.png,x,CheXpert,PCR,1\nimg/b.png,y,MIMIC,none,0\n")
+    path = table(
+        "path,label,dataset,test,age,ok\nimg/a.png,x,CheXpert,PCR,1,valid\nimg/b.png,test,MIMIC,none,0,valid\n"
+    )
     assert open_dataset(path).split is None
 
 
+def test_labels_that_are_called_like_splits_are_labels(table):
+    dataset = open_dataset(table("path,label\nimg/a.png,train\nimg/b.png,test\n"))
+    assert dataset.split is None and dataset.info.classes == ("test", "train")
+
+
+@pytest.mark.parametrize(("option", "told"), [(None, True), ("none", False)])
+def test_paths_that_speak_of_splits_are_said(table, images, write_png, option, told):
+    for split in ("train", "test"):
+        write_png(images / split / "1.png")
+    progress = SilentProgress()
+    path = table("path,label\ntrain/1.png,x\ntest/1.png,y\n")
+    assert open_dataset(path, split_column=option, progress=progress).split is None
+    assert told == any("paths speak of splits (test, train), such as train/1.png, and no" in x for x in progress.said)
+
+
 def test_two_columns_that_tell_different_splits_are_refused(table):
-    with pytest.raises(DataError, match="the columns set and phase tell different splits; say which one with"):
-        open_dataset(table("path,label,set,phase\nimg/a.png,x,train,test\nimg/b.png,y,test,train\n"))
+    with pytest.raises(DataError, match="the columns set and tvt tell different splits; say which one with"):
+        open_dataset(table("path,label,set,tvt\nimg/a.png,x,train,test\nimg/b.png,y,test,train\n"))

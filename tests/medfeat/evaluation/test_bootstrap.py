@@ -9,7 +9,7 @@ from medfeat.errors import UsageError
 from medfeat.evaluation import metrics
 from medfeat.evaluation.bootstrap import bootstrap, check_draws, interval, resample_weights, strata_of
 from medfeat.evaluation.evaluate import evaluate
-from medfeat.evaluation.paired import compare_pair, holm, with_holm
+from medfeat.evaluation.paired import Drawn, alike, compare_pair, holm, with_holm
 from medfeat.evaluation.weighted import statistics, value
 
 
@@ -185,3 +185,21 @@ def test_holm_over_many_runs_never_makes_a_difference_surer():
     others = [example("multi-class", n=200, seed=s)[1] for s in (1, 2)]
     found = with_holm([compare_pair(labels, scores, o, "multi-class", resamples=200) for o in others])
     assert all(d.p_holm >= d.p for d in found)
+
+
+def test_runs_that_a_paired_test_cannot_tell_apart_share_a_group():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.01, (4, 2000))
+    points = np.array([0.90, 0.895, 0.70, 0.705])
+    drawn = Drawn(points, points[:, None] + noise)
+    assert alike(drawn) == [0, 0, 1, 1]
+    assert alike(Drawn(points[::-1], drawn.values[::-1])) == [0, 0, 1, 1]
+    wide = Drawn(points, points[:, None] + 30 * noise)
+    assert alike(wide) == [0, 0, 0, 0]
+
+
+def test_groups_are_corrected_for_the_number_of_runs():
+    values = np.zeros((40, 2000))
+    values[1:] = np.random.default_rng(0).normal(-0.0196, 0.0095, (39, 2000))  # each alone: p of about 0.04
+    assert alike(Drawn(values.mean(axis=1), values)) == [0] * 40
+    assert alike(Drawn(values[:2].mean(axis=1), values[:2])) == [0, 1]

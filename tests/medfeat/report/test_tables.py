@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from medfeat.report.tables import Table, csv_text, markdown, number, plain, terminal, with_interval
+from medfeat.report.tables import Table, csv_text, latex, markdown, number, plain, terminal, with_interval
 from medfeat.types import Interval
 
 TABLE = Table("Title", ("name", "AUC"), (("ours", "0.9"), ("a|b", "0.8")), ("a note",), strong=frozenset({0}))
@@ -46,3 +46,12 @@ def test_numbers_and_intervals():
     assert number(None) == number(float("nan")) == "–"
     assert with_interval(Interval(0.5, 0.4, 0.6)) == "0.500 [0.400, 0.600]"
     assert with_interval(Interval(0.5, float("nan"), float("nan"))) == "0.500"
+
+
+def test_latex_escapes_what_it_reserves_and_sets_ours_in_bold():
+    text = latex(
+        [Table("R&D", ("a_b", "AUC"), (("x & y%", "0.9"), ("\\cmd{}", "0.8")), ("50 % < all",), frozenset({0}))]
+    )
+    assert r"\caption{R\&D}" in text and r"\begin{tabular}{lr}" in text and r"a\_b & AUC \\" in text
+    assert r"\textbf{x \& y\%} & \textbf{0.9} \\" in text
+    assert r"\textbackslash{}cmd\{\} & 0.8 \\" in text and r"50 \% \textless{} all" in text

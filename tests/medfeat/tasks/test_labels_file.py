@@ -5,7 +5,7 @@ import pytest
 
 from medfeat.errors import DataError, MissingFileError
 from medfeat.tasks import from_csv, gather, official, save_task, tasks_folder
-from medfeat.types import Task
+from medfeat.types import SilentProgress, Task
 
 from .stores import COUNTS, labels_of, vector, write_store
 
@@ -77,6 +77,26 @@ def test_a_split_column_wins_and_patients_are_kept_apart(tmp_path, own_store):
     crossing = [row.replace("test", "val") if i % 2 else row for i, row in enumerate(rows)]
     with pytest.raises(DataError, match=r"5 patients .*more than one split: p15, p16, p17, \.\.\."):
         from_csv(written(tmp_path, "path,label,split,patient", crossing), own_store)
+
+
+def test_a_column_of_splits_by_another_name_is_taken_and_said(tmp_path, own_store):
+    rows = [f"{name},{i % 2},{'train' if i < 30 else 'test'}" for i, name in enumerate(OWN)]
+    path, progress = written(tmp_path, "id,label,Set Type", rows), SilentProgress()
+    task = from_csv(path, own_store, columns=["label"], progress=progress)
+    assert (task.split == "train").sum() == 30 and (task.split == "test").sum() == 10
+    assert progress.said == [f"{path}: the column Set Type is taken for the split"]
+    twice = written(tmp_path, "id,label,tvt,role", [f"{row},{row.rpartition(',')[2]}" for row in rows])
+    with pytest.raises(DataError, match="the columns tvt and role could both be the split; call one split"):
+        from_csv(twice, own_store, columns=["label"])
+
+
+@pytest.mark.parametrize("path", [OWN[1], f"/data/{OWN[1]}", f"C:\\x\\{OWN[1]}".replace("/", "\\")])
+def test_a_row_whose_id_and_path_are_two_images_is_refused(tmp_path, own_store, path):
+    rows = [f"{name},{path if i == 0 else f'/old/{name}'},{i % 2}" for i, name in enumerate(OWN)]
+    with pytest.raises(DataError, match=r"id p0/0.png and path .*1.png of one row are two images of the store; mend"):
+        from_csv(written(tmp_path, "id,path,label", rows), own_store)
+    alike = [f"{name},{'elsewhere.png' if i == 0 else f'/old/{name}'},{i % 2}" for i, name in enumerate(OWN)]
+    assert len(from_csv(written(tmp_path, "id,path,label", alike), own_store).ids) == len(OWN)
 
 
 def test_a_row_without_a_patient_is_named(tmp_path, own_store):

@@ -1,0 +1,59 @@
+"""`medfeat report`: the runs of the cache in one HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medfeat_cli import options, output
+from medfeat_cli.progress import for_terminal
+
+
+def report(
+    data: options.Data = None,
+    backbone: options.BackboneName = None,
+    head: Annotated[str | None, typer.Option("--head", help="Only runs of these heads (comma list).")] = None,
+    size: options.Size = None,
+    out: Annotated[Path, typer.Option("--out", help="The page.")] = Path("report.html"),
+    tables: Annotated[
+        Path | None, typer.Option("--tables", help="Folder for the tables as Markdown, CSV and LaTeX.")
+    ] = None,
+    no_images: Annotated[bool, typer.Option("--no-images", help="Leave every picture out.")] = False,
+    identifiers: Annotated[
+        bool, typer.Option("--identifiers", help="Show patients and DICOM identifiers as they are.")
+    ] = False,
+    seed: options.Seed = 0,
+    data_root: options.DataRoot = None,
+    cache_dir: options.CacheDir = None,
+    json: options.Json = False,
+) -> None:
+    """Show every run in one HTML file: scores, groups, curves, mistakes, published results, where numbers come from.
+
+    Example: medfeat report --data breastmnist
+    """
+    from medfeat.workflows.report import write_report as run
+
+    made = run(
+        data,
+        out=out,
+        backbone=backbone,
+        head=head,
+        size=size,
+        tables=tables,
+        images=not no_images,
+        identifiers=identifiers,
+        data_root=data_root,
+        seed=seed,
+        cache_dir=cache_dir,
+        progress=for_terminal(),
+    )
+    for line in made.notes:
+        output.note(line)
+    if json:
+        output.as_json(made.to_dict())
+        return
+    output.lines([f"wrote {made.out}: {made.runs:,} runs"])
+    if made.tables:
+        output.lines([f"wrote {len(made.tables)} tables to {made.tables[0].parent}"])

@@ -1,0 +1,1 @@
+"""Pages that open from disk: one HTML file each, everything inside it, nothing fetched."""

@@ -1,0 +1,316 @@
+"""The page of the runs: scores with intervals, groups in place of ranks, curves, mistakes, where numbers come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from medfeat.evaluation.comparison import Comparison
+from medfeat.evaluation.metrics import checked, one_vs_rest
+from medfeat.evaluation.roc import benefit_line, benefit_of_all, precision_line, roc_line
+from medfeat.evaluation.runs import Run
+from medfeat.report.comparison_tables import comparison_table, network_names
+from medfeat.report.figures import reliability_figure, scores_figure
+from medfeat.report.page import curve_charts
+from medfeat.report.page.drawing import inline
+from medfeat.report.page.html import Page, Section, element, facts, joined, prose, table
+from medfeat.report.page.pictures import data_address
+from medfeat.report.run_tables import NAMES, class_tables, settings
+from medfeat.report.tables import Table, number, with_interval
+from medfeat.types import Interval, UInt8Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WITH_PICTURES = "This page contains pictures of the images: treat it like the images themselves."
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An image as a mistake shows it: its id, what is said of it, and its picture where it may be shown."""
+
+    id: str
+    words: str
+    picture: UInt8Array | None
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong answer that the run was sure of, and the training images nearest to it."""
+
+    image: Shown
+    near: tuple[Shown, ...]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One dataset and one task, and everything that was run on it.
+
+    Attributes
+    ----------
+    name
+        As the page heads it.
+    runs
+        Best on val first.
+    groups
+        One a run: those of one number cannot be told from the first of them; None where that cannot be asked.
+    comparison
+        With published results, where there are any.
+    labels, scores
+        Of test, by the first run; None where they cannot be read.
+    mistakes
+        Of the first run, the surest first.
+    audit
+        Tables of what the newest audit found.
+    commands
+        One a run: what makes it.
+    notes
+        What must be said.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
+    groups: tuple[int, ...] | None
+    comparison: Comparison | None
+    labels: NDArray[Any] | None
+    scores: NDArray[Any] | None
+    mistakes: tuple[Mistake, ...]
+    audit: tuple[Table, ...]
+    commands: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def best(self) -> Run:
+        """The best run on val."""
+        return self.runs[0]
+
+
+def results_page(questions: Sequence[Question], methods: Sequence[str], made: Sequence[tuple[str, Any]]) -> Page:
+    """Return the page of some questions."""
+    pictured = any(one.image.picture is not None for question in questions for one in question.mistakes)
+    sections = [Section("overview", "Overview", tuple(_overview(questions)))]
+    sections += [Section(f"q{i}", one.name, tuple(_question(one, f"q{i}"))) for i, one in enumerate(questions)]
+    sections.append(Section("methods", "Methods", tuple(element("p", line) for line in methods)))
+    sections.append(Section("made", "How this page was made", (facts(made),)))
+    runs = sum(len(one.runs) for one in questions)
+    lead = f"{runs:,} runs on {len(questions)} {'dataset' if len(questions) == 1 else 'datasets and tasks'}"
+    footer = "Made by medfeat. The page is one file and fetches nothing."
+    return Page("Results", lead, tuple(sections), footer=footer, warning=WITH_PICTURES if pictured else "")
+
+
+def overview_table(questions: Sequence[Question]) -> Table:
+    """Return the best run on val of each question, and how many others the paired test cannot tell from it."""
+    columns = ("dataset", "best on val", "head", "metric", "val", "test", "as good", "runs", "mind")
+    rows = []
+    for one in questions:
+        best, metric = one.best, one.best.headline[0]
+        same = "–" if one.groups is None else str(one.groups.count(0) - 1)
+        rows.append((one.name, best.backbone, best.head, NAMES[metric], number(best.val.values[metric].value),
+                     with_interval(best.test.values[metric]), same, str(len(one.runs)),
+                     ", ".join(best.cautions)))  # fmt: skip
+    note = "as good: other runs that a paired test cannot tell from the best on val; in brackets: 95 % interval of test"
+    return Table("", columns, tuple(rows), (note,))
+
+
+def _overview(questions: Sequence[Question]) -> Iterator[Markup]:
+    shown = overview_table(questions)
+    intervals = [one.best.test.values[one.best.headline[0]] for one in questions]
+    cells = {(i, 5): _with_bar(interval, 0.0, 1.0) for i, interval in enumerate(intervals) if 0 <= interval.value <= 1}
+    links = {(i, 0): element("a", one.name, href=f"#q{i}") for i, one in enumerate(questions)}
+    yield table(shown, cells=cells | links)
+
+
+def results_table(question: Question) -> Table:
+    """Return all runs of a question, best on val first, with their group, cost and cautions."""
+    best, other = question.best.headline
+    columns = ("network", "head", "training", "pixels", f"val {NAMES[best]}", f"test {NAMES[best]}",
+               f"test {NAMES[other]}", "group", "seconds", "Wh", "mind")  # fmt: skip
+    rows = []
+    for i, (run, network) in enumerate(zip(question.runs, network_names(question.runs), strict=True)):
+        training = run.protocol["training"] + (", refitted on train+val" if run.protocol["refit"] else "")
+        seconds, energy = spent(run)
+        rows.append((network, run.head, training, run.protocol["pixels"], number(run.val.values[best].value),
+                     with_interval(run.test.values[best]), with_interval(run.test.values[other]),
+                     letter(question.groups, i), number(seconds, 1), number(energy, 2),
+                     ", ".join(run.cautions)))  # fmt: skip
+    notes = ["sorted by val; in brackets: 95 % interval of test"]
+    if question.groups is not None:
+        notes.append(
+            f"group: runs of one letter cannot be told from the first of them by test {NAMES[best]} (paired bootstrap,"
+            " Holm's correction, 5 %); another metric may tell them apart, and letters are no ranks"
+        )
+    notes += list(dict.fromkeys(line for run in question.runs for line in run.test.notes))
+    return Table("", columns, tuple(rows), tuple(notes), strong=frozenset({0}))
+
+
+def letter(groups: Sequence[int] | None, i: int) -> str:
+    """Return the letter of a run's group."""
+    if groups is None:
+        return "–"
+    return LETTERS[groups[i]] if groups[i] < len(LETTERS) else str(groups[i] + 1)
+
+
+def spent(run: Run) -> tuple[float, float | None]:
+    """Return seconds and watt-hours of extraction and probe together, as far as they are known."""
+    parts = (run.costs["extraction"], run.costs["probe"])
+    seconds = [part.get("seconds") for part in parts]
+    energy = [part.get("energy_wh") for part in parts]
+    known = [one for one in energy if one is not None]
+    return (sum(seconds) if None not in seconds else float("nan")), (sum(known) if known else None)
+
+
+def _question(question: Question, anchor: str) -> Iterable[Markup]:
+    best, other = question.best.headline
+    yield from (element("p", prose(line), class_="note") for line in question.notes)
+    shown = results_table(question)
+    cells: dict[tuple[int, int], Markup] = {}
+    for column, metric in ((5, best), (6, other)):
+        intervals = [run.test.values[metric] for run in question.runs]
+        low, high = _range(intervals)
+        cells |= {(i, column): _with_bar(one, low, high) for i, one in enumerate(intervals)}
+    for i in range(len(question.runs)):
+        cells[i, 7] = element("span", letter(question.groups, i), class_="group-letter")
+    yield table(shown, cells=cells)
+    yield from _figures(question)
+    if question.comparison is not None and question.comparison.rows:
+        beside = comparison_table(question.comparison)
+        yield element("details", element("summary", beside.title), table(beside))
+    yield from _best(question, anchor)
+    for one in question.audit:
+        yield table(one)
+    yield element("details", element("summary", "Where each number comes from"), table(_sources(question)))
+
+
+def _figures(question: Question) -> Iterator[Markup]:
+    metric = question.best.headline[0]
+    if question.comparison is not None and question.comparison.rows:
+        drawn = inline(
+            scores_figure(question.comparison), "Our runs with their 95 % intervals beside published results."
+        )
+        yield element("div", drawn, class_="scroll large")
+    costs = [spent(run)[0] for run in question.runs]
+    if np.isfinite(costs).sum() > 1:
+        scores = [run.test.values[metric].value for run in question.runs]
+        figure = curve_charts.cost_figure(
+            [run.backbone for run in question.runs], costs, scores, f"test {NAMES[metric]}"
+        )
+        yield inline(figure, "What a score costs: each point is a run.")
+
+
+def _best(question: Question, anchor: str) -> Iterator[Markup]:
+    run = question.best
+    yield element("h3", f"The best run on val: {run.backbone}, {run.head}", id=f"{anchor}-best")
+    chosen = settings(run.choice["settings"]) or "none"
+    yield element("p", f"Chosen on val: {chosen}. {run.test.n:,} test samples.", class_="note")
+    parts: list[Markup] = [element("div", table(one)) for one in class_tables([run]) if one.rows]
+    if run.test.confusion:
+        parts.append(element("div", _confusion(run)))
+    parts += [inline(figure, caption) for figure, caption in _curves(question)]
+    yield element("div", parts, class_="figures")
+    if question.mistakes:
+        yield element("h3", "Its most confident mistakes")
+        yield element("p", "Below each, the training images that are nearest by cosine.", class_="note")
+        yield element("div", [_mistake(one) for one in question.mistakes], class_="mistakes")
+
+
+def _curves(question: Question) -> Iterator[tuple[Figure, str]]:
+    run, task = question.best, question.best.task["type"]
+    if run.test.reliability and "ece" in run.test.values:
+        yield (
+            reliability_figure(run),
+            "How often it was right against how sure it was; a dot's area is its share of test.",
+        )
+    if task == "regression" or question.labels is None or question.scores is None:
+        return
+    pairs, names = one_vs_rest(*checked(question.labels, question.scores, task), task), list(run.task["classes"])
+    names = names[-1:] if task == "binary-class" else names
+    largest = sorted(range(len(pairs)), key=lambda i: -int(pairs[i][0].sum()))[: curve_charts.MOST_CURVES]
+    kept = [(names[i], *pairs[i]) for i in sorted(largest)]
+    left = f" Of {len(pairs)} classes, the {len(kept)} largest." if len(kept) < len(pairs) else ""
+    band = f"Shaded: pointwise 95 % bootstrap band.{left}"
+    yield curve_charts.roc_figure([roc_line(*one) for one in kept]), f"ROC on test. {band}"
+    precision = [precision_line(*one) for one in kept]
+    shares = [float(positive.mean()) for _, positive, _ in kept]
+    yield curve_charts.precision_figure(precision, shares), f"Precision and recall on test. {band}"
+    if task == "binary-class":
+        (name, positive, score) = kept[0]
+        figure = curve_charts.benefit_figure(benefit_line(name, positive, score), benefit_of_all(positive))
+        yield figure, f"Net benefit of acting on {name!r}, beside acting on everyone (dashed). {band}"
+
+
+def _confusion(run: Run) -> Markup:
+    names, counts = run.task["classes"], np.array(run.test.confusion)
+    head = [
+        element("th", "true / predicted", scope="col"),
+        *(element("th", n, scope="col", class_="number") for n in names),
+    ]
+    rows = []
+    for name, row in zip(names, counts, strict=False):
+        share = row / max(int(row.sum()), 1)
+        cells = [
+            element("td", str(count), class_="number share", style=f"--share:{part:.3f}")
+            for count, part in zip(row.tolist(), share.tolist(), strict=True)
+        ]
+        rows.append(element("tr", element("th", name, scope="row"), cells))
+    body = [element("thead", element("tr", head)), element("tbody", rows)]
+    title = element("caption", "Confusion matrix of test")
+    return element("div", element("table", title, body, class_="confusion"), class_="scroll")
+
+
+def _mistake(one: Mistake) -> Markup:
+    near = [
+        element("figure", _picture(image), element("figcaption", f"{image.id} · {image.words}")) for image in one.near
+    ]
+    return element("article", _picture(one.image), element("div", element("strong", one.image.id)),
+                   element("div", one.image.words), element("div", near, class_="near") if near else None,
+                   class_="mistake")  # fmt: skip
+
+
+def _picture(image: Shown) -> Markup | None:
+    if image.picture is None:
+        return None
+    return element("img", src=data_address(image.picture), alt=f"image {image.id}", class_="pixels")
+
+
+def _sources(question: Question) -> Table:
+    columns = ("run", "network", "recipe", "weights", "chosen on val", "command", "scores file")
+    rows = []
+    for run, command in zip(question.runs, question.commands, strict=True):
+        recipe = run.store["recipe"]
+        store = f"{run.store['embedding']} ({run.store['digest'][:12]})"
+        rows.append((run.key[:12], f"{run.backbone}, {run.head}", store,
+                     str(recipe.get("weights_digest") or "none"), settings(run.choice["settings"]), command,
+                     f"{run.folder.name}/scores.npz" if run.folder else ""))  # fmt: skip
+    return Table("", columns, tuple(rows))
+
+
+def _range(intervals: Sequence[Interval]) -> tuple[float, float]:
+    ends = [end for one in intervals for end in (one.low, one.value, one.high) if np.isfinite(end)]
+    return (min(ends), max(ends)) if ends else (0.0, 1.0)
+
+
+def _with_bar(interval: Interval, low: float, high: float) -> Markup:
+    """Return a score in words above its interval drawn on the scale of its column."""
+    words = with_interval(interval)
+    if not np.isfinite(interval.low):
+        return joined([words])
+    span = (high - low) or 1.0
+    a, v, b = (f"{4 + 192 * (end - low) / span:.1f}" for end in (interval.low, interval.value, interval.high))
+    line = element("line", x1=a, x2=b, y1="6", y2="6", stroke="var(--accent)", stroke_width="2")
+    dot = element("circle", cx=v, cy="6", r="3.5", fill="var(--accent)")
+    return joined([words, element("svg", line, dot, viewBox="0 0 200 12", class_="interval", aria_hidden="true")])
+
+
+def exports(questions: Sequence[Question]) -> Mapping[str, Table]:
+    """Return the tables of the page by the name of their file, for Markdown, CSV and LaTeX."""
+    found = {"overview": overview_table(questions)}
+    for one in questions:
+        shown = results_table(one)
+        found[one.name] = Table(one.name, shown.columns, shown.rows, shown.notes, shown.strong)
+    return found

@@ -1,0 +1,296 @@
+"""`medfeat report`: one HTML page from the runs of a cache."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medfeat.errors import DataError, MedfeatError, UsageError
+from medfeat.evaluation import published
+from medfeat.evaluation.bootstrap import RESAMPLES
+from medfeat.evaluation.comparison import compare_dataset
+from medfeat.evaluation.paired import alike, draw_pairs
+from medfeat.evaluation.recording import versions
+from medfeat.evaluation.runs import Run, list_runs, read_scores
+from medfeat.report import tables as rendering
+from medfeat.report.page.html import text_of
+from medfeat.report.page.results import Mistake, Question, exports, results_page
+from medfeat.report.tables import Table
+from medfeat.tasks import OFFICIAL
+from medfeat.types import Progress, SilentProgress
+from medfeat.workflows import leaks, mistakes
+from medfeat.workflows.compare import kept_runs
+from medfeat.workflows.explore import framed, write_page
+from medfeat.workflows.listed import list_store
+from medfeat.workflows.versions import meant, versions_of
+from medfeat_cache import FeatureStore, StoreHeader, find_stores, resolve_root, slug, write_whole
+
+FORMATS = {"md": rendering.markdown, "csv": rendering.csv_text, "tex": rendering.latex}
+
+
+@dataclass(frozen=True)
+class PageReport:
+    """What `report` wrote: the page, the tables beside it, how many runs they show, and what must be said."""
+
+    out: Path
+    tables: tuple[Path, ...]
+    runs: int
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {"out": str(self.out), "tables": [str(path) for path in self.tables], "runs": self.runs,
+                "notes": list(self.notes)}  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        """Show the page inside a notebook."""
+        return framed(self.out)
+
+
+def write_report(
+    data: str | Sequence[str] | None = None,
+    *,
+    out: str | Path = "report.html",
+    backbone: str | Sequence[str] | None = None,
+    head: str | Sequence[str] | None = None,
+    size: int | None = None,
+    tables: str | Path | None = None,
+    images: bool = True,
+    identifiers: bool = False,
+    data_root: str | Path | None = None,
+    seed: int = 0,
+    cache_dir: str | Path | None = None,
+    progress: Progress | None = None,
+) -> PageReport:
+    """Show the runs of a cache in one HTML file; nothing is trained and nothing is embedded.
+
+    Parameters
+    ----------
+    data
+        Datasets, as `medfeat.probe` takes them; None means every one that has runs.
+    out
+        The file.
+    backbone, head, size
+        Keep only runs of these.
+    tables
+        Folder for the same tables as Markdown, CSV and LaTeX.
+    images
+        False leaves every picture out.
+    identifiers
+        Show DICOM identifiers and patients in ids as they are; by default they are replaced.
+    data_root
+        Where dataset files are now, for pictures.
+    seed
+        Of the paired bootstrap.
+    cache_dir
+        Where stores and runs live.
+    progress
+        Hears of every stage.
+
+    Returns
+    -------
+    PageReport
+        Shows the page inside a notebook.
+
+    Raises
+    ------
+    UsageError
+        There are no such runs: the message names the command that makes some.
+    """
+    root, progress = resolve_root(cache_dir), progress or SilentProgress()
+    runs, problems = _runs(root, data, backbone=backbone, head=head, size=size)
+    asked = _questions(runs)
+    headers = {header.digest: header for header in find_stores(root, dataset=tuple({run.dataset for run in runs}))}
+    maker = _Maker(root, headers, images, identifiers, data_root, seed, progress)
+    questions = []
+    progress.start(len(asked), "gathering runs", "questions")
+    for name, mine in asked.items():
+        questions.append(maker.question(name, mine))
+        progress.advance(1)
+    progress.finish()
+    path = Path(out)
+    progress.start(1, "drawing the page", "pages")
+    page = results_page(questions, _methods(runs, headers), _made(questions, data))
+    write_page(path, text_of(page))
+    progress.finish()
+    written = _write_tables(Path(tables), exports(questions)) if tables is not None else ()
+    return PageReport(path, tuple(written), len(runs), (*problems, *maker.notes))
+
+
+def _runs(root: Path, data: str | Sequence[str] | None, **wanted: Any) -> tuple[list[Run], list[str]]:
+    found, problems = list_runs(root)
+    runs = kept_runs(found, **wanted) if found else []
+    named = meant(root, data)
+    if named is not None:
+        runs = [run for run in runs if any(_is_meant(root, run, one.name, one.number) for one in named)]
+    if not runs:
+        what = f" of {', '.join(one.name for one in named)}" if named is not None else ""
+        raise UsageError(f"no runs{what} in {root}: run `medfeat probe` first, which makes some of every store")
+    return runs, problems
+
+
+def _is_meant(root: Path, run: Run, name: str, number: int | None) -> bool:
+    if run.dataset != name:
+        return False
+    return number is None or run.task.get("images") in versions_of(root, name).numbered(number).keys
+
+
+def _questions(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Return the runs of each question, best on val first: a question is a dataset and a task on the same labels."""
+    groups: dict[tuple[str, str, str], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.dataset, run.task["name"], str(run.task.get("digest", ""))), []).append(run)
+    names: dict[str, list[Run]] = {}
+    for (dataset, task, digest), mine in sorted(groups.items()):
+        name = dataset if task == OFFICIAL else f"{dataset}, task {task}"
+        name = f"{name} ({digest[:6]})" if name in names else name
+        names[name] = sorted(mine, key=_on_val, reverse=True)
+    return names
+
+
+def _on_val(run: Run) -> float:
+    value = run.val.values[run.headline[0]].value
+    return value if value == value else float("-inf")  # noqa: PLR0124 - NaN sorts last
+
+
+@dataclass
+class _Maker:
+    """Gathers what the page shows of a question; `notes` keeps what must be said."""
+
+    root: Path
+    headers: Mapping[str, StoreHeader]
+    images: bool
+    identifiers: bool
+    data_root: str | Path | None
+    seed: int
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        self.notes: list[str] = []
+
+    def question(self, name: str, runs: Sequence[Run]) -> Question:
+        best, notes = runs[0], []
+        groups, said = self._groups(runs)
+        notes += said
+        stored: Mapping[str, Any] | None = None
+        try:
+            stored = read_scores(best.folder) if best.folder is not None else None
+        except (OSError, ValueError) as error:
+            notes.append(f"the scores of {best.key[:12]} cannot be read ({error}): `medfeat probe` makes them again")
+        found, said = self._mistakes(best, stored) if stored is not None else ((), [])
+        notes += said
+        official = best.task["name"] == OFFICIAL and best.dataset in published.datasets()
+        self.notes += [f"{name}: {line}" for line in notes]
+        return Question(
+            name=name,
+            runs=tuple(runs),
+            groups=groups,
+            comparison=compare_dataset(best.dataset, runs) if official else None,
+            labels=None if stored is None else stored["test_labels"],
+            scores=None if stored is None else stored["test_scores"],
+            mistakes=found,
+            audit=tuple(self._audit(best)),
+            commands=tuple(command_of(run, self.headers.get(str(run.store["digest"]))) for run in runs),
+            notes=tuple(notes),
+        )
+
+    def _groups(self, runs: Sequence[Run]) -> tuple[tuple[int, ...] | None, list[str]]:
+        if len(runs) < 2:
+            return None, []
+        metric = runs[0].headline[0]
+        # Holm's smallest p is that of the resamples times the runs: more runs need more resamples.
+        resamples = max(RESAMPLES, 60 * len(runs))
+        try:
+            return tuple(alike(draw_pairs(runs, metric=metric, seed=self.seed, resamples=resamples))), []
+        except (DataError, OSError, ValueError, KeyError) as error:
+            return None, [f"not compared in pairs: {error}"]
+
+    def _mistakes(self, run: Run, stored: Mapping[str, Any]) -> tuple[tuple[Mistake, ...], list[str]]:
+        header, notes, dataset = self.headers.get(str(run.store["digest"])), [], None
+        if header is None:
+            notes.append("the store of the best run is gone: its mistakes have neither pictures nor neighbours")
+        elif self.images:
+            dataset, why = mistakes.images_of(
+                header, root=self.root, data_root=self.data_root, progress=SilentProgress()
+            )
+            notes += [f"no pictures: {why}"] if dataset is None else []
+        try:
+            return mistakes.mistakes_of(run, stored, header, images=dataset, identifiers=self.identifiers), notes
+        except MedfeatError as error:
+            return (), [*notes, f"no mistakes are shown: {error}"]
+
+    def _audit(self, run: Run) -> list[Table]:
+        kept, header = leaks.audits(self.root, run.dataset), self.headers.get(str(run.store["digest"]))
+        if not kept or header is None:
+            return []
+        with FeatureStore(header.path) as store:
+            called = mistakes.called_in(list_store(store), identifiers=self.identifiers)
+        return leaks.audit_tables(kept, called, dataset=run.dataset)
+
+
+def command_of(run: Run, header: StoreHeader | None) -> str:
+    """Return the commands that make a run, by what its store says of its data and what its recipe says."""
+    source = (header.info.get("source") or {}) if header is not None else {}
+    data, recipe = shlex.quote(str(source.get("data") or run.dataset)), run.store["recipe"]
+    side = f" --size {run.size}" if run.size and data == run.dataset else ""
+    more = "".join(
+        f" --{name} {shlex.quote(str(recipe[name]))}" for name in ("pool", "layer", "slices") if recipe.get(name)
+    )
+    named = f" --task {shlex.quote(run.task['name'])}" if run.task["name"] != OFFICIAL else ""
+    seed = f" --seed {run.protocol['seed']}" if run.protocol["seed"] else ""
+    refit = " --refit" if run.protocol["refit"] else ""
+    return (
+        f"medfeat extract --data {data} --backbone {run.backbone}{side}{more} && medfeat probe --data {run.dataset}"
+        f" --backbone {run.backbone} --head {run.head}{named}{seed}{refit}"
+    )
+
+
+def _methods(runs: Sequence[Run], headers: Mapping[str, StoreHeader]) -> list[str]:
+    """Return sentences for a methods section, with what they rest on."""
+    used = [headers[digest] for digest in dict.fromkeys(str(run.store["digest"]) for run in runs) if digest in headers]
+    libraries = ", ".join(f"{name} {number}" for name, number in versions().items())
+    rules = "; ".join(dict.fromkeys(run.choice["rule"] for run in runs))
+    intervals = "; ".join(dict.fromkeys(_intervals(run) for run in runs))
+    machines = dict.fromkeys(str(one.info.get("environment", {}).get("name") or "") for one in used)
+    lines = [
+        f"Images were embedded once and heads trained on the cached embeddings (medfeat and {libraries}). Every"
+        f" hyper-parameter was chosen on val by {rules}; test was scored once. Intervals are 95 % percentile intervals"
+        f" ({intervals}), or of whole patients where patients are known.",
+        "Groups: paired bootstrap of the difference on test with Holm's correction at 5 %, against the best on val of"
+        " each group.",
+    ]
+    lines += [f"Embedded on: {'; '.join(filter(None, machines))}."] if any(machines) else []
+    data = {str(one.recipe.get("dataset")): one.info.get("dataset") or {} for one in used}
+    lines += [f"{name}: {facts['citation']}. Licence: {facts.get('licence', 'unknown')}."
+              for name, facts in data.items() if facts.get("citation")]  # fmt: skip
+    weights = {run.backbone: run.store["recipe"] for run in runs}
+    lines.append("Networks: " + "; ".join(f"{name} ({recipe.get('source', '')} {recipe.get('source_id', '')})"
+                                          for name, recipe in weights.items()) + ".")  # fmt: skip
+    return lines
+
+
+def _intervals(run: Run) -> str:
+    return f"{run.protocol['intervals']}, {run.protocol['resamples']} resamples"
+
+
+def _made(questions: Sequence[Question], data: str | Sequence[str] | None) -> list[tuple[str, Any]]:
+    named = "" if data is None else f" --data {data if isinstance(data, str) else ','.join(data)}"
+    libraries = ", ".join(f"{name} {number}" for name, number in versions().items())
+    dates = sorted(run.created_utc for one in questions for run in one.runs)
+    return [("Command", f"medfeat report{named}"), ("Runs made", f"{dates[0]} to {dates[-1]}"), ("Versions", libraries)]
+
+
+def _write_tables(folder: Path, shown: Mapping[str, Table]) -> list[Path]:
+    paths = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, table in shown.items():
+            for ending, render in FORMATS.items():
+                paths.append(folder / f"{slug(name)}.{ending}")
+                write_whole(paths[-1], [render([table]).encode("utf-8")], "writing the tables")
+    except OSError as error:
+        raise MedfeatError(f"cannot write tables to {folder} ({error}): choose another --tables") from error
+    return paths

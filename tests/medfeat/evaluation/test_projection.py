@@ -1,0 +1,87 @@
+"""Maps are faithful: neighbours are the nearest, groups stay together, new rows land where their neighbours are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from openTSNE import TSNE
+from sklearn.manifold import trustworthiness
+from sklearn.neighbors import NearestNeighbors
+
+from medfeat.evaluation import projection
+from medfeat.evaluation.projection import lay_out, neighbours, place, principal
+
+
+def clusters(n=60, k=3, dim=12, seed=0):
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(7).normal(size=(k, dim)) * 6
+    y = np.arange(n) % k
+    return (centres[y] + rng.normal(size=(n, dim))).astype(np.float32), y
+
+
+def test_neighbours_are_those_of_an_exact_search():
+    X, _ = clusters(200)
+    rows, far = neighbours(X, 5)
+    distance, wanted = NearestNeighbors(n_neighbors=6).fit(X).kneighbors(X)
+    assert np.array_equal(rows, wanted[:, 1:])
+    assert np.allclose(far, distance[:, 1:], atol=1e-2)
+
+
+def test_components_are_those_of_the_singular_vectors():
+    X, _ = clusters(50)
+    found = principal(X, unit=False)
+    centred = X - X.mean(axis=0)
+    s = np.linalg.svd(centred.astype(np.float64), compute_uv=False)
+    assert np.allclose(found.share, (s**2 / np.sum(s**2))[: len(found.share)], atol=1e-4)
+    assert np.allclose(np.abs(found.of(X)[:, 0]).max(), np.abs(centred @ found.axes[0]).max(), atol=1e-3)
+
+
+def test_a_map_keeps_neighbours_in_two_and_three_dimensions_and_is_the_same_again():
+    X, y = clusters(150)
+    made, again = lay_out(X, unit=True), lay_out(X, unit=True)
+    assert np.array_equal(made.tsne2, again.tsne2)
+    for points in (made.tsne2, made.tsne3):
+        near, _ = neighbours(points, 1)
+        assert (y[near[:, 0]] == y).mean() > 0.95
+        assert trustworthiness(X, points, n_neighbors=10) > 0.85
+
+
+@pytest.mark.parametrize("n", [2, 3, 7])
+def test_few_rows_have_a_map_too(n):
+    made = lay_out(clusters(n)[0], unit=True)
+    assert made.tsne2.shape == (n, 2) and made.tsne3.shape == (n, 3)
+    assert np.isfinite(made.tsne2).all()
+
+
+def test_rows_that_are_all_alike_have_a_map():
+    made = lay_out(np.ones((20, 5), np.float32), unit=True)
+    assert np.isfinite(made.tsne2).all() and np.isfinite(made.components).all()
+
+
+def test_a_new_row_lands_among_its_neighbours_and_old_rows_stay():
+    X, y = clusters(150)
+    before = lay_out(X, unit=True)
+    new, labels = clusters(9, seed=5)
+    old = np.arange(159) < 150
+    grown = place(np.concatenate([X, new]), old, before, unit=True)
+    assert np.array_equal(grown.tsne2[:150], before.tsne2)
+    assert grown.placed.sum() == 9
+    for points in (grown.tsne2, grown.tsne3):
+        near, _ = neighbours(points[150:], 3, among=points[:150])
+        assert (y[near] == labels[:, None]).all()
+
+
+@pytest.mark.realdata
+def test_on_real_images_a_map_is_as_trustworthy_as_the_librarys_own_defaults(real_data):
+    with np.load(real_data / "breastmnist.npz") as file:
+        X = np.concatenate([file[f"{split}_images"] for split in ("train", "val", "test")]).reshape(780, -1) / 255
+    ours = lay_out(X.astype(np.float32), unit=False).tsne2
+    theirs = np.asarray(TSNE(random_state=0, n_jobs=1).fit(X))
+    assert trustworthiness(X, ours, n_neighbors=15) >= trustworthiness(X, theirs, n_neighbors=15) - 0.005
+
+
+def test_a_map_in_three_dimensions_is_of_a_sample_when_there_are_many(monkeypatch):
+    monkeypatch.setattr(projection, "MOST_3D", 40)
+    made = lay_out(clusters(100)[0], unit=True)
+    assert np.isfinite(made.tsne3).all(axis=1).sum() == 40
+    assert np.isfinite(made.tsne2).all()

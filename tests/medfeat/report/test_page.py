@@ -1,0 +1,88 @@
+"""A page shows what users wrote as text, and can fetch nothing."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+
+import numpy as np
+import pytest
+
+from medfeat.report.page.columns import UNKNOWN, Column, coordinates
+from medfeat.report.page.html import Page, Section, element, table, text_of
+from medfeat.report.page.names import scrubbed, shown_ids
+from medfeat.report.tables import Table
+
+EVIL = '<script>alert(1)</script> "quoted" & \x00\ud800'
+
+
+def page(**parts):
+    return text_of(Page("t", "l", (Section("a", "A", (element("p", EVIL, title=EVIL),)),), **parts))
+
+
+def test_text_and_attributes_are_escaped():
+    text = page()
+    assert text.startswith("<!doctype html>\n<html")
+    assert "<script>alert" not in text
+    assert text.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 2
+    assert "\x00" not in text
+
+
+def test_data_cannot_end_its_script():
+    text = page(data={"map-data": {"ids": ["</script><script>alert(1)</script>", "<!--"]}})
+    content = re.search(r'<script type="application/json" id="map-data">(.*?)</script>', text, re.DOTALL)[1]
+    assert json.loads(content) == {"ids": ["</script><script>alert(1)</script>", "<!--"]}
+    assert "<!--" not in content
+
+
+def test_a_page_forbids_requests_and_other_scripts():
+    text = page(scripts=("page.js", "map.js"))
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)[1]
+    assert "default-src &#39;none&#39;" in policy and policy.count("sha256-") == 2
+    assert "unsafe-inline" not in policy.partition("script-src")[2]
+    assert not re.search(r'(src|href)="(https?:|//)', text)
+
+
+def test_cells_of_a_table_are_escaped():
+    assert "&lt;b&gt;" in table(Table("", ("<b>",), (("1",), ("2",))))
+
+
+def test_names_of_patients_and_identifiers_do_not_reach_a_page():
+    ids = ["DOE^JANE/1.2.840.10008.1.2.dcm", "DOE^JANE/1.2.840.10008.1.3.dcm", "x/scan 1.5 mm.png"]
+    shown = shown_ids(ids, ["DOE^JANE", "DOE^JANE", "x"])
+    assert shown == ["patient 1/uid 1.dcm", "patient 1/uid 2.dcm", "x/scan 1.5 mm.png"]
+
+
+def test_what_a_decoder_said_names_no_patient_and_no_identifier():
+    said = scrubbed(
+        "patient DOE^JANE of DOE^JANE-2: no pixels in 1.2.840.10008.1.2.dcm", ["DOE^JANE", "DOE^JANE-2", "a"]
+    )
+    assert said == "patient (a patient) of (a patient): no pixels in (a uid).dcm"
+
+
+def test_a_table_without_rows_is_its_title_and_notes():
+    text = table(Table("Leaks", ("a",), (), ("None: `medfeat audit` <looks>.",)))
+    assert text == '<h3>Leaks</h3><p class="note">None: <code>medfeat audit</code> &lt;looks&gt;.</p>'
+
+
+def test_ids_stay_different_when_what_told_them_apart_is_hidden():
+    shown = shown_ids(["anna/1.png", "bert/1.png"], ["anna", "anna"])
+    assert len(set(shown)) == 2
+
+
+def test_coordinates_share_one_scale_and_mark_what_is_absent():
+    packed = coordinates(np.array([[0, 0], [10, 5], [np.nan, 1]], np.float32), 2)
+    found = np.frombuffer(base64.b64decode(packed), "<u2").reshape(3, 2)
+    assert found.tolist() == [[0, 16250], [65000, 48750], [65535, 65535]]
+
+
+def test_a_column_of_words_keeps_the_order_of_classes_and_knows_what_is_missing():
+    plain = Column("class", words=["b", "a", UNKNOWN, "a"], order=("a", "b", "never")).to_dict()
+    assert plain["values"] == ["a", "b", UNKNOWN] and plain["missing"] == 2
+    assert np.frombuffer(base64.b64decode(plain["codes"]), "<u2").tolist() == [1, 0, 2, 0]
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0, np.nan], [np.nan] * 3])
+def test_a_column_of_numbers_has_a_finite_range(values):
+    assert np.isfinite(Column("n", numbers=np.array(values)).to_dict()["range"]).all()
