@@ -52,11 +52,13 @@ def tune_once(root: Path, data: Path, log: Path) -> None:
 
 
 def contents(root: Path) -> dict[str, np.ndarray]:
-    """Everything that must be equal: the tuned weights, and the scores of their run."""
+    """Everything that must be equal: the tuned weights, the loss of each epoch, and the scores of their run."""
     from safetensors.numpy import load_file
 
     (weights,) = (root / "tuned").glob("*/*/model.safetensors")
     found = {f"weights {name}": value for name, value in load_file(weights).items()}
+    log = np.genfromtxt(weights.with_name("log.csv"), delimiter=",", skip_header=2)
+    found["losses"] = log[:, :4]  # epoch, loss and val; rates of images differ
     for path in (root / "runs").glob("*/*/scores.npz"):
         with np.load(path) as file:
             found |= {f"{path.parent.name} {name}": file[name] for name in file.files}
@@ -147,11 +149,11 @@ def _frozen(root: Path, data: Path) -> None:
 
 
 def _images(folder: Path) -> Path:
-    """Write noise of two brightnesses as an .npz of its own."""
+    """Write noise as an .npz of its own: with nothing to learn, every step moves the network."""
     rng, arrays = np.random.default_rng(0), {}
     for group, count in COUNTS.items():
         y = np.arange(count) % 2
-        noise = rng.integers(0, 120, (count, 28, 28)) + 60 * y[:, None, None]
+        noise = rng.integers(0, 256, (count, 28, 28))
         arrays |= {f"{group}_images": noise.astype(np.uint8), f"{group}_labels": y[:, None]}
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / "noise.npz", **arrays)
