@@ -19,7 +19,7 @@ from medfeat.backbones.parts import without_twins
 from medfeat.backbones.rows import refuse_mixed_rows
 from medfeat.backbones.spelling import split_part
 from medfeat.backbones.table import Entry
-from medfeat.backbones.weights import read_part, tuning_of, weights_digest
+from medfeat.backbones.weights import read_part, refuse_list, tuning_of, weights_digest
 from medfeat.errors import UsageError
 from medfeat.types import BackboneInfo, View
 
@@ -82,6 +82,7 @@ def load_backbone(
         return _filled(entry, info, views, file, access=access, adapt=True)
     if str(weights) == RANDOM:
         return _random(entry, views, access=access, seed=seed)
+    refuse_list(place)
     info = _as_tuned(replace(entry.info, origin="file"), place)
     return _filled(entry, info, views, place, access=access, part=part, adapt=adapt)
 

@@ -21,7 +21,7 @@ from medfeat.backbones.pooling import POOLS, poolings_of
 from medfeat.backbones.rows import refuse_mixed_rows
 from medfeat.backbones.spelling import split_part
 from medfeat.backbones.table import BACKBONES, Entry
-from medfeat.backbones.weights import read_part, weights_digest
+from medfeat.backbones.weights import read_part, refuse_list, weights_digest
 from medfeat.errors import UsageError
 from medfeat.identity import PLAIN, identity
 from medfeat.types import BackboneInfo, Interpolation, View
@@ -156,6 +156,7 @@ def _with_weights(entry: Entry, weights: str | Path | None, seed: int) -> tuple[
         return entry.info, module, ()
     _refuse_without_weights(entry, module, weights)
     place, part = split_part(weights)
+    refuse_list(place)
     wanted = module.state_dict()
     state, origin = read_part(place, part)
     state, read = without_twins(state, wanted, origin, type(module).__name__)

@@ -55,6 +55,18 @@ def read_state(path: str | Path) -> Named:
     return unwrapped(read_named(path))
 
 
+def refuse_list(path: Path) -> None:
+    """Refuse the list of a checkpoint's files where somebody names weights: its identity would not be theirs.
+
+    Raises
+    ------
+    UsageError
+        With what to give instead.
+    """
+    if path.name in INDEX_FILES:
+        raise UsageError(f"{path} only lists the files of a checkpoint: give --weights the folder they are in")
+
+
 def read_part(path: Path, part: str = "") -> tuple[Named, str]:
     """Read the named tensors of a file, or of one of several networks in it, and spell where they come from.
 
@@ -67,13 +79,9 @@ def read_part(path: Path, part: str = "") -> tuple[Named, str]:
 
     Raises
     ------
-    UsageError
-        For the list of a checkpoint's files, which is none of them.
     MissingFileError, WeightsError
         As `read_named`, and where the file has no such part.
     """
-    if path.name in INDEX_FILES:
-        raise UsageError(f"{path} only lists the files of a checkpoint: give --weights the folder they are in")
     state = read_named(path)
     return (only_part(state, part, str(path)) if part else state), join_part(path, part)
 
