@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from medfeat.datasets.object_files import (
     open_as_official,
 )
 from medfeat.datasets.object_items import ItemColumns, Items, items_of
+from medfeat.datasets.own import asked_name
 from medfeat.datasets.spelling import class_list
 from medfeat.datasets.splitnames import splits_of
 from medfeat.errors import DataError, UsageError
@@ -302,12 +302,6 @@ def _ids(items: Mapping[str, Items], asked: Sequence[str] | None) -> dict[str, I
 def _name(data: object, asked: str | None) -> str:
     """Return the name that was asked for, or that of the class; one that a registered dataset has gets ``-own``."""
     if asked is not None:
-        if asked in DATASETS:
-            raise UsageError(f"name {asked!r} is that of a registered dataset; choose another")
-        if not re.fullmatch(r"[\w][\w.-]*", asked):
-            raise UsageError(
-                f"name must be letters, digits, '-', '_' and '.', starting with a letter or digit, got {asked!r}"
-            )
-        return asked
+        return asked_name(asked, DATASETS)
     name = str(getattr(data, "flag", "")) if is_medmnist(data) else type(data).__name__.lower()
     return f"{name}-own" if name in DATASETS else name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -139,14 +139,25 @@ def _listing(path: Path, name: str, options: OwnOptions, volumes: Volumes | None
 def _name(path: Path, asked: str | None, taken: Sequence[str]) -> str:
     """Return a name that is safe as a folder; one that a registered dataset has gets ``-own``."""
     if asked is not None:
-        if asked in taken:
-            raise UsageError(f"name {asked!r} is that of a registered dataset; choose another")
-        if not re.fullmatch(r"[\w][\w.-]*", asked):
-            raise UsageError(
-                f"name must be letters, digits, '-', '_' and '.', starting with a letter or digit, got {asked!r}"
-            )
-        return asked
+        return asked_name(asked, taken)
     return own_name(path, taken)
+
+
+def asked_name(asked: str, taken: Container[str]) -> str:
+    """Return the name a person gave, which must be safe as a folder's and no registered dataset's.
+
+    Raises
+    ------
+    UsageError
+        When it is not.
+    """
+    if asked in taken:
+        raise UsageError(f"name {asked!r} is that of a registered dataset; choose another")
+    if not re.fullmatch(r"[\w][\w.-]*", asked):
+        raise UsageError(
+            f"name must be letters, digits, '-', '_' and '.', starting with a letter or digit, got {asked!r}"
+        )
+    return asked
 
 
 def own_name(path: Path, taken: Sequence[str]) -> str:
