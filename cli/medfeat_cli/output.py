@@ -62,7 +62,7 @@ def tables(shown: Sequence[Table]) -> None:
     """Print tables: drawn when a person looks at them; tab-separated elsewhere, or where no drawn column would fit."""
     from medfeat.report import tables as render
 
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():  # None where it was closed
         typer.echo(render.plain(shown), nl=False)
         return
     from rich.console import Console

@@ -9,7 +9,7 @@ from medfeat.datasets.gather import Gathered, as_volumes, numbered_patients, say
 from medfeat.datasets.labels import Labelling, of_folders
 from medfeat.datasets.layout import layout_of
 from medfeat.datasets.listing import Listing
-from medfeat.datasets.masks import refuse_folder_of_masks
+from medfeat.datasets.masks import refuse_folder_of_masks, siblings
 from medfeat.datasets.spelling import BadLabel
 from medfeat.datasets.walking import HERE, Found, look, no_image, refuse_lost, say_passed
 from medfeat.errors import DataError
@@ -57,6 +57,11 @@ def list_folder(
     if not found.images:
         raise no_image(root, found)
     say_passed(root, found, progress)
+    if alike := siblings(found.images):
+        progress.say(
+            f"{root}: {len(alike)} images are called like another one with a word behind it, such as {alike[0]}: where "
+            "they were made of it, take them away, or both may fall into two splits"
+        )
     volumes_found = _volumes(root, found, volumes, progress)
     images = found.images if volumes_found is None else volumes_found.ids
     layout = layout_of(root, images, progress)

@@ -88,7 +88,15 @@ def one_column(texts: Sequence[str], name: str, task: TaskType | None = None, wa
         return Labelling("regression", (name,), values, said)
     if not wanted:
         _refuse_amounts(texts, name, task)
+        _refuse_several(texts, task)
     return classes_of(texts, task, wanted)
+
+
+def _refuse_several(texts: Sequence[str], task: TaskType | None) -> None:
+    rows = [row for row, text in enumerate(texts) if SEPARATOR in text]
+    if rows:
+        found = f"{texts[rows[0]]!r} names several labels, and {task} takes one"
+        raise BadLabel(rows, found, "say --task multi-label, or name the classes with --classes if it is one of them")
 
 
 def of_folders(texts: Sequence[str], task: TaskType | None = None, wanted: Sequence[str] = ()) -> Labelling:

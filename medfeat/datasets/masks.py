@@ -37,6 +37,26 @@ CHANNEL = re.compile(r"_\d{4}$")
 _BY_LENGTH = sorted(SUFFIXES, key=len, reverse=True)
 
 
+def siblings(images: Sequence[str]) -> list[str]:
+    """Return the images that are called like another one beside them with a word behind it: ``x_overlay`` beside ``x``.
+
+    Examples
+    --------
+    >>> siblings(["a/x.png", "a/x_overlay.png", "a/x - Copy.png", "a/x_2.png", "b/x_left.png"])
+    ['a/x_overlay.png', 'a/x - Copy.png']
+    """
+    stems = {_stem(image) for image in images}
+    return [image for image in images if any(place in stems for place in _shorter(_stem(image)))]
+
+
+def _shorter(stem: str) -> Iterator[str]:
+    """Yield what is before a mark between words of a file's name, where a word with a letter is behind it."""
+    start = stem.rfind("/") + 1
+    for found in SEPARATOR.finditer(stem, start + 1):
+        if any(letter.isalpha() for letter in stem[found.end() :]):
+            yield stem[: found.start()]
+
+
 def masks_among(images: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the masks among the names of images whose image is there, and those whose image is not.
 

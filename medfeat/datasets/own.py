@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -153,9 +154,9 @@ def asked_name(asked: str, taken: Container[str]) -> str:
     """
     if asked in taken:
         raise UsageError(f"name {asked!r} is that of a registered dataset; choose another")
-    if not re.fullmatch(r"[\w][\w.-]*", asked):
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", asked):
         raise UsageError(
-            f"name must be letters, digits, '-', '_' and '.', starting with a letter or digit, got {asked!r}"
+            f"name must be plain letters, digits, '-', '_' and '.', starting with a letter or digit, got {asked!r}"
         )
     return asked
 
@@ -172,7 +173,9 @@ def own_name(path: Path, taken: Sequence[str]) -> str:
     """
     stem = path.resolve().name.removesuffix(".gz")
     stem = stem if path.is_dir() else Path(stem).stem
-    slug = re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "images"
+    # in plain letters, as the folder of its stores is: two names that are one there would be versions of each other
+    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", plain).strip("-.") or "images"
     return f"{slug}-own" if slug in taken else slug
 
 

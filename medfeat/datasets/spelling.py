@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,11 @@ from dataclasses import dataclass
 from medfeat.datasets.cells import any_number, folded, is_missing, looks_like_date, whole_number
 from medfeat.errors import UsageError
 from medfeat.task_types import shortened
+
+SCRIPTS = {"LATIN", "CYRILLIC", "GREEK"}
+QUOTES = ("'", '"')
+MISSING_NUMBERS = (99, 999, 9999)
+"""What tables of studies put where a value is missing."""
 
 UNIT = re.compile(r"[+-]?\d+(?:[.,]\d+)?\s*([a-zµμ%°/²³]{1,6})", re.IGNORECASE)
 """A number with a unit behind it, such as ``9.5 mm``."""
@@ -192,6 +198,7 @@ def _doubts(names: Sequence[str], count: int) -> list[str]:
     dates = [name for name in names if looks_like_date(name)]
     if dates:
         said.append(f"the label {dates[0]!r} looks like a date that a spreadsheet made of something else: check it")
+    said += _odd_names(names)
     amounts = [name for name in names if "e" in name.lower() or name.startswith("-")]
     if amounts and all(any_number(name) is not None for name in names):
         said.append(f"numbers such as {amounts[0]} are taken for classes; say --task regression if they are amounts")
@@ -204,6 +211,24 @@ def _doubts(names: Sequence[str], count: int) -> list[str]:
     words = [name for name in names if any_number(name) is None and not is_missing(name)]
     if words and numbers_there > max(4, 3 * len(words)):
         said.append(f"the label {words[0]!r} is no number beside {numbers_there} that are: all are taken for classes")
+    return said
+
+
+def _odd_names(names: Sequence[str]) -> list[str]:
+    """Say of names that look like others, or like a mark for what is missing."""
+    said = []
+    for name in names:
+        scripts = {unicodedata.name(letter, "").split(" ")[0] for letter in name if letter.isalpha()} & SCRIPTS
+        if len(scripts) > 1:
+            said.append(f"the label {name!r} mixes {' and '.join(sorted(scripts))} letters and is a class of its own")
+        if name[:1] in QUOTES and name[-1:] in QUOTES and name.strip("".join(QUOTES)) in names:
+            said.append(f"the label {name!r} stands in quotes and is another class than it is without them")
+    truths = [name for name in names if name.lower() in ("true", "false", "yes", "no")]
+    numbers = sorted(number for name in names if (number := whole_number(name)) is not None)
+    if truths and numbers:
+        said.append(f"the labels {truths[0]!r} and '{numbers[0]}' are different classes: write them in one way")
+    if len(numbers) > 1 and numbers[-1] in MISSING_NUMBERS and abs(numbers[-2]) * 5 < numbers[-1]:
+        said.append(f"the label {numbers[-1]} is a class; empty these cells if it says that there is no label")
     return said
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from medfeat.datasets.splitnames import said_splits, split_word, splits_of
+from medfeat.datasets.splitnames import SHORT, said_splits, split_word, splits_of
 from medfeat.errors import DataError
 
 # Letters only. A column of any name is the split when all it holds are names of splits; one of these names, when some.
@@ -17,6 +17,7 @@ LIKE_SPLITS = (
 FOLDS = ("fold", "folds", "foldid", "foldindex", "foldnumber", "cvfold", "kfold", "cv", "partition")
 NO_SPLIT = "none"
 YES, NO = ("1", "1.0", "true", "yes", "y", "t"), ("0", "0.0", "false", "no", "n", "f", "")
+MOST_PARTS = 10
 SHOWN = 5
 
 
@@ -114,7 +115,7 @@ def _by_looks(cells: Mapping[str, Sequence[str]]) -> SplitFound:
     found = [*_named_alike(cells), *_flags(cells)]
     if not found:
         _refuse_folds(cells)
-        return SplitFound()
+        return SplitFound(said=_unused(cells))
     first, *others = found
     for other in others:
         if other.split != first.split:
@@ -190,10 +191,32 @@ def _refuse_folds(cells: Mapping[str, Sequence[str]]) -> None:
             raise BadSplit(None, f"the column {column} ({_examples(values)}) tells parts; {_ways(column, values)}")
 
 
+def _unused(cells: Mapping[str, Sequence[str]]) -> str:
+    """Say of a column that may tell the split, by its name or by some of its values, that it is not used."""
+    for column, values in cells.items():
+        distinct = {value for value in values if value}
+        speaks = _letters(column) in LIKE_SPLITS or any(_guess(value) for value in distinct)
+        if speaks and 1 < len(distinct) <= MOST_PARTS:
+            return (
+                f"the column {column} ({_examples(values)}) is not used; if it tells the split, {_ways(column, values)}"
+            )
+    return ""
+
+
+def _guess(value: str) -> str | None:
+    """Return the split that a value may stand for: by one of its words, or shortened as tr, va and te."""
+    words = [SHORT.get(word, split_word(word)) for word in re.findall(r"[a-z]+", value.lower())]
+    return next((word for word in words if word in ("train", "val", "test")), None)
+
+
 def _ways(column: str, values: Sequence[str]) -> str:
-    """Tell how to say what is meant."""
-    last = sorted(set(values))[-2:]
-    example = f"{column}:val={last[0]},test={last[-1]}" if len(last) > 1 else f"{column}:test={last[0]}"
+    """Tell how to say what is meant; parts that are no numbers are guessed from their names, or left open."""
+    distinct = sorted(set(values) - {""})
+    parts = {split: value for value in reversed(distinct) if (split := _guess(value)) is not None}
+    if all(value.isdigit() for value in distinct):
+        parts = dict(zip(("test", "val"), reversed(distinct), strict=False))
+    named = [f"{split}={parts.get(split, 'WHICH')}" for split in ("val", "test")]
+    example = f"{column}:{','.join(named if len(distinct) > 1 else named[1:])}"
     return (
         f"say which values are val and test, such as --split-column {example} (the others train), or "
         f"--split-column {NO_SPLIT} to have a split drawn"

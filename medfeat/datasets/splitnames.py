@@ -10,14 +10,30 @@ from medfeat.errors import DataError
 
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training", "trn", "trainval"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "validate", "vld", "dev", "devel", "tune", "tuning"), "val"),
+    **dict.fromkeys(
+        ("val", "valid", "validation", "validate", "vld", "dev", "devel", "tune", "tuning", "validierung"), "val"
+    ),
     **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
 }
 # Either of two splits; which one tell the others.
 EITHER = ("eval", "evaluation", "evaluate")
 # Only beside a word such as images: nnU-Net's imagesTr and imagesTs.
 SHORT = {"tr": "train", "va": "val", "ts": "test", "te": "test"}
-AROUND = ("data", "set", "dataset", "images", "image", "imgs", "img", "pictures", "samples", "split", "folder", "stage")
+AROUND = (
+    "data",
+    "set",
+    "dataset",
+    "images",
+    "image",
+    "imgs",
+    "img",
+    "pictures",
+    "samples",
+    "split",
+    "folder",
+    "stage",
+    "cohort",
+)
 GLUED = re.compile(rf"(?P<split>{'|'.join([*SPLIT_NAMES, *EITHER])})(?:{'|'.join(AROUND)})")
 # Beside another word, as in train_benign, malignant-test and trainBenign.
 _WORDS, _MARK = rf"(?i:{'|'.join([*SPLIT_NAMES, *EITHER])})", r"(?:[ _.-]+|(?<=[a-z])(?=[A-Z]))"

@@ -276,3 +276,9 @@ def test_suffixes_in_capitals_are_known(tree):
 def test_a_folder_of_other_files_alone_names_their_kinds(tree):
     with pytest.raises(DataError, match=r"holds no image but 3 other files \(.heic, .csv\); looked for"):
         listed(tree("{1|2}.heic", "labels.csv"))
+
+
+def test_images_made_of_others_are_counted_aloud(tree):
+    said = listed(tree("a/{1|2}.png", "a/1_overlay.png", "b/{3|3 - Copy}.png", "b/4_5.png"))[1]
+    [line] = [line for line in said if "called like another" in line]
+    assert "2 images" in line and "a/1_overlay.png" in line

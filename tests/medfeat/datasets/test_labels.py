@@ -222,3 +222,25 @@ def test_measurements_that_are_taken_for_classes_are_said(labels, said):
     told = [line for line in tell_classes(labels * 3).said if "taken for" in line and "class" in line]
     assert bool(told) == bool(said)
     assert not said or told[0].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["0", "1", "999"], "999 is a class; empty these cells"),
+        (["0", "50", "99"], ""),
+        (["TRUE", "FALSE", "1"], "'FALSE' and '1' are different classes"),
+        (["COPD", "\u0421OPD"], "mixes CYRILLIC and LATIN letters"),
+        (['"benign"', "benign"], "stands in quotes"),
+        (["benign", "malignant"], ""),
+    ],
+)
+def test_names_that_look_like_others_are_said(labels, said):
+    told = " ".join(tell_classes(labels * 4).said)
+    assert said in told and bool(told) == bool(said)
+
+
+def test_several_labels_in_a_cell_are_no_class(opened):
+    with pytest.raises(DataError, match=r"'a\|b' names several labels, and multi-class takes one"):
+        opened("csv", ["a|b", "a", "b"], task="multi-class")
+    assert opened("csv", ["a|b", "a", "b"], task="multi-class", classes="a,b,a|b")[0].info.classes == ("a", "b", "a|b")

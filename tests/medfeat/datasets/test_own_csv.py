@@ -328,3 +328,26 @@ def test_paths_that_speak_of_splits_are_said(table, images, write_png, option, t
 def test_two_columns_that_tell_different_splits_are_refused(table):
     with pytest.raises(DataError, match="the columns set and tvt tell different splits; say which one with"):
         open_dataset(table("path,label,set,tvt\nimg/a.png,x,train,test\nimg/b.png,y,test,train\n"))
+
+
+@pytest.mark.parametrize(
+    ("header", "values", "advice"),
+    [
+        ("subset", ("tr", "va", "te"), "subset:val=va,test=te"),
+        ("set", ("T", "V", "E"), "set:val=WHICH,test=WHICH"),
+        ("cohort", ("inner", "outer", "External test group"), "cohort:val=WHICH,test=External test group"),
+        ("aufteilung", ("Lernen", "Pruefung", "Test"), "aufteilung:val=WHICH,test=Test"),
+    ],
+)
+def test_a_column_that_may_tell_the_split_and_is_not_used_is_said(table, header, values, advice):
+    rows = "".join(f"img/{name}.png,x{i % 2},{values[i % 3]}\n" for i, name in enumerate("abc"))
+    progress = SilentProgress()
+    open_dataset(table(f"path,label,{header}\n{rows}"), progress=progress)
+    [line] = [line for line in progress.said if "is not used" in line]
+    assert f"--split-column {advice} " in line
+
+
+def test_the_advice_for_a_split_of_shortened_names_trains_on_the_train_part(table):
+    rows = "".join(f"img/{name}.png,x,{part}\n" for name, part in zip("abc", ("tr", "va", "te"), strict=True))
+    with pytest.raises(DataError, match="split:val=va,test=te"):
+        open_dataset(table(f"path,label,split\n{rows}"))

@@ -343,3 +343,11 @@ def test_no_warning_reaches_the_user(classes):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         list(open_dataset(classes).batches("all", 2))
+
+
+def test_a_name_is_in_plain_letters(tmp_path, write_png):
+    for folder, name in (("Klinik-Süd", "Klinik-Sud"), ("日本", "images"), ("a b", "a-b")):
+        write_png(tmp_path / folder / "x.png")
+        assert open_dataset(tmp_path / folder).info.name == name
+    with pytest.raises(UsageError, match="plain letters"):
+        open_dataset(tmp_path / "a b", name="Süd")
