@@ -58,7 +58,10 @@ def test_masks_are_known_beside_images_that_are_named_so(tree, pattern):
 )  # fmt: skip
 def test_ordinary_images_are_no_masks(tree, patterns):
     found, said = listed(tree(*patterns))
-    assert len(found) == len(list(spelled(*patterns))) and said == []
+    assert (
+        len(found) == len(list(spelled(*patterns)))
+        and [line for line in said if "called like another" not in line] == []
+    )
 
 
 @pytest.mark.parametrize(
