@@ -108,3 +108,10 @@ def _read(descriptor):
         return os.read(descriptor, 4096)
     except OSError:  # the other end was closed
         return b""
+
+
+def test_a_table_for_an_output_that_was_closed_is_no_error(monkeypatch):
+    from medfeat_cli import output
+
+    monkeypatch.setattr(sys, "stdout", None)  # as Python starts with `>&-`
+    output.table(("field", "value"), [("a", "1")])
