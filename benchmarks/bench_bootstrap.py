@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from medfeat.cost import usable_cores
-from medfeat.evaluation import metrics
-from medfeat.evaluation.bootstrap import bootstrap, resample_weights, strata_of
-from medfeat.evaluation.weighted import mean_auc, statistics
+from medfeat.evaluation.measures import official_scores as metrics
+from medfeat.evaluation.measures.bootstrap import bootstrap, resample_weights, strata_of
+from medfeat.evaluation.measures.statistics import mean_auc, statistics
 from medfeat.workflows.probe import probe
 from medfeat_cache import GroupSpec, StoreWriter, recipe_digest, store_path
 

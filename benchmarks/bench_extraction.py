@@ -29,8 +29,8 @@ import machine
 import usual_pattern
 from medfeat.backbones import load_backbone
 from medfeat.datasets.hashing import image_hash
-from medfeat.extraction.forward import Forward, stream
-from medfeat.extraction.reader import ReadAhead
+from medfeat.extraction.loop.read_ahead import ReadAhead
+from medfeat.extraction.network.forward import Forward, stream
 
 ROOT = Path(__file__).parents[1]
 BATCH = 8

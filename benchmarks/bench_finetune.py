@@ -39,9 +39,9 @@ from medfeat.finetuning.cut import Cut
 from medfeat.finetuning.defaults import FAMILIES
 from medfeat.finetuning.head import HeadStart
 from medfeat.finetuning.images import ImageFile
-from medfeat.finetuning.loop import Split, Training
-from medfeat.finetuning.network import Tunable
-from medfeat.finetuning.settings import Settings
+from medfeat.finetuning.loop import Training, TrainingSplit
+from medfeat.finetuning.training_settings import TrainingSettings
+from medfeat.finetuning.tunable import Tunable
 from medfeat.types import SilentProgress
 
 CPU = torch.device("cpu")
@@ -75,7 +75,7 @@ class Ours:
     """(b) to (d): medfeat's own loop on the same images."""
 
     def __init__(self, name, images, mode, folder):
-        self.settings = Settings(mode, 1000, BATCH, 1e-4, 1.0, FAMILIES["convolutional"].weight_decay, blocks=1)
+        self.settings = TrainingSettings(mode, 1000, BATCH, 1e-4, 1.0, FAMILIES["convolutional"].weight_decay, blocks=1)
         backbone = load_backbone(name, weights="random")
         rng, dim = np.random.default_rng(0), backbone.info.dim
         head = HeadStart(np.zeros(dim), np.ones(dim), rng.normal(size=(1, dim)) / dim, np.zeros(1), "sigmoid")
@@ -103,7 +103,7 @@ class Ours:
     def training(self):
         """Make the loop; an epoch of it is measured without val and checkpoint, as the plain one has neither."""
         targets = (np.arange(self.count) % 2)[:, None].astype(float)
-        split = Split(self.feed, self.count, targets)
+        split = TrainingSplit(self.feed, self.count, targets)
         keeper = Keeper(self.folder / self.settings.mode, self.settings)
         return Training(
             self.model, self.settings, train=split, val=split, judge=None, keeper=keeper, device=CPU,

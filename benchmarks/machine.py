@@ -16,7 +16,7 @@ MEASURING = os.environ.get("MEDFEAT_BENCH") == "1"
 def describe():
     """Describe processor, cores, memory and libraries."""
     from medfeat.cost import usable_cores
-    from medfeat.extraction.device import processor_name
+    from medfeat.extraction.network.device import processor_name
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""

@@ -22,15 +22,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from medfeat.backbones.names import registered
-from medfeat.backbones.pooling import POOLS
-from medfeat.backbones.table import BACKBONES, Entry
+from medfeat.backbones.backbone_table import BACKBONES, Entry
+from medfeat.backbones.features.pooling import POOLS
+from medfeat.backbones.naming import registered
 from medfeat.datasets.entry import DATASETS, DatasetEntry, OpenRequest
 from medfeat.datasets.hashing import fingerprint_of, image_hash
-from medfeat.datasets.objects import dataset_from
+from medfeat.datasets.objects.from_objects import dataset_from
 from medfeat.errors import DataError, MedfeatError, MissingFileError, UnsuitedHeadError, UsageError
+from medfeat.heads.head_registry import HEADS, LazyHead
 from medfeat.heads.inputs import check_split, class_numbers, refuse_task
-from medfeat.heads.registry import HEADS, LazyHead
 from medfeat.types import (
     TASK_TYPES,
     BackboneInfo,
@@ -51,7 +51,7 @@ from medfeat.types import (
 )
 
 if TYPE_CHECKING:
-    from medfeat.backbones.own import backbone_from
+    from medfeat.backbones.libraries.own_network import backbone_from
 
 __all__ = [
     "BACKBONES",
@@ -98,6 +98,6 @@ def __getattr__(name: str) -> Any:
     """Import what needs torch when it is first asked for."""
     if name != "backbone_from":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from medfeat.backbones.own import backbone_from
+    from medfeat.backbones.libraries.own_network import backbone_from
 
     return backbone_from

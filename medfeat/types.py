@@ -151,9 +151,9 @@ class View:
     layer
         Dotted module name (``"layer3"``), or None for the architecture's penultimate features.
     pool
-        A pooling from `medfeat.backbones.pooling.POOLS`; None means the backbone's own default.
+        A pooling from `medfeat.backbones.features.pooling.POOLS`; None means the backbone's own default.
     slices
-        A slice policy from `medfeat.extraction.slices.POLICIES`; None for 2D images.
+        A slice policy from `medfeat.extraction.network.slice_pooling.POLICIES`; None for 2D images.
     """
 
     layer: str | None = None

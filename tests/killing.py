@@ -44,7 +44,8 @@ def extract_once(root: Path, log: Path, part_batches: int) -> None:
     """Run the command in this process; every batch and phase is noted in `log` as it happens."""
     import torch
 
-    from medfeat.extraction import choose, forward
+    from medfeat.extraction.measure import choose
+    from medfeat.extraction.network import forward
     from medfeat.workflows.extract import extract
     from medfeat_cache import writer
 
@@ -135,7 +136,7 @@ def kill_many(folder: Path, kills: int, *, seed: int, part_batches: int = 4) -> 
     """Kill `kills` extractions, finish each round, and compare with an uninterrupted run."""
     import medfeat.backbones
     import medfeat.workflows.extract  # noqa: F401 - loaded once, here, so that children are quick
-    from medfeat.backbones import from_torchvision  # noqa: F401
+    from medfeat.backbones.libraries import from_torchvision  # noqa: F401
 
     chance = random.Random(seed)
     whole = folder / "whole"

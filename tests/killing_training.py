@@ -83,7 +83,7 @@ def child(root: Path, data: Path, log: Path) -> int:
 def kill_many(folder: Path, kills: int, *, seed: int) -> Tally:
     """Kill `kills` trainings, finish each round, and compare with an uninterrupted one."""
     import medfeat.workflows.finetune  # noqa: F401 - loaded once, here, so that children are quick
-    from medfeat.backbones import from_timm  # noqa: F401
+    from medfeat.backbones.libraries import from_timm  # noqa: F401
 
     chance, tally = random.Random(seed), Tally()
     data = _images(folder)

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import medfeat
 from medfeat.cost import usable_cores
-from medfeat.evaluation.runs import Run
-from medfeat.extraction.device import processor_name
+from medfeat.evaluation.runs.run import Run
+from medfeat.extraction.network.device import processor_name
 from medfeat.report.figures import save, scores_figure
 from medfeat.report.tables import Table, markdown, with_interval
 from medfeat.workflows.extract import extract

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from make_results import PAGE, TUNED, WEIGHTS
 
-from medfeat.evaluation.runs import Run, list_runs
-from medfeat.evaluation.tuned import TunedBeside, beside_starts
-from medfeat.extraction.device import processor_name
+from medfeat.evaluation.judging.tuned import TunedBeside, beside_starts
+from medfeat.evaluation.runs.run import Run, list_runs
+from medfeat.extraction.network.device import processor_name
 from medfeat.report.tables import Table, markdown, number, with_interval
 from medfeat.workflows.finetune import TUNED as FOLDER
 from medfeat.workflows.finetune import finetune

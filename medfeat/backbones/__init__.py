@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from medfeat.backbones.names import (
+from medfeat.backbones.backbone_table import BACKBONES, COLOUR, Entry
+from medfeat.backbones.naming import (
     backbone_names,
     brings_weights,
     describe,
@@ -16,14 +17,13 @@ from medfeat.backbones.names import (
     takes_colour,
     takes_raw,
 )
-from medfeat.backbones.spelling import join_part, split_part
-from medfeat.backbones.table import BACKBONES, COLOUR, Entry
+from medfeat.backbones.weights.part_spelling import join_part, split_part
 
 if TYPE_CHECKING:
     from medfeat.backbones.backbone import Backbone
-    from medfeat.backbones.load import load_backbone
-    from medfeat.backbones.own import backbone_from
-    from medfeat.backbones.weights import weights_digest
+    from medfeat.backbones.libraries.own_network import backbone_from
+    from medfeat.backbones.loading import load_backbone
+    from medfeat.backbones.weights.weights_file import weights_digest
 
 __all__ = [
     "BACKBONES",
@@ -46,9 +46,9 @@ __all__ = [
 
 _LAZY = {
     "Backbone": "medfeat.backbones.backbone",
-    "backbone_from": "medfeat.backbones.own",
-    "load_backbone": "medfeat.backbones.load",
-    "weights_digest": "medfeat.backbones.weights",
+    "backbone_from": "medfeat.backbones.libraries.own_network",
+    "load_backbone": "medfeat.backbones.loading",
+    "weights_digest": "medfeat.backbones.weights.weights_file",
 }
 
 

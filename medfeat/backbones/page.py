@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from medfeat.backbones.names import backbone_names, describe
-from medfeat.backbones.pooling import POOLS
+from medfeat.backbones.features.pooling import POOLS
+from medfeat.backbones.naming import backbone_names, describe
 from medfeat.types import BackboneInfo
 
 HEAD = """# Backbones

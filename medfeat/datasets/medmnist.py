@@ -8,7 +8,7 @@ from pathlib import Path
 from medfeat.datasets.digests import DigestMemory
 from medfeat.datasets.entry import DATASETS, DatasetEntry, OpenRequest
 from medfeat.datasets.medmnist_table import MedmnistFile, MedmnistSet, medmnist_sets
-from medfeat.datasets.npzfile import NpzArrays, NpzDataset
+from medfeat.datasets.npz.npz_dataset import NpzArrays, NpzDataset
 from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.types import DatasetInfo, Progress
 

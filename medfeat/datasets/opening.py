@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 # The modules of the named sets add themselves to the registry when they are imported.
-from medfeat.datasets import medmnist, synthetic  # noqa: F401
 from medfeat.datasets.digests import DigestMemory
 from medfeat.datasets.entry import DATASETS, DatasetEntry, OpenRequest
-from medfeat.datasets.own import OwnOptions, open_own
+from medfeat.datasets.made_up import synthetic  # noqa: F401
+from medfeat.datasets.own_images import OwnOptions, open_own
 from medfeat.errors import DataError, UsageError
 from medfeat.types import OFFICIAL_SOURCES, Dataset, Progress, SilentProgress, TaskType
 
@@ -59,7 +59,7 @@ def open_dataset(
     name
         What to call own images; default: the name of the folder or file.
     intensity
-        Contract by which own images become uint8, see `medfeat.datasets.intensity.parse_intensity`.
+        Contract by which own images become uint8, see `medfeat.datasets.decoding.intensity.parse_intensity`.
     task
         What own labels mean; default: told from the labels.
     classes

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from medfeat.backbones import BACKBONES, brings_weights, join_part, load_backbone, split_part
 from medfeat.datasets.hashing import HASH_BYTES, image_hash
 from medfeat.errors import WeightsError
-from medfeat.extraction.building import make_embedder
-from medfeat.extraction.compiling import compile_problem
-from medfeat.extraction.forward import Embedder, Rows
-from medfeat.extraction.settings import Settings
+from medfeat.extraction.ask.run_settings import RunSettings
+from medfeat.extraction.network.build import make_embedder
+from medfeat.extraction.network.compiling import compile_problem
+from medfeat.extraction.network.forward import RowEmbedder, Rows
 from medfeat.types import BackboneInfo, BadImage, Dataset, View
 
 if TYPE_CHECKING:
@@ -147,9 +147,9 @@ def embedder_for(
     device: torch.device,
     *,
     batch_size: int | None = None,
-) -> Embedder:
+) -> RowEmbedder:
     """Build the network with the fit, precision and batch size that the store was made with, or another batch size."""
-    settings = Settings.from_dict(info["settings"])
+    settings = RunSettings.from_dict(info["settings"])
     return make_embedder(
         backbone,
         dataset.info,
@@ -168,7 +168,7 @@ def canary_batch(batch_size: int, rows: int) -> int:
 
 
 def embed_rows(
-    embedder: Embedder,
+    embedder: RowEmbedder,
     dataset: Dataset,
     group: str,
     rows: NDArray[np.int64] | None = None,

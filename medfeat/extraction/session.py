@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, cast, get_args
 
 from medfeat.backbones import brings_weights, describe, load_backbone
 from medfeat.errors import DataError
-from medfeat.extraction import lookup
-from medfeat.extraction.asking import describe_request, unfinished_precision, unfinished_settings
-from medfeat.extraction.building import make_embedder
-from medfeat.extraction.choose import Choice, choose_settings
-from medfeat.extraction.colours import colour_views
-from medfeat.extraction.compiling import compile_problem
-from medfeat.extraction.forward import Embedder
-from medfeat.extraction.passes import BegunElsewhere, Pass, Target, found, reused
-from medfeat.extraction.plan import Asked, build_recipe
-from medfeat.extraction.request import Request, StoreOutcome
-from medfeat.extraction.sample import read_sample
-from medfeat.extraction.settings import Settings
-from medfeat.extraction.volumes import views_for
+from medfeat.extraction.ask import remembered as lookup
+from medfeat.extraction.ask.asked import describe_request, unfinished_precision, unfinished_settings
+from medfeat.extraction.ask.colours import colour_views
+from medfeat.extraction.ask.request import Request, StoreOutcome
+from medfeat.extraction.ask.run_settings import RunSettings
+from medfeat.extraction.ask.store_plan import Asked, build_recipe
+from medfeat.extraction.loop.one_pass import BegunElsewhere, Pass, Target, found, reused
+from medfeat.extraction.measure.choose import Decision, choose_settings
+from medfeat.extraction.measure.sample import read_sample
+from medfeat.extraction.network.build import make_embedder
+from medfeat.extraction.network.compiling import compile_problem
+from medfeat.extraction.network.forward import RowEmbedder
+from medfeat.extraction.network.volumes import views_for
 from medfeat.types import Dataset, Precision, Progress, View
 from medfeat_cache import find_stores, recipe_digest, store_path, tidy
 
@@ -107,7 +107,7 @@ class _Session:
 
     def run(self) -> dict[View, StoreOutcome]:
         """Find what the weights' digest reveals to be there already, and make the rest."""
-        choice: Choice | None = None
+        choice: Decision | None = None
         precision = self._known_precision()
         if precision is None:
             choice = self._measure("auto")
@@ -149,7 +149,7 @@ class _Session:
             targets.append(Target(index, view, self.asked[view], recipe, path))
         return targets
 
-    def _measure(self, precision: str) -> Choice:
+    def _measure(self, precision: str) -> Decision:
         problem = compile_problem(self.device) if self.request.compile else "compiling was not wanted"
         return choose_settings(
             self._build,
@@ -163,7 +163,7 @@ class _Session:
             progress=self.progress,
         )
 
-    def _build(self, precision: Precision, batch_size: int, *, compiled: bool, copied: bool) -> Embedder:
+    def _build(self, precision: Precision, batch_size: int, *, compiled: bool, copied: bool) -> RowEmbedder:
         backbone = self.backbone
         if copied:
             backbone = replace(backbone, module=copy.deepcopy(backbone.module))
@@ -178,11 +178,11 @@ class _Session:
         )
 
     def _make(
-        self, targets: list[Target], precision: Precision, choice: Choice | None, *, again: bool = False
+        self, targets: list[Target], precision: Precision, choice: Decision | None, *, again: bool = False
     ) -> dict[View, StoreOutcome]:
         """Make the stores; those that an interrupted run left with other settings take a pass of their own."""
         outcomes: dict[View, StoreOutcome] = {}
-        begun: dict[Settings | None, list[Target]] = {}
+        begun: dict[RunSettings | None, list[Target]] = {}
         for target in targets:
             begun.setdefault(unfinished_settings(target.path), []).append(target)
         for settings, together in begun.items():
@@ -197,18 +197,18 @@ class _Session:
                 outcomes |= self._make(together, precision, None, again=True)
         return outcomes
 
-    def _chosen(self, begun: Settings | None, precision: Precision, choice: Choice | None) -> Choice:
+    def _chosen(self, begun: RunSettings | None, precision: Precision, choice: Decision | None) -> Decision:
         if begun is not None:
             return self._continued(begun)
         if self.backbone.takes_raw:
-            plain = Settings.here(self.device, "fp32", self.request.batch_size or _RAW_BATCH, False, _RAW_BATCH)
-            return Choice(plain, self._build("fp32", plain.batch_size, compiled=False, copied=True))
+            plain = RunSettings.here(self.device, "fp32", self.request.batch_size or _RAW_BATCH, False, _RAW_BATCH)
+            return Decision(plain, self._build("fp32", plain.batch_size, compiled=False, copied=True))
         return choice or self._measure(precision)
 
-    def _continued(self, begun: Settings) -> Choice:
+    def _continued(self, begun: RunSettings) -> Decision:
         """Go on with the settings a store was begun with, as far as this machine can."""
         compiled = begun.compiled and self.request.compile and compile_problem(self.device) is None
-        here = Settings.here(self.device, begun.precision, begun.batch_size, compiled, begun.part_batches)
+        here = RunSettings.here(self.device, begun.precision, begun.batch_size, compiled, begun.part_batches)
         if self.request.batch_size not in (None, begun.batch_size):
             self.progress.say(f"resuming with the batch size this store was begun with: {begun.batch_size}")
-        return Choice(here, self._build(here.precision, here.batch_size, compiled=here.compiled, copied=True))
+        return Decision(here, self._build(here.precision, here.batch_size, compiled=here.compiled, copied=True))

@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 from torch import nn
 
 from medfeat.errors import DataError, MedfeatError, UsageError
-from medfeat.extraction.forward import torch_dtype
-from medfeat.extraction.preprocess import Preprocess
-from medfeat.extraction.tuning import is_out_of_memory
+from medfeat.extraction.network.device import is_out_of_memory
+from medfeat.extraction.network.forward import torch_dtype
+from medfeat.extraction.network.preprocess import Preprocess
 from medfeat.finetuning.cut import Cut, last_units, units_of
-from medfeat.finetuning.head import Head, HeadStart
+from medfeat.finetuning.head import HeadStart, TrainableHead
 from medfeat.finetuning.images import ImageFile
 from medfeat.finetuning.lora import add_low_rank
-from medfeat.finetuning.network import Batch, Change, FirstView, Preparation, Tunable, computing
-from medfeat.finetuning.settings import Settings
+from medfeat.finetuning.training_settings import TrainingSettings
+from medfeat.finetuning.tunable import Batch, Change, FirstView, Preparation, Tunable, computing
 from medfeat.types import Fit, FloatArray, Progress
 
 if TYPE_CHECKING:
     from medfeat.backbones import Backbone
 
 
-def tunable(backbone: Backbone, start: HeadStart, settings: Settings, device: torch.device) -> Tunable:
+def tunable(backbone: Backbone, start: HeadStart, settings: TrainingSettings, device: torch.device) -> Tunable:
     """Make a model of a backbone and a start; which of its parameters learn is what the mode says.
 
     Parameters
@@ -56,14 +56,14 @@ def tunable(backbone: Backbone, start: HeadStart, settings: Settings, device: to
     if settings.mode == "lora":
         add_low_rank(network, settings.rank, seed=settings.seed)
     model = Tunable(
-        FirstView(network), Head(start), backbone.views[0].slices, train_batch_norm=settings.train_batch_norm
+        FirstView(network), TrainableHead(start), backbone.views[0].slices, train_batch_norm=settings.train_batch_norm
     )
     return model.to(device)
 
 
 def head_alone(start: HeadStart) -> Tunable:
     """Make a model of cached features and a head."""
-    return Tunable(nn.Identity(), Head(start))
+    return Tunable(nn.Identity(), TrainableHead(start))
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def learning_units(network: nn.Module, sample: torch.Tensor, blocks: int) -> str
 
 @contextmanager
 def cached_activations(
-    cut: Cut, feed: ImageFeed, count: int, settings: Settings, *, folder: Path, progress: Progress
+    cut: Cut, feed: ImageFeed, count: int, settings: TrainingSettings, *, folder: Path, progress: Progress
 ) -> Iterator[NDArray[np.float16]]:
     """Send every image through the trunk once, and yield what it left: on disk, mapped, in float16.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from medfeat.finetuning.network import Change
+from medfeat.finetuning.tunable import Change
 
 CHANGES = ("mirror", "upside-down", "shift", "contrast")
 """Left to right, top to bottom, up to a sixteenth of the side, and by up to a tenth."""

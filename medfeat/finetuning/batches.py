@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.finetuning.settings import Settings
+from medfeat.finetuning.training_settings import TrainingSettings
 
 
-def epoch_order(count: int, settings: Settings, epoch: int, frequency: NDArray[np.float64]) -> NDArray[np.int64]:
+def epoch_order(
+    count: int, settings: TrainingSettings, epoch: int, frequency: NDArray[np.float64]
+) -> NDArray[np.int64]:
     """Return the (count,) positions an epoch sees, in order.
 
     Parameters

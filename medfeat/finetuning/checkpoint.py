@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from medfeat.errors import DataError, MedfeatError, UsageError
-from medfeat.finetuning.settings import Settings
+from medfeat.finetuning.training_settings import TrainingSettings
 from medfeat_cache import StoreError, differing_fields
 from medfeat_cache.files import replacing
 
@@ -82,7 +82,7 @@ class Keeper:
         A checkpoint with others is refused.
     """
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: TrainingSettings) -> None:
         self.folder, self.settings = folder, settings
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
-    from medfeat.finetuning.settings import Mode
+    from medfeat.finetuning.training_settings import Mode
 
 
 @dataclass(frozen=True)
-class Family:
+class TuningFamily:
     """What networks of one family are tuned with unless asked otherwise.
 
     Attributes
@@ -40,7 +40,7 @@ class Family:
 
 
 FAMILIES = {
-    "transformer": Family(
+    "transformer": TuningFamily(
         name="transformer",
         lr=2e-5,
         layer_decay=0.75,
@@ -49,7 +49,7 @@ FAMILIES = {
         destroys=5e-4,
         source="Dong et al., CLIP itself is a strong fine-tuner, 2022 (arXiv:2212.06138); Bao et al., BEiT, ICLR 2022",
     ),
-    "convolutional": Family(
+    "convolutional": TuningFamily(
         name="convolutional",
         lr=1e-4,
         layer_decay=1.0,
@@ -71,20 +71,20 @@ _ATTENTION = re.compile(r"(?<!Channel)Attention(?!Pool)")
 _ATTENTION_BLOCKS = 3
 
 
-def family_of(network: nn.Module) -> Family:
+def family_of(network: nn.Module) -> TuningFamily:
     """Tell a network's family: a transformer has at least three layers of attention (over places, not channels)."""
     layers = [module for module in network.modules() if _ATTENTION.search(type(module).__name__)]
     return FAMILIES["transformer" if len(layers) >= _ATTENTION_BLOCKS else "convolutional"]
 
 
-def default_rate(family: Family, mode: Mode, *, from_probe: bool) -> float:
+def default_rate(family: TuningFamily, mode: Mode, *, from_probe: bool) -> float:
     """Return the rate a mode starts with."""
     if mode == "head" or not from_probe:
         return HEAD_LR if mode == "head" else family.lr
     return family.lora_lr if mode == "lora" else family.lr
 
 
-def warning(family: Family, mode: Mode, lr: float) -> str | None:
+def warning(family: TuningFamily, mode: Mode, lr: float) -> str | None:
     """Return the loud word on a rate that is known to destroy, None for any other."""
     if mode in ("head", "lora") or lr < family.destroys:
         return None

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from medfeat.backbones import describe
-from medfeat.backbones.load import skeleton
-from medfeat.backbones.names import find
-from medfeat.backbones.network import Access
+from medfeat.backbones.library import Access
+from medfeat.backbones.loading import skeleton
+from medfeat.backbones.naming import find
 from medfeat.errors import UsageError
-from medfeat.extraction.volumes import views_for
+from medfeat.extraction.network.volumes import views_for
 from medfeat.finetuning.defaults import family_of
 from medfeat.types import DatasetInfo, View
 

@@ -38,7 +38,7 @@ class HeadStart:
         return HeadStart(self.mean, self.scale, np.zeros_like(self.coef), np.zeros_like(self.intercept), self.link)
 
 
-class Head(nn.Module):
+class TrainableHead(nn.Module):
     """(n, d) features to (n, c) outputs before the link.
 
     Parameters

@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from medfeat.errors import MedfeatError, OutOfMemoryError
-from medfeat.extraction.tuning import is_out_of_memory
+from medfeat.extraction.network.device import is_out_of_memory
 from medfeat.finetuning.batches import batches, epoch_order, frequencies
 from medfeat.finetuning.checkpoint import Epoch, Keeper, State
 from medfeat.finetuning.losses import Loss
-from medfeat.finetuning.network import Batch, Change, Tunable, computing
 from medfeat.finetuning.rates import parameter_groups, rate_at
-from medfeat.finetuning.settings import Settings
+from medfeat.finetuning.training_settings import TrainingSettings
+from medfeat.finetuning.tunable import Batch, Change, Tunable, computing
 from medfeat.types import Progress
 
 Outputs = NDArray[np.float32]
@@ -51,7 +51,7 @@ class Judge(Protocol):
 
 
 @dataclass(frozen=True)
-class Split:
+class TrainingSplit:
     """A split as training sees it: a feed of its samples and, for train, their (n, c) targets."""
 
     feed: Feed
@@ -117,10 +117,10 @@ class Training:
     def __init__(
         self,
         model: Tunable,
-        settings: Settings,
+        settings: TrainingSettings,
         *,
-        train: Split,
-        val: Split,
+        train: TrainingSplit,
+        val: TrainingSplit,
         judge: Judge,
         keeper: Keeper,
         device: torch.device,
@@ -158,7 +158,7 @@ class Training:
         self.model.eval()
         return Trained(best, tuple(state.epochs), stopped, self._out_of_time, state, earlier)
 
-    def outputs(self, split: Split, state: State) -> Outputs:
+    def outputs(self, split: TrainingSplit, state: State) -> Outputs:
         """Return (n, c) outputs of a split by the model as it is, halving the pass when memory runs out."""
         self.model.eval()
         while True:
@@ -169,7 +169,7 @@ class Training:
             except Exception as error:
                 self._halve(state, error)
 
-    def _passes(self, split: Split, state: State) -> Iterator[Batch]:
+    def _passes(self, split: TrainingSplit, state: State) -> Iterator[Batch]:
         for rows in batches(np.arange(split.count), state.micro):
             yield split.feed(rows)
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from medfeat.errors import UsageError
 from medfeat.finetuning.head import Link
-from medfeat.finetuning.settings import Settings
+from medfeat.finetuning.training_settings import TrainingSettings
 
 FOCUS = 2.0
 """Exponent of the focal loss (Lin et al., ICCV 2017)."""
@@ -30,7 +30,7 @@ class Loss:
         Loss, smoothing and class weights.
     """
 
-    def __init__(self, link: Link, targets: NDArray[np.float64], settings: Settings) -> None:
+    def __init__(self, link: Link, targets: NDArray[np.float64], settings: TrainingSettings) -> None:
         if link == "identity" and (settings.loss, settings.class_weight) != ("ce", "none"):
             raise UsageError("numbers have no classes: leave --loss and --class-weight out for a regression")
         self.link, self.focal = link, settings.loss == "focal"

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from medfeat.finetuning.settings import Settings
+from medfeat.finetuning.training_settings import TrainingSettings
 
 _FEWEST_BLOCKS = 3
 
@@ -67,7 +67,7 @@ def _longest_row(network: nn.Module) -> tuple[str, int]:
     return best if best[1] >= _FEWEST_BLOCKS else ("", 0)
 
 
-def parameter_groups(network: nn.Module, head: nn.Module, settings: Settings) -> list[dict[str, Any]]:
+def parameter_groups(network: nn.Module, head: nn.Module, settings: TrainingSettings) -> list[dict[str, Any]]:
     """Return what AdamW takes: parameters that learn, grouped by rate and decay; each group keeps its ``scale``.
 
     Parameters
@@ -91,7 +91,7 @@ def parameter_groups(network: nn.Module, head: nn.Module, settings: Settings) ->
     ]
 
 
-def _decay(name: str, parameter: nn.Parameter, settings: Settings) -> float:
+def _decay(name: str, parameter: nn.Parameter, settings: TrainingSettings) -> float:
     plain = parameter.ndim < 2 or "token" in name or "pos_embed" in name or "position_embedding" in name
     return 0.0 if plain else settings.weight_decay
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from medfeat.evaluation import published
-from medfeat.evaluation.baselines import BASELINE_BACKBONES
-from medfeat.evaluation.comparison import Beside, Comparison, CourseLine, Gap
-from medfeat.evaluation.paired import Difference
-from medfeat.evaluation.runs import Run
+from medfeat.evaluation.compare import published
+from medfeat.evaluation.compare.comparison import Beside, Comparison, CourseLine, Gap
+from medfeat.evaluation.compare.paired import Difference
+from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
+from medfeat.evaluation.runs.run import Run
 from medfeat.report.tables import Table, number, with_interval
 
 SHOWN_RUNS = 3
@@ -44,7 +44,7 @@ def comparison_table(comparison: Comparison, *, shown: int = SHOWN_RUNS) -> Tabl
     Parameters
     ----------
     comparison
-        From `medfeat.evaluation.comparison.compare_dataset`.
+        From `medfeat.evaluation.compare.comparison.compare_dataset`.
     shown
         How many of our runs get a column, best on val first; `pair_table` has them all.
     """

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.evaluation.comparison import Comparison
-from medfeat.evaluation.published import PublishedRow
-from medfeat.evaluation.runs import Run
+from medfeat.evaluation.compare.comparison import Comparison
+from medfeat.evaluation.compare.published import PublishedRow
+from medfeat.evaluation.runs.run import Run
 from medfeat.report.comparison_tables import cautions, network_names
 from medfeat.types import FloatArray
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.evaluation.runs import Run
+from medfeat.evaluation.runs.run import Run
 from medfeat.report.figures import CLASS_COLOURS, FAINT, INK, OURS, principal_components, save
 from medfeat.types import FloatArray
 

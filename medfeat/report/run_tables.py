@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from medfeat.evaluation.baselines import BASELINE_BACKBONES
-from medfeat.evaluation.runs import Run
-from medfeat.evaluation.selection import Selection
+from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
+from medfeat.evaluation.judging.select_stores import Selection
+from medfeat.evaluation.runs.run import Run
 from medfeat.report.tables import Table, number, with_interval
 
 NAMES = {"auc": "AUC", "acc": "ACC", "r2": "R2", "mae": "MAE"}

@@ -12,7 +12,7 @@ import numpy as np
 from medfeat.errors import DataError, MissingFileError
 from medfeat.tasks.check import examples
 from medfeat.tasks.file import dataset_tasks, load_task, save_task, task_names, task_path
-from medfeat.tasks.fusion import Readable
+from medfeat.tasks.readable import Readable
 from medfeat.tasks.versions import Versions, image_key, known_versions, read_contents, read_versions, short
 from medfeat.types import IdArray, Task
 from medfeat_cache import FeatureStore, StoreError, StoreHeader, find_stores

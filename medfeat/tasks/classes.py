@@ -117,7 +117,7 @@ def in_order(task: Task, classes: tuple[str, ...]) -> Task:
     UsageError
         A class that is not there, or one that was left out; or the task is a regression.
     """
-    from medfeat.datasets.spelling import matched
+    from medfeat.datasets.labels.class_spelling import matched
 
     _refuse_regression(task, "--classes")
     names = tuple(found[0] for found in matched(classes, task.classes).values())

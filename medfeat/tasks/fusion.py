@@ -2,51 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from medfeat.errors import DataError
+from medfeat.tasks.binding import unlike_images
 from medfeat.tasks.check import examples
 from medfeat.types import FloatArray, IdArray, LabelArray
 from medfeat_cache import FeatureStore
-
-
-class Readable(Protocol):
-    """What a task needs of a store; `FeatureStore` and `FusedStore` both have it."""
-
-    @property
-    def path(self) -> Path:
-        """Where it is, for messages and for the folder of its tasks."""
-        ...
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """Names of its groups."""
-        ...
-
-    @property
-    def info(self) -> Mapping[str, Any]:
-        """What is known of dataset and backbone."""
-        ...
-
-    def ids(self, group: str) -> IdArray:
-        """(n,) ids of a group."""
-        ...
-
-    def labels(self, group: str) -> LabelArray | None:
-        """(n, k) official labels of a group, or None."""
-        ...
-
-    def embeddings(self, group: str) -> FloatArray:
-        """(n, d) embeddings of a group."""
-        ...
-
-    def take(self, ids: Sequence[str] | IdArray) -> FloatArray:
-        """(m, d) embeddings joined by id."""
-        ...
 
 
 class FusedStore:
@@ -123,8 +89,6 @@ def fuse(stores: Sequence[FeatureStore]) -> FusedStore:
 
 
 def _refuse_other_images(stores: Sequence[FeatureStore]) -> None:
-    from medfeat.tasks.binding import unlike_images  # which reads tasks of what is defined here
-
     for other in stores[1:]:
         unlike = unlike_images(stores[0], other)
         if len(unlike):

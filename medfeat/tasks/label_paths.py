@@ -8,7 +8,7 @@ from pathlib import Path
 from medfeat.errors import DataError
 from medfeat.tasks.binding import images_of
 from medfeat.tasks.check import examples
-from medfeat.tasks.fusion import Readable
+from medfeat.tasks.readable import Readable
 from medfeat.tasks.versions import read_contents
 from medfeat.types import IdArray
 

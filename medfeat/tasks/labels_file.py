@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medfeat.datasets.patients import nobody, one_spelling
+from medfeat.datasets.labels.patients import nobody, one_spelling
 from medfeat.errors import DataError, MissingFileError
 from medfeat.task_types import type_fault
 from medfeat.tasks.binding import images_of
 from medfeat.tasks.check import check_task, examples, repeats
-from medfeat.tasks.fusion import Readable
 from medfeat.tasks.label_paths import refuse_other_files
 from medfeat.tasks.official import official
+from medfeat.tasks.readable import Readable
 from medfeat.types import IdArray, LabelArray, Progress, SilentProgress, Task, TaskType
 
 if TYPE_CHECKING:
-    from medfeat.datasets.labels import Labelling
+    from medfeat.datasets.labels.labelling import Labelling
 
 ID_COLUMNS = ("id", "path")
 OTHER_COLUMNS = ("split", "patient")
@@ -89,7 +89,7 @@ def from_csv(
         Columns that are not there; ids that are unknown, missing or given twice; labels or splits that cannot be meant.
     """
     stored = np.concatenate([store.ids(group) for group in store.groups])
-    from medfeat.datasets.spelling import class_list
+    from medfeat.datasets.labels.class_spelling import class_list
 
     wanted = class_list(classes)
     table = _read(path, tuple(columns), stored, wanted)
@@ -204,8 +204,8 @@ def _labelled(table: _Table, wanted: tuple[str, ...]) -> _Table:
 
     Words such as ``none`` stand for classes as often as for nothing; ``--classes`` says it, with the word or without.
     """
-    from medfeat.datasets.cells import folded, is_missing
-    from medfeat.datasets.labels import may_be_class
+    from medfeat.datasets.labels.cells import folded, is_missing
+    from medfeat.datasets.labels.labelling import may_be_class
 
     named = {folded(one).casefold() for one in wanted}
     columns = [table.cells[column] for column in table.labels]
@@ -248,8 +248,8 @@ def _refuse_other_paths(path: Path, ids: IdArray, paths: list[str], stored: IdAr
 
 
 def _labels(table: _Table, task_type: TaskType | None, wanted: tuple[str, ...]) -> Labelling:
-    from medfeat.datasets.labels import one_column, several_columns
-    from medfeat.datasets.spelling import BadLabel
+    from medfeat.datasets.labels.class_spelling import BadLabel
+    from medfeat.datasets.labels.labelling import one_column, several_columns
 
     columns = [table.cells[column] for column in table.labels]
     try:
@@ -267,7 +267,7 @@ def _labels(table: _Table, task_type: TaskType | None, wanted: tuple[str, ...]) 
 
 def _split_column(table: _Table, progress: Progress) -> str | None:
     """Return the column that tells the split: ``split``, or one that is no label and holds names of splits alone."""
-    from medfeat.datasets.splitcolumn import are_splits
+    from medfeat.datasets.splits.split_column import are_splits
 
     used = (*ID_COLUMNS, *OTHER_COLUMNS, *table.labels)
     others = [
@@ -292,8 +292,8 @@ def _split(
 ) -> tuple[IdArray, str]:
     """Return the split of each row, and in words where it came from."""
     kind, classes, labels = found
-    from medfeat.datasets.splitnames import splits_of
-    from medfeat.datasets.splits import drawn_task_split
+    from medfeat.datasets.splits.official_or_drawn import drawn_task_split
+    from medfeat.datasets.splits.split_names import splits_of
 
     if column is not None:
         cells = table.cells[column]

@@ -12,7 +12,7 @@ from medfeat.errors import DataError, MissingFileError
 from medfeat.tasks.binding import bound, images_of, of_a_name, tasks_folder
 from medfeat.tasks.check import check_task, subset
 from medfeat.tasks.file import load_task, task_names
-from medfeat.tasks.fusion import Readable
+from medfeat.tasks.readable import Readable
 from medfeat.tasks.versions import short
 from medfeat.types import OFFICIAL_GROUPS, OFFICIAL_SOURCES, LabelArray, Task
 

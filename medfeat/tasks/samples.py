@@ -10,7 +10,7 @@ import numpy as np
 from medfeat.errors import DataError
 from medfeat.tasks.binding import bound
 from medfeat.tasks.check import examples
-from medfeat.tasks.fusion import Readable
+from medfeat.tasks.readable import Readable
 from medfeat.types import FloatArray, IdArray, LabelArray, Task
 
 

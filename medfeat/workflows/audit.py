@@ -11,23 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError, MedfeatError, UsageError
-from medfeat.evaluation import metrics
-from medfeat.evaluation.bootstrap import RESAMPLES
-from medfeat.evaluation.duplicates import EXACT, NEAR, Calibration, Pair, exact_pairs, families, leaked
-from medfeat.evaluation.evaluate import Metrics, evaluate
-from medfeat.evaluation.label_errors import LabelError, cross_scores, find_label_errors
-from medfeat.evaluation.nearest import Near, near_pairs
-from medfeat.evaluation.probing import Options, probe_store
-from medfeat.evaluation.runs import Run, read_scores, task_digest
+from medfeat.evaluation.audit.duplicates import EXACT, NEAR, Calibration, Pair, exact_pairs, families, leaked
+from medfeat.evaluation.audit.label_errors import LabelError, cross_scores, find_label_errors
+from medfeat.evaluation.audit.nearest import Near, near_pairs
+from medfeat.evaluation.judging.probe_store import Options, probe_store
+from medfeat.evaluation.measures import official_scores as metrics
+from medfeat.evaluation.measures.bootstrap import RESAMPLES
+from medfeat.evaluation.measures.evaluate import Metrics, evaluate
+from medfeat.evaluation.runs.run import Run, read_scores, task_digest
 from medfeat.types import Progress, SilentProgress, Task
-from medfeat.workflows.audit_images import StoredImages, open_again
-from medfeat.workflows.audit_report import AuditReport
-from medfeat.workflows.embedding import Images
-from medfeat.workflows.kept import keep_result
-from medfeat.workflows.labels import Question
+from medfeat.workflows.asking.question import Question
+from medfeat.workflows.auditing.audit_images import StoredImages, open_again
+from medfeat.workflows.auditing.audit_report import AuditReport
 from medfeat.workflows.load import one_store
 from medfeat.workflows.probe import heads_for
-from medfeat.workflows.versions import shown_name
+from medfeat.workflows.results.kept import keep_result
+from medfeat.workflows.stores.embedding import Images
+from medfeat.workflows.stores.store_names import shown_name
 from medfeat_cache import FeatureStore, resolve_root
 
 SAMPLE = 64

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from medfeat.errors import DataError, MedfeatError, MissingFileError, NotByImageError, UsageError
 from medfeat.tasks.versions import image_key
 from medfeat.types import Progress, SilentProgress
-from medfeat.workflows.cache_report import Repaired, Verified
-from medfeat.workflows.canary import embed_again
-from medfeat.workflows.names import asked_names
-from medfeat.workflows.versions import meant, versions_of
+from medfeat.workflows.asking.given_names import asked_names
+from medfeat.workflows.stores.cache_report import Repaired, Verified
+from medfeat.workflows.stores.canary import embed_again
+from medfeat.workflows.stores.store_names import meant, versions_of
 from medfeat_cache import (
     FeatureStore,
     Found,
@@ -253,7 +253,7 @@ class _Source:
     @property
     def device(self) -> Any:
         """The device that was asked for, or the best there is."""
-        from medfeat.extraction.device import resolve_device
+        from medfeat.extraction.network.device import resolve_device
 
         return resolve_device(self.asked)
 
@@ -264,7 +264,7 @@ class _Source:
 
     def open(self, header: StoreHeader) -> Any:
         """Open the dataset of a store."""
-        from medfeat.workflows.opening import DataOptions
+        from medfeat.workflows.asking.data_options import DataOptions
 
         was = (header.info.get("source") or {}).get("object")
         if was is not None:

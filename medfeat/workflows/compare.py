@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from medfeat.errors import DataError, UsageError, unknown_name
-from medfeat.evaluation import published
-from medfeat.evaluation.comparison import Comparison, CourseLine, compare_dataset, course_lines
-from medfeat.evaluation.evaluate import without_nan
-from medfeat.evaluation.paired import Difference, compare_runs
-from medfeat.evaluation.runs import Run, list_runs
-from medfeat.evaluation.tuned import TunedBeside, beside_starts
+from medfeat.evaluation.compare import published
+from medfeat.evaluation.compare.comparison import Comparison, CourseLine, compare_dataset, course_lines
+from medfeat.evaluation.compare.paired import Difference, compare_runs
+from medfeat.evaluation.judging.tuned import TunedBeside, beside_starts
+from medfeat.evaluation.measures.evaluate import without_nan
+from medfeat.evaluation.runs.run import Run, list_runs
 from medfeat.report import tables as rendering
 from medfeat.report.comparison_tables import comparison_table, course_table, difference_table, pair_table
 from medfeat.report.tables import Table
 from medfeat.report.tuned_tables import tuned_table
-from medfeat.workflows.names import asked_datasets, asked_names
+from medfeat.workflows.asking.given_names import asked_datasets, asked_names
 from medfeat_cache import resolve_root
 
 FORMATS = ("table", "markdown", "csv", "json")

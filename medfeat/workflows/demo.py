@@ -13,9 +13,9 @@ from medfeat.backbones import readiness
 from medfeat.report.tables import plain
 from medfeat.types import Progress, SilentProgress
 from medfeat.workflows.extract import extract
-from medfeat.workflows.extract_report import ExtractReport
 from medfeat.workflows.load import load
 from medfeat.workflows.probe import ProbeReport, probe
+from medfeat.workflows.results.extract_report import ExtractReport
 
 DATA = "synthetic"
 DEEP = "squeezenet1_1"

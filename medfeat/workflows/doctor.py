@@ -98,7 +98,7 @@ def _torch() -> Check:
 
 
 def _device() -> Iterator[Check]:
-    from medfeat.extraction.device import describe_machine, resolve_device
+    from medfeat.extraction.network.device import describe_machine, resolve_device
 
     machine = describe_machine(resolve_device("auto"))
     memory = f"{machine.memory_bytes / 2**30:.0f} GiB"
@@ -108,8 +108,8 @@ def _device() -> Iterator[Check]:
 
 
 def _compiler() -> Check:
-    from medfeat.extraction.compiling import compile_problem
-    from medfeat.extraction.device import resolve_device
+    from medfeat.extraction.network.compiling import compile_problem
+    from medfeat.extraction.network.device import resolve_device
 
     problem = compile_problem(resolve_device("auto"))
     if problem is None:

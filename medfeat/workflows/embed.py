@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from medfeat.backbones import Entry
 from medfeat.datasets import dataset_from
-from medfeat.datasets.object_files import is_image_folder
-from medfeat.datasets.objects import splits_of_official
+from medfeat.datasets.objects.from_objects import splits_of_official
+from medfeat.datasets.objects.object_files import is_image_folder
 from medfeat.errors import DataError, UsageError
 from medfeat.types import Dataset, Progress
 from medfeat.workflows.extract import extract

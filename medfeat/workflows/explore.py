@@ -13,20 +13,28 @@ import numpy as np
 
 from medfeat.datasets import DATASETS
 from medfeat.errors import MedfeatError, UsageError
-from medfeat.evaluation.recording import versions
-from medfeat.report.page.columns import Column
+from medfeat.evaluation.runs.write_run import versions
+from medfeat.report.page.columns import PointColumn
 from medfeat.report.page.explore import Exploration, SpaceView, explore_page
 from medfeat.report.page.explore_figures import write_figures
 from medfeat.report.page.html import text_of
-from medfeat.report.page.names import pseudonyms, scrubbed, shown_ids
+from medfeat.report.page.page_names import pseudonyms, scrubbed, shown_ids
 from medfeat.types import BadImage, Dataset, Progress, SilentProgress
-from medfeat.workflows import leaks, spaces
-from medfeat.workflows.listed import Listed, card_of, kinds_of, list_images, list_store, read_columns, words_of
-from medfeat.workflows.looking import MOST, Kinds, Seen, look, sample_rows
-from medfeat.workflows.maps import row_keys
-from medfeat.workflows.names import asked_names
-from medfeat.workflows.opening import DataOptions
-from medfeat.workflows.versions import find_meant
+from medfeat.workflows.asking.data_options import DataOptions
+from medfeat.workflows.asking.given_names import asked_names
+from medfeat.workflows.looking import leaks, spaces
+from medfeat.workflows.looking.listed import (
+    Listed,
+    card_of,
+    kinds_of,
+    list_images,
+    list_store,
+    read_columns,
+    words_of,
+)
+from medfeat.workflows.looking.look import MOST, Kinds, Seen, look, sample_rows
+from medfeat.workflows.looking.maps import row_keys
+from medfeat.workflows.stores.store_names import find_meant
 from medfeat_cache import FeatureStore, StoreHeader, resolve_root, slug, write_whole
 
 
@@ -314,34 +322,34 @@ def _bad(
 
 def _columns(
     subject: _Subject, root: Path, rows: Any, seen: Seen | None, extra: str | Path | None, *, identifiers: bool
-) -> list[Column]:
+) -> list[PointColumn]:
     listed, ids = subject.listed, subject.listed.ids[rows].tolist()
-    columns: list[Column] = []
+    columns: list[PointColumn] = []
     if listed.labels is not None and listed.task == "regression":
-        columns.append(Column(listed.classes[0] if listed.classes else "value", numbers=listed.labels[rows, 0]))
+        columns.append(PointColumn(listed.classes[0] if listed.classes else "value", numbers=listed.labels[rows, 0]))
     elif listed.labels is not None and listed.task is not None:
-        columns.append(Column("class", words=words_of(listed.labels[rows], listed.task, listed.classes),
+        columns.append(PointColumn("class", words=words_of(listed.labels[rows], listed.task, listed.classes),
                               order=tuple(listed.classes)))  # fmt: skip
         columns += _label_columns(listed, rows)
     if (listed.split != "").any():
-        columns.append(Column("split", words=listed.split[rows].tolist(), order=("train", "val", "test")))
+        columns.append(PointColumn("split", words=listed.split[rows].tolist(), order=("train", "val", "test")))
     if listed.patients is not None:
         called = _called(listed.patients.tolist(), identifiers)
-        columns.append(Column("patient", words=[called[name] for name in listed.patients[rows].tolist()]))
+        columns.append(PointColumn("patient", words=[called[name] for name in listed.patients[rows].tolist()]))
     names = spaces.space_names(subject.headers)
     columns += spaces.prediction_columns(root, subject.name, subject.headers, names, listed, ids=ids)
     columns += read_columns(Path(extra), np.array(ids)) if extra is not None else []
     if seen is not None:
-        columns.append(Column("mean pixel value", numbers=seen.levels, hover=False))
-    return columns or [Column("all", words=["images"] * len(ids), hover=False)]
+        columns.append(PointColumn("mean pixel value", numbers=seen.levels, hover=False))
+    return columns or [PointColumn("all", words=["images"] * len(ids), hover=False)]
 
 
-def _label_columns(listed: Listed, rows: Any) -> list[Column]:
+def _label_columns(listed: Listed, rows: Any) -> list[PointColumn]:
     """Return one column a label where images have several, for combinations are many."""
     if listed.task != "multi-label" or listed.labels is None:
         return []
     return [
-        Column(f"has {name}", words=["yes" if one else "no" for one in has], order=("yes", "no"), hover=False)
+        PointColumn(f"has {name}", words=["yes" if one else "no" for one in has], order=("yes", "no"), hover=False)
         for name, has in zip(listed.classes, listed.labels[rows].T.tolist(), strict=True)
     ]
 

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 from medfeat.backbones import Entry, describe
 from medfeat.datasets import DATASETS
 from medfeat.errors import MissingFileError
-from medfeat.extraction.asking import plan_stores, plan_to_fetch
-from medfeat.extraction.device import resolve_device
-from medfeat.extraction.keep import kept_in_memory
-from medfeat.extraction.plan import Plan
-from medfeat.extraction.request import Request, StoreOutcome
+from medfeat.extraction.ask.asked import plan_stores, plan_to_fetch
+from medfeat.extraction.ask.request import Request, StoreOutcome
+from medfeat.extraction.ask.store_plan import StorePlan
+from medfeat.extraction.loop.in_memory import kept_in_memory
+from medfeat.extraction.network.device import resolve_device
 from medfeat.extraction.session import embed
 from medfeat.types import Progress, SilentProgress, TaskType
-from medfeat.workflows.claiming import claim, remember_labels
-from medfeat.workflows.extract_report import ExtractReport, Failure, PlanReport
-from medfeat.workflows.opening import DataOptions, Source
-from medfeat.workflows.unforeseen import in_one_line, show_traceback
-from medfeat.workflows.wanted import checked_request, wanted_data, wanted_networks
+from medfeat.workflows.asking.claiming import claim, remember_labels
+from medfeat.workflows.asking.data_options import DataOptions, Source
+from medfeat.workflows.asking.wanted import checked_request, wanted_data, wanted_networks
+from medfeat.workflows.results.extract_report import ExtractReport, Failure, PlanReport
+from medfeat.workflows.results.unforeseen import in_one_line, show_traceback
 from medfeat_cache import resolve_root
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def plan(
         recheck=recheck,
     )
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
-    plans: list[Plan] = []
+    plans: list[StorePlan] = []
     failures: list[Failure] = []
     sources, networks = wanted_data(data, ids, progress), wanted_networks(backbone, request, progress)
     for source, network in itertools.product(sources, networks):

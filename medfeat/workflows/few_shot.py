@@ -7,19 +7,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medfeat.evaluation import wording
-from medfeat.evaluation.curve import Curve, CurveOptions, learning_points
-from medfeat.evaluation.protocol import PROTOCOL
-from medfeat.evaluation.runs import task_digest
+from medfeat.evaluation.judging.few_shot import Curve, CurveOptions, learning_points
+from medfeat.evaluation.runs import wording
+from medfeat.evaluation.runs.choice import PROTOCOL
+from medfeat.evaluation.runs.run import task_digest
 from medfeat.heads import HEADS
-from medfeat.report.curve import curve_tables, draw_curves
+from medfeat.report.few_shot import curve_tables, draw_curves
 from medfeat.report.tables import Table
 from medfeat.types import Progress, SilentProgress, Task, as_names
-from medfeat.workflows.kept import keep_result
-from medfeat.workflows.labels import Question, SaidOnce
+from medfeat.workflows.asking.question import Question, SaidOnce
 from medfeat.workflows.probe import Failure, find_probed, heads_for
-from medfeat.workflows.unforeseen import in_one_line, show_traceback
-from medfeat.workflows.versions import shown_name
+from medfeat.workflows.results.kept import keep_result
+from medfeat.workflows.results.unforeseen import in_one_line, show_traceback
+from medfeat.workflows.stores.store_names import shown_name
 from medfeat_cache import FeatureStore, resolve_root
 
 

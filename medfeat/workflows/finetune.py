@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from medfeat.errors import UsageError
-from medfeat.evaluation.bootstrap import RESAMPLES
-from medfeat.evaluation.runs import task_digest
-from medfeat.extraction.device import resolve_device
+from medfeat.evaluation.measures.bootstrap import RESAMPLES
+from medfeat.evaluation.runs.run import task_digest
+from medfeat.extraction.network.device import resolve_device
 from medfeat.tasks import few_shot
 from medfeat.types import Progress, SilentProgress, Task
+from medfeat.workflows.asking.data_options import DataOptions
+from medfeat.workflows.asking.question import Question
 from medfeat.workflows.extract import extract
-from medfeat.workflows.finetune_report import FinetuneReport
-from medfeat.workflows.finetune_request import FinetuneOptions, NetworkOptions, question_and_meaning
-from medfeat.workflows.finetune_start import Start
-from medfeat.workflows.finetune_training import Job, Tuned, train
-from medfeat.workflows.labels import Question
-from medfeat.workflows.opening import DataOptions
+from medfeat.workflows.tuning.finetune_report import FinetuneReport
+from medfeat.workflows.tuning.finetune_request import FinetuneOptions, NetworkOptions, question_and_meaning
+from medfeat.workflows.tuning.finetune_start import Start
+from medfeat.workflows.tuning.finetune_training import TrainingJob, Tuned, train
 from medfeat_cache import FeatureStore, canonical_json, resolve_root, slug
 from medfeat_cache.lock import Lock
 
@@ -85,7 +85,7 @@ def finetune(
     backbone, weights, pool, slices, fit, precision, offline, trust_remote_code
         One network and how images reach it, as `medfeat.extract` takes them.
     mode, epochs, max_minutes, batch_size, lr, layer_decay, weight_decay, smoothing, patience
-        How to train: see `medfeat.workflows.finetune_request.FinetuneOptions`; None means what suits the network.
+        How to train: see `tuning.finetune_request.FinetuneOptions`; None means what suits the network.
     class_weight, loss, sampler, augment, from_probe, blocks, rank, train_batch_norm
         The same.
     seed, seeds
@@ -189,7 +189,7 @@ class _Bench:
     def _one(self, store: FeatureStore, task: Task, start: Start, seed: int, *, resamples: int, restart: bool) -> Tuned:
         dataset = DataOptions.of(**self.of_data).open(self.data, root=self.root, progress=self.progress)
         folder = self.root / TUNED / slug(dataset.info.name)
-        job = Job(
+        job = TrainingJob(
             store=store,
             task=task,
             start=start,

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from medfeat.errors import UsageError
-from medfeat.evaluation import wording
-from medfeat.evaluation.bootstrap import RESAMPLES, check_draws
-from medfeat.evaluation.fusing import WAYS, Fusion, Way, fuse_stores
-from medfeat.evaluation.runs import headline
+from medfeat.evaluation.judging.fusion import WAYS, Fusion, Way, fuse_stores
+from medfeat.evaluation.measures.bootstrap import RESAMPLES, check_draws
+from medfeat.evaluation.runs import wording
+from medfeat.evaluation.runs.run import headline
 from medfeat.heads import HEADS
 from medfeat.report.run_tables import NAMES, settings
 from medfeat.report.tables import Table, number, with_interval
 from medfeat.types import Progress, SilentProgress, Task, as_names
-from medfeat.workflows.kept import keep_result
-from medfeat.workflows.labels import Question
+from medfeat.workflows.asking.question import Question
 from medfeat.workflows.probe import find_probed, heads_for
-from medfeat.workflows.versions import shown_name
+from medfeat.workflows.results.kept import keep_result
+from medfeat.workflows.stores.store_names import shown_name
 from medfeat_cache import FeatureStore, StoreHeader, resolve_root
 
 

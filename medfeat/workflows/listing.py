@@ -93,7 +93,7 @@ def _heads(_data: str | None) -> Listing:
 
 
 def _published(data: str | None) -> Listing:
-    from medfeat.evaluation import published
+    from medfeat.evaluation.compare import published
 
     datasets = [data] if data else published.datasets()
     columns = ("dataset", "method", "protocol", "AUC", "ACC", "source", "confidence", "note")

@@ -12,7 +12,7 @@ import numpy as np
 from medfeat.errors import DataError, MissingExtraError, UsageError, unknown_name
 from medfeat.tasks import OFFICIAL, find_task, gather, official
 from medfeat.types import OFFICIAL_GROUPS, FloatArray, IdArray, LabelArray, Recipe
-from medfeat.workflows.versions import find_meant, other_versions
+from medfeat.workflows.stores.store_names import find_meant, other_versions
 from medfeat_cache import FeatureStore, StoreHeader, differences, resolve_root
 
 DEFAULT = "default"

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError, UsageError
-from medfeat.evaluation.conformal import calibrate
-from medfeat.evaluation.saved import SavedProbe, find_run, load_probe, refuse_other_recipe
+from medfeat.evaluation.measures.conformal import calibrate
+from medfeat.evaluation.runs.saved_probe import SavedProbe, find_run, load_probe, refuse_other_recipe
 from medfeat.types import BadImage, IdArray, Progress, SilentProgress
-from medfeat.workflows.embedding import Images, embed_new, open_images
-from medfeat.workflows.predict_report import PredictReport
-from medfeat.workflows.versions import find_meant
+from medfeat.workflows.results.predict_report import PredictReport
+from medfeat.workflows.stores.embedding import Images, embed_new, open_images
+from medfeat.workflows.stores.store_names import find_meant
 from medfeat_cache import FeatureStore, resolve_root
 
 ERROR_RATE = 0.1

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from medfeat.errors import DataError, UnsuitedHeadError, UsageError, unknown_name
-from medfeat.evaluation.baselines import BASELINE_BACKBONES
-from medfeat.evaluation.bootstrap import RESAMPLES
-from medfeat.evaluation.probing import Options, probe_store
-from medfeat.evaluation.runs import Run
-from medfeat.evaluation.selection import Contender, Selection, contender, select_contender
+from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
+from medfeat.evaluation.judging.probe_store import Options, probe_store
+from medfeat.evaluation.judging.select_stores import Contender, Selection, contender, select_contender
+from medfeat.evaluation.measures.bootstrap import RESAMPLES
+from medfeat.evaluation.runs.run import Run
 from medfeat.heads import HEADS, all_heads
 from medfeat.report.run_tables import runs_tables, selection_tables
 from medfeat.report.tables import Table
 from medfeat.tasks.versions import split_name
 from medfeat.types import Progress, SilentProgress, Task, as_names
-from medfeat.workflows.labels import Question, SaidOnce
-from medfeat.workflows.names import asked_names
-from medfeat.workflows.unforeseen import in_one_line, show_traceback
-from medfeat.workflows.versions import find_meant, meant, other_versions, shown_names
+from medfeat.workflows.asking.given_names import asked_names
+from medfeat.workflows.asking.question import Question, SaidOnce
+from medfeat.workflows.results.unforeseen import in_one_line, show_traceback
+from medfeat.workflows.stores.store_names import find_meant, meant, other_versions, shown_names
 from medfeat_cache import FeatureStore, StoreHeader, find_stores, resolve_root
 
 T = TypeVar("T")
@@ -122,7 +122,7 @@ def probe(
         A task, the name of a saved one, or a task type to read the labels as; None means the dataset's own labels and
         splits.
     labels, drop, keep, relabel, name, partial, classes
-        Change that question, and save it under a name: see `medfeat.workflows.labels.Question`.
+        Change that question, and save it under a name: see `medfeat.workflows.asking.question.Question`.
     seed
         Of the heads and of the bootstrap.
     cache_dir

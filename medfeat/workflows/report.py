@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from medfeat.errors import DataError, MedfeatError, UsageError
-from medfeat.evaluation import published
-from medfeat.evaluation.bootstrap import RESAMPLES
-from medfeat.evaluation.comparison import compare_dataset
-from medfeat.evaluation.paired import alike, draw_pairs
-from medfeat.evaluation.recording import versions
-from medfeat.evaluation.runs import Run, list_runs, read_scores
+from medfeat.evaluation.compare import published
+from medfeat.evaluation.compare.comparison import compare_dataset
+from medfeat.evaluation.compare.paired import alike, draw_pairs
+from medfeat.evaluation.measures.bootstrap import RESAMPLES
+from medfeat.evaluation.runs.run import Run, list_runs, read_scores
+from medfeat.evaluation.runs.write_run import versions
 from medfeat.report import tables as rendering
 from medfeat.report.page.html import text_of
-from medfeat.report.page.results import Mistake, Question, exports, results_page
+from medfeat.report.page.results import Mistake, QuestionResults, exports, results_page
 from medfeat.report.tables import Table
 from medfeat.tasks import OFFICIAL
 from medfeat.types import Progress, SilentProgress
-from medfeat.workflows import leaks, mistakes
 from medfeat.workflows.compare import kept_runs
 from medfeat.workflows.explore import framed, write_page
-from medfeat.workflows.listed import list_store
-from medfeat.workflows.versions import meant, versions_of
+from medfeat.workflows.looking import leaks, mistakes
+from medfeat.workflows.looking.listed import list_store
+from medfeat.workflows.stores.store_names import meant, versions_of
 from medfeat_cache import FeatureStore, StoreHeader, find_stores, resolve_root, slug, write_whole
 
 FORMATS = {"md": rendering.markdown, "csv": rendering.csv_text, "tex": rendering.latex}
@@ -171,7 +171,7 @@ class _Maker:
     def __post_init__(self) -> None:
         self.notes: list[str] = []
 
-    def question(self, name: str, runs: Sequence[Run]) -> Question:
+    def question(self, name: str, runs: Sequence[Run]) -> QuestionResults:
         best, notes = runs[0], []
         groups, said = self._groups(runs)
         notes += said
@@ -184,7 +184,7 @@ class _Maker:
         notes += said
         official = best.task["name"] == OFFICIAL and best.dataset in published.datasets()
         self.notes += [f"{name}: {line}" for line in notes]
-        return Question(
+        return QuestionResults(
             name=name,
             runs=tuple(runs),
             groups=groups,
@@ -276,7 +276,7 @@ def _intervals(run: Run) -> str:
     return f"{run.protocol['intervals']}, {run.protocol['resamples']} resamples"
 
 
-def _made(questions: Sequence[Question], data: str | Sequence[str] | None) -> list[tuple[str, Any]]:
+def _made(questions: Sequence[QuestionResults], data: str | Sequence[str] | None) -> list[tuple[str, Any]]:
     named = "" if data is None else f" --data {data if isinstance(data, str) else ','.join(data)}"
     libraries = ", ".join(f"{name} {number}" for name, number in versions().items())
     dates = sorted(run.created_utc for one in questions for run in one.runs)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from medfeat.errors import DataError, UsageError
-from medfeat.evaluation.nearest import nearest
+from medfeat.evaluation.audit.nearest import nearest
 from medfeat.report.tables import Table
 from medfeat.tasks import find_task, official
 from medfeat.types import FloatArray, Progress, SilentProgress, Task
-from medfeat.workflows.embedding import Images, embed_new, open_images
 from medfeat.workflows.load import one_store
+from medfeat.workflows.stores.embedding import Images, embed_new, open_images
 from medfeat_cache import FeatureStore, resolve_root
 
 

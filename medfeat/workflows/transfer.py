@@ -10,22 +10,22 @@ from typing import Any
 import numpy as np
 
 from medfeat.errors import UsageError
-from medfeat.evaluation.bootstrap import RESAMPLES
-from medfeat.evaluation.evaluate import Metrics, evaluate
-from medfeat.evaluation.probing import Options, probe_store
-from medfeat.evaluation.runs import Run, headline, read_scores
-from medfeat.evaluation.saved import SavedProbe, load_probe
+from medfeat.evaluation.judging.probe_store import Options, probe_store
+from medfeat.evaluation.measures.bootstrap import RESAMPLES
+from medfeat.evaluation.measures.evaluate import Metrics, evaluate
+from medfeat.evaluation.runs.run import Run, headline, read_scores
+from medfeat.evaluation.runs.saved_probe import SavedProbe, load_probe
 from medfeat.report.run_tables import NAMES
 from medfeat.report.tables import Table, number, with_interval
 from medfeat.task_types import shortened
 from medfeat.tasks import Split, align, gather
 from medfeat.types import OFFICIAL_GROUPS, Progress, SilentProgress, Task
-from medfeat.workflows.kept import keep_result
-from medfeat.workflows.labels import Question
+from medfeat.workflows.asking.question import Question
 from medfeat.workflows.predict import matching_store
 from medfeat.workflows.probe import Failure, find_probed, heads_for
-from medfeat.workflows.unforeseen import in_one_line, show_traceback
-from medfeat.workflows.versions import shown_name
+from medfeat.workflows.results.kept import keep_result
+from medfeat.workflows.results.unforeseen import in_one_line, show_traceback
+from medfeat.workflows.stores.store_names import shown_name
 from medfeat_cache import FeatureStore, read_header, resolve_root
 
 EVERYTHING = "all"

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from installing import install_clinic
-from medfeat.backbones.table import BACKBONES, Entry
+from medfeat.backbones.backbone_table import BACKBONES, Entry
 from medfeat.types import BackboneInfo
 from medfeat_cache import GroupSpec, StoreWriter, recipe_digest, store_path
 

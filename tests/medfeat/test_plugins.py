@@ -15,7 +15,7 @@ from installing import forget, install
 from medfeat.backbones import BACKBONES, backbone_names, load_backbone
 from medfeat.datasets import DATASETS, dataset_names, open_dataset
 from medfeat.errors import DataError, PluginError, UsageError
-from medfeat.evaluation.saved import load_probe
+from medfeat.evaluation.runs.saved_probe import load_probe
 from medfeat.heads import HEADS, all_heads
 from medfeat.registry import Registry
 from medfeat.workflows import cache
@@ -86,7 +86,7 @@ def test_the_pooling_that_is_declared_is_applied(embedded):
     import torch
 
     from medfeat.backbones import describe
-    from medfeat.extraction.preprocess import Preprocess
+    from medfeat.extraction.network.preprocess import Preprocess
 
     images = next(open_dataset("rings").batches("test", 30)).images
     with torch.no_grad():

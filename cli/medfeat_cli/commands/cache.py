@@ -11,7 +11,7 @@ from medfeat_cli import options, output
 from medfeat_cli.progress import for_terminal
 
 if TYPE_CHECKING:
-    from medfeat.workflows.cache_report import Verified
+    from medfeat.workflows.stores.cache_report import Verified
 
 app = typer.Typer(help="List, inspect, verify, repair, move and remove stores.", no_args_is_help=True)
 
@@ -33,7 +33,7 @@ def ls(
     """
     from medfeat.report.stores import store_columns, store_dict, store_row
     from medfeat.workflows.cache import list_stores
-    from medfeat.workflows.versions import names_of
+    from medfeat.workflows.stores.store_names import names_of
 
     found = list_stores(data=data, backbone=backbone, size=size, cache_dir=cache_dir)
     names = names_of(found, cache_dir=cache_dir)
@@ -195,7 +195,7 @@ def import_(
 
     Example: medfeat cache import features.npz --data mine --backbone theirs --ids ids.txt
     """
-    from medfeat.workflows.importing import import_store
+    from medfeat.workflows.stores.importing import import_store
 
     typer.echo(f"wrote {import_store(source, data=data, backbone=backbone, ids=ids, cache_dir=cache_dir)}")
 

@@ -115,9 +115,9 @@ _NOT_ASKED = frozenset(("label_smoothing", "restart", "advise", "dry_run", "json
 
 def _before(asked: dict[str, Any], *, advise: bool, json: bool) -> None:
     """Say what a training would take, or whether it is worth trying, and train nothing."""
-    from medfeat.workflows.finetune_advice import Advice
-    from medfeat.workflows.finetune_advice import advise as weigh
-    from medfeat.workflows.finetune_plan import FinetunePlan, plan
+    from medfeat.workflows.tuning.finetune_advice import Advice
+    from medfeat.workflows.tuning.finetune_advice import advise as weigh
+    from medfeat.workflows.tuning.finetune_plan import FinetunePlan, plan
 
     found: Advice | FinetunePlan = (weigh if advise else plan)(**asked, progress=for_terminal())
     if json:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.evaluation.pixels import LEVELS
+from medfeat.evaluation.looking.pixels import LEVELS
 from medfeat.report.figures import CLASS_COLOURS, FAINT, INK, new_figure, plain
 from medfeat.types import UInt8Array
 

@@ -17,7 +17,7 @@ UNKNOWN = "not known"
 
 
 @dataclass(frozen=True)
-class Column:
+class PointColumn:
     """One thing known of each image.
 
     Attributes

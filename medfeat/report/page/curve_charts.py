@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.evaluation.roc import GRID, Line
+from medfeat.evaluation.measures.threshold_curves import GRID, Line
 from medfeat.report.figures import CLASS_COLOURS, FAINT, INK, OURS, new_figure, plain
 from medfeat.report.page.charts import legend_below
 

@@ -10,13 +10,13 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from medfeat.evaluation.pixels import ClassPixels
-from medfeat.evaluation.projection import Map
+from medfeat.evaluation.looking.pixels import ClassPixels
+from medfeat.evaluation.looking.projection import Map
 from medfeat.report.page import charts
-from medfeat.report.page.columns import Column, coordinates, packed
-from medfeat.report.page.drawing import inline
+from medfeat.report.page.columns import PointColumn, coordinates, packed
 from medfeat.report.page.html import Page, Section, element, facts, joined, prose, table
 from medfeat.report.page.pictures import ACROSS, EACH, data_address, flat, sheets, strip
+from medfeat.report.page.svg import inline
 from medfeat.report.tables import Table
 from medfeat.types import BadImage, UInt8Array
 
@@ -90,7 +90,7 @@ class Exploration:
     levels: NDArray[np.float64]
     member: NDArray[np.bool_]
     pixels: ClassPixels | None
-    columns: tuple[Column, ...]
+    columns: tuple[PointColumn, ...]
     spaces: tuple[SpaceView, ...]
     made: tuple[tuple[str, Any], ...]
     volumes: bool = False

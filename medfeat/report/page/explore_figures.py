@@ -11,8 +11,8 @@ import numpy as np
 
 from medfeat.errors import MedfeatError
 from medfeat.report.page import charts
-from medfeat.report.page.drawing import drawing
 from medfeat.report.page.explore import Exploration, mean_pictures, montage, pixel_figures, spread_pictures
+from medfeat.report.page.svg import drawing
 from medfeat.types import Progress
 
 if TYPE_CHECKING:

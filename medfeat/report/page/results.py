@@ -10,16 +10,16 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from medfeat.evaluation.comparison import Comparison
-from medfeat.evaluation.metrics import checked, one_vs_rest
-from medfeat.evaluation.roc import benefit_line, benefit_of_all, precision_line, roc_line
-from medfeat.evaluation.runs import Run
+from medfeat.evaluation.compare.comparison import Comparison
+from medfeat.evaluation.measures.official_scores import checked, one_vs_rest
+from medfeat.evaluation.measures.threshold_curves import benefit_line, benefit_of_all, precision_line, roc_line
+from medfeat.evaluation.runs.run import Run
 from medfeat.report.comparison_tables import comparison_table, network_names
 from medfeat.report.figures import reliability_figure, scores_figure
 from medfeat.report.page import curve_charts
-from medfeat.report.page.drawing import inline
 from medfeat.report.page.html import Page, Section, element, facts, joined, prose, table
 from medfeat.report.page.pictures import data_address
+from medfeat.report.page.svg import inline
 from medfeat.report.run_tables import NAMES, class_tables, settings
 from medfeat.report.tables import Table, number, with_interval
 from medfeat.types import Interval, UInt8Array
@@ -49,7 +49,7 @@ class Mistake:
 
 
 @dataclass(frozen=True)
-class Question:
+class QuestionResults:
     """One dataset and one task, and everything that was run on it.
 
     Attributes
@@ -91,7 +91,7 @@ class Question:
         return self.runs[0]
 
 
-def results_page(questions: Sequence[Question], methods: Sequence[str], made: Sequence[tuple[str, Any]]) -> Page:
+def results_page(questions: Sequence[QuestionResults], methods: Sequence[str], made: Sequence[tuple[str, Any]]) -> Page:
     """Return the page of some questions."""
     pictured = any(one.image.picture is not None for question in questions for one in question.mistakes)
     sections = [Section("overview", "Overview", tuple(_overview(questions)))]
@@ -104,7 +104,7 @@ def results_page(questions: Sequence[Question], methods: Sequence[str], made: Se
     return Page("Results", lead, tuple(sections), footer=footer, warning=WITH_PICTURES if pictured else "")
 
 
-def overview_table(questions: Sequence[Question]) -> Table:
+def overview_table(questions: Sequence[QuestionResults]) -> Table:
     """Return the best run on val of each question, and how many others the paired test cannot tell from it."""
     columns = ("dataset", "best on val", "head", "metric", "val", "test", "as good", "runs", "mind")
     rows = []
@@ -118,7 +118,7 @@ def overview_table(questions: Sequence[Question]) -> Table:
     return Table("", columns, tuple(rows), (note,))
 
 
-def _overview(questions: Sequence[Question]) -> Iterator[Markup]:
+def _overview(questions: Sequence[QuestionResults]) -> Iterator[Markup]:
     shown = overview_table(questions)
     intervals = [one.best.test.values[one.best.headline[0]] for one in questions]
     cells = {(i, 5): _with_bar(interval, 0.0, 1.0) for i, interval in enumerate(intervals) if 0 <= interval.value <= 1}
@@ -126,7 +126,7 @@ def _overview(questions: Sequence[Question]) -> Iterator[Markup]:
     yield table(shown, cells=cells | links)
 
 
-def results_table(question: Question) -> Table:
+def results_table(question: QuestionResults) -> Table:
     """Return all runs of a question, best on val first, with their group, cost and cautions."""
     best, other = question.best.headline
     columns = ("network", "head", "training", "pixels", f"val {NAMES[best]}", f"test {NAMES[best]}",
@@ -165,7 +165,7 @@ def spent(run: Run) -> tuple[float, float | None]:
     return (sum(seconds) if None not in seconds else float("nan")), (sum(known) if known else None)
 
 
-def _question(question: Question, anchor: str) -> Iterable[Markup]:
+def _question(question: QuestionResults, anchor: str) -> Iterable[Markup]:
     best, other = question.best.headline
     yield from (element("p", prose(line), class_="note") for line in question.notes)
     shown = results_table(question)
@@ -187,7 +187,7 @@ def _question(question: Question, anchor: str) -> Iterable[Markup]:
     yield element("details", element("summary", "Where each number comes from"), table(_sources(question)))
 
 
-def _figures(question: Question) -> Iterator[Markup]:
+def _figures(question: QuestionResults) -> Iterator[Markup]:
     metric = question.best.headline[0]
     if question.comparison is not None and question.comparison.rows:
         drawn = inline(
@@ -203,7 +203,7 @@ def _figures(question: Question) -> Iterator[Markup]:
         yield inline(figure, "What a score costs: each point is a run.")
 
 
-def _best(question: Question, anchor: str) -> Iterator[Markup]:
+def _best(question: QuestionResults, anchor: str) -> Iterator[Markup]:
     run = question.best
     yield element("h3", f"The best run on val: {run.backbone}, {run.head}", id=f"{anchor}-best")
     chosen = settings(run.choice["settings"]) or "none"
@@ -219,7 +219,7 @@ def _best(question: Question, anchor: str) -> Iterator[Markup]:
         yield element("div", [_mistake(one) for one in question.mistakes], class_="mistakes")
 
 
-def _curves(question: Question) -> Iterator[tuple[Figure, str]]:
+def _curves(question: QuestionResults) -> Iterator[tuple[Figure, str]]:
     run, task = question.best, question.best.task["type"]
     if run.test.reliability and "ece" in run.test.values:
         yield (
@@ -278,7 +278,7 @@ def _picture(image: Shown) -> Markup | None:
     return element("img", src=data_address(image.picture), alt=f"image {image.id}", class_="pixels")
 
 
-def _sources(question: Question) -> Table:
+def _sources(question: QuestionResults) -> Table:
     columns = ("run", "network", "recipe", "weights", "chosen on val", "command", "scores file")
     rows = []
     for run, command in zip(question.runs, question.commands, strict=True):
@@ -307,7 +307,7 @@ def _with_bar(interval: Interval, low: float, high: float) -> Markup:
     return joined([words, element("svg", line, dot, viewBox="0 0 200 12", class_="interval", aria_hidden="true")])
 
 
-def exports(questions: Sequence[Question]) -> Mapping[str, Table]:
+def exports(questions: Sequence[QuestionResults]) -> Mapping[str, Table]:
     """Return the tables of the page by the name of their file, for Markdown, CSV and LaTeX."""
     found = {"overview": overview_table(questions)}
     for one in questions:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from medfeat.backbones.load import load_backbone, skeleton
-from medfeat.backbones.names import find, library_of
-from medfeat.backbones.network import Access, on_meta
-from medfeat.backbones.weights import read_state
+from medfeat.backbones.library import Access, on_meta
+from medfeat.backbones.loading import load_backbone, skeleton
+from medfeat.backbones.naming import find, library_of
+from medfeat.backbones.weights.weights_file import read_state
 from medfeat.errors import WeightsError
 from medfeat.types import View
 

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from medfeat.backbones import describe, load_backbone
-from medfeat.backbones.load import Backbone
-from medfeat.extraction.preprocess import Preprocess
+from medfeat.backbones.loading import Backbone
+from medfeat.extraction.network.preprocess import Preprocess
 from medfeat.types import BackboneInfo, Fit
 
 SIZES = (28, 64, 128, 224)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from medfeat.backbones.weights import read_state
+from medfeat.backbones.weights.weights_file import read_state
 from medfeat.errors import WeightsError
 
 TENSORS = {"conv.weight": torch.arange(6.0).reshape(2, 3)}

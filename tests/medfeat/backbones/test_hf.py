@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from medfeat.backbones import describe, load_backbone, readiness
-from medfeat.backbones.hf_processing import read_processing
+from medfeat.backbones.libraries.hf_processing import read_processing
 from medfeat.errors import DataError, MissingFileError, UsageError, WeightsError
 from medfeat.types import View
 

@@ -11,7 +11,7 @@ import torch
 import transformers
 
 from medfeat.backbones import load_backbone
-from medfeat.backbones.load import Backbone
+from medfeat.backbones.loading import Backbone
 from medfeat.errors import UsageError, WeightsError
 from medfeat.types import View
 

@@ -13,9 +13,9 @@ import transformers
 from PIL import Image
 
 from medfeat.backbones import describe
-from medfeat.backbones.hf_processing import read_processing
+from medfeat.backbones.libraries.hf_processing import read_processing
 from medfeat.errors import DataError
-from medfeat.extraction.preprocess import Preprocess
+from medfeat.extraction.network.preprocess import Preprocess
 from medfeat.types import BackboneInfo, Fit
 
 NORMAL = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}

@@ -14,10 +14,10 @@ from medfeat.backbones import BACKBONES, describe, load_backbone, takes_raw
 from medfeat.datasets import open_dataset
 from medfeat.errors import MissingFileError, UsageError, WeightsError
 from medfeat.extraction.again import load_for_recipe
-from medfeat.extraction.asking import describe_request
-from medfeat.extraction.plan import build_recipe
-from medfeat.extraction.request import Request
-from medfeat.extraction.volumes import views_for
+from medfeat.extraction.ask.asked import describe_request
+from medfeat.extraction.ask.request import Request
+from medfeat.extraction.ask.store_plan import build_recipe
+from medfeat.extraction.network.volumes import views_for
 from medfeat.types import DatasetInfo, View
 from medfeat.workflows.cache import verify
 from medfeat.workflows.extract import extract

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from medfeat.backbones.resize import Resizer, resize_matrix, vertical_first
+from medfeat.backbones.features.resize import Resizer, resize_matrix, vertical_first
 
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,

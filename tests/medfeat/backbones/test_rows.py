@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from medfeat.backbones import load_backbone
-from medfeat.backbones.embedder import Anatomy, Embedder, plan_views
-from medfeat.backbones.load import skeleton
-from medfeat.backbones.names import find, library_of
-from medfeat.backbones.network import Access
-from medfeat.backbones.rows import refuse_mixed_rows
+from medfeat.backbones.features.row_an_image import refuse_mixed_rows
+from medfeat.backbones.features.views_of import Anatomy, FrozenViews, plan_views
+from medfeat.backbones.library import Access
+from medfeat.backbones.loading import skeleton
+from medfeat.backbones.naming import find, library_of
 from medfeat.errors import NotByImageError, UsageError
 from medfeat.types import View
 
@@ -93,7 +93,7 @@ def check(name: str, most: int | None = None) -> tuple[list[str], list[str]]:
             taken.remove(str(error).split("'")[1])
     torch.manual_seed(0)
     network = library_of(entry.info.source).build(entry, OFFLINE)
-    embedder = Embedder(network.module, network.anatomy.features, plan)
+    embedder = FrozenViews(network.module, network.anatomy.features, plan)
     images = torch.randn(3, 3, side, side) * torch.tensor([1.0, 0.3, 2.0]).reshape(3, 1, 1, 1)
     with torch.inference_mode():
         together = embedder(images)
@@ -172,11 +172,11 @@ def toy(function: object) -> tuple[nn.Module, Anatomy]:
     return Toy(layer), Anatomy(lambda network, images: network(images), "mean")
 
 
-def read(function: object) -> Embedder:
+def read(function: object) -> FrozenViews:
     network, anatomy = toy(function)
     views = [View("layer")]
     plan = plan_views(network, anatomy, views, 8, device="cpu")
-    embedder = Embedder(network, anatomy.features, plan)
+    embedder = FrozenViews(network, anatomy.features, plan)
     refuse_mixed_rows(embedder, plan.views, 8)
     return embedder
 

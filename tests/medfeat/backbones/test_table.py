@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from medfeat.backbones import BACKBONES, Entry, backbone_names, describe, load_backbone
-from medfeat.backbones.load import skeleton
-from medfeat.backbones.network import Access
+from medfeat.backbones.library import Access
+from medfeat.backbones.loading import skeleton
 from medfeat.errors import UsageError
 from medfeat.types import View
 
@@ -171,7 +171,7 @@ def test_any_network_of_a_library_is_described_by_it(name: str, source_id: str, 
     ],
 )
 def test_a_library_s_network_is_pooled_as_its_architecture_means(name: str, pool: str) -> None:
-    from medfeat.backbones.names import find
+    from medfeat.backbones.naming import find
 
     _, plan = skeleton(find(name, Access(offline=True)), (View(),), Access(offline=True))
     assert plan.views[0].pool == pool

@@ -23,8 +23,8 @@ import pytest
 import torch
 
 from medfeat.backbones import load_backbone
-from medfeat.backbones.unpickling import HARMLESS, Inert, load_tensors
-from medfeat.backbones.weights import read_state
+from medfeat.backbones.weights.unpickling import HARMLESS, Inert, load_tensors
+from medfeat.backbones.weights.weights_file import read_state
 from medfeat.errors import WeightsError
 
 TENSORS = {"conv.weight": torch.arange(6.0).reshape(2, 3)}

@@ -11,7 +11,7 @@ from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from medfeat.backbones import load_backbone
-from medfeat.backbones.weights_free import STATISTICS, Statistics
+from medfeat.backbones.libraries.weights_free import STATISTICS, Statistics
 
 
 def embed(name: str, images: np.ndarray) -> np.ndarray:

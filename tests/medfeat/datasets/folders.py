@@ -3,7 +3,7 @@
 import itertools
 import re
 
-from medfeat.datasets.folder import list_folder
+from medfeat.datasets.folders.folder import list_folder
 from medfeat.types import SilentProgress
 
 

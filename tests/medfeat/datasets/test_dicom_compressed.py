@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medfeat.datasets.decode import BadFile, read_stored
-from medfeat.datasets.dicom_decoders import ORDERS
+from medfeat.datasets.decoding.bad_file import BadFile
+from medfeat.datasets.decoding.decode import read_stored
+from medfeat.datasets.decoding.dicom_decoders import ORDERS
 
 pydicom = pytest.importorskip("pydicom")
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from medfeat.datasets import open_dataset
-from medfeat.datasets.decode import BadFile, read_stored
+from medfeat.datasets.decoding.bad_file import BadFile
+from medfeat.datasets.decoding.decode import read_stored
 from medfeat.types import SilentProgress
 
 pydicom = pytest.importorskip("pydicom")

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from medfeat.datasets import open_dataset
-from medfeat.datasets.decode import BadFile, read_stored
-from medfeat.datasets.intensity import parse_intensity
+from medfeat.datasets.decoding.bad_file import BadFile
+from medfeat.datasets.decoding.decode import read_stored
+from medfeat.datasets.decoding.intensity import parse_intensity
 from medfeat.errors import DataError, MissingExtraError
 from medfeat.types import SilentProgress
 

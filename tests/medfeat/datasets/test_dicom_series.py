@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from medfeat.datasets import open_dataset, source_task
-from medfeat.datasets.decode import read_stored
+from medfeat.datasets.decoding.decode import read_stored
 from medfeat.errors import DataError, UsageError
 from medfeat.types import SilentProgress
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from medfeat.datasets import open_dataset
-from medfeat.datasets.decode import BadFile, read_stored
-from medfeat.datasets.intensity import OutsideContract, parse_intensity
+from medfeat.datasets.decoding.bad_file import BadFile
+from medfeat.datasets.decoding.decode import read_stored
+from medfeat.datasets.decoding.intensity import OutsideContract, parse_intensity
 
 pydicom = pytest.importorskip("pydicom")
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from medfeat.datasets.splitnames import split_word
+from medfeat.datasets.splits.split_names import split_word
 from medfeat.errors import DataError
 
 from .folders import kinds, listed

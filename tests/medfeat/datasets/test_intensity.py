@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medfeat.datasets.intensity import OutsideContract, Stored, parse_intensity
+from medfeat.datasets.decoding.intensity import OutsideContract, Stored, parse_intensity
 from medfeat.errors import UsageError
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from medfeat.datasets import open_dataset
-from medfeat.datasets.labels import one_column, several_columns
-from medfeat.datasets.spelling import BadLabel, class_list, tell_classes
+from medfeat.datasets.labels.class_spelling import BadLabel, class_list, tell_classes
+from medfeat.datasets.labels.labelling import one_column, several_columns
 from medfeat.errors import DataError, UsageError
 from medfeat.types import SilentProgress
 

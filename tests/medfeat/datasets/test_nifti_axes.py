@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from medfeat.datasets import open_dataset
-from medfeat.datasets.decode import BadFile, read_stored
+from medfeat.datasets.decoding.bad_file import BadFile
+from medfeat.datasets.decoding.decode import read_stored
 
 nibabel = pytest.importorskip("nibabel")
 
@@ -201,6 +202,6 @@ def test_what_follows_the_voxels_is_read_to_its_end_and_not_for_ever(tmp_path, m
     raw = gzip.decompress(write(tmp_path / "x.nii.gz", VOLUME).read_bytes())
     (tmp_path / "x.nii.gz").write_bytes(gzip.compress(raw + bytes(1 << 22)) + bytes(512))  # zeros pad tapes
     assert read_stored(tmp_path / "x.nii.gz").values.shape == (24, 20, 3)
-    monkeypatch.setattr("medfeat.datasets.nifti.MAX_BYTES_BEHIND", 1 << 21)
+    monkeypatch.setattr("medfeat.datasets.decoding.nifti.MAX_BYTES_BEHIND", 1 << 21)
     with pytest.raises(BadFile, match="more than 2097152 bytes lie behind its voxels"):
         read_stored(tmp_path / "x.nii.gz")

@@ -7,8 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from medfeat.datasets import npz
-from medfeat.datasets.npz import npz_members, read_array, read_rows
+from medfeat.datasets.npz import npz_arrays as npz
+from medfeat.datasets.npz.npz_arrays import npz_members, read_array, read_rows
 from medfeat.errors import DataError
 
 

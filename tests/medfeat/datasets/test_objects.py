@@ -12,8 +12,8 @@ from PIL import Image
 from torch.utils.data import IterableDataset, TensorDataset
 
 from medfeat.datasets import dataset_from, open_dataset, source_task
-from medfeat.datasets.decode import BadFile
-from medfeat.datasets.object_images import stored_image
+from medfeat.datasets.decoding.bad_file import BadFile
+from medfeat.datasets.objects.object_images import stored_image
 from medfeat.errors import DataError, UsageError
 from medfeat.types import SilentProgress
 

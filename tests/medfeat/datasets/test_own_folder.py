@@ -205,7 +205,7 @@ def test_images_of_several_shapes_come_as_a_list(tmp_path, write_png):
 
 
 def test_order_is_kept_however_long_an_image_takes(tmp_path, write_png, monkeypatch):
-    from medfeat.datasets import files
+    from medfeat.datasets.folders import files_dataset as files
 
     for i in range(40):
         write_png(tmp_path / f"{i:02}.png", value=i)
@@ -221,7 +221,7 @@ def test_order_is_kept_however_long_an_image_takes(tmp_path, write_png, monkeypa
 
 
 def test_only_a_bounded_number_of_images_is_decoded_ahead(tmp_path, write_png, monkeypatch):
-    from medfeat.datasets import files
+    from medfeat.datasets.folders import files_dataset as files
 
     for i in range(60):
         write_png(tmp_path / f"{i:02}.png")

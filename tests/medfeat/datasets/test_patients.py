@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from medfeat.datasets import open_dataset, source_task
-from medfeat.datasets.patients import nobody, one_spelling
+from medfeat.datasets.labels.patients import nobody, one_spelling
 from medfeat.errors import DataError
 from medfeat.types import SilentProgress
 

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medfeat.datasets.decode import BadFile, is_image_name, read_stored
-from medfeat.datasets.intensity import OutsideContract, parse_intensity
+from medfeat.datasets.decoding.bad_file import BadFile
+from medfeat.datasets.decoding.decode import read_stored
+from medfeat.datasets.decoding.file_kinds import is_image_name
+from medfeat.datasets.decoding.intensity import OutsideContract, parse_intensity
 
 GREY = np.random.default_rng(0).integers(0, 256, (9, 13), np.uint8)
 RGB = np.random.default_rng(1).integers(0, 256, (9, 13, 3), np.uint8)
@@ -158,7 +160,8 @@ def test_a_tiff_of_garbage_is_told_as_damaged(tmp_path):
 def test_an_image_above_the_limit_is_told_without_a_warning_of_pillow(tmp_path):
     (tmp_path / "x.png").write_bytes(png(10_000, 10_000))
     code = (
-        "from pathlib import Path\nfrom medfeat.datasets.decode import BadFile, read_stored\n"
+        "from pathlib import Path\nfrom medfeat.datasets.decoding.bad_file import BadFile\n"
+        "from medfeat.datasets.decoding.decode import read_stored\n"
         "try:\n    read_stored(Path('x.png'))\nexcept BadFile as error:\n    print(error)\n"
     )
     told = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medfeat.datasets import DATASETS, open_dataset, source_task, write_synthetic
-from medfeat.datasets.synthetic import SYNTHETIC, draw_synthetic
+from medfeat.datasets.made_up.synthetic import SYNTHETIC, draw_synthetic
 from medfeat.errors import DataError, UsageError
 from medfeat.types import OFFICIAL_GROUPS
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from medfeat.errors import UsageError
-from medfeat.evaluation import metrics
-from medfeat.evaluation.bootstrap import bootstrap, check_draws, interval, resample_weights, strata_of
-from medfeat.evaluation.evaluate import evaluate
-from medfeat.evaluation.paired import Drawn, alike, compare_pair, holm, with_holm
-from medfeat.evaluation.weighted import statistics, value
+from medfeat.evaluation.compare.paired import Drawn, alike, compare_pair, holm, with_holm
+from medfeat.evaluation.measures import official_scores as metrics
+from medfeat.evaluation.measures.bootstrap import bootstrap, check_draws, interval, resample_weights, strata_of
+from medfeat.evaluation.measures.evaluate import evaluate
+from medfeat.evaluation.measures.statistics import statistics, value
 
 
 def example(task_type, *, n=90, c=4, ties=False, seed=0):

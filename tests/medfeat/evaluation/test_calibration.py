@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medfeat.evaluation.calibration import fit_temperature, reliability, scale
-from medfeat.evaluation.evaluate import evaluate
-from medfeat.evaluation.operating import choose_thresholds, operating_points, wilson
-from medfeat.evaluation.weighted import statistics, value
+from medfeat.evaluation.measures.calibration import fit_temperature, reliability, scale
+from medfeat.evaluation.measures.evaluate import evaluate
+from medfeat.evaluation.measures.operating import choose_thresholds, operating_points, wilson
+from medfeat.evaluation.measures.statistics import statistics, value
 
 
 def calibrated(n=20_000, c=4, seed=0):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medfeat.evaluation.wording import class_cautions
+from medfeat.evaluation.runs.wording import class_cautions
 from medfeat.types import Task
 
 

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from medfeat.evaluation import published
-from medfeat.evaluation.comparison import beside, compare_dataset, course_lines
-from medfeat.evaluation.wording import cautions, embedding, pixels, training
+from medfeat.evaluation.compare import published
+from medfeat.evaluation.compare.comparison import beside, compare_dataset, course_lines
+from medfeat.evaluation.runs.wording import cautions, embedding, pixels, training
 from medfeat.types import Interval
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medfeat.errors import UsageError
-from medfeat.evaluation.conformal import calibrate
+from medfeat.evaluation.measures.conformal import calibrate
 
 
 def answers(task_type, n, seed):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from medfeat.errors import DataError
-from medfeat.evaluation import metrics
-from medfeat.evaluation.evaluate import Metrics, class_table, confusion, evaluate
-from medfeat.evaluation.weighted import statistics, value
+from medfeat.evaluation.measures import official_scores as metrics
+from medfeat.evaluation.measures.evaluate import Metrics, class_table, confusion, evaluate
+from medfeat.evaluation.measures.statistics import statistics, value
 
 OFFICIAL = {"multi-label": "multi-label, binary-class"}
 

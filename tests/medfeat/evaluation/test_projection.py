@@ -8,8 +8,8 @@ from openTSNE import TSNE
 from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 
-from medfeat.evaluation import projection
-from medfeat.evaluation.projection import lay_out, neighbours, place, principal
+from medfeat.evaluation.looking import projection
+from medfeat.evaluation.looking.projection import lay_out, neighbours, place, principal
 
 
 def clusters(n=60, k=3, dim=12, seed=0):

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from medfeat.errors import DataError, UsageError
-from medfeat.evaluation.baselines import majority_scores
-from medfeat.evaluation.metrics import acc, auc
-from medfeat.evaluation.probing import Options, probe_store
-from medfeat.evaluation.protocol import choose, run_protocol, select
-from medfeat.evaluation.runs import CHOICE_FILE, RunSpec, task_digest
+from medfeat.evaluation.judging.baselines import majority_scores
+from medfeat.evaluation.judging.probe_store import Options, probe_store
+from medfeat.evaluation.judging.protocol import choose, run_protocol, select
+from medfeat.evaluation.measures.official_scores import acc, auc
+from medfeat.evaluation.runs.run import CHOICE_FILE, RunSpec, task_digest
 from medfeat.heads import HEADS
 from medfeat.tasks import Samples, gather, official
 from medfeat.types import Candidate

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from medfeat.errors import UsageError
-from medfeat.evaluation import published
+from medfeat.evaluation.compare import published
 
 SETS_2D = ["path", "chest", "derma", "oct", "pneumonia", "retina", "breast", "blood", "tissue"]
 SETS_2D += ["organa", "organc", "organs"]

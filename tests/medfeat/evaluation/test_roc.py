@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
-from medfeat.evaluation.roc import GRID, benefit_line, benefit_of_all, precision_line, roc_line
+from medfeat.evaluation.measures.threshold_curves import GRID, benefit_line, benefit_of_all, precision_line, roc_line
 
 
 def sample(n=300, seed=0):

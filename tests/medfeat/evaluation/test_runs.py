@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from medfeat.errors import MedfeatError
-from medfeat.evaluation import recording
-from medfeat.evaluation.probing import Options, probe_store
-from medfeat.evaluation.runs import list_runs, load_run_model, read_run, read_scores
+from medfeat.evaluation.judging.probe_store import Options, probe_store
+from medfeat.evaluation.runs import write_run as recording
+from medfeat.evaluation.runs.run import list_runs, load_run_model, read_run, read_scores
 from medfeat.tasks import official, subset
 from medfeat_cache import FeatureStore
 
@@ -152,7 +152,7 @@ def test_resamples_are_called_stratified_only_where_they_are(make_store, cache_r
 
 
 def test_patients_are_kept_with_the_scores_and_drawn_whole(make_store, cache_root):
-    from medfeat.evaluation.paired import compare_runs
+    from medfeat.evaluation.compare.paired import compare_runs
 
     path = make_store(task="binary-class", n=(200, 100, 200), signal=0.3)
     with FeatureStore(path) as store:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from medfeat.extraction import choose, tuning
-from medfeat.extraction.choose import choose_settings
-from medfeat.extraction.forward import Finished
+from medfeat.extraction.measure import choose
+from medfeat.extraction.measure import trials as tuning
+from medfeat.extraction.measure.choose import choose_settings
+from medfeat.extraction.network.forward import Finished
 from medfeat.types import SilentProgress
 
 CPU = torch.device("cpu")

@@ -10,12 +10,12 @@ import pytest
 
 from medfeat.datasets import open_dataset
 from medfeat.errors import UsageError
-from medfeat.extraction import lookup
-from medfeat.extraction.compiling import compile_problem
-from medfeat.extraction.device import describe_machine, resolve_device
-from medfeat.extraction.keep import kept_in_memory
-from medfeat.extraction.plan import Asked, decide
-from medfeat.extraction.reader import ReadAhead
+from medfeat.extraction.ask import remembered as lookup
+from medfeat.extraction.ask.store_plan import Asked, decide
+from medfeat.extraction.loop.in_memory import kept_in_memory
+from medfeat.extraction.loop.read_ahead import ReadAhead
+from medfeat.extraction.network.compiling import compile_problem
+from medfeat.extraction.network.device import describe_machine, resolve_device
 from medfeat.types import View
 
 
@@ -95,7 +95,7 @@ def test_a_pass_that_was_left_early_is_not_taken_for_the_whole():
 
 
 def test_what_waits_is_bounded_in_bytes(monkeypatch):
-    from medfeat.extraction import reader
+    from medfeat.extraction.loop import read_ahead as reader
 
     monkeypatch.setattr(reader, "MOST_BYTES", 100)
     ahead = []

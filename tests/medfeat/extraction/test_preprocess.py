@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 
 from medfeat.backbones import describe
 from medfeat.errors import UsageError
-from medfeat.extraction.preprocess import Preprocess, geometry, preprocess_list
+from medfeat.extraction.network.preprocess import Preprocess, geometry, preprocess_list
 from medfeat.types import BackboneInfo
 
 NETWORKS = ("resnet18", "mobilenetv2_100")  # bilinear and bicubic

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medfeat.errors import UsageError
-from medfeat.extraction.slices import (
+from medfeat.extraction.network.slice_pooling import (
     AXES,
     POLICIES,
     SlicePool,

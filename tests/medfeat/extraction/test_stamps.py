@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from medfeat.datasets import digests
-from medfeat.extraction.lookup import file_identity
+from medfeat.extraction.ask.remembered import file_identity
 from medfeat.workflows.extract import extract
 from medfeat_cache import FeatureStore
 
@@ -97,7 +97,7 @@ def test_a_young_file_is_told_by_its_content_and_an_old_one_is_not_read(tmp_path
     path.write_bytes(b"weights")
     assert file_identity(path)["blake2b"] == digests.file_digest(path, "blake2b")
     settled(monkeypatch)
-    monkeypatch.setattr("medfeat.extraction.lookup.file_digest", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr("medfeat.extraction.ask.remembered.file_digest", lambda *_: pytest.fail("it was read"))
     assert set(file_identity(path)) == {"path", "size", "mtime_ns", "ctime_ns", "inode"}
 
 

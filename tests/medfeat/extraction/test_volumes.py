@@ -8,8 +8,8 @@ import torch
 
 from medfeat.backbones import describe, load_backbone
 from medfeat.errors import UsageError
-from medfeat.extraction.forward import Forward
-from medfeat.extraction.volumes import VolumeForward, views_for, volumes_per_batch
+from medfeat.extraction.network.forward import Forward
+from medfeat.extraction.network.volumes import VolumeForward, views_for, volumes_per_batch
 from medfeat.types import DatasetInfo, View
 
 INFO = DatasetInfo("v", 12, "binary-class", ("a", "b"), 1, 3, {"train": 5}, "x:1")

@@ -9,9 +9,9 @@ import pytest
 
 from medfeat.datasets import open_dataset
 from medfeat.errors import MissingFileError
-from medfeat.extraction.asking import describe_request
-from medfeat.extraction.lookup import file_identity
-from medfeat.extraction.request import Request
+from medfeat.extraction.ask.asked import describe_request
+from medfeat.extraction.ask.remembered import file_identity
+from medfeat.extraction.ask.request import Request
 from medfeat.types import View
 
 

@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from medfeat.backbones import load_backbone
-from medfeat.evaluation.published import COURSE_SYSTEMS
+from medfeat.evaluation.compare.published import COURSE_SYSTEMS
 from medfeat.finetuning.assemble import ActivationFeed, FeatureFeed, head_alone, learning_units, tunable
 from medfeat.finetuning.checkpoint import Keeper
 from medfeat.finetuning.cut import Cut
-from medfeat.finetuning.export import write_weights
-from medfeat.finetuning.loop import Split, Training
+from medfeat.finetuning.loop import Training, TrainingSplit
 from medfeat.finetuning.lora import merge_low_rank
-from medfeat.finetuning.network import Tunable
-from medfeat.finetuning.settings import Settings
+from medfeat.finetuning.training_settings import TrainingSettings
+from medfeat.finetuning.tunable import Tunable
+from medfeat.finetuning.tuned_weights import write_weights
 from medfeat.types import SilentProgress
 
 from .tiny import SETTINGS, feed, start
@@ -42,8 +42,8 @@ def one_step(model, feed_of, settings, folder):
     training = Training(
         model,
         settings,
-        train=Split(feed_of, 2, TARGETS),
-        val=Split(feed_of, 2),
+        train=TrainingSplit(feed_of, 2, TARGETS),
+        val=TrainingSplit(feed_of, 2),
         judge=LastEpoch(),
         keeper=Keeper(folder, settings),
         device=CPU,
@@ -80,7 +80,9 @@ def test_it_constructs_takes_a_step_in_every_mode_and_comes_back_from_its_file(t
     with torch.no_grad():
         frozen = backbone.module(x)[0].clone()
     for mode in ("head", "last-blocks", "lora", "full"):
-        settings = Settings(**SETTINGS | {"mode": mode, "epochs": 1, "lr": 1e-4, "warmup": 0.0, "smoothing": 0.1})
+        settings = TrainingSettings(
+            **SETTINGS | {"mode": mode, "epochs": 1, "lr": 1e-4, "warmup": 0.0, "smoothing": 0.1}
+        )
         if mode == "head":
             rows = FeatureFeed(frozen.numpy(), CPU)
             assert np.isfinite(one_step(head_alone(head), rows, settings, tmp_path / mode))

@@ -10,8 +10,8 @@ from torch import nn
 from medfeat.errors import UsageError
 from medfeat.finetuning.assemble import cached_activations
 from medfeat.finetuning.cut import Cut, last_units, units_of
-from medfeat.finetuning.network import Batch
-from medfeat.finetuning.settings import Settings
+from medfeat.finetuning.training_settings import TrainingSettings
+from medfeat.finetuning.tunable import Batch
 from medfeat.types import SilentProgress
 
 from .tiny import SETTINGS, Network, images
@@ -76,7 +76,7 @@ def test_when_memory_runs_out_the_trunk_takes_fewer_images(tmp_path, monkeypatch
 
     monkeypatch.setattr(cut, "trunk", tight)
     progress = SilentProgress()
-    settings = Settings(**SETTINGS)
+    settings = TrainingSettings(**SETTINGS)
     with cached_activations(cut, feed_of(x), 10, settings, folder=tmp_path, progress=progress) as kept:
         np.testing.assert_allclose(kept, expected, rtol=2e-3, atol=1e-4)
     assert any("2 images a pass" in line for line in progress.said)

@@ -246,15 +246,15 @@ def test_the_callers_random_numbers_are_left_alone(tmp_path):
 
 
 def test_every_sample_is_seen_once_an_epoch_and_rare_classes_oftener_when_balanced():
-    from medfeat.finetuning.settings import Settings
+    from medfeat.finetuning.training_settings import TrainingSettings
 
-    plain = Settings(**SETTINGS)
+    plain = TrainingSettings(**SETTINGS)
     order = epoch_order(10, plain, 1, np.ones(10))
     assert (
         sorted(order.tolist()) == list(range(10)) and order.tolist() != epoch_order(10, plain, 2, np.ones(10)).tolist()
     )
     assert [len(part) for part in batches(order, 4)] == [4, 4, 2]
     targets = np.eye(2)[np.r_[np.zeros(900, int), np.ones(100, int)]]
-    balanced = Settings(**SETTINGS, sampler="balanced")
+    balanced = TrainingSettings(**SETTINGS, sampler="balanced")
     drawn = epoch_order(1000, balanced, 1, frequencies(targets))
     assert np.mean(drawn >= 900) == pytest.approx(0.5, abs=0.06)

@@ -10,14 +10,14 @@ from torch.nn import functional
 
 from medfeat.datasets.medmnist_table import medmnist_sets
 from medfeat.errors import UsageError
-from medfeat.extraction.slices import SlicePool
+from medfeat.extraction.network.slice_pooling import SlicePool
 from medfeat.finetuning.augment import ALLOWED, augmentation
 from medfeat.finetuning.defaults import FAMILIES, family_of, warning
 from medfeat.finetuning.lora import add_low_rank, merge_low_rank
 from medfeat.finetuning.losses import Loss, is_imbalanced
-from medfeat.finetuning.network import pool_slices
 from medfeat.finetuning.rates import parameter_groups, rate_at
-from medfeat.finetuning.settings import Settings
+from medfeat.finetuning.training_settings import TrainingSettings
+from medfeat.finetuning.tunable import pool_slices
 
 from .tiny import SETTINGS, Network
 
@@ -33,7 +33,7 @@ class Transformer(nn.Module):
 
 def test_layer_decay_gives_each_parameter_the_rate_worked_out_by_hand():
     network, head = Transformer(), nn.Linear(4, 2)
-    settings = Settings(**SETTINGS | {"lr": 1e-3, "layer_decay": 0.5, "weight_decay": 0.1})
+    settings = TrainingSettings(**SETTINGS | {"lr": 1e-3, "layer_decay": 0.5, "weight_decay": 0.1})
     by_id = {id(p): group for group in parameter_groups(network, head, settings) for p in group["params"]}
     # head and norm are layer 4, block 2 is layer 3, ..., what comes before the blocks is layer 0
     rates = {
@@ -63,7 +63,7 @@ def onehot(y, k):
 
 def test_cross_entropy_is_torchs_with_smoothing():
     outputs, y = torch.randn(20, 4), np.arange(20) % 4
-    loss = Loss("softmax", onehot(y, 4), Settings(**SETTINGS, smoothing=0.2))
+    loss = Loss("softmax", onehot(y, 4), TrainingSettings(**SETTINGS, smoothing=0.2))
     expected = functional.cross_entropy(outputs, torch.from_numpy(y), label_smoothing=0.2, reduction="none")
     torch.testing.assert_close(loss(outputs, torch.tensor(onehot(y, 4), dtype=torch.float32)), expected)
 
@@ -74,7 +74,7 @@ def test_balanced_weights_are_scikit_learns():
     y = np.r_[np.zeros(60, int), np.ones(30, int), np.full(10, 2)]
     weights = torch.tensor(compute_class_weight("balanced", classes=np.arange(3), y=y), dtype=torch.float32)
     outputs = torch.randn(100, 3)
-    loss = Loss("softmax", onehot(y, 3), Settings(**SETTINGS, class_weight="balanced"))
+    loss = Loss("softmax", onehot(y, 3), TrainingSettings(**SETTINGS, class_weight="balanced"))
     expected = functional.cross_entropy(outputs, torch.from_numpy(y), weight=weights, reduction="none")
     torch.testing.assert_close(loss(outputs, torch.tensor(onehot(y, 3), dtype=torch.float32)), expected)
 
@@ -83,7 +83,7 @@ def test_focal_loss_is_torchvisions():
     from torchvision.ops import sigmoid_focal_loss
 
     outputs, targets = torch.randn(30, 5), (torch.rand(30, 5) < 0.4).float()
-    loss = Loss("sigmoid", targets.numpy().astype(float), Settings(**SETTINGS, loss="focal"))
+    loss = Loss("sigmoid", targets.numpy().astype(float), TrainingSettings(**SETTINGS, loss="focal"))
     expected = sigmoid_focal_loss(outputs, targets, alpha=-1, gamma=2, reduction="none").mean(1)
     torch.testing.assert_close(loss(outputs, targets), expected)
 
@@ -91,17 +91,17 @@ def test_focal_loss_is_torchvisions():
 def test_labels_weigh_by_how_rare_they_are():
     targets = np.zeros((100, 2))
     targets[:10, 0] = targets[:50, 1] = 1
-    loss = Loss("sigmoid", targets, Settings(**SETTINGS, class_weight="balanced"))
+    loss = Loss("sigmoid", targets, TrainingSettings(**SETTINGS, class_weight="balanced"))
     # n / (2 n_present) and n / (2 n_absent): 5 and 0.5556 for the first label, 1 and 1 for the second
     np.testing.assert_allclose(loss.weights.numpy(), [[50 / 90, 1], [5, 1]], rtol=1e-6)
 
 
 def test_numbers_are_compared_in_units_of_their_spread_and_have_no_classes():
     targets = np.array([[0.0], [200.0]])
-    loss = Loss("identity", targets, Settings(**SETTINGS))
+    loss = Loss("identity", targets, TrainingSettings(**SETTINGS))
     assert loss(torch.tensor([[100.0]]), torch.tensor([[0.0]])).item() == pytest.approx(1.0)
     with pytest.raises(UsageError, match="regression"):
-        Loss("identity", targets, Settings(**SETTINGS, loss="focal"))
+        Loss("identity", targets, TrainingSettings(**SETTINGS, loss="focal"))
 
 
 def test_auto_balances_from_ten_to_one_on():

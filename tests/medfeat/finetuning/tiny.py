@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from medfeat.finetuning.checkpoint import Keeper
-from medfeat.finetuning.head import Head, HeadStart
-from medfeat.finetuning.loop import Split, Training
-from medfeat.finetuning.network import Batch, Tunable
-from medfeat.finetuning.settings import Settings
+from medfeat.finetuning.head import HeadStart, TrainableHead
+from medfeat.finetuning.loop import Training, TrainingSplit
+from medfeat.finetuning.training_settings import TrainingSettings
+from medfeat.finetuning.tunable import Batch, Tunable
 from medfeat.types import SilentProgress
 
 SETTINGS = {"mode": "full", "epochs": 3, "batch_size": 8, "lr": 1e-2, "layer_decay": 1.0, "weight_decay": 0.01}
@@ -65,19 +65,19 @@ def start(dim=6, classes=3, link="softmax"):
 
 def model(dropout=0.0, **options):
     torch.manual_seed(0)
-    return Tunable(Network(dropout), Head(start()), **options)
+    return Tunable(Network(dropout), TrainableHead(start()), **options)
 
 
 def training(folder, net=None, *, progress=None, judge=None, **changes):
     options = {name: changes.pop(name) for name in ("augment", "max_seconds", "clock") if name in changes}
-    settings = Settings(**SETTINGS | changes)
+    settings = TrainingSettings(**SETTINGS | changes)
     x, y = images()
     val_x, val_y = images(12, seed=1)
     return Training(
         net or model(),
         settings,
-        train=Split(feed(x), len(x), y),
-        val=Split(feed(val_x), len(val_x)),
+        train=TrainingSplit(feed(x), len(x), y),
+        val=TrainingSplit(feed(val_x), len(val_x)),
         judge=judge or Judge(val_y),
         keeper=Keeper(folder, settings),
         device=torch.device("cpu"),

@@ -12,7 +12,7 @@ import pytest
 from sklearn.base import BaseEstimator
 
 from medfeat.errors import DataError
-from medfeat.evaluation.saved import load_probe
+from medfeat.evaluation.runs.saved_probe import load_probe
 from medfeat.heads import HEADS, head_identity, linear
 from medfeat.heads.linear import LinearHead, LinearProbe
 from medfeat.identity import identity

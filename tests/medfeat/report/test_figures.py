@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medfeat.evaluation.comparison import compare_dataset
+from medfeat.evaluation.compare.comparison import compare_dataset
 from medfeat.report import figures
 from medfeat.workflows.probe import probe
 

@@ -9,9 +9,9 @@ import re
 import numpy as np
 import pytest
 
-from medfeat.report.page.columns import UNKNOWN, Column, coordinates
+from medfeat.report.page.columns import UNKNOWN, PointColumn, coordinates
 from medfeat.report.page.html import Page, Section, element, table, text_of
-from medfeat.report.page.names import scrubbed, shown_ids
+from medfeat.report.page.page_names import scrubbed, shown_ids
 from medfeat.report.tables import Table
 
 EVIL = '<script>alert(1)</script> "quoted" & \x00\ud800'
@@ -78,11 +78,11 @@ def test_coordinates_share_one_scale_and_mark_what_is_absent():
 
 
 def test_a_column_of_words_keeps_the_order_of_classes_and_knows_what_is_missing():
-    plain = Column("class", words=["b", "a", UNKNOWN, "a"], order=("a", "b", "never")).to_dict()
+    plain = PointColumn("class", words=["b", "a", UNKNOWN, "a"], order=("a", "b", "never")).to_dict()
     assert plain["values"] == ["a", "b", UNKNOWN] and plain["missing"] == 2
     assert np.frombuffer(base64.b64decode(plain["codes"]), "<u2").tolist() == [1, 0, 2, 0]
 
 
 @pytest.mark.parametrize("values", [[1.0, 2.0, np.nan], [np.nan] * 3])
 def test_a_column_of_numbers_has_a_finite_range(values):
-    assert np.isfinite(Column("n", numbers=np.array(values)).to_dict()["range"]).all()
+    assert np.isfinite(PointColumn("n", numbers=np.array(values)).to_dict()["range"]).all()

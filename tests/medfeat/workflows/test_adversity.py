@@ -124,7 +124,7 @@ def test_a_network_that_changes_while_it_embeds_is_refused(counting, cache_root,
     import torch
 
     from medfeat.errors import NotFrozenError
-    from medfeat.extraction.forward import Forward
+    from medfeat.extraction.network.forward import Forward
 
     honest = Forward.tensors
 

@@ -8,12 +8,12 @@ import json
 import numpy as np
 import pytest
 
-from medfeat.datasets.synthetic import draw_synthetic
+from medfeat.datasets.made_up.synthetic import draw_synthetic
 from medfeat.errors import DataError, UsageError
-from medfeat.evaluation.label_errors import draw_folds
+from medfeat.evaluation.audit.label_errors import draw_folds
 from medfeat.types import Task
 from medfeat.workflows.audit import audit
-from medfeat.workflows.copies import COPIES
+from medfeat.workflows.auditing.copies import COPIES
 from medfeat.workflows.probe import probe
 
 from .embedded import QUICK, embed, export_images, plant

@@ -9,8 +9,8 @@ import pytest
 
 from medfeat.errors import MedfeatError, UsageError
 from medfeat.workflows import cache
-from medfeat.workflows.cache_report import Verified
-from medfeat.workflows.canary import Canary
+from medfeat.workflows.stores.cache_report import Verified
+from medfeat.workflows.stores.canary import Canary
 from medfeat_cache import FeatureStore
 from medfeat_cache.root import parts_folder
 from medfeat_cli.main import run
@@ -130,7 +130,7 @@ def test_repair_says_whether_the_rows_are_the_first_ones_and_where_they_were_mad
 
 def test_offline_reaches_the_weights_and_the_data(cache_root, monkeypatch):
     from medfeat.extraction import again
-    from medfeat.workflows.opening import DataOptions
+    from medfeat.workflows.asking.data_options import DataOptions
 
     path = embed(cache_root, backbone="stats", offline=True)
     asked, load, opened = [], again.load_for_recipe, DataOptions.open

@@ -8,7 +8,7 @@ import pytest
 
 from medfeat.datasets import open_dataset
 from medfeat.errors import UsageError
-from medfeat.extraction.donors import donors_for
+from medfeat.extraction.ask.known_rows import donors_for
 from medfeat.workflows.audit import audit
 from medfeat.workflows.load import load, one_store
 from medfeat.workflows.search import search

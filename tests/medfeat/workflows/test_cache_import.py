@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from medfeat.errors import DataError, MissingFileError, WeightsError
-from medfeat.workflows.importing import import_store
+from medfeat.workflows.stores.importing import import_store
 from medfeat_cache import TORCH, FeatureStore, StoreInputError, read_features
 
 VECTORS = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from medfeat.backbones.table import BACKBONES, Entry
+from medfeat.backbones.backbone_table import BACKBONES, Entry
 from medfeat.types import BackboneInfo
 from medfeat.workflows.cache import verify
-from medfeat.workflows.canary import Canary
 from medfeat.workflows.extract import extract
+from medfeat.workflows.stores.canary import Canary
 
 
 class Mixing(nn.Module):
@@ -91,8 +91,9 @@ def test_a_store_of_a_layer_that_was_once_taken_differs(
     cache_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As an earlier medfeat wrote it: the layer's rows cut to the number of images."""
-    from medfeat.backbones import embedder, load
-    from medfeat.extraction import forward
+    from medfeat.backbones import loading as load
+    from medfeat.backbones.features import views_of as embedder
+    from medfeat.extraction.network import forward
 
     np.savez(tmp_path / "mine.npz", images=np.random.default_rng(0).integers(0, 256, (4, 16, 16), dtype=np.uint8))
     options = {"precision": "fp32", "batch_size": 4, "device": "cpu", "compile": False, "cache_dir": cache_root}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from medfeat.errors import UsageError
-from medfeat.evaluation import published
+from medfeat.evaluation.compare import published
 from medfeat.workflows.compare import compare
 from medfeat.workflows.probe import probe
 

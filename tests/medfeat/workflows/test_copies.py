@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medfeat.workflows.copies import COPIES, recompressed, shifted, thumbnail
+from medfeat.workflows.auditing.copies import COPIES, recompressed, shifted, thumbnail
 
 SHAPES = [(5, 8, 3), (5, 8, 9), (3, 3, 3), (4, 1, 3)]
 

@@ -18,7 +18,7 @@ from medfeat.errors import MissingFileError, UsageError
 from medfeat.report.page.explore_figures import _figures
 from medfeat.workflows.explore import explore
 from medfeat.workflows.extract import extract
-from medfeat.workflows.maps import FOLDER
+from medfeat.workflows.looking.maps import FOLDER
 from medfeat_cli.main import run
 
 from .embedded import embed
@@ -29,8 +29,8 @@ SETS = ("synthetic", "synthetic-binary", "synthetic-multilabel", "synthetic-ordi
 @pytest.fixture(autouse=True)
 def quick_maps(monkeypatch):
     """Lay maps out in few steps: what a map is worth is asked in tests of its own."""
-    monkeypatch.setattr("medfeat.evaluation.projection.EARLY", 25)
-    monkeypatch.setattr("medfeat.evaluation.projection.LATE", 25)
+    monkeypatch.setattr("medfeat.evaluation.looking.projection.EARLY", 25)
+    monkeypatch.setattr("medfeat.evaluation.looking.projection.LATE", 25)
 
 
 def data_of(path):
@@ -142,7 +142,7 @@ def test_stores_stand_beside_the_pixels_and_the_map_is_kept(tmp_path, cache_root
     first = data_of(out)
     assert [space["name"] for space in first["spaces"]] == ["pixels", "counting"]
     assert len(list((cache_root / "synthetic-binary" / FOLDER).glob("*.npz"))) == 2
-    monkeypatch.setattr("medfeat.workflows.maps.lay_out", None)  # nothing is laid out again
+    monkeypatch.setattr("medfeat.workflows.looking.maps.lay_out", None)  # nothing is laid out again
     explore("synthetic-binary", out=out, sample=40, cache_dir=cache_root)
     assert data_of(out)["spaces"] == first["spaces"]
 
@@ -187,7 +187,7 @@ def test_a_cache_that_cannot_be_written_is_no_hindrance(tmp_path, cache_root, mo
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr("medfeat.workflows.maps.write_whole", full)
+    monkeypatch.setattr("medfeat.workflows.looking.maps.write_whole", full)
     report = explore("synthetic-binary", out=tmp_path / "page.html", sample=30, cache_dir=cache_root)
     assert report.out.is_file()
 

@@ -153,7 +153,7 @@ def test_a_batch_without_one_good_image_is_accounted_for(counting, cache_root, t
 def test_nan_outputs_are_refused_by_id(counting, cache_root, monkeypatch):
     import torch
 
-    from medfeat.extraction.forward import Forward
+    from medfeat.extraction.network.forward import Forward
 
     monkeypatch.setattr(Forward, "tensors", lambda self, images: [torch.full((len(images), 6), torch.nan)])
     with pytest.raises(DataError, match=r"NaN.*train/0.*--precision fp32"):

@@ -52,7 +52,7 @@ def test_test_is_never_subsampled_and_val_is_as_few_as_train(planted, monkeypatc
         seen.append((shots, counts, len(found.folds)))
         return found
 
-    monkeypatch.setattr("medfeat.evaluation.curve.few_shot", watched)
+    monkeypatch.setattr("medfeat.evaluation.judging.few_shot.few_shot", watched)
     curve(planted, shots="2,5", draws=1)
     assert seen == [
         (2, {"train": 6, "val": 6, "test": 90}, 4),

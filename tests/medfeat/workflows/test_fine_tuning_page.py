@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from medfeat.finetuning.defaults import FAMILIES
-from medfeat.finetuning.settings import MODES
+from medfeat.finetuning.training_settings import MODES
 
 PAGE = Path(__file__).parents[3] / "docs" / "fine-tuning.md"
 TEXT = PAGE.read_text(encoding="utf-8")

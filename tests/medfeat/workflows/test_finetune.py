@@ -9,17 +9,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medfeat.backbones.weights import tuning_of
+from medfeat.backbones.weights.weights_file import tuning_of
 from medfeat.datasets import open_dataset
 from medfeat.errors import UsageError
-from medfeat.evaluation.runs import read_scores
+from medfeat.evaluation.runs.run import read_scores
 from medfeat.types import SilentProgress
 from medfeat.workflows import compare as compare_workflow
-from medfeat.workflows import finetune_start, finetune_training
 from medfeat.workflows.extract import extract
 from medfeat.workflows.finetune import finetune
 from medfeat.workflows.predict import predict
 from medfeat.workflows.probe import probe
+from medfeat.workflows.tuning import finetune_start, finetune_training
 
 from .embedded import export_images
 
@@ -80,7 +80,7 @@ def test_every_mode_trains_and_stands_beside_the_probe(cache_root, mode, backbon
 
 
 def test_the_choice_is_written_before_test_is_opened(cache_root, monkeypatch):
-    from medfeat.evaluation import tuned as module
+    from medfeat.evaluation.judging import tuned as module
 
     order = []
     write, split = module.recording.write_choice, module.Samples.split

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from medfeat.errors import UsageError
-from medfeat.evaluation.climbing import SHARES, climb
-from medfeat.evaluation.gains import Typical, gains
+from medfeat.evaluation.compare.gains import Typical, gains
+from medfeat.evaluation.judging.climbing import SHARES, climb
 from medfeat.tasks import gather, official
 from medfeat.types import SilentProgress
-from medfeat.workflows.finetune_advice import advise, like_sized
+from medfeat.workflows.tuning.finetune_advice import advise, like_sized
 from medfeat_cache import FeatureStore
 
 from .embedded import embed, plant

@@ -17,8 +17,8 @@ BLOCKS = re.findall(r"^```(python|bash)\n(.*?)^```$", PAGE.read_text(encoding="u
 @pytest.fixture(autouse=True)
 def quick_maps(monkeypatch):
     """Lay maps out in few steps: what a map is worth is asked in tests of its own."""
-    monkeypatch.setattr("medfeat.evaluation.projection.EARLY", 25)
-    monkeypatch.setattr("medfeat.evaluation.projection.LATE", 25)
+    monkeypatch.setattr("medfeat.evaluation.looking.projection.EARLY", 25)
+    monkeypatch.setattr("medfeat.evaluation.looking.projection.LATE", 25)
 
 
 def test_every_block_runs_and_writes_what_the_text_promises(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 import pytest
 
 from medfeat.errors import UsageError
-from medfeat.workflows.names import asked_datasets
+from medfeat.workflows.asking.given_names import asked_datasets
 
 
 @pytest.fixture

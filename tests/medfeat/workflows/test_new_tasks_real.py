@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medfeat.datasets import open_dataset
-from medfeat.evaluation.runs import read_scores
+from medfeat.evaluation.runs.run import read_scores
 from medfeat.workflows.extract import extract
 from medfeat.workflows.few_shot import few_shot
 from medfeat.workflows.predict import predict

@@ -11,7 +11,7 @@ import pytest
 
 from medfeat.datasets import open_dataset
 from medfeat.errors import DataError, UsageError
-from medfeat.evaluation.runs import read_scores
+from medfeat.evaluation.runs.run import read_scores
 from medfeat.workflows.predict import predict
 from medfeat.workflows.probe import probe
 

@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 
-from medfeat.evaluation.runs import read_scores
+from medfeat.evaluation.runs.run import read_scores
 from medfeat.workflows.compare import compare
 from medfeat.workflows.extract import extract
 from medfeat.workflows.probe import probe

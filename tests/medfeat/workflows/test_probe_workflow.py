@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from medfeat.errors import DataError, UsageError
-from medfeat.evaluation.runs import list_runs
+from medfeat.evaluation.runs.run import list_runs
 from medfeat.report import tables
 from medfeat.workflows.probe import probe
 

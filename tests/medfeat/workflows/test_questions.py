@@ -7,7 +7,7 @@ import pytest
 
 from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.tasks.retype import retype
-from medfeat.workflows.labels import Question
+from medfeat.workflows.asking.question import Question
 from medfeat.workflows.probe import probe
 from medfeat_cache import FeatureStore
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from medfeat.errors import UsageError
-from medfeat.evaluation.runs import list_runs, read_scores
-from medfeat.workflows.mistakes import wrong
+from medfeat.evaluation.runs.run import list_runs, read_scores
+from medfeat.workflows.looking.mistakes import wrong
 from medfeat.workflows.probe import probe
 from medfeat.workflows.report import write_report
 from medfeat.workflows.search import search

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medfeat.errors import DataError, UsageError
-from medfeat.evaluation import nearest as near
+from medfeat.evaluation.audit import nearest as near
 from medfeat.workflows.search import search
 from medfeat_cache import FeatureStore
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from medfeat.errors import DataError, UsageError
-from medfeat.evaluation.fusing import StandardisedStore
+from medfeat.evaluation.judging.fusion import StandardisedStore
 from medfeat.tasks import fuse as side_by_side
 from medfeat.tasks import gather, official
 from medfeat.workflows.fusion import fuse

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medfeat.backbones.table import BACKBONES, Entry
+from medfeat.backbones.backbone_table import BACKBONES, Entry
 from medfeat.heads.knn import NeighboursHead
 from medfeat.workflows.extract import extract
 from medfeat.workflows.probe import probe

@@ -12,11 +12,11 @@ import medfeat
 from medfeat.errors import DataError, UsageError
 from medfeat.tasks import OFFICIAL, find_task, official, tasks_folder
 from medfeat.types import SilentProgress
+from medfeat.workflows.asking.question import Question
 from medfeat.workflows.fusion import fuse
-from medfeat.workflows.importing import import_store
-from medfeat.workflows.labels import Question
 from medfeat.workflows.predict import matching_store
 from medfeat.workflows.probe import probe
+from medfeat.workflows.stores.importing import import_store
 from medfeat.workflows.transfer import transfer
 from medfeat_cache import FeatureStore, find_stores
 from medfeat_cli.main import run as command
@@ -277,7 +277,7 @@ def no_content(monkeypatch):
     """Stores are written as by an older medfeat: their facts hold a fingerprint and no content."""
     from dataclasses import asdict
 
-    from medfeat.extraction import passes
+    from medfeat.extraction.loop import one_pass as passes
 
     def older(value):
         facts = asdict(value)

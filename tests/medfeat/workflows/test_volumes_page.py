@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from medfeat.extraction.slices import POLICIES
+from medfeat.extraction.network.slice_pooling import POLICIES
 
 PAGE = Path(__file__).parents[3] / "docs" / "volumes.md"
 TEXT = PAGE.read_text(encoding="utf-8")

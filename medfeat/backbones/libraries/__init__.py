@@ -1,0 +1,1 @@
+"""How each library names, builds and describes its networks."""

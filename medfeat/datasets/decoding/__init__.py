@@ -1,0 +1,1 @@
+"""From one image file to the values it stores: pictures, DICOM, NIfTI, and how their intensities are meant."""

@@ -1,0 +1,129 @@
+"""NIfTI and MGH volumes, turned to one orientation so that an axis means the same in every file."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfeat.datasets.decoding.bad_file import BadFile, missing_extra
+from medfeat.datasets.decoding.file_kinds import GZIP_MARK
+from medfeat.datasets.decoding.intensity import Stored
+from medfeat.datasets.decoding.orientation import laid_out
+
+MAX_VALUES = 1 << 27
+HEADER_BYTES = 544
+MAX_BYTES_BEHIND = 1 << 28
+CHUNK_BYTES = 1 << 20
+COLOURS = ("R", "G", "B")
+# Byte of scl_slope, and type, in a header of each version.
+SLOPES = {348: (112, "f4"), 540: (176, "f8")}
+PAIR = "the header of a pair (.hdr and .img, Analyze or NIfTI); save it as one .nii file"
+
+
+def read_nifti(path: Path) -> Stored:
+    """Read a NIfTI or MGH file as (D, H, W), or (H, W) when it has a single slice; RGB24 of one slice as (H, W, 3).
+
+    Volumes are turned to the closest of the patient's axes and laid out as a DICOM viewer shows them: slices run from
+    foot to head, the front of the patient is at the top and the patient's right at the left. Whether the file is
+    compressed tell its first bytes. A file whose orientation has no code is taken as nibabel takes it.
+    """
+    try:
+        import nibabel  # noqa: F401 - only seen to be there
+    except ImportError as error:
+        raise missing_extra("NIfTI", "nibabel", "nifti", error) from error
+    try:
+        with _plain(path) as file:
+            volume = _opened(path, file)
+            _check_shape(volume.shape)
+            values = _voxels(volume.dataobj)
+            _read_to_the_end(file)
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise BadFile(f"damaged, or cut short ({error})") from error
+    colour = values.dtype.names is not None
+    # A fourth axis has length 1, and a picture has no third.
+    ordered = laid_out(values.reshape(*values.shape[:2], -1), volume.affine)
+    if not colour:
+        return Stored(ordered, modality=True)
+    if ordered.ndim != 2:
+        raise BadFile(f"a volume in colour of shape {volume.shape}; one slice in colour, or a grey volume, can be read")
+    return Stored(np.stack([ordered[name] for name in COLOURS], axis=-1), colour=True)
+
+
+def _plain(path: Path) -> IO[bytes]:
+    with path.open("rb") as file:
+        compressed = file.read(len(GZIP_MARK)) == GZIP_MARK
+    return cast("IO[bytes]", gzip.open(path, "rb")) if compressed else path.open("rb")
+
+
+def _opened(path: Path, file: IO[bytes]) -> Any:
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.fileholders import FileHolder
+    from nibabel.spatialimages import HeaderDataError
+    from nibabel.wrapstruct import WrapStructError
+
+    header = file.read(HEADER_BYTES)
+    file.seek(0)
+    library: Any = nibabel  # which has no types
+    kind = {348: library.Nifti1Image, 540: library.Nifti2Image}.get(_header_length(header))
+    mark = header[344:347] if kind is library.Nifti1Image else header[4:7]
+    if kind is not None and mark not in (b"n+1", b"n+2"):
+        raise BadFile(PAIR)
+    if kind is None and path.name.lower().endswith((".mgz", ".mgh")):
+        kind = library.MGHImage
+    if kind is None:
+        raise BadFile("no NIfTI file")
+    _check_slope(header)
+    try:
+        return kind.from_file_map({"image": FileHolder(filename=str(path), fileobj=cast(Any, file))})
+    except (ImageFileError, HeaderDataError, WrapStructError) as error:
+        raise BadFile(f"a NIfTI file whose header cannot be read ({' '.join(str(error).split())})") from error
+
+
+def _read_to_the_end(file: IO[bytes]) -> None:
+    """Read what follows the voxels, for gzip compares its checksum and length at the end alone."""
+    if not isinstance(file, gzip.GzipFile):
+        return
+    for _ in range(MAX_BYTES_BEHIND // CHUNK_BYTES):
+        if not file.read(CHUNK_BYTES):
+            return
+    raise BadFile(f"more than {MAX_BYTES_BEHIND} bytes lie behind its voxels; save it again")
+
+
+def _header_length(header: bytes) -> int:
+    lengths = [int.from_bytes(header[:4], order) for order in ("little", "big")]
+    return next((length for length in lengths if length in SLOPES), 0)
+
+
+def _check_slope(header: bytes) -> None:
+    """Refuse an infinite slope; 0 and NaN are how files say that values are as stored."""
+    found = SLOPES.get(_header_length(header))
+    if found is not None:
+        order = "<" if int.from_bytes(header[:4], "little") in SLOPES else ">"
+        slope, inter = np.frombuffer(header, f"{order}{found[1]}", 2, found[0])
+        if np.isinf(slope) or (np.isfinite(slope) and slope != 0 and not np.isfinite(inter)):
+            raise BadFile(f"scl_slope {slope:g} and scl_inter {inter:g} scale to nothing; write those that are meant")
+
+
+def _voxels(stored: Any) -> NDArray[Any]:
+    """Return the values as the header scales them, never wider than they need to be: volumes are large."""
+    if stored.dtype.names == COLOURS:
+        return np.asarray(stored.get_unscaled())
+    if stored.dtype.names is not None or stored.dtype.kind not in "uif":
+        kind = "colours with alpha" if stored.dtype.names is not None else stored.dtype
+        raise BadFile(f"voxels of {kind}; real numbers, or RGB24, are needed")
+    plain = (stored.slope, stored.inter) == (1.0, 0.0)
+    return np.asarray(stored.get_unscaled()) if plain else np.asarray(stored, dtype=np.float32)
+
+
+def _check_shape(shape: tuple[int, ...]) -> None:
+    if len(shape) < 2 or 0 in shape or math.prod(shape[3:]) != 1:
+        raise BadFile(f"shape {shape}; one volume of three axes is needed, save each as a file of its own")
+    if math.prod(shape) > MAX_VALUES:
+        raise BadFile(f"too large (shape {shape}; the limit is {MAX_VALUES} voxels)")

@@ -1,0 +1,169 @@
+"""PNG, JPEG, TIFF, BMP, WebP and JPEG 2000, as they are meant to be seen: turned upright, palettes and CMYK as RGB."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from medfeat.datasets.decoding.bad_file import BadFile
+from medfeat.datasets.decoding.intensity import Stored
+from medfeat.datasets.decoding.jpeg2000 import bits_of
+
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "JPEG2000")
+# Pillow's own first limit; beyond its second one it refuses by itself.
+MAX_PIXELS = 89_478_485
+BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
+WHITE_IS_ZERO = 0
+UNSIGNED, SIGNED = 1, 2
+SAMPLE_KINDS = {UNSIGNED: "unsigned", SIGNED: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
+TIFF_MARKS = (b"II*\0", b"MM\0*")
+BIG_TIFF_MARKS = (b"II+\0", b"MM\0+")
+# Pillow warns between its two limits, where the check of the size below reports the image. To silence it around each
+# call would change the filters of all threads at once, and the pictures are read by several.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+DEEP = (";16B", ";16L", ";16N")
+# First bytes, and where they stand, of what people name like a picture.
+STRANGERS = (
+    (0, b"GIF8", "a GIF"),
+    (0, b"8BPS", "a Photoshop file"),
+    (4, b"ftypavif", "an AVIF picture"),
+    (4, b"ftypavis", "an AVIF picture"),
+    (4, b"ftyphe", "a HEIC picture"),
+    (4, b"ftypmif1", "a HEIC or AVIF picture"),
+    (4, b"ftypmsf1", "a HEIC or AVIF picture"),
+    (4, b"JXL ", "a JPEG XL picture"),
+    (0, b"\xff\x0a", "a JPEG XL picture"),
+    (0, b"<svg", "an SVG drawing"),
+    (0, b"<?xml", "an SVG drawing or other XML"),
+    (0, b"%PDF", "a PDF"),
+    (0, b"PK\x03\x04", "a ZIP archive"),
+    (0, b"\x1f\x8b", "a gzip archive"),
+    (0, b"version https://git-lfs", "a pointer of Git LFS, not the picture itself (git lfs pull fetches it)"),
+    (0, b"<!DOCTYPE", "a web page"),
+    (0, b"<html", "a web page"),
+)
+
+
+def read_picture(path: Path) -> Stored:
+    """Read a picture; 16-bit and floating-point grey keep their values, everything else is 8 bits.
+
+    Transparent pixels are laid on black; an alpha channel that is opaque throughout is dropped.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return stored_picture(image)
+    except UnidentifiedImageError as error:
+        raise BadFile(_unidentified(path)) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadFile(_too_large(str(error))) from error
+
+
+def stored_picture(image: Image.Image) -> Stored:
+    """Return the values of a picture that was opened or made in memory, as `read_picture` reads those of a file.
+
+    Raises
+    ------
+    BadFile
+        When it is too large, holds several pictures, or its values would be lost.
+    """
+    _check(image)
+    file = str(getattr(image, "filename", ""))
+    found = _stored_jpeg2000(image, bits_of(Path(file))) if image.format == "JPEG2000" and file else _stored(image)
+    return replace(found, colour=found.values.ndim == 3)
+
+
+def _unidentified(path: Path) -> str:
+    """Say what a file is that Pillow knows nothing of; a TIFF of rare samples is a TIFF all the same."""
+    with path.open("rb") as file:
+        header = file.read(8)
+        if header[:4] not in (*TIFF_MARKS, *BIG_TIFF_MARKS):
+            head = header + file.read(24)
+            if kind := next((kind for at, mark, kind in STRANGERS if head[at : at + len(mark)] == mark), None):
+                return f"{kind}, which is not read; save it as PNG"
+            return f"no image of {', '.join(FORMATS)}: its first bytes are those of none"
+        try:
+            tags = ImageFileDirectory_v2(header + file.read(8) if header[:4] in BIG_TIFF_MARKS else header)
+            file.seek(tags.next)
+            tags.load(file)
+            bits, kinds = tags.get(BITS, (1,)), tags.get(SAMPLE_FORMAT, (UNSIGNED,))
+            kind = SAMPLE_KINDS.get(kinds[0], "unknown")
+        except Exception:  # a directory of garbage can fail anywhere
+            return "a TIFF whose directory is damaged"
+    order = "big-endian " if header[:2] == b"MM" else ""
+    return (
+        f"a TIFF of a kind that cannot be read ({order}{kind} samples of {bits[0]} bits, {len(bits)} a pixel); "
+        "save grey as 8 or 16-bit integers or 32-bit floats, colour as 8 bits a channel"
+    )
+
+
+def _check(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise BadFile(_too_large(f"{width} x {height} pixels"))
+    pages = getattr(image, "n_frames", 1)
+    if pages > 1 and image.format in ("PNG", "TIFF", "WEBP"):
+        raise BadFile(f"holds {pages} pictures; save each as a file of its own, or a volume as NIfTI")
+    # Pillow would keep the upper byte of each channel and say nothing.
+    if image.mode not in ("I;16", "I;16B", "I") and any(raw.endswith(DEEP) for raw in _raw_modes(image)):
+        raise BadFile("16 bits a channel in colour; save 8 bits a channel, or one grey channel of 16")
+
+
+def _raw_modes(image: Image.Image) -> list[str]:
+    """Return how Pillow will unpack the file, in its own words."""
+    arguments: list[Any] = [tile[3] for tile in getattr(image, "tile", [])]
+    return [str(found[0] if isinstance(found, tuple) else found) for found in arguments]
+
+
+def _too_large(what: str) -> str:
+    return f"too large ({what}; the limit is {MAX_PIXELS} pixels): cut it into tiles"
+
+
+def _stored(image: Image.Image) -> Stored:
+    tags = getattr(image, "tag_v2", {})
+    kind = tags.get(SAMPLE_FORMAT, (UNSIGNED,))[0] if tags else UNSIGNED
+    if image.mode.startswith(("I", "F")):
+        # Pillow inverts white-is-zero for 8 bits and not for more.
+        inverted = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO if tags else False
+        values = np.asarray(_upright(image))
+        values = values.astype(values.dtype.newbyteorder("="))
+        if values.dtype == np.int32 and tags and kind == UNSIGNED and tags.get(BITS, (1,))[0] == 32:
+            values = values.view(np.uint32)  # Pillow has no mode for it, and shows the upper half as negative
+        return Stored(values, inverted=inverted)
+    if kind == SIGNED and image.mode == "L":
+        return Stored(np.asarray(_upright(image)).view(np.int8))  # Pillow has no mode for this either
+    return Stored(_eight_bit(_upright(image)))
+
+
+def _stored_jpeg2000(image: Image.Image, bits: int) -> Stored:
+    if bits == 8:
+        return Stored(_eight_bit(_upright(image)))
+    # Pillow spreads the samples over 16 bits (j2ku_gray_i in its Jpeg2KDecode.c).
+    return Stored(np.asarray(_upright(image)).astype(np.uint16) >> np.uint16(16 - bits))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    return ImageOps.exif_transpose(image)
+
+
+def _eight_bit(image: Image.Image) -> NDArray[np.uint8]:
+    if image.has_transparency_data:
+        return _on_black(image)
+    if image.mode in ("1", "L"):
+        return np.asarray(image.convert("L"))
+    return np.asarray(image.convert("RGB"))
+
+
+def _on_black(image: Image.Image) -> NDArray[np.uint8]:
+    grey = image.mode in ("1", "L", "LA", "La")
+    pixels = np.asarray(image.convert("RGBA"))
+    colour, alpha = pixels[..., :3], pixels[..., 3:]
+    if (alpha < 255).any():
+        colour = np.rint(colour * (alpha / 255.0)).astype(np.uint8)
+    return np.ascontiguousarray(colour[..., 0] if grey else colour)

@@ -1,0 +1,257 @@
+"""Own images as a dataset: decoded by a few threads, in order, a bounded number ahead."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfeat.datasets.decoding.bad_file import BadFile
+from medfeat.datasets.decoding.decode import DECODER_VERSION, read_stored
+from medfeat.datasets.decoding.dicom_series import read_series
+from medfeat.datasets.decoding.intensity import Intensity, OutsideContract, Stored, needs_contract
+from medfeat.datasets.digests import DigestMemory
+from medfeat.datasets.folders.file_list import FileList
+from medfeat.datasets.folders.lost_classes import refuse_lost_classes
+from medfeat.errors import DataError, MissingExtraError
+from medfeat.types import (
+    OWN_GROUP,
+    BadImage,
+    DatasetInfo,
+    IdArray,
+    ImageBatch,
+    LabelArray,
+    Progress,
+    UInt8Array,
+)
+
+WORKERS = max(1, min(4, os.cpu_count() or 1))
+AHEAD = 4 * WORKERS
+LOOKED_AT = 16
+HASHED_TOGETHER = 1024
+
+
+class FilesDataset:
+    """Images in files of their own, one group ``all``, in the order of their ids.
+
+    Parameters
+    ----------
+    listing
+        The images.
+    intensity
+        How stored values become uint8.
+    progress, memory
+        Where hashing is shown, and where digests are remembered.
+
+    Raises
+    ------
+    DataError
+        When no image can be read, or none of a class or split, or the first one needs an intensity that was not
+        declared.
+
+    Attributes
+    ----------
+    split
+        (n,) split an image as given, None when not given.
+    patients
+        (n,) patient an image, None when not known.
+    contents
+        Digest of each image's file, in the order of the ids.
+    """
+
+    def __init__(self, listing: FileList, intensity: Intensity, *, progress: Progress, memory: DigestMemory) -> None:
+        self.listing = listing.sorted()
+        self.intensity = intensity
+        self.split: IdArray | None = _as_array(self.listing.split)
+        self.patients: IdArray | None = _as_array(self.listing.patients)
+        first = self._first_readable()
+        self._ndim = 3 if first.is_volume else 2
+        refuse_lost_classes(self.listing, self._read)
+        self.contents = _contents(self.listing, progress, memory)
+        self._info = self._describe()
+
+    def fingerprint_as(self, intensity: str, decoder: int = DECODER_VERSION) -> str:
+        """Return the fingerprint that these files have under a contract, as a version of the decoder reads them."""
+        return _digest(f"{decoder};{intensity}\n", self.listing.ids, self.contents)
+
+    @property
+    def info(self) -> DatasetInfo:
+        """What is known of it; size and channels are 0, for images may differ."""
+        return self._info
+
+    def ids(self, group: str) -> IdArray:
+        """(n,) paths relative to the root, posix, sorted."""
+        self._check(group)
+        return np.array(self.listing.ids, dtype=np.str_)
+
+    def labels(self, group: str) -> LabelArray | None:
+        """(n, k) labels, None when there are none."""
+        self._check(group)
+        return self.listing.labelling.values if self.listing.labelling is not None else None
+
+    def batches(self, group: str, batch_size: int, rows: NDArray[np.int64] | None = None) -> Iterator[ImageBatch]:
+        """Read images in ascending row order; a batch has one array when its images have one shape."""
+        self._check(group)
+        wanted = range(len(self.listing.ids)) if rows is None else np.asarray(rows, np.int64).tolist()
+        good: list[tuple[int, UInt8Array]] = []
+        bad: list[BadImage] = []
+        for row, image in self._decoded(wanted):
+            if isinstance(image, BadImage):
+                bad.append(image)
+            else:
+                good.append((row, image))
+            if len(good) + len(bad) == batch_size:
+                yield _batch(good, bad)
+                good, bad = [], []
+        if good or bad:
+            yield _batch(good, bad)
+
+    def _decoded(self, rows: Iterable[int]) -> Iterator[tuple[int, UInt8Array | BadImage]]:
+        waiting: deque[tuple[int, Future[UInt8Array | BadImage]]] = deque()
+        pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="medfeat-decode")
+        try:
+            ahead = AHEAD if self._ndim == 2 else WORKERS
+            for row in rows:
+                waiting.append((row, pool.submit(self._read, row)))
+                if len(waiting) >= ahead:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            while waiting:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _read(self, row: int) -> UInt8Array | BadImage:
+        stored = self._stored(row)
+        if isinstance(stored, BadImage):
+            return stored
+        if stored.is_volume != (self._ndim == 3):
+            kinds = ("an image", "volumes") if self._ndim == 3 else ("a volume", "images")
+            return self._bad(row, f"{kinds[0]} of shape {stored.values.shape} among {kinds[1]}")
+        try:
+            return self.intensity.apply(stored)
+        except OutsideContract as error:
+            return self._bad(row, str(error))
+
+    def _stored(self, row: int) -> Stored | BadImage:
+        name = self.listing.ids[row]
+        try:
+            if name in self.listing.series:
+                return read_series(self.listing.root, self.listing.series[name])
+            return read_stored(self.listing.root / name)
+        except (MissingExtraError, MemoryError):
+            raise
+        except BadFile as error:
+            return self._bad(row, str(error))
+        except Exception as error:  # decoders raise anything on damaged files, and one file must not end the run
+            reason = (str(error).splitlines() or [""])[0].strip()
+            return self._bad(row, f"cannot be decoded ({reason or type(error).__name__})")
+
+    def _bad(self, row: int, reason: str) -> BadImage:
+        where = f" ({self.listing.where[row]})" if self.listing.where else ""
+        return BadImage(self.listing.ids[row], f"{reason}{where}", row)
+
+    def _first_readable(self) -> Stored:
+        """Read images until one can be decoded, and see that the contract covers it."""
+        reasons = []
+        for row in range(len(self.listing.ids)):
+            stored = self._stored(row)
+            if isinstance(stored, Stored):
+                if self.intensity.takes_uint8 and stored.values.dtype != np.uint8:
+                    raise self._undeclared(row, stored)
+                return stored
+            reasons.append(stored)
+        raise DataError(
+            f"none of the {len(reasons)} images of {self.listing.root} can be read, such as {reasons[0].id}: "
+            f"{reasons[0].reason}"
+        )
+
+    def _undeclared(self, row: int, first: Stored) -> DataError:
+        """Build the error for images of more than 8 bits, with the range found over a few of them."""
+        others = (self._stored(other) for other in range(row + 1, min(row + LOOKED_AT, len(self.listing.ids))))
+        seen = [first, *(other for other in others if isinstance(other, Stored) and other.values.size)]
+        ends = [float(end(stored.values)) for stored in seen for end in (np.min, np.max)]
+        spread = np.array([min(ends), max(ends)])
+        dtype = np.result_type(*(image.values.dtype for image in seen))  # that of one may not hold what others hold
+        summary = replace(first, values=spread.astype(dtype))
+        return DataError(
+            f"{self.listing.root / self.listing.ids[row]}: {needs_contract(summary)}; declare one with --intensity "
+            f"(range over {len(seen)} images)"
+        )
+
+    def _describe(self) -> DatasetInfo:
+        labelling = self.listing.labelling
+        return DatasetInfo(
+            name=self.listing.name,
+            size=0,
+            task=labelling.task if labelling is not None else None,
+            classes=labelling.classes if labelling is not None else (),
+            channels=0,
+            ndim=self._ndim,
+            counts={OWN_GROUP: len(self.listing.ids)},
+            fingerprint=self.fingerprint_as(str(self.intensity)),
+            source=self.listing.source,
+            intensity=str(self.intensity),
+            content=_digest("files\n", self.listing.ids, self.contents),
+        )
+
+    def _check(self, group: str) -> None:
+        if group != OWN_GROUP:
+            raise DataError(f"{self.listing.name} has the group {OWN_GROUP}, not {group!r}")
+
+
+def _batch(good: list[tuple[int, UInt8Array]], bad: list[BadImage]) -> ImageBatch:
+    rows = np.array([row for row, _ in good], dtype=np.int64)
+    images = [image for _, image in good]
+    one_shape = len({image.shape for image in images}) == 1
+    return ImageBatch(rows, np.stack(images) if one_shape else images, tuple(bad))
+
+
+def _as_array(values: tuple[str, ...] | None) -> IdArray | None:
+    return np.array(values, dtype=np.str_) if values is not None else None
+
+
+def _digest(head: str, ids: Sequence[str], contents: Sequence[str]) -> str:
+    """Digest ids and files under a head that says how they are read: all that is embedded, no labels and no splits."""
+    digest = hashlib.blake2b(head.encode(), digest_size=16)
+    for name, content in zip(ids, contents, strict=True):
+        digest.update(f"{name}\0{content}\n".encode())
+    return f"blake2b:{digest.hexdigest()}"
+
+
+def _contents(listing: FileList, progress: Progress, memory: DigestMemory) -> tuple[str, ...]:
+    """Digest each file, unless its digest is remembered."""
+    found: list[str] = []
+    progress.start(len(listing.ids), f"hashing {listing.name}", "files")
+    try:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            for start in range(0, len(listing.ids), HASHED_TOGETHER):
+                names = listing.ids[start : start + HASHED_TOGETHER]
+                found += pool.map(lambda name: _content(listing, name, memory), names)
+                progress.advance(len(names))
+    finally:
+        progress.finish()
+        memory.save()
+    return tuple(found)
+
+
+def _content(listing: FileList, name: str, memory: DigestMemory) -> str:
+    """Digest an image's file, or every file of a volume."""
+    if name not in listing.series:
+        return _file_digest(listing.root / name, memory)
+    return ",".join(_file_digest(listing.root / file, memory) for file in listing.series[name].files)
+
+
+def _file_digest(path: Path, memory: DigestMemory) -> str:
+    try:
+        return memory.digest(path, "blake2b")
+    except OSError:
+        return "unreadable"  # reported as a bad image when it is read

@@ -1,0 +1,1 @@
+"""What labels and patients mean, however people write them."""

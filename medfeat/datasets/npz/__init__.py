@@ -1,0 +1,1 @@
+"""Datasets in one .npz file, read row by row."""

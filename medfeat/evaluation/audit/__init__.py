@@ -1,0 +1,1 @@
+"""Copies, neighbours, and labels that look wrong."""

@@ -1,0 +1,160 @@
+"""Labels that a head trained on the other samples does not believe.
+
+Confident learning (Northcutt, Jiang and Chuang, JAIR 70:1373-1411, 2021): a class is claimed for a sample when its
+cross-validated probability is at least the mean probability that samples of that class get for it. A sample whose
+likeliest claimed class is not its label is a likely label error; the lower its label's probability beside the
+claimed one, the likelier.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfeat.errors import DataError
+from medfeat.evaluation.measures.statistics import statistics, value
+from medfeat.heads import HEADS
+from medfeat.tasks.readable import Readable
+from medfeat.types import Candidate, IdArray, SilentProgress, Task
+from medfeat_cache import canonical_json
+
+FOLDS = 5
+# What val decides on its own in every fold.
+_FREE = ("rounds",)
+
+
+@dataclass(frozen=True)
+class LabelError:
+    """One doubtful label.
+
+    Attributes
+    ----------
+    id, split
+        Of the sample.
+    label, suggested
+        What it is labelled, and what the others say; for multi-label, the label's name with ``not`` for its absence.
+    probability
+        Cross-validated, of its own label.
+    margin
+        By how much the suggested one is likelier.
+    """
+
+    id: str
+    split: str
+    label: str
+    suggested: str
+    probability: float
+    margin: float
+
+
+def cross_scores(
+    store: Readable, task: Task, head: str, *, together: IdArray | None = None, folds: int = FOLDS, seed: int = 0
+) -> NDArray[np.float64]:
+    """Return (n, c) scores of every sample by a head that was trained without it.
+
+    Of the head's settings, those with the least cross-validated log loss: here probabilities have to mean something,
+    and settings that rank best need not.
+
+    Parameters
+    ----------
+    store, task, head
+        What is asked, and who answers.
+    together
+        (n,) samples that must not be parted: patients, or copies of one image.
+    folds, seed
+        Into how many parts, and how they are drawn.
+    """
+    fold = draw_folds(task, together, folds, seed)
+    X = store.take(task.ids)
+    X = X.astype(np.float32) if X.dtype == np.float16 else X
+    tried: dict[str, list[tuple[NDArray[np.bool_], NDArray[np.float64]]]] = {}
+    used = [number for number in range(folds) if (fold == number).any()]
+    for number in used:
+        out, rest = fold == number, fold != number
+        if not rest.any():
+            raise DataError(f"task {task.name!r} has too few samples to leave some out")
+        train = X[rest], task.labels[rest]
+        asked: dict[str, Any] = {"seed": seed, "progress": SilentProgress()}
+        for one in HEADS[head]().candidates(train, train, task.task_type, len(task.classes), **asked):
+            tried.setdefault(_name(one), []).append((out, np.asarray(one.model.scores(X[out]), np.float64)))
+    whole = [_joined(parts, len(X)) for parts in tried.values() if len(parts) == len(used)]
+    losses = [value(statistics(task.labels, one, task.task_type)["log_loss"], len(X)) for one in whole]
+    return whole[int(np.argmin(losses))]
+
+
+def _joined(parts: list[tuple[NDArray[np.bool_], NDArray[np.float64]]], n: int) -> NDArray[np.float64]:
+    scores = np.zeros((n, parts[0][1].shape[1]))
+    for out, part in parts:
+        scores[out] = part
+    return scores
+
+
+def draw_folds(task: Task, together: IdArray | None, folds: int, seed: int) -> NDArray[np.int64]:
+    """Return (n,) fold of each sample: classes dealt evenly, what belongs together in one fold."""
+    rng = np.random.default_rng(seed)
+    keys = np.unique(task.ids if together is None else together, return_inverse=True)[1].reshape(-1)
+    strata = np.unique(task.labels, axis=0, return_inverse=True)[1].reshape(-1)
+    shuffled = rng.permutation(len(keys))
+    # One sample stands for each group; groups of one class follow each other, and are dealt like cards.
+    _, first = np.unique(keys[shuffled], return_index=True)
+    leaders = shuffled[np.sort(first)]
+    leaders = leaders[np.argsort(strata[leaders], kind="stable")]
+    home = np.empty(int(keys.max()) + 1, np.int64)
+    home[keys[leaders]] = np.arange(len(leaders)) % folds
+    return home[keys]
+
+
+def find_label_errors(task: Task, scores: NDArray[np.float64]) -> list[LabelError]:
+    """Return likely label errors, likeliest first.
+
+    Parameters
+    ----------
+    task
+        A class or multi-label task.
+    scores
+        (n, c) cross-validated.
+
+    Raises
+    ------
+    DataError
+        A regression: numbers are not right or wrong.
+    """
+    if task.task_type == "regression":
+        raise DataError("label errors are looked for among classes, and this task is a regression")
+    if task.task_type == "multi-label":
+        found = []
+        for i, name in enumerate(task.classes):
+            p = np.column_stack([1 - scores[:, i], scores[:, i]])
+            found += _doubtful(task, task.labels[:, i].astype(np.int64), p, (f"not {name}", name))
+    else:
+        found = _doubtful(task, task.labels[:, 0].astype(np.int64), scores, task.classes)
+    return sorted(found, key=lambda one: -one.margin)
+
+
+def _doubtful(task: Task, y: NDArray[np.int64], p: NDArray[np.float64], names: tuple[str, ...]) -> list[LabelError]:
+    present = np.unique(y)
+    usual = np.full(p.shape[1], np.inf)
+    usual[present] = [p[y == number, number].mean() for number in present]
+    claimed = np.where(p >= usual, p, -1.0)
+    suggested = claimed.argmax(axis=1)
+    own = p[np.arange(len(p)), y]
+    other = p[np.arange(len(p)), suggested]
+    wrong = np.flatnonzero((claimed.max(axis=1) >= 0) & (suggested != y) & (other > own))
+    return [
+        LabelError(
+            str(task.ids[i]),
+            str(task.split[i]),
+            names[y[i]],
+            names[suggested[i]],
+            float(own[i]),
+            float(other[i] - own[i]),
+        )
+        for i in wrong
+    ]
+
+
+def _name(one: Candidate) -> str:
+    return canonical_json({key: part for key, part in one.settings.items() if key not in _FREE})

@@ -1,0 +1,1 @@
+"""Heads and stores judged: val selects, test is read once."""

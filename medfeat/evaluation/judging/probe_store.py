@@ -1,0 +1,282 @@
+"""One head on one store and one task, from the protocol to a run's folder."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from medfeat.cost import EnergyMeter
+from medfeat.errors import DataError
+from medfeat.evaluation.judging.baselines import looking_at_nothing, majority_scores
+from medfeat.evaluation.judging.protocol import run_protocol
+from medfeat.evaluation.measures.bootstrap import RESAMPLES, check_draws
+from medfeat.evaluation.measures.evaluate import Metrics, evaluate
+from medfeat.evaluation.measures.statistics import statistics, value
+from medfeat.evaluation.runs import wording
+from medfeat.evaluation.runs import write_run as recording
+from medfeat.evaluation.runs.card import CARD_FILE, card
+from medfeat.evaluation.runs.choice import Scored
+from medfeat.evaluation.runs.run import (
+    MODEL_FOLDER,
+    NOT_SAVED,
+    Run,
+    RunSpec,
+    headline,
+    read_run,
+    run_folder,
+    task_digest,
+)
+from medfeat.evaluation.runs.saved_probe import write_probe
+from medfeat.heads import HEADS, head_identity, trusted_types
+from medfeat.heads.saving import save_model
+from medfeat.tasks import OFFICIAL, Samples, gather
+from medfeat.types import Progress, SilentProgress, Task
+from medfeat_cache import FeatureStore
+
+Cost = dict[str, Any]
+COST_KEYS = (
+    "seconds", "energy_wh", "energy_method", "images_per_second", "device", "device_name", "precision",
+    "peak_memory_bytes",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to probe.
+
+    Attributes
+    ----------
+    head
+        A name from `medfeat.heads.HEADS`.
+    seed
+        Of the head and of the bootstrap.
+    refit
+        Fit the chosen settings again on train and val.
+    resamples
+        Of the bootstrap; 0 for no intervals.
+
+    Raises
+    ------
+    UsageError
+        A seed below 0, or so few resamples that they have no percentiles.
+    """
+
+    head: str = "linear"
+    seed: int = 0
+    refit: bool = False
+    resamples: int = RESAMPLES
+
+    def __post_init__(self) -> None:
+        check_draws(self.seed, self.resamples)
+
+
+def probe_store(
+    store: FeatureStore, task: Task, root: Path, options: Options, *, progress: Progress | None = None
+) -> Run:
+    """Probe one store, or return the run that did so before.
+
+    Parameters
+    ----------
+    store
+        Open for reading.
+    task
+        The question.
+    root
+        Of the cache; the run's folder appears below it.
+    options
+        How.
+    progress
+        Told of candidates and resamples.
+
+    Returns
+    -------
+    Run
+        With `reused` set when nothing had to be done.
+    """
+    found = existing_run(store, task, root, options)
+    if found is not None:
+        # A run of before these were said says them too.
+        return replace(found, cautions=tuple(dict.fromkeys((*found.cautions, *wording.class_cautions(task)))))
+    spec = _spec(store, task, options)
+    folder = run_folder(root, store.recipe["dataset"], spec.key)
+    progress = progress or SilentProgress()
+    progress.say(f"probing {store.recipe['dataset']} / {store.recipe['backbone']} / {options.head}")
+    with recording.writing(folder) as hidden:
+        run = _probe(gather(store, task), store, spec, hidden, progress)
+    return replace(run, folder=folder)
+
+
+def existing_run(store: FeatureStore, task: Task, root: Path, options: Options) -> Run | None:
+    """Return the run that answered this question before; None when there is none, or another version wrote it."""
+    try:
+        return read_run(run_folder(root, store.recipe["dataset"], _spec(store, task, options).key))
+    except DataError:
+        return None
+
+
+def _spec(store: FeatureStore, task: Task, options: Options) -> RunSpec:
+    return RunSpec(
+        store.digest,
+        task_digest(task),
+        options.head,
+        options.seed,
+        options.refit,
+        options.resamples,
+        head_digest=head_identity(options.head),
+    )
+
+
+def _probe(samples: Samples, store: FeatureStore, spec: RunSpec, hidden: Path, progress: Progress) -> Run:
+    meter, started = EnergyMeter(), time.perf_counter()
+    scored = run_protocol(
+        samples,
+        HEADS[spec.head](),
+        write_down=lambda choice: recording.write_choice(hidden, choice),
+        refit=spec.refit,
+        seed=spec.seed,
+        progress=progress,
+    )
+    device = getattr(scored.choice.model, "device_", "cpu")
+    energy, seconds = meter.read(device), time.perf_counter() - started
+    cost = {
+        "seconds": round(seconds, 3),
+        "device": device,
+        "energy_wh": energy.watt_hours,
+        "energy_method": energy.method,
+    }
+    return record(samples, scored, store=store, spec=spec, cost=cost, hidden=hidden, progress=progress)
+
+
+def record(
+    samples: Samples,
+    scored: Scored,
+    *,
+    store: FeatureStore,
+    spec: RunSpec,
+    cost: Cost,
+    hidden: Path,
+    progress: Progress,
+    complete: Callable[[Run], Run] = lambda run: run,
+) -> Run:
+    """Evaluate what was scored and write everything a run keeps into its folder.
+
+    Parameters
+    ----------
+    samples, scored
+        The store joined with the task, the choice, and the scores of test.
+    store, spec
+        What was asked.
+    cost
+        Of the training: seconds, device, energy.
+    hidden
+        The folder that becomes the run's.
+    progress
+        Told of resamples.
+    complete
+        Adds what only the caller knows, before anything is written.
+    """
+    found = _metrics(scored, samples.task, spec, progress)
+    run = complete(_run(samples, scored, store=store, spec=spec, found=found, cost=cost))
+    recording.write_scores(hidden, scored)
+    run = _saved(scored, run, store, hidden)
+    _write_official(hidden, scored, run, store)
+    recording.write_run(hidden, run)
+    return run
+
+
+def _saved(scored: Scored, run: Run, store: FeatureStore, hidden: Path) -> Run:
+    """Save the head beside its run; one that has no form that loads without running code is noted in the run."""
+    try:
+        save_model(scored.choice.model, hidden / MODEL_FOLDER, trusted=trusted_types(run.head))
+        write_probe(run, store.info, hidden / MODEL_FOLDER)
+    except DataError as error:
+        run = replace(run, notes=(*run.notes, f"{NOT_SAVED}: {error}"))
+    (hidden / CARD_FILE).write_text(card(run, store.info), encoding="utf-8")
+    return run
+
+
+def _metrics(scored: Scored, task: Task, spec: RunSpec, progress: Progress) -> tuple[Metrics, Metrics]:
+    """Evaluate both splits; temperature and thresholds for test come from val."""
+    val, test, val_scores = scored.val, scored.test, scored.choice.val_scores
+    facts: dict[str, Any] = {"seed": spec.seed, "resamples": spec.resamples, "progress": progress}
+    of_val = evaluate(val.y, val_scores, task.task_type, task.classes, groups=val.group, **facts)
+    of_test = evaluate(
+        test.y, scored.test_scores, task.task_type, task.classes, val=(val.y, val_scores), groups=test.group, **facts
+    )
+    return of_val, of_test
+
+
+def _run(
+    samples: Samples, scored: Scored, *, store: FeatureStore, spec: RunSpec, found: tuple[Metrics, Metrics], cost: Cost
+) -> Run:
+    task, recipe, info = samples.task, store.recipe, store.info
+    environment = info.get("environment") or {}
+    bad = len(info.get("bad_images") or ())
+    notes = [f"val: {note}" for note in found[0].notes] + [f"test: {note}" for note in found[1].notes]
+    notes += [f"{bad} images could not be read and are in no score"] if bad else []
+    return Run(
+        key=spec.key,
+        dataset=recipe["dataset"],
+        size=int(recipe.get("size") or 0),
+        backbone=recipe["backbone"],
+        head=spec.head,
+        store={"digest": store.digest, "dim": store.dim, "embedding": wording.embedding(recipe), "recipe": recipe},
+        task={
+            "name": task.name,
+            "type": task.task_type,
+            "classes": list(task.classes),
+            "origin": task.origin,
+            "digest": spec.task_digest,
+            "images": task.images,
+        },
+        protocol={
+            "version": spec.protocol,
+            "training": wording.training(spec.head),
+            "head_digest": spec.head_digest,
+            "pixels": wording.pixels(recipe),
+            "seed": spec.seed,
+            "refit": spec.refit,
+            "resamples": spec.resamples,
+            "intervals": _kind_of_bootstrap(scored, task),
+        },
+        choice=scored.choice.to_dict(),
+        val=found[0],
+        test=found[1],
+        baselines={looking_at_nothing(task.task_type): _majority(scored, samples)},
+        costs={"extraction": {key: environment[key] for key in COST_KEYS if key in environment}, "probe": cost},
+        cautions=(*wording.cautions(recipe["dataset"], info.get("backbone") or {}), *wording.class_cautions(task)),
+        notes=tuple(notes),
+        versions=recording.versions(),
+        created_utc=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _kind_of_bootstrap(scored: Scored, task: Task) -> str:
+    if scored.test.group is not None:
+        return "cluster bootstrap"
+    return "bootstrap" if task.task_type in ("multi-label", "regression") else "stratified bootstrap"
+
+
+def _majority(scored: Scored, samples: Samples) -> dict[str, dict[str, float]]:
+    """Score the model that looks at nothing on both splits, by the two headline metrics."""
+    task = samples.task
+    found = {}
+    for name, labels in (("val", scored.val.y), ("test", scored.test.y)):
+        scores = majority_scores(samples.train.y, len(labels), task.task_type, len(task.classes))
+        every = statistics(labels, scores, task.task_type)
+        found[name] = {metric: value(every[metric], len(labels)) for metric in headline(task.task_type)}
+    return found
+
+
+def _write_official(hidden: Path, scored: Scored, run: Run, store: FeatureStore) -> None:
+    if run.task["type"] == "regression" or run.task["name"] != OFFICIAL:
+        return
+    counts = (store.info.get("dataset") or {}).get("counts") or {}
+    for split, found in (("val", run.val), ("test", run.test)):
+        facts: dict[str, Any] = {"flag": run.dataset, "size": run.size, "metrics": found}
+        name = f"{run.backbone}-{run.head}-{run.key[:12]}"
+        recording.write_official(hidden, scored, split, count=int(counts.get(split, -1)), run=name, **facts)

@@ -1,0 +1,153 @@
+"""Val selects, and test is read once: the order of events that keeps a score honest.
+
+1. Every candidate of the head is fitted on train and scored on val.
+2. The best by official AUC is chosen; ties go to ACC, then to the simpler model.
+3. The choice is written down.
+4. Only then are the labels of test handed out, and the one chosen model is scored on them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from medfeat.errors import DataError, UsageError
+from medfeat.evaluation.measures import official_scores as metrics
+from medfeat.evaluation.measures.statistics import statistics, value
+from medfeat.evaluation.runs.choice import RULE, Choice, Scored, Tried
+from medfeat.heads.inputs import bad_rows
+from medfeat.tasks import Samples
+from medfeat.types import Candidate, Fitted, FloatArray, Head, LabelArray, Progress, SilentProgress, TaskType
+
+
+def select(candidates: Iterable[Candidate], val_X: FloatArray, val_y: LabelArray, task_type: TaskType) -> Choice:
+    """Choose among a head's candidates on val.
+
+    Parameters
+    ----------
+    candidates
+        Fitted on train, one at a time; only the best so far is kept.
+    val_X, val_y
+        (n, d) features and (n, k) labels of val.
+    task_type
+        One of `medfeat.types.TASK_TYPES`.
+
+    Returns
+    -------
+    Choice
+        Where val lacks a class, the mean AUC over the classes it has stands in, since the official one is undefined.
+
+    Raises
+    ------
+    DataError
+        The head offered nothing.
+    """
+    best: tuple[Tried, Fitted, FloatArray] | None = None
+    seen: list[Tried] = []
+    for candidate in candidates:
+        scores = np.asarray(candidate.model.scores(val_X), np.float64)
+        tried = Tried(candidate.settings, *val_scores(val_y, scores, task_type), float(candidate.complexity))
+        seen.append(tried)
+        if best is None or tried.beats(best[0]):
+            best = tried, candidate.model, scores
+    if best is None:
+        raise DataError("the head offered no candidate to choose from: check its grid")
+    return Choice(best[0], tuple(seen), RULE[task_type == "regression"], best[1], best[2])
+
+
+def val_scores(labels: LabelArray, scores: FloatArray, task_type: TaskType) -> tuple[float, float]:
+    """Return the two numbers by which candidates are compared, larger is better: AUC and ACC, or R2 and minus MAE."""
+    if task_type == "regression":
+        found = statistics(labels, scores, task_type)
+        return _or_worst(value(found["r2"], len(labels))), -value(found["mae"], len(labels))
+    aucs = metrics.class_aucs(labels, scores, task_type)
+    defined = aucs[~np.isnan(aucs)]
+    auc = float(defined.mean()) if defined.size else -math.inf
+    return auc, metrics.acc(labels, scores, task_type)
+
+
+def _or_worst(score: float) -> float:
+    return -math.inf if math.isnan(score) else score
+
+
+def run_protocol(
+    samples: Samples,
+    head: Head,
+    *,
+    write_down: Callable[[Choice], None],
+    refit: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Scored:
+    """Fit, choose on val, write the choice down, and only then read test.
+
+    Parameters
+    ----------
+    samples
+        A store joined with a task.
+    head
+        Any head of `medfeat.heads.HEADS`.
+    write_down
+        Called with the choice before the labels of test are handed out.
+    refit
+        Fit the chosen settings again on train and val; val scores, temperature and thresholds stay those of the model
+        that was fitted on train alone.
+    seed
+        Of the head.
+    progress
+        Told of each candidate.
+    """
+    choice = choose(samples, head, seed=seed, progress=progress)
+    if refit:
+        choice = refitted(choice, samples)
+    return read_test(samples, choice, write_down)
+
+
+def read_test(samples: Samples, choice: Choice, write_down: Callable[[Choice], None]) -> Scored:
+    """Write a choice down, and only then open test: the one model that was chosen is scored on it."""
+    write_down(choice)
+    X = samples.X("test")
+    refuse_bad(X, "test")
+    scores = np.asarray(choice.model.scores(X), np.float64)
+    return Scored(choice, samples.val, samples.test, scores)
+
+
+def choose(samples: Samples, head: Head, *, seed: int = 0, progress: Progress | None = None) -> Choice:
+    """Fit a head's candidates on train and choose on val; test stays closed."""
+    progress = progress or SilentProgress()
+    train, val, task = samples.train, samples.val, samples.task
+    refuse_bad(val.X, "val")
+    candidates = head.candidates(
+        (train.X, train.y), (val.X, val.y), task.task_type, len(task.classes), seed=seed, progress=progress
+    )
+    return select(candidates, val.X, val.y, task.task_type)
+
+
+def refitted(choice: Choice, samples: Samples) -> Choice:
+    """Return the choice with its settings fitted anew on train and val together.
+
+    Raises
+    ------
+    UsageError
+        The model is no scikit-learn estimator, so its settings cannot be fitted again.
+    """
+    from sklearn.base import BaseEstimator, clone
+
+    model, train, val = choice.model, samples.train, samples.val
+    if not isinstance(model, BaseEstimator):
+        raise UsageError(f"a {type(model).__name__} cannot be refitted on train and val: leave --refit out")
+    X, y = np.concatenate([train.X, val.X]), np.concatenate([train.y, val.y])
+    return replace(choice, rule=f"{choice.rule}; refitted on train+val", model=clone(model).fit(X, y))
+
+
+def refuse_bad(X: FloatArray, split: str) -> None:
+    """Refuse features that are not finite, as the heads do for train."""
+    bad = bad_rows(X)
+    if len(bad):
+        raise DataError(
+            f"{split} features of {len(bad)} samples are NaN or infinite (first at row {bad[0]}): "
+            "`medfeat cache verify` names them, `medfeat cache repair` computes them again"
+        )

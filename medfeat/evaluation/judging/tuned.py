@@ -1,0 +1,176 @@
+"""A fine-tuned network as a run: its embeddings are a store, its head scores them, and the protocol is a probe's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medfeat.errors import DataError
+from medfeat.evaluation.compare.paired import Difference, compare_runs
+from medfeat.evaluation.judging.probe_store import Cost, record
+from medfeat.evaluation.judging.protocol import read_test, refuse_bad
+from medfeat.evaluation.measures.bootstrap import RESAMPLES
+from medfeat.evaluation.measures.evaluate import without_nan
+from medfeat.evaluation.runs import wording
+from medfeat.evaluation.runs import write_run as recording
+from medfeat.evaluation.runs.choice import RULE, Choice, Tried
+from medfeat.evaluation.runs.run import Run, RunSpec, read_run, run_folder, task_digest
+from medfeat.tasks import Samples, gather
+from medfeat.types import Fitted, Progress, SilentProgress, Task
+from medfeat_cache import FeatureStore, canonical_json
+
+HEAD = "finetune"
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What evaluation has to know of a training.
+
+    Attributes
+    ----------
+    settings
+        Plain JSON values; what is shown as chosen on val is among them.
+    model
+        The tuned head, features in and scores out.
+    epochs
+        Val scores by epoch, the start first.
+    best
+        Number of the epoch that val chose.
+    start
+        The frozen run it started beside: its key, its costs and its cautions go along.
+    cost
+        Of the training.
+    notes
+        What must be said beside the scores.
+    """
+
+    settings: Mapping[str, Any]
+    model: Fitted
+    epochs: Sequence[tuple[float, float]]
+    best: int
+    start: Run
+    cost: Cost
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TunedBeside:
+    """A tuned run beside the frozen one it started from.
+
+    Attributes
+    ----------
+    run, start
+        Both, on the same test set.
+    differences
+        Tuned minus start, one for each of the two headline metrics, paired.
+    """
+
+    run: Run
+    start: Run
+    differences: tuple[Difference, ...]
+
+    @classmethod
+    def of(cls, run: Run, start: Run) -> TunedBeside:
+        """Compare both on the resamples of the same test set.
+
+        Raises
+        ------
+        DataError
+            They did not score the same samples.
+        """
+        resamples = run.protocol["resamples"] or RESAMPLES
+        found = (compare_runs([run, start], metric=metric, resamples=resamples)[0] for metric in run.headline)
+        return cls(run, start, tuple(found))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values: keys, paired differences, and what both cost."""
+        facts: dict[str, Any] = without_nan(
+            {
+                "run": self.run.key,
+                "start": self.start.key,
+                "differences": [asdict(one) for one in self.differences],
+                "costs": {"run": dict(self.run.costs), "start": dict(self.start.costs)},
+            }
+        )
+        return facts
+
+
+def beside_starts(runs: Sequence[Run], known: Sequence[Run]) -> list[TunedBeside]:
+    """Put every tuned run of some beside its start, as far as that is among the known ones."""
+    starts = {run.key: run for run in known}
+    tuned = [(run, run.costs["start"]["run"]) for run in runs if "start" in run.costs]
+    return [TunedBeside.of(run, starts[key]) for run, key in tuned if key in starts]
+
+
+def record_tuned(
+    store: FeatureStore,
+    task: Task,
+    root: Path,
+    tuning: Tuning,
+    *,
+    seed: int,
+    resamples: int,
+    progress: Progress | None = None,
+) -> Run:
+    """Write a tuned network's run: the choice first, then test is read, once.
+
+    Parameters
+    ----------
+    store
+        Made with the tuned weights.
+    task
+        The question it was tuned on.
+    root
+        Of the cache.
+    tuning
+        The training.
+    seed, resamples
+        Of the bootstrap.
+    progress
+        Told of resamples.
+    """
+    # How it was tuned stands for what its head does: two trainings may end in the same weights.
+    digest = hashlib.blake2b(canonical_json(dict(tuning.settings)).encode(), digest_size=16).hexdigest()
+    spec = RunSpec(store.digest, task_digest(task), HEAD, seed, False, resamples, head_digest=digest)
+    folder = run_folder(root, store.recipe["dataset"], spec.key)
+    try:
+        return read_run(folder)
+    except DataError:
+        pass
+    samples = gather(store, task)
+    with recording.writing(folder) as hidden:
+        scored = read_test(samples, _choice(samples, tuning), lambda choice: recording.write_choice(hidden, choice))
+        run = record(
+            samples,
+            scored,
+            store=store,
+            spec=spec,
+            cost=tuning.cost,
+            hidden=hidden,
+            progress=progress or SilentProgress(),
+            complete=lambda run: _completed(run, tuning),
+        )
+    return replace(run, folder=folder)
+
+
+def _choice(samples: Samples, tuning: Tuning) -> Choice:
+    val = samples.val
+    refuse_bad(val.X, "val")
+    tried = tuple(Tried({"epoch": i}, *both, float(i)) for i, both in enumerate(tuning.epochs))
+    shown = {name: tuning.settings[name] for name in ("mode", "lr")}
+    chosen = replace(tried[tuning.best], settings={"mode": shown["mode"], "epoch": tuning.best, "lr": shown["lr"]})
+    rule = RULE[samples.task.task_type == "regression"].replace("the simpler model", "the earlier epoch")
+    return Choice(chosen, tried, rule, tuning.model, np.asarray(tuning.model.scores(val.X), np.float64))
+
+
+def _completed(run: Run, tuning: Tuning) -> Run:
+    start = tuning.start
+    protocol = {**run.protocol, "training": wording.training(HEAD), "fine_tuning": dict(tuning.settings)}
+    costs = {**run.costs, "start": {"run": start.key, **start.costs}}
+    # Of the weights before: that these were tuned on the dataset is what the run is about.
+    return replace(run, protocol=protocol, costs=costs, cautions=start.cautions, notes=(*run.notes, *tuning.notes))

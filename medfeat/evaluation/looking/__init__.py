@@ -1,0 +1,1 @@
+"""What pictures of a dataset and its embeddings are drawn from."""

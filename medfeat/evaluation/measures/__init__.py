@@ -1,0 +1,1 @@
+"""Scores and their uncertainty, of one split at a time."""

@@ -1,0 +1,106 @@
+"""Whether probabilities mean what they say: the reliability table, and temperature scaling on val."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfeat.evaluation.measures.official_scores import checked, predictions
+from medfeat.evaluation.measures.statistics import ECE_BINS, bins
+from medfeat.types import FloatArray, LabelArray, TaskType
+
+_LOG_RANGE = (-3.0, 3.0)  # temperatures from 0.05 to 20: beyond these a model is either certain or says nothing
+_TINY = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """One bar of a reliability diagram: how sure the model was in this bin, and how often it was right."""
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+def reliability(
+    labels: LabelArray, scores: FloatArray, task_type: TaskType, *, count: int = ECE_BINS
+) -> tuple[ReliabilityBin, ...]:
+    """Return the reliability table whose mean gap, weighted by count, is the ECE.
+
+    Parameters
+    ----------
+    labels, scores, task_type
+        As in `medfeat.evaluation.measures.official_scores.auc`.
+    count
+        Number of equal-width bins over 0..1.
+
+    Returns
+    -------
+    tuple of ReliabilityBin
+        The bins that hold a sample. Confidence is the predicted class's probability; for multi-label each label's
+        probability, and accuracy is then how often the label is there (all labels pooled).
+    """
+    y, s = checked(labels, scores, task_type)
+    if task_type == "multi-label":
+        confidence, right = s.ravel(), y.ravel().astype(np.float64)
+    else:
+        confidence = np.maximum(s[:, -1], 1 - s[:, -1]) if task_type == "binary-class" else s.max(axis=1)
+        right = (predictions(s, task_type) == y).astype(np.float64)
+    cell = bins(confidence, count)
+    return tuple(
+        ReliabilityBin(
+            low=i / count,
+            high=(i + 1) / count,
+            count=int(np.count_nonzero(cell == i)),
+            confidence=float(confidence[cell == i].mean()),
+            accuracy=float(right[cell == i].mean()),
+        )
+        for i in np.unique(cell)
+    )
+
+
+def fit_temperature(labels: LabelArray, scores: FloatArray, task_type: TaskType) -> float:
+    """Return the temperature that makes the scores' log loss smallest; fitted on val, never on test.
+
+    Probabilities are turned back into logits, divided by the temperature and normalised again (Guo et al., On
+    calibration of modern neural networks, ICML 2017, section 4.2). Above 1 the model was too sure of itself.
+
+    Returns
+    -------
+    float
+        1.0 when there is nothing to learn from, as for regression.
+    """
+    from scipy.optimize import minimize_scalar
+
+    if task_type == "regression" or len(labels) == 0:
+        return 1.0
+    y, s = checked(labels, scores, task_type)
+
+    def loss(log_temperature: float) -> float:
+        return _log_loss(y, scale(s, float(np.exp(log_temperature)), task_type), task_type)
+
+    found = minimize_scalar(loss, bounds=_LOG_RANGE, method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
+
+
+def scale(scores: FloatArray, temperature: float, task_type: TaskType) -> NDArray[np.float64]:
+    """Return the scores at a temperature; every sample keeps its predicted class."""
+    s = np.clip(np.asarray(scores, np.float64), _TINY, 1 - _TINY)
+    if task_type == "multi-label" or s.shape[1] == 1:
+        odds = np.exp((np.log(s) - np.log1p(-s)) / temperature)
+        return np.asarray(odds / (1 + odds))
+    logits = np.log(s) / temperature
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def _log_loss(labels: NDArray[np.int64], p: NDArray[np.float64], task_type: TaskType) -> float:
+    p = np.clip(p, _TINY, 1 - _TINY)
+    if task_type == "multi-label" or p.shape[1] == 1:
+        truth = labels.reshape(p.shape)
+        return float(-np.mean(truth * np.log(p) + (1 - truth) * np.log1p(-p)))
+    return float(-np.mean(np.log(p[np.arange(len(p)), labels])))

@@ -1,0 +1,113 @@
+"""Saying "I do not know" at a chosen error rate: split conformal sets, calibrated on val.
+
+A class is in the set of a sample when its probability is not lower than what all but the asked share of val's true
+classes have (Vovk et al., Algorithmic Learning in a Random World, 2005; Sadinle et al., Least ambiguous set-valued
+classifiers with bounded error levels, JASA 114, 2019). If val and new samples are alike, the true class is in the set
+at least 1 - error rate of the time, whatever the model. A set of exactly one class is a label; any other is a reason
+to abstain.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfeat.errors import UsageError
+from medfeat.evaluation.measures.official_scores import checked
+from medfeat.types import FloatArray, LabelArray, TaskType
+
+
+@dataclass(frozen=True)
+class Conformal:
+    """A limit on how strange a value may be and still be in the set.
+
+    Attributes
+    ----------
+    task_type, error_rate
+        What was asked.
+    n
+        Samples of val.
+    limit
+        Infinite when val is too small for the error rate: then nothing is decided.
+    scale
+        For regression, the spread of val's errors a target, by which errors are measured.
+    """
+
+    task_type: TaskType
+    error_rate: float
+    n: int
+    limit: float
+    scale: tuple[float, ...] = ()
+
+    def sets(self, scores: FloatArray) -> NDArray[np.bool_]:
+        """Return which values are in each sample's set.
+
+        (n, c) classes; for multi-label (n, k, 2), whether 0 and whether 1 is possible for each label.
+        """
+        p = _two_columns(np.asarray(scores, np.float64), self.task_type)
+        if self.task_type == "multi-label":
+            return np.stack([p, 1 - p], axis=2) <= self.limit
+        return np.asarray(1 - p <= self.limit)
+
+    def bounds(self, scores: FloatArray) -> NDArray[np.float64]:
+        """Return (n, k, 2) intervals of a regression, joint over its targets."""
+        half = self.limit * np.array(self.scale)
+        return np.stack([scores - half, scores + half], axis=2)
+
+    def abstains(self, scores: FloatArray) -> NDArray[np.bool_]:
+        """Return (n,) whether a sample is left undecided: its set is not exactly one class (for every label)."""
+        if self.task_type == "regression":
+            return np.full(len(scores), math.isinf(self.limit))
+        sizes = self.sets(scores).sum(axis=-1)
+        return np.asarray((sizes.reshape(len(scores), -1) != 1).any(axis=1))
+
+    def covers(self, labels: LabelArray, scores: FloatArray) -> NDArray[np.bool_]:
+        """Return (n,) whether the true value is in the set (multi-label and regression: all of them)."""
+        return strangeness(labels, scores, self.task_type, self.scale) <= self.limit
+
+
+def calibrate(labels: LabelArray, scores: FloatArray, task_type: TaskType, error_rate: float) -> Conformal:
+    """Find the limit on val.
+
+    Parameters
+    ----------
+    labels, scores, task_type
+        Of val, as in `medfeat.evaluation.measures.official_scores.auc`; never of test.
+    error_rate
+        Share of samples whose set may miss the truth, between 0 and 1.
+
+    Returns
+    -------
+    Conformal
+        Joint over labels for multi-label, and over targets for regression.
+    """
+    if not 0 < error_rate < 1:
+        raise UsageError(f"--error-rate must be between 0 and 1, got {error_rate}")
+    n = len(labels)
+    errors = np.asarray(labels, np.float64).reshape(n, -1) - scores if task_type == "regression" else np.empty((n, 0))
+    spread = tuple(float(part) or 1.0 for part in np.sqrt(np.mean(errors**2, axis=0)))
+    strange = np.sort(strangeness(labels, scores, task_type, spread))
+    rank = math.ceil((n + 1) * (1 - error_rate))
+    return Conformal(task_type, error_rate, n, float(strange[rank - 1]) if rank <= n else math.inf, spread)
+
+
+def strangeness(
+    labels: LabelArray, scores: FloatArray, task_type: TaskType, spread: tuple[float, ...] = ()
+) -> NDArray[np.float64]:
+    """Return (n,) how little each sample's true value is expected: the largest over labels or targets."""
+    if task_type == "regression":
+        off = np.abs(np.asarray(labels, np.float64).reshape(len(labels), -1) - scores)
+        return np.asarray((off / np.array(spread)).max(axis=1))
+    y, s = checked(labels, scores, task_type)
+    p = _two_columns(s, task_type)
+    if task_type == "multi-label":
+        return np.asarray(np.abs(y - p).max(axis=1))
+    return np.asarray(1 - p[np.arange(len(p)), y])
+
+
+def _two_columns(scores: NDArray[np.float64], task_type: TaskType) -> NDArray[np.float64]:
+    single = task_type == "binary-class" and scores.shape[1] == 1
+    return np.hstack([1 - scores, scores]) if single else scores

@@ -1,0 +1,1 @@
+"""What a judgement leaves on disk: the run, its probe, its card, its words."""

@@ -1,0 +1,79 @@
+"""The model card of a saved probe: what it is, what it was trained on, how good it is, what it must not be used for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from medfeat.evaluation.runs.run import Run
+from medfeat.types import Interval
+
+CARD_FILE = "card.md"
+HEADLINES = ("auc", "acc", "balanced_accuracy", "macro_f1", "quadratic_kappa", "ece", "r2", "mae", "rmse", "spearman")
+
+
+def card(run: Run, info: Mapping[str, Any]) -> str:
+    """Return the card in Markdown.
+
+    Parameters
+    ----------
+    run
+        Whose head was saved.
+    info
+        Of its store.
+    """
+    data, network = info.get("dataset") or {}, info.get("backbone") or {}
+    settings = ", ".join(f"{key} {value}" for key, value in run.choice["settings"].items()) or "none"
+    lines = [
+        f"# {run.head} head on {run.backbone} features of {run.dataset}",
+        "",
+        f"Run `{run.key[:12]}`, made {run.created_utc} by medfeat {run.versions.get('medfeat', '')}.",
+        "",
+        "## What it does",
+        "",
+        f"- Question: {run.task['name']} ({run.task['type']}; {run.task['origin']})",
+        f"- Answers: {', '.join(run.task['classes'])}",
+        f"- Images: {run.protocol['pixels']}; features {run.store['embedding']}, {run.store['dim']} numbers",
+        f"- Head: {run.head}, {settings}; chosen by {run.choice['rule']}",
+        "- For research. Not a medical device: no diagnosis may rest on it.",
+        "",
+        "## What it was made from",
+        "",
+        f"- Data: {run.dataset}, licence {data.get('licence', 'unknown')}. {data.get('citation', '')}".rstrip(),
+        f"- Network: {network.get('source', '')} {network.get('source_id', run.backbone)}, weights "
+        f"{network.get('origin', 'unknown')} ({run.store['recipe'].get('weights_digest') or 'none'}), licence "
+        f"{network.get('licence', 'unknown')}, pretrained on {network.get('pretraining', 'unknown')}",
+        "",
+        "## How good it is",
+        "",
+        "| metric | val | test, 95 % interval |",
+        "| --- | ---: | ---: |",
+        *(_row(name, run) for name in HEADLINES if name in run.test.values),
+        "",
+        *(f"- {name}: {_plain(of['test'])} on test" for name, of in run.baselines.items()),
+        f"- {run.val.n} val and {run.test.n} test samples; intervals by {run.protocol['intervals']}",
+        *_calibration(run),
+        "",
+        "## What to mind",
+        "",
+        *(f"- {line}" for line in (*run.cautions, *run.notes)),
+        "- Other scanners, patients or image sizes than those above were not tested; val cannot vouch for them.",
+        "- Feed it images embedded by the same recipe: `medfeat predict` refuses any other.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, run: Run) -> str:
+    test: Interval = run.test.values[name]
+    val = run.val.values[name].value if name in run.val.values else float("nan")
+    return f"| {name} | {val:.3f} | {test.value:.3f} [{test.low:.3f}, {test.high:.3f}] |"
+
+
+def _plain(scores: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in scores.items() if value is not None)
+
+
+def _calibration(run: Run) -> list[str]:
+    if run.test.temperature is None:
+        return []
+    return [f"- Temperature {run.test.temperature:.3f}, fitted on val, calibrates its probabilities"]

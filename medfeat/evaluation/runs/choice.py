@@ -1,0 +1,84 @@
+"""What a protocol decides and finds, as values: what was tried, what val chose, what test then gave."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from medfeat.tasks import Split
+from medfeat.types import Fitted, FloatArray
+
+PROTOCOL = 1  # part of every run's key: a change of what a score means makes new runs
+TIE = 1e-9
+RULE = {
+    False: "official AUC on val, ties (1e-9) by ACC, then the simpler model",
+    True: "R2 on val, ties (1e-9) by MAE, then the simpler model",
+}
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One candidate, as val saw it; `first` is AUC (R2 for regression), `second` ACC (minus MAE)."""
+
+    settings: Mapping[str, Any]
+    first: float
+    second: float
+    complexity: float
+
+    def beats(self, other: Tried) -> bool:
+        """Tell whether this candidate is chosen before `other`."""
+        for mine, theirs in ((self.first, other.first), (self.second, other.second)):
+            if abs(mine - theirs) > TIE and not (math.isinf(mine) and math.isinf(theirs)):
+                return mine > theirs
+        return self.complexity < other.complexity
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What val chose among everything that was tried.
+
+    Attributes
+    ----------
+    chosen
+        The candidate and its val scores.
+    tried
+        Every candidate, in the order it was tried.
+    rule
+        How it was chosen, in words.
+    model
+        The fitted model; for a refit, the model fitted on train and val.
+    val_scores
+        (n, c) scores on val of the model fitted on train alone.
+    """
+
+    chosen: Tried
+    tried: tuple[Tried, ...]
+    rule: str
+    model: Fitted
+    val_scores: FloatArray
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is written down before test is read; plain JSON values."""
+        return {
+            "rule": self.rule,
+            "settings": dict(self.chosen.settings),
+            "val": _tried(self.chosen),
+            "tried": [_tried(tried) for tried in self.tried],
+        }
+
+
+def _tried(tried: Tried) -> dict[str, Any]:
+    first, second = (part if math.isfinite(part) else None for part in (tried.first, tried.second))
+    return {"settings": dict(tried.settings), "first": first, "second": second, "complexity": tried.complexity}
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One head on one task: the choice, and the scores of test."""
+
+    choice: Choice
+    val: Split
+    test: Split
+    test_scores: FloatArray

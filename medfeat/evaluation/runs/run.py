@@ -1,0 +1,205 @@
+"""A run: one head on one store and one task, with everything needed to believe it and to make it again.
+
+It lives in `<root>/runs/<dataset>/<key12>/`; `medfeat.evaluation.runs.write_run` writes that folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfeat.errors import DataError
+from medfeat.evaluation.measures.evaluate import Metrics, without_nan
+from medfeat.evaluation.runs.choice import PROTOCOL
+from medfeat.tasks import OFFICIAL
+from medfeat.types import Fitted, Task
+from medfeat_cache import canonical_json, slug
+
+RUNS = "runs"
+RUN_FILE = "run.json"
+CHOICE_FILE = "choice.json"
+SCORES_FILE = "scores.npz"
+MODEL_FOLDER = "model"
+# Of a run as it was found, not of what was found out.
+NOT_WRITTEN = ("folder", "reused", "data")
+NOT_SAVED = "the head was not saved, so it cannot predict"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one probe found, as `run.json` keeps it.
+
+    Attributes
+    ----------
+    key
+        Over store, task, head and what it does, protocol version, seed and options: the folder's name.
+    dataset, size, backbone, head
+        What was probed; `size` is the side of the stored images.
+    store
+        ``digest`` and ``recipe`` of the store, its ``embedding`` in words, and ``dim``.
+    task
+        Name, type, classes, origin and digest of the question, and the images it is bound to.
+    protocol
+        ``training`` and ``pixels`` in words, ``rule`` of the choice, version, seed, refit, resamples.
+    choice
+        What val chose, and everything it chose among.
+    val, test
+        Scores of both splits.
+    baselines
+        Official scores of the majority class on val and test.
+    costs
+        Seconds and estimated energy of extraction (as far as the store knows) and of this probe.
+    cautions, notes
+        What must be said beside the scores.
+    versions
+        Of the libraries.
+    created_utc
+        When.
+    folder
+        Where it lies; None before it is written.
+    reused
+        Whether it was found instead of made.
+    data
+        What to say for its images now, ``name@2`` where the cache holds several versions; empty for the dataset's name.
+    """
+
+    key: str
+    dataset: str
+    size: int
+    backbone: str
+    head: str
+    store: Mapping[str, Any]
+    task: Mapping[str, Any]
+    protocol: Mapping[str, Any]
+    choice: Mapping[str, Any]
+    val: Metrics
+    test: Metrics
+    baselines: Mapping[str, Any]
+    costs: Mapping[str, Any]
+    cautions: tuple[str, ...]
+    notes: tuple[str, ...]
+    versions: Mapping[str, str]
+    created_utc: str
+    folder: Path | None = None
+    reused: bool = False
+    data: str = ""
+
+    @property
+    def shown(self) -> str:
+        """Its images as tables name them."""
+        return self.data or self.dataset
+
+    @property
+    def headline(self) -> tuple[str, str]:
+        """The two metrics that head every table for this task: AUC and ACC, or R2 and MAE for regression."""
+        return headline(self.task["type"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        plain |= {"val": self.val.to_dict(), "test": self.test.to_dict()}
+        plain["folder"] = str(self.folder) if self.folder else None
+        found: dict[str, Any] = without_nan(plain)
+        return found
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Run:
+        """Read back what `to_dict` wrote."""
+        known = {field.name for field in fields(cls)} - set(NOT_WRITTEN)
+        facts = {name: stored[name] for name in known}
+        facts |= {"val": Metrics.from_dict(stored["val"]), "test": Metrics.from_dict(stored["test"])}
+        facts |= {"cautions": tuple(stored["cautions"]), "notes": tuple(stored["notes"])}
+        return cls(**facts)
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What decides a run's key, and so its folder; `head_digest` says what the head of that name does."""
+
+    store_digest: str
+    task_digest: str
+    head: str
+    seed: int
+    refit: bool
+    resamples: int
+    protocol: int = PROTOCOL
+    head_digest: str = ""
+
+    @property
+    def key(self) -> str:
+        """64 hex digits; the folder is named by the first 12."""
+        return hashlib.blake2b(canonical_json(asdict(self)).encode(), digest_size=32).hexdigest()
+
+
+def headline(task_type: str) -> tuple[str, str]:
+    """Return the names of the two metrics that head every table for a task type."""
+    return ("r2", "mae") if task_type == "regression" else ("auc", "acc")
+
+
+def task_digest(task: Task) -> str:
+    """Return a digest of all a task asks, and of its name: labels, splits, classes and clusters by id, in any order."""
+    order = np.argsort(task.ids, kind="stable")
+    # A run goes by its task's name wherever it is shown: the official question under another name is another run.
+    name = [] if task.name == OFFICIAL else [task.name]
+    digest = hashlib.blake2b(canonical_json([task.task_type, list(task.classes), *name]).encode(), digest_size=32)
+    columns: list[NDArray[Any]] = [task.ids, task.split, *([] if task.group is None else [task.group])]
+    for column in columns:
+        digest.update("\0".join(column[order].tolist()).encode() + b"\0\0")
+    digest.update(np.ascontiguousarray(task.labels[order]).astype("<f8").tobytes())
+    return digest.hexdigest()
+
+
+def run_folder(root: Path, dataset: str, key: str) -> Path:
+    """Return where a run lies, whether or not it is there."""
+    return root / RUNS / slug(dataset) / key[:12]
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run's folder.
+
+    Raises
+    ------
+    DataError
+        The folder holds no run that this version can read.
+    """
+    try:
+        stored = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+        return replace(Run.from_dict(stored), folder=folder, reused=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        said = f"no field {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+        raise DataError(f"{folder} is no readable run ({said}): remove the folder and probe again") from error
+
+
+def list_runs(root: Path, dataset: str | None = None) -> tuple[list[Run], list[str]]:
+    """Return every run in the cache, and one line for each folder that cannot be read."""
+    runs, problems = [], []
+    for path in sorted((root / RUNS).glob(f"{slug(dataset) if dataset else '*'}/*/{RUN_FILE}")):
+        if path.parent.name.startswith("."):
+            continue  # a run that is being written, or was killed: not there yet
+        try:
+            runs.append(read_run(path.parent))
+        except DataError as error:
+            problems.append(str(error))
+    return runs, problems
+
+
+def load_run_model(run: Run) -> Fitted:
+    """Return the trained head of a run, ready to score features of its store's recipe."""
+    from medfeat.heads.saving import load_model
+
+    if run.folder is None:
+        raise DataError(f"run {run.key[:12]} has not been written yet: its head is not on disk")
+    return load_model(run.folder / MODEL_FOLDER)
+
+
+def read_scores(folder: Path) -> dict[str, NDArray[Any]]:
+    """Return the per-sample scores of a run: ``val_ids``, ``val_scores``, ``val_labels`` and the same of test."""
+    with np.load(folder / SCORES_FILE, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}

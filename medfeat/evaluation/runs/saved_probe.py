@@ -1,0 +1,183 @@
+"""A probe that can be used again: recipe, head, calibration and card in its run's folder. Loading it runs no code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfeat.errors import DataError, UsageError
+from medfeat.evaluation.measures.calibration import scale
+from medfeat.evaluation.runs.run import MODEL_FOLDER, NOT_SAVED, RUNS, SCORES_FILE, Run, read_run, read_scores
+from medfeat.heads import HEADS, trusted_types
+from medfeat.heads.inputs import bad_rows
+from medfeat.heads.saving import load_model
+from medfeat.types import Fitted, FloatArray, LabelArray, TaskType
+from medfeat_cache import differing_fields, recipe_digest, write_whole
+
+FORMAT = "medfeat-probe"
+VERSION = 1
+PROBE_FILE = "probe.json"
+# What a store's recipe says of its data; everything else must be equal for a head to mean the same.
+OF_DATA = ("dataset", "fingerprint")
+
+
+@dataclass(frozen=True)
+class SavedProbe:
+    """A trained head with all that is needed to give it new images.
+
+    Attributes
+    ----------
+    run
+        The run it was trained in.
+    recipe
+        How images were embedded for it.
+    info
+        What the store knew beside the recipe: ``asked``, ``settings``, ``dataset`` and ``backbone``.
+    model
+        Features in, scores out; holds its own scaler.
+    task_type, classes
+        What it answers.
+    temperature
+        By which its probabilities are calibrated, fitted on val.
+    val_labels, val_scores
+        What it said about val, on which error rates are calibrated.
+    """
+
+    run: Run
+    recipe: Mapping[str, Any]
+    info: Mapping[str, Any]
+    model: Fitted
+    task_type: TaskType
+    classes: tuple[str, ...]
+    temperature: float
+    val_labels: LabelArray
+    val_scores: FloatArray
+
+    def scores(self, X: FloatArray) -> NDArray[np.float64]:
+        """Return (n, c) scores of (n, d) features, as the run's own are."""
+        dim = int(self.run.store["dim"])
+        if X.ndim != 2 or X.shape[1] != dim:
+            raise DataError(f"run {self.run.key[:12]} needs features of length {dim}, got shape {X.shape}")
+        if len(bad_rows(X)):
+            raise DataError(f"features of {len(bad_rows(X))} images are NaN or infinite: no label can be given")
+        X = X.astype(np.float32) if X.dtype == np.float16 else X
+        return np.asarray(self.model.scores(X), np.float64)
+
+    def calibrated(self, scores: FloatArray) -> NDArray[np.float64]:
+        """Return the scores at the temperature that val chose."""
+        if self.task_type == "regression":
+            return np.asarray(scores, np.float64)
+        return scale(scores, self.temperature, self.task_type)
+
+
+def write_probe(run: Run, info: Mapping[str, Any], folder: Path) -> None:
+    """Write beside a saved head what it needs to be used again."""
+    facts = {
+        "format": FORMAT,
+        "version": VERSION,
+        "recipe": dict(run.store["recipe"]),
+        "dim": run.store["dim"],
+        "task": {key: run.task[key] for key in ("name", "type", "classes", "origin")},
+        "temperature": run.test.temperature,
+        "info": {key: info[key] for key in ("asked", "settings", "dataset", "backbone") if key in info},
+    }
+    write_whole(folder / PROBE_FILE, [json.dumps(facts, indent=1).encode()], "saving the probe")
+
+
+def load_probe(folder: Path) -> SavedProbe:
+    """Read the probe of a run's folder.
+
+    Raises
+    ------
+    MissingFileError
+        No head was saved there.
+    DataError
+        A file that is not what it says, or that belongs to another run.
+    """
+    run = read_run(folder)
+    _refuse_without_head(run)
+    path = folder / MODEL_FOLDER / PROBE_FILE
+    try:
+        facts = json.loads(path.read_bytes())
+        if facts["format"] != FORMAT or facts["version"] != VERSION:
+            raise DataError(f"{path} is {facts['format']} {facts['version']}, this medfeat reads {FORMAT} {VERSION}")
+        recipe, info, task = facts["recipe"], facts["info"], facts["task"]
+        temperature = float(facts["temperature"] or 1.0)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} is no saved probe ({type(error).__name__}): run `medfeat probe` again") from error
+    if recipe_digest(recipe) != run.store["digest"] or task["classes"] != list(run.task["classes"]):
+        fields = ", ".join(differing_fields(run.store["recipe"], recipe)) or "classes"
+        raise DataError(
+            f"{path} was saved for another recipe than its run ({fields} differ): run `medfeat probe` again"
+        )
+    labels, scores = _val(folder)
+    model = load_model(folder / MODEL_FOLDER, trusted=trusted_types(run.head))
+    return SavedProbe(run, recipe, info, model, task["type"], tuple(task["classes"]), temperature, labels, scores)
+
+
+def _refuse_without_head(run: Run) -> None:
+    """Say why there is no head to load: it could not be saved, or the package that brings it is not here."""
+    unsaved = next((note for note in run.notes if note.startswith(NOT_SAVED)), None)
+    if unsaved is not None:
+        raise DataError(f"run {run.key[:12]}: {unsaved}")
+    # A tuned network's head is a linear probe's, whatever it is called.
+    if run.head not in HEADS and "fine_tuning" not in run.protocol:
+        raise DataError(f"run {run.key[:12]} was made by the head {run.head!r}: install the package that brings it")
+
+
+def _val(folder: Path) -> tuple[LabelArray, FloatArray]:
+    try:
+        found = read_scores(folder)
+        return found["val_labels"], found["val_scores"]
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise DataError(f"{folder / SCORES_FILE} cannot be read ({type(error).__name__}): probe again") from error
+
+
+def find_run(root: Path, run: str | Path) -> Path:
+    """Return the folder of a run named by its path, or by the beginning of its key.
+
+    Raises
+    ------
+    UsageError
+        None, or more than one.
+    """
+    if isinstance(run, Path) or "/" in run or Path(run).is_dir():
+        if not Path(run).is_dir():
+            raise UsageError(f"there is no run in {run}: `medfeat probe --json` says where its runs are (folder)")
+        return Path(run)
+    folders = [path for path in (root / RUNS).glob("*/*") if path.is_dir()]
+    # A folder is named by the first 12 digits of its key; JSON tells the whole key.
+    found = sorted(path for path in folders if run and path.name.startswith(run[:12]))
+    if len(found) != 1:
+        said = f"{len(found)} runs begin with {run!r}" if found else f"no run begins with {run!r}"
+        raise UsageError(f"{said} in {root / RUNS}: name its folder, as `medfeat probe --json` says it")
+    return found[0]
+
+
+def refuse_other_recipe(trained: Mapping[str, Any], other: Mapping[str, Any], what: str) -> None:
+    """Refuse features that were not made as those a head was trained on; the data itself may differ.
+
+    Raises
+    ------
+    UsageError
+        Naming each differing field with both values. Own images have no size of their own, which is no difference.
+    """
+    differ = {name: pair for name, pair in differing_fields(trained, other).items() if name not in OF_DATA}
+    if not (trained.get("size") and other.get("size")):
+        differ.pop("size", None)
+    if differ:
+        said = "; ".join(f"{name} {_short(pair[0])} there, {_short(pair[1])} here" for name, pair in differ.items())
+        raise UsageError(f"{what} was embedded by another recipe than the probe was trained on: {said}")
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 24 else f"{text[:20]}..."

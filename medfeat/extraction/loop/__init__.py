@@ -1,0 +1,1 @@
+"""The loop: read ahead, embed, write durable parts, publish."""

@@ -1,0 +1,1 @@
+"""Short measurements that decide how an extraction runs on this machine."""

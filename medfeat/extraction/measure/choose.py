@@ -1,0 +1,239 @@
+"""From short measurements to settings: batch size, precision and compile for one extraction."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from medfeat.extraction.ask.run_settings import RunSettings
+from medfeat.extraction.measure.trials import (
+    HOPELESS_SPEEDUP,
+    WORTHWHILE_SPEEDUP,
+    Agreement,
+    agreement,
+    candidates,
+    choose_batch_size,
+    guess_compile_seconds,
+    seconds_per_batch,
+    worth_compiling,
+)
+from medfeat.extraction.network.device import is_out_of_memory
+from medfeat.types import Precision, Progress
+
+if TYPE_CHECKING:
+    import torch
+
+    from medfeat.extraction.network.forward import Images, RowEmbedder, Rows
+
+_DEFAULT_BATCH = {"cpu": 8, "cuda": 256, "mps": 32}
+_PART_SECONDS = 10.0
+_MAX_PART_ROWS = 8192
+# Trying batch sizes costs about this many images; a run shorter than twenty times that would not earn it back.
+_TRIAL_IMAGES = 224
+
+
+class Make(Protocol):
+    """Builds a network ready to run; `copied` leaves the original as it is, so that float32 stays at hand."""
+
+    def __call__(self, precision: Precision, batch_size: int, *, compiled: bool, copied: bool) -> RowEmbedder:
+        """Return a network at this precision and batch size."""
+        ...
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How to run.
+
+    Attributes
+    ----------
+    settings
+        For the manifest.
+    embedder
+        The network, already built with them.
+    agreements
+        One a view, where a half precision was measured against float32; empty otherwise.
+    """
+
+    settings: RunSettings
+    embedder: RowEmbedder
+    agreements: tuple[Agreement, ...] = ()
+
+
+@dataclass
+class _Trial:
+    """One precision, as fast as this machine runs it."""
+
+    precision: Precision
+    embedder: RowEmbedder
+    seconds: float  # an image (or volume)
+    compiled: bool = False
+    final: bool = False  # compiling was tried, or does not pay
+
+
+def choose_settings(
+    make: Make,
+    sample: Images,
+    *,
+    total: int,
+    precision: str,
+    batch_size: int | None,
+    compile_problem: str | None,
+    device: torch.device,
+    progress: Progress,
+    volumes: bool = False,
+) -> Decision:
+    """Decide how to run, before the first part.
+
+    Parameters
+    ----------
+    make
+        Builds the network.
+    sample
+        Up to 256 images (or a few volumes), always the same ones.
+    total
+        Images the run will embed.
+    precision
+        ``auto``, or what was asked for.
+    batch_size
+        None means to find it.
+    compile_problem
+        Why compiling is out of the question; None when it may be tried.
+    device
+        Where the network runs.
+    progress
+        Told what was decided and why.
+    volumes
+        Whether these are volumes: a batch is then one of slices.
+
+    Returns
+    -------
+    Decision
+        Ready to run.
+    """
+    return _Chooser(make, sample, total, batch_size, compile_problem, device, progress, volumes).choose(precision)
+
+
+class _Chooser:
+    """The measurements of one choice."""
+
+    def __init__(  # noqa: PLR0917 - only the function above calls it
+        self,
+        make: Make,
+        sample: Images,
+        total: int,
+        batch_size: int | None,
+        compile_problem: str | None,
+        device: torch.device,
+        progress: Progress,
+        volumes: bool,
+    ) -> None:
+        self.make, self.sample, self.total = make, sample, total
+        self.batch_size, self.problem = batch_size, compile_problem
+        self.device, self.progress, self.volumes = device, progress, volumes
+
+    def choose(self, precision: str) -> Decision:
+        tried: tuple[Precision, ...] = candidates(self.device) if precision == "auto" else ()
+        first: Precision = "fp32" if precision == "auto" else precision  # type: ignore[assignment]  # checked before
+        batch = self.batch_size or self._find_batch(tried[0] if tried else first)
+        base = self._trial(first, batch)
+        reference: list[Rows] = []
+        for candidate in tried:
+            half = self._trial(candidate, batch)
+            gain = base.seconds / half.seconds
+            if HOPELESS_SPEEDUP < gain < WORTHWHILE_SPEEDUP:
+                # Compiling often gains half precision more than float32: compare them as they would run.
+                base, half = self._compiled(base, batch), self._compiled(half, batch)
+                gain = base.seconds / half.seconds
+            if gain < WORTHWHILE_SPEEDUP:
+                self.progress.say(f"precision {candidate}: {gain:.2f} x the speed of fp32 here, not worth its rounding")
+                continue
+            half = self._compiled(half, batch)
+            reference = reference or self._views(base.embedder)
+            agreements = self._agreements(reference, half)
+            if all(found.passed for found in agreements):
+                return self._decided(half, agreements)
+        return self._decided(self._compiled(base, batch))
+
+    def _decided(self, trial: _Trial, agreements: tuple[Agreement, ...] = ()) -> Decision:
+        embedder = trial.embedder
+        if not trial.compiled and self.problem is not None and self._pays(trial):
+            self.progress.say(self.problem)
+        batch = embedder.backoff[-1] if embedder.backoff else embedder.pass_size
+        embedder.backoff.clear()  # what was halved while measuring is where the run begins
+        seconds = max(trial.seconds * embedder.batch_size, 1e-6)
+        parts = max(1, min(round(_PART_SECONDS / seconds), _MAX_PART_ROWS // embedder.batch_size))
+        return Decision(
+            RunSettings.here(self.device, trial.precision, batch, trial.compiled, parts), embedder, agreements
+        )
+
+    def _trial(self, precision: Precision, batch: int) -> _Trial:
+        embedder = self.make(precision, batch, compiled=False, copied=True)
+        return _Trial(precision, embedder, self._seconds(embedder))
+
+    def _seconds(self, embedder: RowEmbedder) -> float:
+        """Measure seconds an image; one volume has slices enough to measure on."""
+        some = self.sample[: 1 if self.volumes else embedder.batch_size]
+        return seconds_per_batch(embedder, some) / len(some)
+
+    def _pays(self, eager: _Trial) -> bool:
+        """Decide whether the run is long enough to repay compiling."""
+        return worth_compiling(eager.seconds * self.total, guess_compile_seconds(eager.embedder.module))
+
+    def _compiled(self, eager: _Trial, batch: int) -> _Trial:
+        """Compile when it repays itself, once, and keep the result only if it works and is faster."""
+        if eager.final or self.problem is not None or not self._pays(eager):
+            return replace(eager, final=True)
+        started = time.perf_counter()
+        try:
+            embedder = self.make(eager.precision, batch, compiled=True, copied=True)
+            compiled = _Trial(eager.precision, embedder, self._seconds(embedder), compiled=True, final=True)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            # A compiler can fail in more ways than can be looked for beforehand; eager always works.
+            self.progress.say(f"torch.compile failed ({_first_line(error)}): running eager")
+            return replace(eager, final=True)
+        cost, name = time.perf_counter() - started, eager.precision
+        if compiled.seconds >= eager.seconds:
+            self.progress.say(f"compiled {name} in {cost:.0f} s, not faster than eager here: running eager")
+            return replace(eager, final=True)
+        self.progress.say(
+            f"compiled {name} in {cost:.0f} s, {eager.seconds / compiled.seconds:.2f} x the speed of eager"
+        )
+        return compiled
+
+    def _agreements(self, reference: list[Rows], half: _Trial) -> tuple[Agreement, ...]:
+        """Compare every view by itself: a long one must not hide what a short one lost."""
+        views = zip(reference, self._views(half.embedder), strict=True)
+        found = tuple(agreement(exact, rounded, half.precision) for exact, rounded in views)
+        worst = min(found, key=lambda one: one.cosine_p01 if math.isfinite(one.cosine_p01) else -math.inf)
+        verdict = "agrees with" if all(one.passed for one in found) else "does not agree with"
+        self.progress.say(f"precision {half.precision} {verdict} fp32: 1st percentile of cosine {worst.cosine_p01:.5f}")
+        return found
+
+    def _views(self, embedder: RowEmbedder) -> list[Rows]:
+        """Embed the sample: one (n, d) array a view."""
+        size = embedder.batch_size
+        batches = [embedder(self.sample[start : start + size]) for start in range(0, len(self.sample), size)]
+        views = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+        return [view.reshape(len(view), -1) for view in views]
+
+    def _find_batch(self, precision: Precision) -> int:
+        default: int = _DEFAULT_BATCH.get(self.device.type, 8)
+        if self.volumes:
+            return default  # a batch is one of slices, and there are always enough of those
+        if self.total < 20 * _TRIAL_IMAGES:
+            return min(default, 1 << math.ceil(math.log2(max(self.total, 1))))
+
+        def build(size: int) -> RowEmbedder:
+            return self.make(precision, size, compiled=False, copied=True)
+
+        return choose_batch_size(build, self.sample, self.device)
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:160]

@@ -1,0 +1,36 @@
+"""A fixed sample of images to measure on: the same rows every time, from the first stretch of the largest group."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from medfeat.errors import DataError
+from medfeat.extraction.measure.trials import SAMPLE_SIZE, sample_rows
+from medfeat.types import Dataset, UInt8Array
+
+# Rows beyond these are not looked at: a compressed file would have to be inflated to its end for one image.
+_STRETCH = 4096
+
+
+def read_sample(dataset: Dataset) -> UInt8Array | list[UInt8Array]:
+    """Read up to 256 images, or as many volumes as hold about 256 slices a plane.
+
+    Raises
+    ------
+    DataError
+        When not one image can be read.
+    """
+    group = max(dataset.info.counts, key=lambda name: dataset.info.counts[name])
+    size = SAMPLE_SIZE if dataset.info.ndim == 2 else max(4, SAMPLE_SIZE // max(dataset.info.size, 28))
+    rows = sample_rows(min(dataset.info.counts[group], _STRETCH), size)
+    images: list[UInt8Array] = []
+    reasons: list[str] = []
+    for batch in dataset.batches(group, 64, rows):
+        images.extend(batch.images)
+        reasons.extend(f"{bad.id}: {bad.reason}" for bad in batch.bad)
+    if not images:
+        first = f", first {reasons[0]}" if reasons else ""
+        raise DataError(f"not one image of {dataset.info.name} could be read{first}")
+    if len({image.shape for image in images}) == 1:
+        return np.stack(images)
+    return images

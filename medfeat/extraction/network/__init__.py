@@ -1,0 +1,1 @@
+"""A network on a device: the only room here that computes with torch."""

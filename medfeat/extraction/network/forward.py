@@ -1,0 +1,311 @@
+"""One network on one device at one precision: uint8 images in, float32 rows out, one array a view."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfeat.errors import DataError, OutOfMemoryError
+from medfeat.extraction.network.device import is_out_of_memory
+from medfeat.extraction.network.preprocess import Preprocess, preprocess_list
+from medfeat.types import Fit, Precision, UInt8Array
+
+if TYPE_CHECKING:
+    import torch
+
+    from medfeat.backbones import Backbone
+
+T = TypeVar("T")
+Rows = NDArray[np.float32]
+Images = UInt8Array | list[UInt8Array]
+
+
+def torch_dtype(precision: Precision) -> torch.dtype:
+    """Return the torch dtype of a precision."""
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+class Result(Protocol):
+    """Rows that are there, or on their way."""
+
+    def result(self) -> list[Rows]:
+        """Wait, and return one float32 array a view."""
+        ...
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Rows that are there."""
+
+    rows: list[Rows]
+
+    def result(self) -> list[Rows]:
+        """Return one float32 array a view."""
+        return self.rows
+
+
+class RowEmbedder(Protocol):
+    """What the loop asks of a network: batches of at most `batch_size` images (or volumes) in, rows out."""
+
+    batch_size: int
+
+    @property
+    def pass_size(self) -> int:
+        """Images (or slices) a forward pass."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        ...
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The frozen network."""
+        ...
+
+    @property
+    def backoff(self) -> list[int]:
+        """Sizes the forward pass was halved to when memory ran out."""
+        ...
+
+    def submit(self, images: Images) -> Result:
+        """Start embedding; on a GPU this returns before the work is done."""
+        ...
+
+    def __call__(self, images: Images) -> list[Rows]:
+        """Embed and wait."""
+        ...
+
+
+class Forward:
+    """Runs a frozen backbone on batches of one fixed size.
+
+    Parameters
+    ----------
+    backbone
+        The network; moved to `device` and cast to `precision` in place.
+    fit
+        How an image becomes the network's input.
+    device, precision, batch_size
+        As resolved; a shorter batch is padded, so that every forward pass has one shape and the same bits.
+    compiled
+        Compile the network with its weights frozen into the code.
+
+    Attributes
+    ----------
+    backoff
+        Sizes the forward pass was halved to when memory ran out, in order; empty when it never did.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        fit: Fit,
+        device: torch.device,
+        precision: Precision,
+        batch_size: int,
+        compiled: bool = False,
+    ) -> None:
+        import torch
+
+        self.batch_size = batch_size
+        self.device = device
+        self.backoff: list[int] = []
+        self.pass_size = batch_size
+        dtype = torch_dtype(precision)
+        self.module = backbone.module.to(device=device, dtype=dtype)
+        # channels_last is what convolution kernels want, on tensor cores and in oneDNN alike
+        self.module = self.module.to(memory_format=torch.channels_last)
+        self._preprocess = Preprocess(backbone.info, fit=fit, device=device, dtype=dtype)
+        self._network: Callable[[torch.Tensor], tuple[torch.Tensor, ...]] = self.module
+        if compiled:
+            # Every backbone shares one forward function, and torch stops compiling it after eight variants.
+            torch._dynamo.reset()
+            self._network = torch.compile(self.module, dynamic=False, options={"freezing": True})
+
+    def __call__(self, images: Images) -> list[Rows]:
+        """Embed 1 to `batch_size` images and wait for the result: one (n, ...) float32 array a view."""
+        return self.submit(images).result()
+
+    def submit(self, images: Images) -> Pending:
+        """Start embedding 1 to `batch_size` images; on a GPU this returns before the work is done."""
+        return Pending(self.tensors(images))
+
+    def tensors(self, images: Images) -> list[torch.Tensor]:
+        """Embed 1 to `batch_size` images into float32 tensors on the device, halving the pass when memory runs out."""
+        import torch
+
+        while True:
+            try:
+                with torch.inference_mode(), _on(self.device), _full_float32():
+                    return self._in_passes(images)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self.pass_size == 1:
+                    raise OutOfMemoryError(
+                        f"one image does not fit into the memory of {self.device}: "
+                        "use a smaller backbone, or --device cpu"
+                    ) from error
+            self.pass_size = max(1, self.pass_size // 2)
+            self.backoff.append(self.pass_size)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _in_passes(self, images: Images) -> list[torch.Tensor]:
+        import torch
+
+        size = self.pass_size
+        passes = [self._one_pass(images[start : start + size]) for start in range(0, len(images), size)]
+        return passes[0] if len(passes) == 1 else [torch.cat(views) for views in zip(*passes, strict=True)]
+
+    def _one_pass(self, images: Images) -> list[torch.Tensor]:
+        outputs = self._network(self._inputs(_padded(images, self.pass_size)))
+        refuse_other_rows(outputs, self.pass_size)
+        return [output[: len(images)].float() for output in outputs]
+
+    def _inputs(self, images: Images) -> torch.Tensor:
+        import torch
+
+        if isinstance(images, list):
+            return preprocess_list(self._preprocess, images)
+        host = torch.from_numpy(np.ascontiguousarray(images))
+        if self.device.type == "cuda":
+            host = host.pin_memory()
+        return self._preprocess(host.to(self.device, non_blocking=True))
+
+
+class RawForward:
+    """Runs a weights-free backbone on images or volumes as they are, in float32 on any device."""
+
+    def __init__(self, backbone: Backbone, *, device: torch.device, batch_size: int, volumes: bool = False) -> None:
+        import torch
+
+        self.batch_size = self.pass_size = batch_size
+        self.volumes = volumes
+        # They compute in float64, which Apple's GPUs lack.
+        self.device = device if device.type == "cuda" else torch.device("cpu")
+        self.backoff: list[int] = []
+        self.module = backbone.module.to(self.device)
+
+    def __call__(self, images: Images) -> list[Rows]:
+        """Describe 1 to `batch_size` images: one (n, d) float32 array a view."""
+        return self.submit(images).result()
+
+    def submit(self, images: Images) -> Pending:
+        """Describe images; those of unequal shapes one by one."""
+        import torch
+
+        groups = [images] if isinstance(images, np.ndarray) else [image[None] for image in images]
+        if self.volumes:  # three slices from right to left would pass for colour
+            groups = [group[..., None] for group in groups]
+        with torch.inference_mode():
+            outputs = [self.module(torch.from_numpy(np.require(g, None, ["C", "W"])).to(self.device)) for g in groups]
+        for group, views in zip(groups, outputs, strict=True):
+            refuse_other_rows(views, len(group))
+        for views in zip(*outputs, strict=True):
+            lengths = sorted({view.shape[1] for view in views})
+            if len(lengths) > 1:
+                raise DataError(
+                    f"grey and colour images give {' and '.join(map(str, lengths))} numbers here, which cannot stand "
+                    "in one table: save all as one kind, or embed all of them anew"
+                )
+        return Pending([torch.cat(views).float() for views in zip(*outputs, strict=True)])
+
+
+class Pending:
+    """Rows that a device is still computing; `result` waits for them."""
+
+    def __init__(self, outputs: Sequence[torch.Tensor]) -> None:
+        import torch
+
+        self._event: torch.cuda.Event | None = None
+        if outputs and outputs[0].device.type == "cuda":
+            self._host = [torch.empty_like(output, device="cpu", pin_memory=True) for output in outputs]
+            for host, output in zip(self._host, outputs, strict=True):
+                host.copy_(output, non_blocking=True)
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            # The stream of the device that computes, which need not be torch's current device.
+            self._event.record(torch.cuda.current_stream(outputs[0].device))
+        else:
+            self._host = [output.cpu() for output in outputs]
+
+    def result(self) -> list[Rows]:
+        """Wait, and return one float32 array a view."""
+        if self._event is None:
+            return [host.numpy() for host in self._host]
+        self._event.synchronize()
+        return [host.numpy().copy() for host in self._host]  # pinned memory is scarce: give it back at once
+
+
+@dataclass(frozen=True)
+class Embedded(Generic[T]):
+    """A batch that went through the network, with whatever came along with its images."""
+
+    item: T
+    rows: list[Rows]
+
+
+def stream(embedder: RowEmbedder, batches: Iterable[tuple[T, Images]], depth: int = 2) -> Iterator[Embedded[T]]:
+    """Embed batches in order, keeping `depth` of them in flight so that a GPU never waits for the host."""
+    flying: deque[tuple[T, Result]] = deque()
+    for item, images in batches:
+        # A batch of which no image could be read has nothing to embed, and still has to be accounted for.
+        flying.append((item, embedder.submit(images) if len(images) else Finished([])))
+        if len(flying) >= depth or embedder.device.type != "cuda":
+            first, pending = flying.popleft()
+            yield Embedded(first, pending.result())
+    while flying:
+        first, pending = flying.popleft()
+        yield Embedded(first, pending.result())
+
+
+def refuse_other_rows(outputs: Iterable[torch.Tensor], images: int) -> None:
+    """Refuse what a network gave for some images, unless it is one row an image: its shapes alone are looked at."""
+    for output in outputs:
+        if output.shape[:1] != (images,):
+            what = f"the network gave {tuple(output.shape)} for {images} images"
+            raise DataError(f"{what}, not one row an image: name another --layer")
+
+
+def _on(device: torch.device) -> AbstractContextManager[object]:
+    """Make a CUDA device the current one: streams and events then belong to it."""
+    import torch
+
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    """Keep float32 what the recipe calls it: neither TF32 nor bf16 inside, whatever the caller's program has set."""
+    import torch
+
+    matmul, convolution = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(matmul)
+        torch.backends.cudnn.allow_tf32 = convolution
+
+
+def _padded(images: Images, size: int) -> Images:
+    missing = size - len(images)
+    if missing < 0:
+        raise ValueError(f"a batch holds at most {size} images, got {len(images)}")
+    if missing == 0:
+        return images
+    if isinstance(images, list):
+        return images + [images[-1]] * missing
+    return np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])

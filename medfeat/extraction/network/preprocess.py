@@ -1,0 +1,212 @@
+"""From uint8 images of any size to the network's input, in batches, on the device that runs the network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, get_args
+
+from medfeat.backbones.features.resize import Resizer, piece_bytes
+from medfeat.errors import UsageError
+from medfeat.types import BackboneInfo, Fit, UInt8Array
+
+if TYPE_CHECKING:
+    import torch
+
+# Shapes whose filters are kept: every image of a user's own may have another one
+_SHAPES_KEPT = 16
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How an image of one shape becomes the network's input.
+
+    Attributes
+    ----------
+    target
+        (height, width) the whole image is resized to.
+    window
+        (top, left, height, width) kept of it.
+    offset
+        (top, left) of the window in the network's input; the rest is filled with the mean colour.
+    """
+
+    target: tuple[int, int]
+    window: tuple[int, int, int, int]
+    offset: tuple[int, int] = (0, 0)
+
+
+def geometry(info: BackboneInfo, fit: Fit, shape: tuple[int, int]) -> Geometry:
+    """Decide how an image of `shape` is laid into the network's input.
+
+    Parameters
+    ----------
+    info
+        The backbone's input size, and its library's own resize and crop.
+    fit
+        ``whole``: the whole image to S x S. ``reference``: resize and centre crop as the library does.
+        ``pad``: unscaled in the middle of S x S, as in the MedMNIST+ study (Doerrich et al., 2025), which pads after
+        normalising, so that the frame is the mean colour; an image larger than S is first shrunk to fit.
+    shape
+        (height, width) of the image in pixels.
+
+    Returns
+    -------
+    Geometry
+        What to resize to, what to keep of it and where it goes.
+
+    Raises
+    ------
+    UsageError
+        When `fit` is none of the three.
+    """
+    size = info.input_size
+    if fit == "whole":
+        return Geometry((size, size), (0, 0, size, size))
+    if fit == "reference":
+        height, width = _reference_target(info, shape)
+        # an odd rest: transformers rounds down, torchvision and timm to the even number
+        half = math.floor if info.source == "hf" else round
+        top, left = half((height - size) / 2), half((width - size) / 2)
+        return Geometry((height, width), (top, left, size, size))
+    if fit == "pad":
+        ratio = min(1.0, size / max(shape))
+        height, width = (max(1, round(side * ratio)) for side in shape)
+        return Geometry((height, width), (0, 0, height, width), ((size - height) // 2, (size - width) // 2))
+    raise UsageError(f"fit must be one of {', '.join(get_args(Fit))}, got {fit!r}")
+
+
+def _reference_target(info: BackboneInfo, shape: tuple[int, int]) -> tuple[int, int]:
+    side = max(info.resize, info.input_size)
+    if info.squash:
+        return side, side
+    height, width = shape
+    if height <= width:
+        return side, int(side * width / height)
+    return int(side * height / width), side
+
+
+class Preprocess:
+    """Turns uint8 images of one shape into the network's normalised input.
+
+    Resizing equals Pillow's, level by level, on every device. Grey images are resized as one channel and become
+    three afterwards.
+
+    Parameters
+    ----------
+    info
+        Input size, filter, mean and standard deviation of the backbone.
+    fit
+        How an image is laid into the network's square input; see `geometry`.
+    device
+        Where the images are, and the result will be; None means the CPU.
+    dtype
+        Of the result; None means float32.
+
+    Examples
+    --------
+    >>> from medfeat.backbones import describe
+    >>> preprocess = Preprocess(describe("resnet18"))
+    >>> preprocess(torch.zeros(2, 28, 28, dtype=torch.uint8)).shape
+    torch.Size([2, 3, 224, 224])
+    """
+
+    def __init__(
+        self,
+        info: BackboneInfo,
+        *,
+        fit: Fit = "whole",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        import torch
+
+        geometry(info, fit, (1, 1))
+        self.info = info
+        self.fit = fit
+        self.device = torch.device(device or "cpu")
+        self.dtype = dtype or torch.float32
+        # (level / 255 - mean) / std, as one multiplication and one addition
+        std = torch.tensor(info.std, dtype=torch.float64)
+        self._scale = (1.0 / (255.0 * std)).to(torch.float32).to(self.device)
+        self._shift = (-torch.tensor(info.mean, dtype=torch.float64) / std).to(torch.float32).to(self.device)
+        # What each of the 256 levels of a grey image becomes: looking it up makes no large intermediate.
+        every = torch.arange(256, dtype=torch.float32, device=self.device).unsqueeze(1)
+        self._table = torch.addcmul(self._shift, every, self._scale).to(self.dtype)
+        # Apple's GPUs have no float64: there the CPU filters, and the levels travel
+        self._filters_on = torch.device("cpu") if self.device.type == "mps" else self.device
+        self._resizers: dict[tuple[int, int], tuple[Geometry, Resizer]] = {}
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Preprocess (B, H, W) or (B, H, W, 3) uint8 images into (B, 3, S, S), in channels_last memory order."""
+        import torch
+
+        if images.ndim == 3:
+            images = images.unsqueeze(-1)
+        layout, resizer = self._resizer((images.shape[1], images.shape[2]))
+        size = self.info.input_size
+        shape = (len(images), size, size, 3)
+        whole = layout.window[2:] == (size, size)
+        output = (torch.empty if whole else torch.zeros)(shape, dtype=self.dtype, device=self.device)
+        top, left = layout.offset
+        inner = output[:, top : top + layout.window[2], left : left + layout.window[3]]
+        step = self._step(images, layout)
+        for start in range(0, len(images), step):
+            levels = resizer(images[start : start + step].to(self._filters_on)).to(self.device)
+            place = inner[start : start + step]
+            if levels.shape[-1] == 1 and place.is_contiguous():
+                torch.index_select(self._table, 0, levels.reshape(-1).to(torch.int32), out=place.view(-1, 3))
+            elif levels.shape[-1] == 1:
+                place[:] = self._table[levels[..., 0].to(torch.int32)]
+            else:
+                # A row of pixels as one long line of colours: adding along an axis of three is eight times slower.
+                scale, shift = (values.repeat(layout.window[3]) for values in (self._scale, self._shift))
+                place[:] = torch.addcmul(shift, levels.to(torch.float32).flatten(2), scale).reshape(place.shape)
+        return output.permute(0, 3, 1, 2)
+
+    def _resizer(self, shape: tuple[int, int]) -> tuple[Geometry, Resizer]:
+        found = self._resizers.pop(shape, None)
+        if found is None:
+            layout = geometry(self.info, self.fit, shape)
+            target, filters = layout.target, self.info.interpolation
+            found = layout, Resizer(shape, target, filters, self._filters_on, layout.window)
+        # the latest goes last, and the one not asked for the longest goes away
+        self._resizers[shape] = found
+        if len(self._resizers) > _SHAPES_KEPT:
+            del self._resizers[next(iter(self._resizers))]
+        return found
+
+    def _step(self, images: torch.Tensor, layout: Geometry) -> int:
+        """Choose how many images are filtered at once: by what one takes in float64 before, between or after."""
+        height, width = (max(pair) for pair in zip(images.shape[1:3], layout.window[2:], strict=True))
+        return max(1, piece_bytes(self._filters_on) // (8 * height * width * images.shape[-1]))
+
+
+def preprocess_list(preprocess: Preprocess, images: Sequence[UInt8Array]) -> torch.Tensor:
+    """Preprocess images of different shapes, those of one shape together, in the order given.
+
+    Parameters
+    ----------
+    preprocess
+        What to do with them.
+    images
+        (H, W) or (H, W, 3) uint8 arrays.
+
+    Returns
+    -------
+    Tensor
+        (n, 3, S, S).
+    """
+    import numpy as np
+    import torch
+
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for position, image in enumerate(images):
+        alike.setdefault(image.shape, []).append(position)
+    size = preprocess.info.input_size
+    output = torch.empty((len(images), size, size, 3), dtype=preprocess.dtype, device=preprocess.device)
+    for positions in alike.values():
+        batch = torch.from_numpy(np.stack([images[position] for position in positions])).to(preprocess.device)
+        output[positions] = preprocess(batch).permute(0, 2, 3, 1)
+    return output.permute(0, 3, 1, 2)

@@ -1,0 +1,104 @@
+"""Learning curves as a table and a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from medfeat.errors import MedfeatError, UsageError
+from medfeat.evaluation.judging.few_shot import Curve, Point
+from medfeat.report.tables import Table, number, with_interval
+
+FORMATS = (".png", ".svg", ".pdf")
+# Colours that stay apart for colour-blind readers (Okabe and Ito, Color universal design, 2008).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+NOTES = (
+    "mean over draws; in brackets 95 % of draws and bootstrap resamples of test together",
+    "over draws: 95 % of draws, test held fixed",
+)
+
+
+def curve_tables(curves: Sequence[Curve]) -> list[Table]:
+    """Return one table a dataset and task, a row for each number of shots."""
+    groups: dict[tuple[str, str], list[Curve]] = {}
+    for curve in curves:
+        groups.setdefault((curve.dataset, curve.task), []).append(curve)
+    columns = ("backbone", "head", "shots a class", "labels used", "draws", "test AUC", "over draws", "test ACC")
+    tables = []
+    for (dataset, task), members in groups.items():
+        rows = tuple((curve.backbone, curve.head, *_row(point)) for curve in members for point in curve.points)
+        short = any(point.short for curve in members for point in curve.points)
+        notes = (*NOTES, *(["* a class has fewer samples in train or val; all of them were taken"] if short else []))
+        cautions = dict.fromkeys(line for curve in members for line in curve.cautions)
+        tables.append(Table(f"{dataset}, task {task}: few labels", columns, rows, (*notes, *cautions)))
+    return tables
+
+
+def _row(point: Point) -> tuple[str, ...]:
+    spread = point.spread["auc"]
+    return (
+        f"{point.shots}{'*' if point.short else ''}",
+        f"{point.labelled:.0f}",
+        str(point.draws),
+        with_interval(point.values["auc"]),
+        f"{number(spread.low)}–{number(spread.high)}",
+        with_interval(point.values["acc"]),
+    )
+
+
+def draw_curves(curves: Sequence[Curve], path: Path) -> Path:
+    """Draw test AUC over the number of labelled samples; the band is over draws and test together, bars over draws.
+
+    Raises
+    ------
+    UsageError
+        Another format than PNG, SVG or PDF.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"--figure must end in {', '.join(FORMATS)}, got {path.name}")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    groups = list(dict.fromkeys((curve.dataset, curve.task) for curve in curves))
+    figure = Figure(figsize=(6.4 * len(groups), 4.4), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    for place, group in enumerate(groups, 1):
+        axes = figure.add_subplot(1, len(groups), place)
+        members = [curve for curve in curves if (curve.dataset, curve.task) == group]
+        for i, curve in enumerate(members):
+            _draw(axes, curve, COLOURS[i % len(COLOURS)], shift=1 + 0.02 * (i - (len(members) - 1) / 2))
+        axes.set_xscale("log")
+        _ticks(axes, members[0])
+        axes.set_xlabel("labelled samples (train and val together); shots a class in brackets")
+        axes.set_ylabel("test AUC")
+        axes.set_title(f"{group[0]}, task {group[1]}", loc="left")
+        axes.grid(alpha=0.25)
+        axes.legend(loc="lower right", frameon=False, title="line: mean; bars: 95 % of draws; band: of draws and test")
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise MedfeatError(f"cannot write {path} ({error}): choose another --figure") from error
+    return path
+
+
+def _draw(axes: Any, curve: Curve, colour: str, *, shift: float) -> None:
+    at = [point.labelled * shift for point in curve.points]
+    mean = [point.values["auc"].value for point in curve.points]
+    axes.plot(at, mean, color=colour, marker="o", markersize=4, label=f"{curve.backbone}, {curve.head}")
+    axes.fill_between(
+        at,
+        [point.values["auc"].low for point in curve.points],
+        [point.values["auc"].high for point in curve.points],
+        color=colour,
+        alpha=0.13,
+        linewidth=0,
+    )
+    for x, point in zip(at, curve.points, strict=True):
+        axes.plot([x, x], [point.spread["auc"].low, point.spread["auc"].high], color=colour, linewidth=1.4)
+
+
+def _ticks(axes: Any, curve: Curve) -> None:
+    at = [point.labelled for point in curve.points]
+    axes.set_xticks(at, [f"{point.labelled:.0f}\n({point.shots})" for point in curve.points])
+    axes.minorticks_off()

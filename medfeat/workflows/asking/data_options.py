@@ -1,0 +1,109 @@
+"""How a dataset is opened, as plain values: the same options for every command, kept in the store to open it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from medfeat.datasets import DATASETS, DigestMemory, Given, ObjectOptions, open_dataset, open_object
+from medfeat.datasets.labels.class_spelling import class_list
+from medfeat.datasets.objects.object_items import ItemColumns
+from medfeat.errors import UsageError
+from medfeat.types import Dataset, Progress, TaskType, as_names
+
+
+@dataclass(frozen=True)
+class ObjectSource:
+    """Images that a program holds, and their ids where it names them."""
+
+    data: Any
+    ids: Sequence[str] | None = None
+
+    def __str__(self) -> str:
+        """Return what it is, for a message."""
+        return f"the {type(self.data).__name__}"
+
+
+Source = str | ObjectSource
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Options of `medfeat.datasets.open_dataset`, all but where digests are remembered; None means the default."""
+
+    size: int | None = None
+    data_root: str | None = None
+    offline: bool = False
+    name: str | None = None
+    intensity: str | None = None
+    task: TaskType | None = None
+    classes: tuple[str, ...] | None = None
+    path_column: str | None = None
+    label_column: tuple[str, ...] | None = None
+    split_column: str | None = None
+    patient_column: str | None = None
+    volumes: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        data_root: str | Path | None = None,
+        label_column: str | Sequence[str] | None = None,
+        classes: str | Sequence[str] | None = None,
+        **values: Any,
+    ) -> DataOptions:
+        """Take the options as a person gives them: paths, and comma lists of columns."""
+        columns = None if label_column is None else as_names(label_column)
+        named = None if classes is None else class_list(classes)
+        root = None if data_root is None else str(data_root)
+        return cls(data_root=root, label_column=columns, classes=named, **values)
+
+    def open(self, data: str, *, root: Path, progress: Progress, recheck: bool = False) -> Dataset:
+        """Open a dataset; digests of its files are remembered under the cache's root, until `recheck` forgets them."""
+        if recheck:
+            DigestMemory.of_cache(root).forget()
+        return open_dataset(data, **asdict(self), progress=progress, memory=root)
+
+    @staticmethod
+    def place(data: str) -> str:
+        """Spell where data is so that it is found from any folder; a registered name stays one."""
+        return data if data in DATASETS else str(Path(data).expanduser().absolute())
+
+    def given(self, source: Source, *, root: Path, progress: Progress, recheck: bool = False) -> Given:
+        """Open a dataset as `open` does, or make one of an object; say how the same data is opened again."""
+        if isinstance(source, str):
+            return Given(self.open(source, root=root, progress=progress, recheck=recheck), self.source(source))
+        for option in ("size", "data_root", "split_column", "volumes"):
+            if getattr(self, option) is not None:
+                raise UsageError(f"{option} is for data that is named, and this is an object of Python; leave it out")
+        if self.label_column is not None and len(self.label_column) != 1:
+            raise UsageError("label_column is one column of a Hugging Face dataset")
+        label = None if self.label_column is None else self.label_column[0]
+        options = ObjectOptions(
+            self.name,
+            source.ids,
+            classes=self.classes or (),
+            intensity=self.intensity,
+            task=self.task,
+            columns=ItemColumns(self.path_column, label, self.patient_column),
+        )
+        return open_object(source.data, options, progress, DigestMemory.of_cache(root))
+
+    def source(self, data: str) -> dict[str, Any]:
+        """Spell it so that `from_source` opens the same data from any folder."""
+        root = None if self.data_root is None else str(Path(self.data_root).absolute())
+        return {"data": self.place(data), **asdict(replace(self, data_root=root))}
+
+    @classmethod
+    def from_source(cls, source: Mapping[str, Any], *, data_root: str | Path | None = None) -> tuple[str, DataOptions]:
+        """Read back what `source` spelled; `data_root` says where the files are now."""
+        values = {key: value for key, value in source.items() if key != "data"}
+        for several in ("label_column", "classes"):
+            if values.get(several) is not None:
+                values[several] = tuple(values[several])
+        if data_root is not None:
+            values["data_root"] = str(data_root)
+        return str(source["data"]), cls(**values)

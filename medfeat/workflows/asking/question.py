@@ -1,0 +1,144 @@
+"""Which question is asked of stores: a dataset's own, a saved one, labels from a file, or any of these changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from medfeat.datasets.labels.class_spelling import class_list
+from medfeat.errors import DataError, UsageError
+from medfeat.evaluation.runs.run import task_digest
+from medfeat.tasks import OFFICIAL, bound, check_task, drop, find_task, from_csv, keep, keep_task, official, relabel
+from medfeat.tasks.classes import in_order
+from medfeat.tasks.readable import Readable
+from medfeat.tasks.retype import retype
+from medfeat.types import TASK_TYPES, Progress, Task
+
+GIVEN = "given"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A task in the words of whoever asks; `of` makes it a task of a store, and nothing is embedded for it.
+
+    Attributes
+    ----------
+    task
+        A task, the name of a saved one, or a task type that the labels are to be read as; None means the dataset's own.
+    labels
+        CSV with ``id`` (or ``path``) and a label, or several.
+    drop, keep
+        Classes to leave out, or to keep alone.
+    relabel
+        Classes to merge: ``"0,1,2=abnormal;3=normal"``.
+    name
+        Saves the task under this name beside the dataset's stores.
+    partial
+        Labels may lack stored samples, which are then left out.
+    classes
+        Every class of these labels in order, before any is dropped or merged: it numbers them, and is the scale of
+        grades.
+    """
+
+    task: str | Task | None = None
+    labels: str | Path | None = None
+    drop: str | None = None
+    keep: str | None = None
+    relabel: str | None = None
+    name: str | None = None
+    partial: bool = False
+    classes: str | Sequence[str] | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is a dataset's own question, unchanged."""
+        return self == Question() or self == Question(task=OFFICIAL)
+
+    def of(self, store: Readable, progress: Progress | None = None) -> Task:
+        """Return the task of a store, saved when it was given a name; `progress` is told how labels were read.
+
+        Raises
+        ------
+        UsageError
+            Options that exclude each other, or classes that the task does not have.
+        DataError
+            Labels that are not of this store, or that cannot be meant.
+        """
+        task = self._source(store, progress)
+        task = drop(task, self.drop) if self.drop else task
+        task = keep(task, self.keep) if self.keep else task
+        task = relabel(task, self.relabel) if self.relabel else task
+        if self.task in TASK_TYPES:
+            stated = bool(self.relabel or self.classes)  # both say an order
+            task = retype(task, self.task, stated=stated)
+        if self.name is None:
+            return task
+        if self.name == OFFICIAL or self.name in TASK_TYPES:
+            raise UsageError(
+                f"a task cannot be named {self.name!r}, which has a meaning of its own: choose another name"
+            )
+        task = replace(task, name=self.name)
+        keep_task(task, store)
+        return task
+
+    def _source(self, store: Readable, progress: Progress | None) -> Task:
+        saved = self.task not in (None, OFFICIAL) and self.task not in TASK_TYPES
+        if self.labels is not None:
+            if saved:
+                raise UsageError("--labels and a saved --task exclude each other: give one of them")
+            kind = next((kind for kind in TASK_TYPES if kind == self.task), None)
+            path = Path(self.labels)
+            # A file may be called official.csv; the name is that of the dataset's own question.
+            name = self.name or (f"{path.stem}-labels" if path.stem == OFFICIAL else None)
+            return from_csv(
+                path,
+                store,
+                name=name,
+                task_type=kind,
+                classes=self.classes,
+                partial=self.partial,
+                progress=progress,
+            )
+        if isinstance(self.task, Task):
+            task = _given(bound(check_task(self.task), store), store)
+        else:
+            task = find_task(str(self.task), store) if saved else official(store)
+        return in_order(task, class_list(self.classes)) if self.classes else task
+
+
+def _given(task: Task, store: Readable) -> Task:
+    """Return a task that was handed over; it goes by ``official`` only where it is the dataset's own question."""
+    if task.name != OFFICIAL:
+        return task
+    try:
+        same = task_digest(official(store)) == task_digest(task)
+    except DataError:
+        same = False
+    return task if same else replace(task, name=GIVEN)
+
+
+@dataclass(frozen=True)
+class SaidOnce:
+    """A `Progress` that says each line once, however many stores the same labels are read for."""
+
+    progress: Progress
+    said: set[str]
+
+    def start(self, total: int, label: str, unit: str = "images") -> None:
+        """Begin a stretch."""
+        self.progress.start(total, label, unit)
+
+    def advance(self, count: int) -> None:
+        """Report more units done."""
+        self.progress.advance(count)
+
+    def say(self, message: str) -> None:
+        """Show a line that was not shown before."""
+        if message not in self.said:
+            self.said.add(message)
+            self.progress.say(message)
+
+    def finish(self) -> None:
+        """End the stretch."""
+        self.progress.finish()

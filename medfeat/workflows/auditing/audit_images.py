@@ -1,0 +1,135 @@
+"""The images behind a store, opened again for an audit: copies to calibrate on, thumbnails to compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfeat.errors import DataError
+from medfeat.evaluation.audit.duplicates import Calibration, calibrate_threshold
+from medfeat.evaluation.audit.nearest import Near, nearest
+from medfeat.types import Dataset, FloatArray, Progress, UInt8Array
+from medfeat.workflows.asking.data_options import DataOptions
+from medfeat.workflows.auditing.copies import COPIES, detail_correlation, thumbnail
+from medfeat.workflows.stores.embedding import Images, network_of
+from medfeat_cache import FeatureStore
+
+
+class StoredImages:
+    """Read-only access to the pictures of stored rows, counted through the store's groups.
+
+    Attributes
+    ----------
+    store, dataset
+        The embeddings, and where their images are.
+    embedded
+        How many copies went through the network so far; stored images never do.
+    """
+
+    def __init__(self, store: FeatureStore, dataset: Dataset) -> None:
+        self.store, self.dataset = store, dataset
+        self.embedded = 0
+        self._volume = dataset.info.ndim == 3
+        self._groups = np.concatenate([np.full(store.n(group), i) for i, group in enumerate(store.groups)])
+        self._rows = np.concatenate([store.rows(group) for group in store.groups])
+        self._thumbnails: dict[int, UInt8Array] = {}
+
+    def read(self, rows: NDArray[np.int64]) -> dict[int, UInt8Array]:
+        """Return the images of some rows."""
+        found: dict[int, UInt8Array] = {}
+        for number, group in enumerate(self.store.groups):
+            mine = np.sort(rows[self._groups[rows] == number])
+            at = dict(zip(self._rows[mine].tolist(), mine.tolist(), strict=True))
+            if not at:
+                continue
+            for batch in self.dataset.batches(group, 64, np.array(sorted(at), np.int64)):
+                for row, image in zip(batch.rows.tolist(), batch.images, strict=True):
+                    found[at[row]] = np.asarray(image)
+        return found
+
+    def look(self, rows: NDArray[np.int64], step: int = 2048) -> None:
+        """Keep thumbnails of some rows, reading a bounded number of images at a time."""
+        new = np.array(sorted(set(rows.tolist()) - set(self._thumbnails)), np.int64)
+        for start in range(0, len(new), step):
+            images = self.read(new[start : start + step])
+            self._thumbnails.update({row: thumbnail(image, volume=self._volume) for row, image in images.items()})
+
+    def details(self, pairs: Near) -> NDArray[np.float64]:
+        """Return the correlation of the fine detail of each pair; NaN where an image cannot be read."""
+        self.look(np.concatenate([pairs.first, pairs.second]))
+        kept = self._thumbnails
+        return np.array(
+            [
+                detail_correlation(kept[a], kept[b]) if a in kept and b in kept else np.nan
+                for a, b in zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)
+            ]
+        )
+
+    def calibrate(self, asked: Images, *, sample: int, seed: int, progress: Progress) -> Calibration:
+        """Embed augmented copies of a few images, and draw the line so that they are found."""
+        count = len(self._rows)
+        rows = np.sort(np.random.default_rng(seed).choice(count, min(sample, count), replace=False))
+        images = self.read(rows)
+        rows = np.array([row for row in rows.tolist() if row in images], np.int64)
+        ids = np.concatenate([self.store.ids(group) for group in self.store.groups])
+        originals = self.store.take(ids[rows]).astype(np.float32)
+        network = network_of(self.dataset, asked, self.store.recipe, self.store.info, count=len(COPIES) * len(rows))
+        cosines: dict[str, FloatArray] = {}
+        details: dict[str, FloatArray] = {}
+        progress.start(len(COPIES) * len(rows), "embedding copies")
+        for kind, change in COPIES.items():
+            copies = [change(images[row], volume=self._volume) for row in rows.tolist()]
+            step = network.batch_size
+            found = [network(copies[i : i + step])[0] for i in range(0, len(copies), step)]
+            cosines[kind] = _cosine(np.concatenate(found).reshape(len(copies), -1), originals)
+            details[kind] = np.array(
+                [
+                    detail_correlation(*(thumbnail(one, volume=self._volume) for one in (images[row], copy)))
+                    for row, copy in zip(rows.tolist(), copies, strict=True)
+                ]
+            )
+            self.embedded += len(copies)
+            progress.advance(len(copies))
+        progress.finish()
+        others, cosine = self._nearest_others(rows, ids, originals)
+        pairs = Near(rows, others, cosine)
+        return calibrate_threshold(cosines, details, cosine, np.nan_to_num(self.details(pairs), nan=-1.0))
+
+    def _nearest_others(
+        self, rows: NDArray[np.int64], ids: NDArray[np.str_], originals: FloatArray
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        place = {str(name): i for i, name in enumerate(ids.tolist())}
+        others, cosines = [], []
+        for row, vector in zip(rows.tolist(), originals, strict=True):
+            names, found = nearest(self.store, vector, 2)
+            pick = next(i for i, name in enumerate(names.tolist()) if place[name] != row)
+            others.append(place[str(names[pick])])
+            cosines.append(float(found[pick]))
+        return np.array(others, np.int64), np.array(cosines, np.float32)
+
+
+def open_again(store: FeatureStore, root: Path, data_root: str | Path | None, progress: Progress) -> Dataset:
+    """Open the dataset a store was made from, where it was or where `data_root` says.
+
+    Raises
+    ------
+    DataError
+        The store does not know, or the images there are others now.
+    """
+    source = store.info.get("source") or {}
+    if "data" not in source:
+        raise DataError(f"{store.path} does not know where its images are: give --threshold instead")
+    data, options = DataOptions.from_source(source, data_root=data_root)
+    dataset = options.open(data, root=root, progress=progress)
+    if dataset.info.fingerprint != store.recipe["fingerprint"]:
+        raise DataError(f"the images of {data} are not those that were embedded: extract them again first")
+    return dataset
+
+
+def _cosine(a: FloatArray, b: FloatArray) -> NDArray[np.float64]:
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    size = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosine: NDArray[np.float64] = (a * b).sum(axis=1) / np.maximum(size, 1e-300)
+    return cosine

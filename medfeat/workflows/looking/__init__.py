@@ -1,0 +1,1 @@
+"""The parts of `medfeat explore` and `medfeat report`."""

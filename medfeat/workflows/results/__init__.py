@@ -1,0 +1,1 @@
+"""What commands give back, as values, lines and files."""

@@ -1,0 +1,104 @@
+"""What an extraction did, or would do: as values, as lines, as a table."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from medfeat.extraction.ask.request import StoreOutcome
+from medfeat.extraction.ask.store_plan import StorePlan
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A pair that could not be embedded, and why; the other pairs went on."""
+
+    dataset: str
+    backbone: str
+    reason: str
+
+    def line(self) -> str:
+        """Return it as one line."""
+        return f"{self.dataset} x {self.backbone}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class ExtractReport:
+    """What `extract` did.
+
+    Attributes
+    ----------
+    stores
+        One outcome a store, in the order asked for.
+    failures
+        Pairs that failed.
+    device
+        Where the networks ran.
+    """
+
+    stores: tuple[StoreOutcome, ...]
+    failures: tuple[Failure, ...]
+    device: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "stores": [store.to_dict() for store in self.stores],
+            "failures": [asdict(failure) for failure in self.failures],
+            "device": self.device,
+        }
+
+    def lines(self) -> list[str]:
+        """Return the closing lines, one a store."""
+        return [_closing_line(store, self.device) for store in self.stores]
+
+    def problem_lines(self) -> list[str]:
+        """Return a line for each image that could not be read and each pair that failed."""
+        bad = {(store.dataset, image.id): image.reason for store in self.stores for image in store.bad}
+        lines = [f"{dataset}: {name} was skipped: {reason}" for (dataset, name), reason in bad.items()]
+        return lines + [failure.line() for failure in self.failures]
+
+    def exit_code(self, *, skip_bad: bool = False) -> int:
+        """Return 0 when everything asked for is there; bad images count unless `skip_bad`."""
+        bad = any(store.bad for store in self.stores)
+        return int(bool(self.failures) or (bad and not skip_bad))
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """What `extract` would do."""
+
+    plans: tuple[StorePlan, ...]
+    failures: tuple[Failure, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        plans = [asdict(plan) | {"store": None if plan.store is None else str(plan.store)} for plan in self.plans]
+        return {"plans": plans, "failures": [asdict(failure) for failure in self.failures]}
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Return column names and rows for a table."""
+        columns = ["dataset", "backbone", "action", "images", "disk", "time", "why"]
+        return columns, [
+            [
+                plan.dataset,
+                plan.backbone,
+                plan.action,
+                str(plan.images),
+                "not known yet" if plan.disk_bytes is None else f"{plan.disk_bytes / 1e6:.1f} MB",
+                "not known yet" if plan.seconds is None else f"{plan.seconds:.0f} s",
+                plan.why,
+            ]
+            for plan in self.plans
+        ]
+
+
+def _closing_line(store: StoreOutcome, device: str) -> str:
+    shape = f"{store.images} x {store.dim}"
+    if store.action == "reuse":
+        return f"reused {store.path}  {shape}  (nothing was embedded)"
+    copied = f", {store.copied} copied from an earlier store" if store.copied else ""
+    return (
+        f"wrote {store.path}  {shape}  {store.images_per_second:,.1f} images/s  {store.seconds:.1f} s on {device}"
+        f"{copied}  ~{store.watt_hours:.3f} Wh ({store.energy_method})"
+    )

@@ -1,0 +1,23 @@
+"""Results that are no runs, written beside the runs of their dataset: `<cache>/runs/<dataset>/<kind>-<key>.json`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medfeat.evaluation.measures.evaluate import without_nan
+from medfeat.evaluation.runs.run import RUNS
+from medfeat_cache import canonical_json, slug, write_whole
+
+
+def keep_result(root: Path, dataset: str, kind: str, facts: Mapping[str, Any], *, key: Any = None) -> Path:
+    """Write a result under a name made of `key` (by default, of the result itself), whole or not at all."""
+    plain = without_nan(dict(facts))
+    digest = hashlib.blake2b(canonical_json(plain if key is None else key).encode(), digest_size=6).hexdigest()
+    path = root / RUNS / slug(dataset) / f"{kind}-{digest}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, [json.dumps(plain, indent=1, allow_nan=False).encode()], f"writing the {kind}")
+    return path

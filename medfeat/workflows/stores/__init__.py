@@ -1,0 +1,1 @@
+"""Stores by name, looked after, opened again."""

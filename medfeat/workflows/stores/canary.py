@@ -1,0 +1,117 @@
+"""A few rows of a store embedded again: whether its network still gives them, and gives them image by image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfeat.errors import DataError
+from medfeat_cache import FeatureStore, StoreHeader
+
+CANARY_ROWS = 16
+CANARY_COSINE = 0.9999
+CANARY_DISPLACED = {"fp32": 0.05, "bf16": 0.5, "fp16": 0.5}
+"""How far a row may lie from where it was, in distances of two images: half precision rounds alike images together."""
+
+ALIKE = {"fp32": 2e-4, "bf16": 2e-2, "fp16": 4e-3}
+"""Two images whose rows are all but equal lie this far apart, of the length of a row: what rounding does is no move."""
+
+
+class CanarySource(Protocol):
+    """Where rows of a store are embedded again, and from what."""
+
+    def open(self, header: StoreHeader) -> Any:
+        """Open the dataset of a store."""
+        ...
+
+    def embedder(self, header: StoreHeader, dataset: Any, *, batch_size: int | None = None) -> Any:
+        """Build the network of a store, with the batch size it was made with or another one."""
+        ...
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A sample of rows embedded again.
+
+    Attributes
+    ----------
+    rows
+        How many.
+    max_deviation
+        Largest absolute difference of any value from the stored one.
+    min_cosine
+        Smallest cosine between a stored embedding and the new one.
+    displaced
+        Largest distance between a stored embedding and the new one, as a share of the distance that two images usually
+        have here: about 1 where the row is that of another image, however alike all rows are by their cosine.
+    allowed
+        What of that the precision of the store may do.
+    """
+
+    rows: int
+    max_deviation: float
+    min_cosine: float
+    displaced: float = 0.0
+    allowed: float = CANARY_DISPLACED["fp32"]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the rows are those that were stored, but for the arithmetic of another device or batch."""
+        # written so that NaN is no agreement
+        return self.min_cosine >= CANARY_COSINE and self.displaced <= self.allowed
+
+
+def embed_again(header: StoreHeader, source: CanarySource) -> Canary:
+    """Embed a sample of a store's rows again, in another order and beside others than they were made.
+
+    Parameters
+    ----------
+    header
+        Of the store.
+    source
+        What opens its dataset and builds its network.
+
+    Raises
+    ------
+    DataError
+        When none of the images can be read any more, or they are others than those that were embedded.
+    """
+    from medfeat.extraction.again import canary_batch, embed_rows
+    from medfeat.extraction.measure.trials import row_cosines, sample_rows
+
+    dataset = source.open(header)
+    group = max(header.counts, key=lambda name: header.counts[name])
+    with FeatureStore(header.path) as store:
+        places = sample_rows(store.n(group), CANARY_ROWS)
+        picked, rows = store.rows(group)[places], store.embeddings(group)[places]
+        hashes = store.image_hash(group)[places]
+    # in another order and beside others: a row that depends on its neighbours comes out as another one
+    other = canary_batch(header.info["settings"]["batch_size"], len(picked))
+    embedder = source.embedder(header, dataset, batch_size=other)
+    again = embed_rows(embedder, dataset, group, picked, backwards=True)
+    if not len(again.rows):
+        raise DataError(f"none of {len(picked)} images of {header.recipe['dataset']} {group} can be read any more")
+    there = np.isin(picked, again.rows)
+    if not np.array_equal(again.hashes, hashes[there]):
+        name = header.recipe["dataset"]
+        raise DataError(f"{name} {group}: the images are not those that were embedded: extract again")
+    stored = np.asarray(rows[there], np.float64)
+    new = np.asarray(again.embeddings, np.float64)
+    deviation, cosine = float(np.abs(stored - new).max()), float(row_cosines(stored, new).min())
+    precision = header.recipe["precision"]
+    displaced = _displaced(stored, new, ALIKE[precision])
+    return Canary(len(new), deviation, cosine, displaced, CANARY_DISPLACED[precision])
+
+
+def _displaced(stored: NDArray[np.float64], new: NDArray[np.float64], alike: float) -> float:
+    """Return the largest distance of a row from itself, as a share of the median distance of two rows."""
+    if len(stored) < 2:
+        return 0.0  # which its cosine has to tell
+    above = np.triu_indices(len(stored), 1)
+    usual = float(np.median(np.linalg.norm(stored[above[0]] - stored[above[1]], axis=1)))
+    least = alike * float(np.linalg.norm(stored, axis=1).max())
+    moved = float(np.linalg.norm(stored - new, axis=1).max())
+    return moved / max(usual, least, np.finfo(np.float64).tiny)

@@ -1,0 +1,180 @@
+"""What is asked of a fine-tuning, and the settings that follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from medfeat.datasets import DATASETS
+from medfeat.errors import UsageError
+from medfeat.finetuning.defaults import BATCH_SIZE, EPOCHS, SMOOTHING, TuningFamily, default_rate
+from medfeat.finetuning.training_settings import CLASS_WEIGHTS, LOSSES, MODES, SAMPLERS, Mode, TrainingSettings
+from medfeat.types import TASK_TYPES, Fit, Task
+from medfeat.workflows.asking.question import Question
+
+AUGMENT = ("auto", "none")
+FROM_PROBE = ("auto", "never")
+
+
+@dataclass(frozen=True)
+class FinetuneOptions:
+    """Options of `medfeat.finetune` that say how to train; None means what suits the network.
+
+    Attributes
+    ----------
+    mode
+        ``full``, ``last-blocks``, ``lora`` or ``head``.
+    epochs, batch_size, lr, layer_decay, weight_decay, smoothing, patience
+        As in `medfeat.finetuning.training_settings.Settings`.
+    max_minutes
+        After which training stops.
+    class_weight, loss, sampler, augment
+        Names; ``auto`` decides by the data.
+    from_probe
+        ``auto`` starts from the linear probe, ``never`` from a head at zero; anything else names a run.
+    blocks, rank
+        Of ``last-blocks``, and of ``lora``.
+    train_batch_norm
+        Let statistics of batch norm move.
+    """
+
+    mode: str = "full"
+    epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    layer_decay: float | None = None
+    weight_decay: float | None = None
+    smoothing: float | None = None
+    patience: int | None = None
+    max_minutes: float | None = None
+    class_weight: str = "none"
+    loss: str = "ce"
+    sampler: str = "shuffled"
+    augment: str | None = None
+    from_probe: str = "auto"
+    blocks: int = 0
+    rank: int = 8
+    train_batch_norm: bool = False
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("mode", MODES),
+            ("class_weight", CLASS_WEIGHTS),
+            ("loss", LOSSES),
+            ("sampler", SAMPLERS),
+            ("augment", (None, *AUGMENT)),
+        ):
+            if getattr(self, name) not in allowed:
+                known = ", ".join(str(one) for one in allowed if one)
+                raise UsageError(f"--{name.replace('_', '-')} must be one of {known}, got {getattr(self, name)!r}")
+        if self.max_minutes is not None and not self.max_minutes > 0:
+            raise UsageError(f"--max-minutes must be above 0, got {self.max_minutes}")
+
+    @property
+    def augments(self) -> bool:
+        """Whether images are changed while training: by default where the network runs in every epoch anyway."""
+        return self.augment == "auto" or (self.augment is None and self.mode in ("full", "lora"))
+
+    def settings(
+        self, family: TuningFamily, *, seed: int, start: str, precision: str, changes: tuple[str, ...], balanced: bool
+    ) -> TrainingSettings:
+        """Fill in what was left open.
+
+        Parameters
+        ----------
+        family
+            Of the network.
+        seed, precision
+            Of this training.
+        start
+            Key of the run whose head it starts as, if it does.
+        changes
+            What augmentation may do to this data.
+        balanced
+            Whether ``--class-weight auto`` balances.
+        """
+        mode: Mode = self.mode  # type: ignore[assignment]  # checked above
+        probe = self.from_probe != "never"
+        auto = "balanced" if balanced else "none"
+        return TrainingSettings(
+            mode=mode,
+            epochs=_or(self.epochs, EPOCHS),
+            batch_size=_or(self.batch_size, BATCH_SIZE),
+            lr=_or(self.lr, default_rate(family, mode, from_probe=probe)),
+            layer_decay=_or(self.layer_decay, family.layer_decay),
+            weight_decay=_or(self.weight_decay, family.weight_decay),
+            smoothing=_or(self.smoothing, SMOOTHING),
+            patience=_or(self.patience, 5),
+            class_weight=auto if self.class_weight == "auto" else self.class_weight,
+            loss=self.loss,
+            sampler=self.sampler,
+            augment=changes if self.augments else (),
+            blocks=self.blocks,
+            rank=self.rank,
+            start=start if probe else "",
+            precision=precision,
+            train_batch_norm=self.train_batch_norm,
+            seed=seed,
+        )
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Which network is tuned, and how images reach it: as `medfeat.extract` takes them."""
+
+    backbone: str
+    weights: str | None = None
+    seed: int = 0
+    pool: str | None = None
+    slices: str | None = None
+    fit: Fit = "whole"
+    offline: bool = False
+    trust_remote_code: bool = False
+
+    def __post_init__(self) -> None:
+        if "," in self.backbone or self.backbone in ("", "all"):
+            raise UsageError(f"--backbone names one network to tune, got {self.backbone!r}")
+        if self.fit not in get_args(Fit):
+            raise UsageError(f"--fit must be one of {', '.join(get_args(Fit))}, got {self.fit!r}")
+
+    def for_extract(self, weights: str | Path | None) -> dict[str, Any]:
+        """Return them as `extract` takes them, with other weights."""
+        return {
+            "backbone": self.backbone,
+            "weights": weights,
+            "seed": self.seed,
+            "pool": self.pool,
+            "slices": self.slices,
+            "fit": self.fit,
+            "trust_remote_code": self.trust_remote_code,
+        }
+
+
+def question_and_meaning(
+    data: str, *, task: str | Task | None, labels: str | Path | None, classes: Any, **rest: Any
+) -> tuple[Question, dict[str, Any]]:
+    """Tell the question that is asked of a store from what its own labels mean.
+
+    Parameters
+    ----------
+    data
+        As `medfeat.finetune` takes it.
+    task, labels, classes, **rest
+        Words of a question. What labels of own images mean is said when they are read; of a file of labels, when the
+        question is asked.
+
+    Returns
+    -------
+    Question
+        Of the store.
+    dict
+        Further options of `medfeat.extract`.
+    """
+    own = labels is None and data not in DATASETS
+    meaning = {"task": task if task in TASK_TYPES else None, "classes": classes} if own else {}
+    return Question(task, labels, classes=None if own else classes, **rest), meaning
+
+
+def _or(given: Any, default: Any) -> Any:
+    return default if given is None else given
