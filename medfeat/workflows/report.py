@@ -11,7 +11,7 @@ from typing import Any
 from medfeat.errors import DataError, MedfeatError, UsageError
 from medfeat.evaluation.compare import published
 from medfeat.evaluation.compare.comparison import compare_dataset
-from medfeat.evaluation.compare.paired import alike, draw_pairs
+from medfeat.evaluation.compare.paired import alike, judge_runs
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs.run import Run, list_runs, read_scores
 from medfeat.evaluation.runs.write_run import versions
@@ -201,10 +201,10 @@ class _Maker:
         if len(runs) < 2:
             return None, []
         metric = runs[0].headline[0]
-        # Holm's smallest p is that of the resamples times the runs: more runs need more resamples.
+        # Holm's smallest p is that of the swaps times the runs: more runs need more swaps.
         resamples = max(RESAMPLES, 60 * len(runs))
         try:
-            return tuple(alike(draw_pairs(runs, metric=metric, seed=self.seed, resamples=resamples))), []
+            return tuple(alike(judge_runs(runs, metric=metric, seed=self.seed, resamples=resamples))), []
         except (DataError, OSError, ValueError, KeyError) as error:
             return None, [f"not compared in pairs: {error}"]
 
@@ -257,10 +257,10 @@ def _methods(runs: Sequence[Run], headers: Mapping[str, StoreHeader]) -> list[st
     machines = dict.fromkeys(str(one.info.get("environment", {}).get("name") or "") for one in used)
     lines = [
         f"Images were embedded once and heads trained on the cached embeddings (medfeat and {libraries}). Every"
-        f" hyper-parameter was chosen on val by {rules}; test was scored once. Intervals are 95 % percentile intervals"
+        f" hyper-parameter was chosen on val by {rules}; test was scored once. Intervals are of 95 %"
         f" ({intervals}), or of whole patients where patients are known.",
-        "Groups: paired bootstrap of the difference on test with Holm's correction at 5 %, against the best on val of"
-        " each group.",
+        "Groups: a paired test (scores of two runs on test swapped at random; a paired bootstrap for regression) with"
+        " Holm's correction at 5 %, against the best on val of each group.",
     ]
     lines += [f"Embedded on: {'; '.join(filter(None, machines))}."] if any(machines) else []
     data = {str(one.recipe.get("dataset")): one.info.get("dataset") or {} for one in used}

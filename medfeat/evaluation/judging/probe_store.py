@@ -241,7 +241,7 @@ def _run(
             "seed": spec.seed,
             "refit": spec.refit,
             "resamples": spec.resamples,
-            "intervals": _kind_of_bootstrap(scored, task),
+            "intervals": _kind_of_intervals(scored, task),
         },
         choice=scored.choice.to_dict(),
         val=found[0],
@@ -255,10 +255,9 @@ def _run(
     )
 
 
-def _kind_of_bootstrap(scored: Scored, task: Task) -> str:
-    if scored.test.group is not None:
-        return "cluster bootstrap"
-    return "bootstrap" if task.task_type in ("multi-label", "regression") else "stratified bootstrap"
+def _kind_of_intervals(scored: Scored, task: Task) -> str:
+    drawn = "bootstrap" if scored.test.group is None else "cluster bootstrap"
+    return drawn if task.task_type == "regression" else f"score intervals of AUC and ACC, {drawn} of the rest"
 
 
 def _majority(scored: Scored, samples: Samples) -> dict[str, dict[str, float]]:

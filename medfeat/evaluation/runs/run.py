@@ -29,6 +29,7 @@ SCORES_FILE = "scores.npz"
 MODEL_FOLDER = "model"
 # Of a run as it was found, not of what was found out.
 NOT_WRITTEN = ("folder", "reused", "data")
+OLDER = "intervals of an older protocol, too narrow at high scores: probe again"
 NOT_SAVED = "the head was not saved, so it cannot predict"
 
 
@@ -171,7 +172,9 @@ def read_run(folder: Path) -> Run:
     """
     try:
         stored = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-        return replace(Run.from_dict(stored), folder=folder, reused=True)
+        run = Run.from_dict(stored)
+        said = (OLDER,) if int(run.protocol["version"]) < PROTOCOL and OLDER not in run.cautions else ()
+        return replace(run, folder=folder, reused=True, cautions=(*run.cautions, *said))
     except (OSError, ValueError, KeyError, TypeError) as error:
         said = f"no field {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
         raise DataError(f"{folder} is no readable run ({said}): remove the folder and probe again") from error
