@@ -50,6 +50,11 @@ HEADS: Registry[Callable[[], Head]] = Registry(
 _BUILTIN = {
     "linear": ("medfeat.heads.linear:LinearHead", "L2 logistic regression, 15 values of C from 1e-5 to 1e2"),
     "knn": ("medfeat.heads.knn:NeighboursHead", "cosine nearest neighbours with soft votes; k and temperature"),
+    "svm": ("medfeat.heads.svm:SupportHead", "support vector machine, radial kernel, 12 settings, calibrated on val"),
+    "prototypes": (
+        "medfeat.heads.prototypes:PrototypesHead",
+        "nearest class mean by angle, 6 settings, for few labels",
+    ),
     "xgboost": ("medfeat.heads.boosting:BoostingHead", "gradient-boosted trees, 3 depths, at most 100 rounds each"),
     "ordinal": ("medfeat.heads.ordinal:OrdinalHead", "proportional odds for ordered classes, 15 values of C"),
     "ridge": ("medfeat.heads.ridge:RidgeHead", "L2 linear regression of numbers, 15 values of alpha"),

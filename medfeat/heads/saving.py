@@ -21,6 +21,8 @@ VERSION = 1
 PROBES = (
     "medfeat.heads.linear.LinearProbe",
     "medfeat.heads.knn.NeighboursProbe",
+    "medfeat.heads.svm.SupportProbe",
+    "medfeat.heads.prototypes.PrototypesProbe",
     "medfeat.heads.ordinal.OrdinalProbe",
     "medfeat.heads.ridge.RidgeProbe",
     "medfeat.heads.mlp.PerceptronProbe",

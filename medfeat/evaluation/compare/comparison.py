@@ -12,7 +12,16 @@ from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.runs.run import Run
 from medfeat.types import Interval
 
-_TRAINING_ORDER = ("linear probe", "kNN", "frozen, larger head", "fine-tuned", "from scratch", "end-to-end", "AutoML")
+_TRAINING_ORDER = (
+    "linear probe",
+    "kNN",
+    "frozen, larger head",
+    "frozen, classifier not stated",
+    "fine-tuned",
+    "from scratch",
+    "end-to-end",
+    "AutoML",
+)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from medfeat.errors import DataError
-from medfeat.heads import boosting, knn, ordinal, ridge
+from medfeat.errors import DataError, UnsuitedHeadError
+from medfeat.heads import boosting, knn, ordinal, prototypes, ridge, svm
 from medfeat.heads.majority import Majority
 
 
@@ -123,3 +123,57 @@ def test_the_majority_scores_are_the_frequencies_of_train():
     X, _ = ordered(n=8)
     scores = Majority(n_classes=3).fit(X, np.array([[0, 0, 0, 0, 1, 1, 2, 2]]).T).scores(X[:2])
     np.testing.assert_array_equal(scores, [[0.5, 0.25, 0.25]] * 2)
+
+
+@pytest.mark.parametrize("width", [0.3, 1.0])
+@pytest.mark.parametrize("C", [0.1, 10.0])
+def test_margins_are_those_of_scikit_learn(C, width):
+    from sklearn.svm import SVC
+
+    X, y = ordered(n=150, n_classes=3, d=8)
+    ours = svm.SupportProbe(C, width=width, n_classes=3).fit(X, y)
+    Z, other = (StandardScaler().fit(X).transform(part) for part in (X, X[:40] + 0.1))
+    for k in range(3):
+        theirs = SVC(C=C, gamma=width / 8).fit(Z, y[:, 0] == k)
+        np.testing.assert_allclose(ours.margins(X[:40] + 0.1)[:, k], theirs.decision_function(other), atol=5e-3)
+
+
+def test_margins_become_probabilities_by_the_sigmoid_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    margin = rng.normal(size=400)
+    positive = rng.random(400) < 1 / (1 + np.exp(-(2.5 * margin - 0.7)))
+    slope, offset = svm.platt(margin, positive)
+    m, n = positive.sum(), (~positive).sum()
+    target = np.where(positive, (m + 1) / (m + 2), 1 / (n + 2))
+    both = np.tile(margin, 2)[:, None], np.repeat([True, False], 400)
+    theirs = LogisticRegression(C=1e9, tol=1e-9).fit(*both, np.concatenate([target, 1 - target]))
+    assert slope == pytest.approx(theirs.coef_[0, 0], rel=1e-3)
+    assert offset == pytest.approx(theirs.intercept_[0], abs=1e-3)
+    assert svm.platt(margin, margin > 0)[0] < 50  # no slope is infinite where val is told apart without a mistake
+    assert svm.platt(margin, np.zeros(400, bool)) == (1.0, 0.0)
+
+
+def test_more_samples_than_a_kernel_in_memory_allows_are_refused_in_one_line():
+    X = np.zeros((svm.MOST_SAMPLES + 1, 1), np.float32)
+    with pytest.raises(UnsuitedHeadError, match=r"at most 6,000 samples.*train has 6,001: choose another head"):
+        svm.SupportProbe().fit(X, np.arange(len(X))[:, None] % 2)
+
+
+@pytest.mark.parametrize("standardised", [False, True])
+def test_prototypes_decide_as_the_nearest_centroid_of_scikit_learn(standardised):
+    from sklearn.neighbors import NearestCentroid
+    from sklearn.preprocessing import normalize
+
+    X, y = ordered(d=6)
+    Z = normalize(StandardScaler().fit_transform(X) if standardised else X)
+    theirs = NearestCentroid().fit(Z, y[:, 0])
+    theirs.centroids_ = normalize(theirs.centroids_)
+    ours = prototypes.PrototypesProbe(standardised=standardised, n_classes=4).fit(X, y)
+    np.testing.assert_array_equal(ours.predict(X), theirs.predict(Z))
+
+
+def test_the_probability_of_a_prototype_by_hand():
+    X = np.array([[3.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+    probe = prototypes.PrototypesProbe(0.5, n_classes=2, task_type="binary-class").fit(X, np.array([[0], [0], [1]]))
+    p = probe.scores(np.array([[1.0, 1.0], [0.0, 5.0]]))
+    np.testing.assert_allclose(p, [[0.5, 0.5], [1 / (1 + np.exp(2)), 1 / (1 + np.exp(-2))]])
