@@ -55,8 +55,8 @@ BIOFUSE = {
     "citation": "Hossain and Harris-Birtill. BioFuse. PLoS ONE 21(3): e0320989, 2026; the tables of its code,"
     " results/224",
     "url": "https://github.com/mnhcorp/biofuse",
-    "caution": "Single frozen medical foundation models at native 224 px, from a run of 2024-09 in its code; which of the"
-    " repository's classifiers made the figures is not stated. Pretraining data of several models overlaps some sets.",
+    "caution": "Single frozen medical foundation models at native 224 px, from a run of 2024-09 in its code; which of"
+    " its classifiers made the figures is not stated. Pretraining data of several models overlaps some sets.",
 }
 HISTOLOGY = ("UNI", "CONCH", "Prov-GigaPath", "Hibou-B")
 OVERLAPS = {"chestmnist": ("RAD-DINO", "CheXagent"), "pathmnist": HISTOLOGY}

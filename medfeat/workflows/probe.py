@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from medfeat.errors import DataError, UnsuitedHeadError, UsageError, unknown_name
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
+from medfeat.evaluation.judging.cross_validation import VAL
 from medfeat.evaluation.judging.probe_store import Options, probe_store
 from medfeat.evaluation.judging.select_stores import Contender, Selection, contender, select_contender
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
@@ -103,6 +104,7 @@ def probe(
     seed: int = 0,
     cache_dir: str | Path | None = None,
     refit: bool = False,
+    choose: str = VAL,
     resamples: int = RESAMPLES,
     select: bool = False,
     progress: Progress | None = None,
@@ -129,6 +131,9 @@ def probe(
         Where stores live; None means ``$MEDFEAT_CACHE``, else the user cache folder.
     refit
         Fit the chosen settings again on train and val; the results say so.
+    choose
+        ``val``: settings are chosen on val; ``cv``: by cross-validation over train and val; ``auto``: the second where
+        val is small.
     resamples
         Of the bootstrap.
     select
@@ -154,7 +159,7 @@ def probe(
     stores = find_probed(root, data, backbone, size)
     names = shown_names(stores, root)
     jobs = [
-        Job(header, Options(one, seed, refit, resamples), names[header.digest])
+        Job(header, Options(one, seed, refit, resamples, choose), names[header.digest])
         for header in stores
         for one in heads_for(header, head, question)
     ]

@@ -46,6 +46,12 @@ def probe(
     test_labels: task_options.TestLabels = None,
     seed: options.Seed = 0,
     refit: Annotated[bool, typer.Option("--refit", help="Refit on train + val once val has chosen.")] = False,
+    choose: Annotated[
+        str | None,
+        typer.Option(
+            "--choose", help="Choose settings on `val`, by `cv` over train + val, or `auto`: cv if val is small."
+        ),
+    ] = None,
     select: Annotated[
         bool, typer.Option("--select", help="Choose layer, pooling, size and backbone among the stores on val.")
     ] = False,
@@ -66,7 +72,16 @@ def probe(
     asked: dict[str, Any] = {key: value for key, value in locals().items() if key in _QUESTION}
     if resamples is not None:
         asked["resamples"] = resamples
-    _refuse_together({"--shots": shots, "--fuse": fuse, "--test-on": test_on, "--select": select, "--refit": refit})
+    _refuse_together(
+        {
+            "--shots": shots,
+            "--fuse": fuse,
+            "--test-on": test_on,
+            "--select": select,
+            "--refit": refit,
+            "--choose": choose,
+        }
+    )
     if shots is not None:
         new_tasks.few_shot(asked, shots=shots, draws=draws, figure=figure, json=json)
     elif fuse is not None:
@@ -75,7 +90,7 @@ def probe(
         there = {"split": test_split, "onto_relabel": test_relabel, "onto_drop": test_drop, "onto_labels": test_labels}
         new_tasks.transfer(asked, onto=test_on, json=json, **there)
     else:
-        _probe(asked | {"refit": refit, "select": select}, json=json)
+        _probe(asked | {"refit": refit, "select": select, "choose": choose or "val"}, json=json)
 
 
 _QUESTION = frozenset(
@@ -85,7 +100,7 @@ _QUESTION = frozenset(
 
 def _refuse_together(given: dict[str, Any]) -> None:
     named = [option for option, value in given.items() if value]
-    together = set(named) - {"--select", "--refit"}
+    together = set(named) - {"--select", "--refit", "--choose"}
     if len(named) > 1 and together:
         raise typer.BadParameter(f"{' and '.join(named)} exclude each other: give one of them")
 

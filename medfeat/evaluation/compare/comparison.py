@@ -125,6 +125,8 @@ def _differences(run: Run, row: PublishedRow) -> tuple[str, ...]:
         found.append("epoch chosen on test")
     if run.protocol["refit"]:
         found.append("ours refitted on train+val")
+    if run.protocol.get("choose") == "cv":
+        found.append("ours cross-validated over train+val")
     return tuple(found)
 
 

@@ -6,12 +6,14 @@ import datetime
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from medfeat.cost import EnergyMeter
 from medfeat.errors import DataError
 from medfeat.evaluation.judging.baselines import looking_at_nothing, majority_scores
+from medfeat.evaluation.judging.cross_validation import VAL, check_way, choose_by, way_for
 from medfeat.evaluation.judging.protocol import run_protocol
 from medfeat.evaluation.measures.bootstrap import RESAMPLES, check_draws
 from medfeat.evaluation.measures.evaluate import Metrics, evaluate
@@ -58,20 +60,24 @@ class Options:
         Fit the chosen settings again on train and val.
     resamples
         Of the bootstrap; 0 for no intervals.
+    choose
+        ``val``, ``cv`` or ``auto``: see `medfeat.evaluation.judging.cross_validation.choose_by`.
 
     Raises
     ------
     UsageError
-        A seed below 0, or so few resamples that they have no percentiles.
+        A seed below 0, so few resamples that they have no percentiles, or no way to choose.
     """
 
     head: str = "linear"
     seed: int = 0
     refit: bool = False
     resamples: int = RESAMPLES
+    choose: str = VAL
 
     def __post_init__(self) -> None:
         check_draws(self.seed, self.resamples)
+        check_way(self.choose)
 
 
 def probe_store(
@@ -127,6 +133,7 @@ def _spec(store: FeatureStore, task: Task, options: Options) -> RunSpec:
         options.refit,
         options.resamples,
         head_digest=head_identity(options.head),
+        choose=way_for(options.choose, int((task.split == "val").sum())),
     )
 
 
@@ -136,7 +143,8 @@ def _probe(samples: Samples, store: FeatureStore, spec: RunSpec, hidden: Path, p
         samples,
         HEADS[spec.head](),
         write_down=lambda choice: recording.write_choice(hidden, choice),
-        refit=spec.refit,
+        choosing=partial(choose_by, spec.choose),
+        refit=spec.refit and spec.choose == VAL,
         seed=spec.seed,
         progress=progress,
     )
@@ -240,6 +248,7 @@ def _run(
             "pixels": wording.pixels(recipe),
             "seed": spec.seed,
             "refit": spec.refit,
+            "choose": spec.choose,
             "resamples": spec.resamples,
             "intervals": _kind_of_intervals(scored, task),
         },

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from medfeat.evaluation.judging.cross_validation import choose_by
 from medfeat.evaluation.judging.probe_store import Options, existing_run
-from medfeat.evaluation.judging.protocol import choose
 from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import RULE, Tried
@@ -79,7 +79,8 @@ def contender(store: FeatureStore, task: Task, root: Path, options: Options, *, 
         first, second = (_or_worst(stored[name]) for name in ("first", "second"))
         best = Tried(stored["settings"], first, second, stored["complexity"])
     else:
-        best = choose(gather(store, task), HEADS[options.head](), seed=options.seed, progress=progress).chosen
+        asked: dict[str, Any] = {"seed": options.seed, "progress": progress}
+        best = choose_by(options.choose, gather(store, task), HEADS[options.head](), **asked).chosen
     return Contender(
         store=store.digest,
         backbone=store.recipe["backbone"],

@@ -132,6 +132,7 @@ class RunSpec:
     resamples: int
     protocol: int = PROTOCOL
     head_digest: str = ""
+    choose: str = "val"
 
     @property
     def key(self) -> str:
