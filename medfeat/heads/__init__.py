@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from medfeat.heads.head_registry import HEADS, LazyHead, all_heads, describe, head_identity, trusted_types
+from medfeat.heads.head_registry import (
+    HEADS,
+    LazyHead,
+    all_heads,
+    describe,
+    head_identity,
+    trusted_types,
+    weighted_head,
+)
 
-__all__ = ["HEADS", "LazyHead", "all_heads", "describe", "head_identity", "trusted_types"]
+__all__ = ["HEADS", "LazyHead", "all_heads", "describe", "head_identity", "trusted_types", "weighted_head"]

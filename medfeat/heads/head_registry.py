@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import cast
 
+from medfeat.errors import UnsuitedHeadError
+from medfeat.heads.class_weights import NONE, check_class_weight
 from medfeat.identity import identity
 from medfeat.registry import Registry
 from medfeat.types import Head
@@ -92,6 +94,24 @@ def head_identity(name: str) -> str:
         32 hexadecimal digits; see `medfeat.identity`.
     """
     return identity(HEADS[name](), inside=("medfeat.heads",))
+
+
+def weighted_head(name: str, class_weight: str) -> Head:
+    """Return the head called `name`, weighing classes as asked.
+
+    Raises
+    ------
+    UnsuitedHeadError
+        It has no class weights.
+    """
+    check_class_weight(class_weight)
+    head = HEADS[name]()
+    if class_weight != NONE:
+        if not hasattr(head, "class_weight"):
+            able = ", ".join(one for one in _BUILTIN if hasattr(HEADS[one](), "class_weight"))
+            raise UnsuitedHeadError(f"the {name} head has no class weights; of those built in these have: {able}")
+        head.class_weight = class_weight
+    return head
 
 
 def trusted_types(name: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from medfeat.errors import UnsuitedHeadError
+from medfeat.heads.class_weights import BALANCED, NONE, weight_settings, weights_tried
 from medfeat.heads.inputs import CLASS_TASKS, check_split, decide, refuse_task, spread
 from medfeat.heads.linear import varying_targets
 from medfeat.heads.standardise import Standardiser, row_blocks
@@ -41,6 +42,8 @@ class SupportProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         (slope, offset) a machine, by which its margins become probabilities; None takes margins as logits.
     task_type, n_classes
         As in every head; a class absent from train gets probability 0.
+    class_weight
+        ``none``, or ``balanced``: each machine's class counts as much as its rest.
     """
 
     def __init__(
@@ -51,12 +54,14 @@ class SupportProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         sigmoids: Sigmoids | None = None,
         task_type: TaskType = "multi-class",
         n_classes: int = 2,
+        class_weight: str = NONE,
     ) -> None:
         self.C = C
         self.width = width
         self.sigmoids = sigmoids
         self.task_type = task_type
         self.n_classes = n_classes
+        self.class_weight = class_weight
 
     def fit(self, X: FloatArray, y: LabelArray) -> SupportProbe:
         """Fit to (n, d) features and (n, k) labels.
@@ -81,8 +86,9 @@ class SupportProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         self.mean_, self.scale_ = statistics.mean, statistics.scale
         self.chance_ = y.mean(axis=0) if self.task_type == "multi-label" else np.zeros(self.n_classes)
         weights, self.intercept_ = np.zeros((targets.shape[1], len(Z))), np.zeros(targets.shape[1])
+        balance = BALANCED if self.class_weight == BALANCED else None
         for k, target in enumerate(targets.T):
-            machine = SVC(C=self.C, kernel="precomputed", cache_size=64).fit(kernel, target)
+            machine = SVC(C=self.C, kernel="precomputed", class_weight=balance, cache_size=64).fit(kernel, target)
             weights[k, machine.support_] = machine.dual_coef_[0]
             self.intercept_[k] = machine.intercept_[0]
         used = np.flatnonzero(weights.any(axis=0))
@@ -134,6 +140,9 @@ class SupportHead:
 
     name = "svm"
 
+    def __init__(self, class_weight: str = NONE) -> None:
+        self.class_weight = class_weight
+
     def candidates(
         self,
         train: tuple[FloatArray, LabelArray],
@@ -149,16 +158,19 @@ class SupportHead:
         X, y = train
         check_train(X, y, task_type)
         check_split(*val, "val")
-        progress.start(len(STRENGTHS) * len(WIDTHS), self.name, unit="settings")
+        grid = [(how, C, width) for how in weights_tried(self.class_weight) for C in STRENGTHS for width in WIDTHS]
+        progress.start(len(grid), self.name, unit="settings")
         statistics = Standardiser.fit(X)
         Z = statistics.transform(X, dtype=np.float32)
         apart = distances(Z, Z)
         kernels = {width: np.exp(-width * apart) for width in WIDTHS}
         asked: dict[str, Any] = {"task_type": task_type, "n_classes": n_classes}
-        for order, (C, width) in enumerate((C, width) for C in STRENGTHS for width in WIDTHS):
-            probe = SupportProbe(C, width=width, **asked).fit_kernel(statistics, Z, kernels[width], y)
+        for order, (how, C, width) in enumerate(grid):
+            probe = SupportProbe(C, width=width, class_weight=how, **asked)
+            probe.fit_kernel(statistics, Z, kernels[width], y)
             progress.advance(1)
-            yield Candidate({"C": C, "width": width}, probe.calibrated(*val), float(order))
+            settings = {"C": C, "width": width, **weight_settings(how, self.class_weight)}
+            yield Candidate(settings, probe.calibrated(*val), float(order))
         progress.finish()
 
 

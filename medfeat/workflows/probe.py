@@ -17,6 +17,7 @@ from medfeat.evaluation.judging.select_stores import Contender, Selection, conte
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs.run import Run
 from medfeat.heads import HEADS, all_heads
+from medfeat.heads.class_weights import NONE
 from medfeat.report.run_tables import runs_tables, selection_tables
 from medfeat.report.tables import Table
 from medfeat.tasks.versions import split_name
@@ -105,6 +106,7 @@ def probe(
     cache_dir: str | Path | None = None,
     refit: bool = False,
     choose: str = VAL,
+    class_weight: str = NONE,
     resamples: int = RESAMPLES,
     select: bool = False,
     progress: Progress | None = None,
@@ -134,6 +136,8 @@ def probe(
     choose
         ``val``: settings are chosen on val; ``cv``: by cross-validation over train and val; ``auto``: the second where
         val is small.
+    class_weight
+        ``none``, ``balanced``: rare classes count as much as common ones, or ``auto``: both are tried.
     resamples
         Of the bootstrap.
     select
@@ -159,7 +163,7 @@ def probe(
     stores = find_probed(root, data, backbone, size)
     names = shown_names(stores, root)
     jobs = [
-        Job(header, Options(one, seed, refit, resamples, choose), names[header.digest])
+        Job(header, Options(one, seed, refit, resamples, choose, class_weight), names[header.digest])
         for header in stores
         for one in heads_for(header, head, question)
     ]

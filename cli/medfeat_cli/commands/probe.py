@@ -52,6 +52,10 @@ def probe(
             "--choose", help="Choose settings on `val`, by `cv` over train + val, or `auto`: cv if val is small."
         ),
     ] = None,
+    class_weight: Annotated[
+        str | None,
+        typer.Option("--class-weight", help="Weigh rare classes up: `none`, `balanced`, or `auto`: val chooses."),
+    ] = None,
     select: Annotated[
         bool, typer.Option("--select", help="Choose layer, pooling, size and backbone among the stores on val.")
     ] = False,
@@ -72,16 +76,8 @@ def probe(
     asked: dict[str, Any] = {key: value for key, value in locals().items() if key in _QUESTION}
     if resamples is not None:
         asked["resamples"] = resamples
-    _refuse_together(
-        {
-            "--shots": shots,
-            "--fuse": fuse,
-            "--test-on": test_on,
-            "--select": select,
-            "--refit": refit,
-            "--choose": choose,
-        }
-    )
+    together = {"--select": select, "--refit": refit, "--choose": choose, "--class-weight": class_weight}
+    _refuse_together({"--shots": shots, "--fuse": fuse, "--test-on": test_on}, together)
     if shots is not None:
         new_tasks.few_shot(asked, shots=shots, draws=draws, figure=figure, json=json)
     elif fuse is not None:
@@ -90,7 +86,8 @@ def probe(
         there = {"split": test_split, "onto_relabel": test_relabel, "onto_drop": test_drop, "onto_labels": test_labels}
         new_tasks.transfer(asked, onto=test_on, json=json, **there)
     else:
-        _probe(asked | {"refit": refit, "select": select, "choose": choose or "val"}, json=json)
+        more = {"refit": refit, "select": select, "choose": choose or "val", "class_weight": class_weight or "none"}
+        _probe(asked | more, json=json)
 
 
 _QUESTION = frozenset(
@@ -98,10 +95,9 @@ _QUESTION = frozenset(
 ) | {"cache_dir", "classes"}
 
 
-def _refuse_together(given: dict[str, Any]) -> None:
-    named = [option for option, value in given.items() if value]
-    together = set(named) - {"--select", "--refit", "--choose"}
-    if len(named) > 1 and together:
+def _refuse_together(alone: dict[str, Any], together: dict[str, Any]) -> None:
+    named = [option for option, value in (alone | together).items() if value]
+    if len(named) > 1 and any(alone.values()):
         raise typer.BadParameter(f"{' and '.join(named)} exclude each other: give one of them")
 
 

@@ -20,7 +20,7 @@ from medfeat.evaluation.judging.protocol import choose, refuse_bad, refuse_refit
 from medfeat.evaluation.runs.choice import FOUND_ON_VAL, RULE, Choice, Tried
 from medfeat.tasks import Samples
 from medfeat.tasks.folds import draw_folds
-from medfeat.types import Candidate, Fitted, FloatArray, Head, Progress, SilentProgress
+from medfeat.types import Candidate, FloatArray, Head, Progress, SilentProgress
 from medfeat_cache import canonical_json
 
 VAL, CV, AUTO = WAYS = ("val", "cv", "auto")
@@ -97,18 +97,17 @@ def cross_validate(samples: Samples, head: Head, *, seed: int = 0, progress: Pro
     for one in found[1:]:
         best = one if one.tried().beats(best.tried()) else best
     refuse_refit(best.candidate.model, "--choose cv")
-    model: Fitted = clone(best.candidate.model)
+    model: Any = clone(best.candidate.model)
     settings = dict(best.candidate.settings)
     if best.rounds:
         settings["rounds"] = round(float(np.mean(best.rounds)))
-        model.set_params(rounds=settings["rounds"])  # type: ignore[attr-defined]  # a scikit-learn estimator
-    model.fit(X, y)  # type: ignore[attr-defined]
+        model.set_params(rounds=settings["rounds"])
     rule = RULE[task.task_type == "regression"].replace("on val", f"in {FOLDS} folds of train+val")
     return Choice(
         replace(best.tried(), settings=settings),
         tuple(one.tried() for one in found),
         f"{rule}; fitted on train+val",
-        model,
+        model.fit(X, y),
         best.scores[len(train.ids) :],
     )
 

@@ -33,7 +33,8 @@ from medfeat.evaluation.runs.run import (
     task_digest,
 )
 from medfeat.evaluation.runs.saved_probe import write_probe
-from medfeat.heads import HEADS, head_identity, trusted_types
+from medfeat.heads import head_identity, trusted_types, weighted_head
+from medfeat.heads.class_weights import NONE, check_class_weight
 from medfeat.heads.saving import save_model
 from medfeat.tasks import OFFICIAL, Samples, gather
 from medfeat.types import Progress, SilentProgress, Task
@@ -62,11 +63,13 @@ class Options:
         Of the bootstrap; 0 for no intervals.
     choose
         ``val``, ``cv`` or ``auto``: see `medfeat.evaluation.judging.cross_validation.choose_by`.
+    class_weight
+        ``none``, ``balanced`` or ``auto``: see `medfeat.heads.class_weights`.
 
     Raises
     ------
     UsageError
-        A seed below 0, so few resamples that they have no percentiles, or no way to choose.
+        A seed below 0, so few resamples that they have no percentiles, or no such way to choose or to weigh.
     """
 
     head: str = "linear"
@@ -74,10 +77,12 @@ class Options:
     refit: bool = False
     resamples: int = RESAMPLES
     choose: str = VAL
+    class_weight: str = NONE
 
     def __post_init__(self) -> None:
         check_draws(self.seed, self.resamples)
         check_way(self.choose)
+        check_class_weight(self.class_weight)
 
 
 def probe_store(
@@ -134,6 +139,7 @@ def _spec(store: FeatureStore, task: Task, options: Options) -> RunSpec:
         options.resamples,
         head_digest=head_identity(options.head),
         choose=way_for(options.choose, int((task.split == "val").sum())),
+        class_weight=options.class_weight,
     )
 
 
@@ -141,7 +147,7 @@ def _probe(samples: Samples, store: FeatureStore, spec: RunSpec, hidden: Path, p
     meter, started = EnergyMeter(), time.perf_counter()
     scored = run_protocol(
         samples,
-        HEADS[spec.head](),
+        weighted_head(spec.head, spec.class_weight),
         write_down=lambda choice: recording.write_choice(hidden, choice),
         choosing=partial(choose_by, spec.choose),
         refit=spec.refit and spec.choose == VAL,
@@ -249,6 +255,7 @@ def _run(
             "seed": spec.seed,
             "refit": spec.refit,
             "choose": spec.choose,
+            "class_weight": spec.class_weight,
             "resamples": spec.resamples,
             "intervals": _kind_of_intervals(scored, task),
         },

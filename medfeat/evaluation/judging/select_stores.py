@@ -15,7 +15,7 @@ from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import RULE, Tried
 from medfeat.evaluation.runs.run import RUNS
-from medfeat.heads import HEADS
+from medfeat.heads import weighted_head
 from medfeat.tasks import gather
 from medfeat.tasks.versions import split_name
 from medfeat.types import Progress, Task
@@ -80,7 +80,8 @@ def contender(store: FeatureStore, task: Task, root: Path, options: Options, *, 
         best = Tried(stored["settings"], first, second, stored["complexity"])
     else:
         asked: dict[str, Any] = {"seed": options.seed, "progress": progress}
-        best = choose_by(options.choose, gather(store, task), HEADS[options.head](), **asked).chosen
+        head = weighted_head(options.head, options.class_weight)
+        best = choose_by(options.choose, gather(store, task), head, **asked).chosen
     return Contender(
         store=store.digest,
         backbone=store.recipe["backbone"],

@@ -133,6 +133,7 @@ class RunSpec:
     protocol: int = PROTOCOL
     head_digest: str = ""
     choose: str = "val"
+    class_weight: str = "none"
 
     @property
     def key(self) -> str:

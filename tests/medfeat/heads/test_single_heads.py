@@ -177,3 +177,86 @@ def test_the_probability_of_a_prototype_by_hand():
     probe = prototypes.PrototypesProbe(0.5, n_classes=2, task_type="binary-class").fit(X, np.array([[0], [0], [1]]))
     p = probe.scores(np.array([[1.0, 1.0], [0.0, 5.0]]))
     np.testing.assert_allclose(p, [[0.5, 0.5], [1 / (1 + np.exp(2)), 1 / (1 + np.exp(-2))]])
+
+
+def rare(n=300, d=6, seed=0):
+    """Three classes, of which the last has a tenth of the samples."""
+    rng = np.random.default_rng(seed)
+    y = np.where(rng.random(n) < 0.1, 2, rng.integers(0, 2, n))[:, None]
+    return rng.normal(size=(n, d)) + y, y
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_balanced_weights_are_those_of_scikit_learn(n_classes):
+    from medfeat.heads.linear import LinearProbe
+
+    X, y = rare()
+    y = np.minimum(y, 1) * (y != 1) if n_classes == 2 else y
+    ours = LinearProbe(0.1, n_classes=n_classes, class_weight="balanced").fit(X, y)
+    Z = StandardScaler().fit_transform(X)
+    theirs = LogisticRegression(C=0.1, class_weight="balanced", tol=1e-10, max_iter=5000).fit(Z, y[:, 0])
+    np.testing.assert_allclose(ours.scores(X), theirs.predict_proba(Z), atol=1e-5)
+
+
+def test_each_label_is_balanced_by_itself():
+    from medfeat.heads.linear import LinearProbe
+
+    X, y = rare()
+    labels = (np.hstack([y, y]) == [2, 0]).astype(np.int64)
+    ours = LinearProbe(0.1, task_type="multi-label", class_weight="balanced").fit(X, labels).scores(X)
+    Z = StandardScaler().fit_transform(X)
+    for k in range(2):
+        theirs = LogisticRegression(C=0.1, class_weight="balanced", tol=1e-10, max_iter=5000).fit(Z, labels[:, k])
+        np.testing.assert_allclose(ours[:, k], theirs.predict_proba(Z)[:, 1], atol=1e-5)
+
+
+def test_balanced_machines_are_those_of_scikit_learn():
+    from sklearn.svm import SVC
+
+    X, y = rare(n=150)
+    ours = svm.SupportProbe(1.0, width=0.5, n_classes=3, class_weight="balanced").fit(X, y)
+    Z = StandardScaler().fit_transform(X)
+    for k in range(3):
+        theirs = SVC(C=1.0, gamma=0.5 / 6, class_weight="balanced").fit(Z, y[:, 0] == k)
+        np.testing.assert_allclose(ours.margins(X)[:, k], theirs.decision_function(Z), atol=5e-3)
+
+
+def test_balanced_votes_by_hand():
+    X = np.array([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2], [1.0, 0.3]])
+    y = np.array([[0], [0], [0], [1]])
+    plain, even = (
+        knn.NeighboursProbe(4, temperature=np.inf, class_weight=how).fit(X, y).scores(X[:1])
+        for how in ("none", "balanced")
+    )
+    np.testing.assert_allclose(plain, [[0.75, 0.25]])
+    np.testing.assert_allclose(even, [[0.5, 0.5]])  # three of three against one of one
+    labels = np.hstack([y, np.ones_like(y)])
+    several = knn.NeighboursProbe(4, temperature=np.inf, class_weight="balanced", task_type="multi-label")
+    np.testing.assert_allclose(several.fit(X, labels).scores(X[:1]), [[0.5, 1.0]])
+
+
+@pytest.mark.parametrize("name", ["linear", "svm", "knn"])
+def test_auto_offers_every_setting_with_and_without_weights(name):
+    from medfeat.heads import weighted_head
+    from medfeat.types import SilentProgress
+
+    data = rare(n=60)
+    asked = {"seed": 0, "progress": SilentProgress()}
+    counts = {}
+    for how in ("none", "balanced", "auto"):
+        offered = list(weighted_head(name, how).candidates(data, data, "multi-class", 3, **asked))
+        counts[how] = len(offered)
+        said = {one.settings.get("class_weight") for one in offered}
+        assert said == {"none": {None}, "balanced": {"balanced"}, "auto": {"none", "balanced"}}[how]
+    assert counts["auto"] == counts["none"] + counts["balanced"]
+
+
+def test_heads_without_class_weights_are_refused_by_name():
+    from medfeat.errors import UsageError
+    from medfeat.heads import weighted_head
+
+    with pytest.raises(UnsuitedHeadError, match="prototypes head has no class weights; .* linear, knn, svm"):
+        weighted_head("prototypes", "balanced")
+    with pytest.raises(UsageError, match="--class-weight must be none, balanced or auto, got 'heavy'"):
+        weighted_head("linear", "heavy")
+    assert weighted_head("prototypes", "none").name == "prototypes"
