@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -19,6 +20,7 @@ from machine import RESULTS, describe
 from medfeat.evaluation.compare.paired import judged
 from medfeat.evaluation.measures.score_intervals import estimates, score_intervals
 
+WORKERS = int(os.environ.get("MEDFEAT_COVERAGE_WORKERS", "2"))
 SETS = int(os.environ.get("MEDFEAT_COVERAGE_SETS", "2000"))
 LEAST = {"auc": 0.93, "acc": 0.935, "balanced_accuracy": 0.93}
 MOST_WRONG, LEAST_WRONG = 0.065, 0.035
@@ -111,6 +113,12 @@ EQUAL = {
 # Too few positives are ever mistaken for a test of these to reach its level: it errs on the safe side.
 COARSE = ("156 images, 16 positive, AUC 0.99", "400 images, 20 positive, AUC 0.99")
 
+APART = (
+    ("156 images, 114 positive, AUC 0.99", 0.97),
+    ("156 images, 16 positive, AUC 0.9", 0.8),
+    ("400 images, 20 positive, AUC 0.99", 0.95),
+)
+
 
 def whole(y):
     """Tell whether each class (or label, and its opposite) occurs twice, without which there is no score to cover."""
@@ -166,6 +174,10 @@ def wrong(name, sets, *, second=None, seed=0):
     return differ / sets, held / sets
 
 
+def _wrong_of(pair, sets):
+    return wrong(pair[0], sets, second=pair[1])
+
+
 @pytest.mark.parametrize("name", ["400 images, 20 positive, AUC 0.99", "156 images, 114 positive, AUC 0.99"])
 def test_the_interval_of_a_high_auc_holds_the_truth(name):
     # Percentiles of a bootstrap hold it in .79 and .87 of the sets.
@@ -185,15 +197,11 @@ def test_the_paired_test_of_two_equal_models_errs_as_often_as_it_says():
 
 @pytest.mark.slow
 def test_every_cell_holds_and_the_results_are_written():
-    held = {name: coverage(name, SETS) for name in CELLS}
-    differ = {name: wrong(name, SETS) for name in EQUAL}
-    apart = {
-        f"{name}, the second {second}": wrong(name, SETS, second=second)
-        for name, second in (
-            ("156 images, 114 positive, AUC 0.99", 0.97), ("156 images, 16 positive, AUC 0.9", 0.8),
-            ("400 images, 20 positive, AUC 0.99", 0.95),
-        )
-    }  # fmt: skip
+    with ProcessPoolExecutor(WORKERS) as pool:
+        held = dict(zip(CELLS, pool.map(partial(coverage, sets=SETS), CELLS), strict=True))
+        differ = dict(zip(EQUAL, pool.map(partial(wrong, sets=SETS), EQUAL), strict=True))
+        gaps = list(pool.map(partial(_wrong_of, sets=SETS), APART))
+        apart = {f"{name}, the second {second}": of for (name, second), of in zip(APART, gaps, strict=True)}
     rounded = {
         name: {
             m: dict(zip(("truth", "coverage", "width"), (round(x, 4) for x in of), strict=True))

@@ -1,4 +1,4 @@
-"""Weights that let rare classes count as much as common ones, as scikit-learn's ``class_weight="balanced"`` has them."""
+"""Weights that let rare classes count as much as common ones, as scikit-learn's ``balanced`` has them."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def solve_path(
     for C in grid:
         # Columns: the Hessian's diagonal on the eigenvectors, then that of the intercept.
         scale = 1 / np.sqrt(np.hstack([curvature * space.variances + 1 / (C * n), curvature]))
-        objective = _Objective(space, T, W, loss, 1 / (C * n), scale)
+        objective = _Objective(space, (T, W), loss, 1 / (C * n), scale)
         if len(solved) == 2:
             weights = _beyond(solved[0], solved[1], C)
         found = minimise(objective, (weights / scale).ravel(), tol=tol, noise=noise)
@@ -188,10 +188,15 @@ class _Objective:
     """Mean loss plus penalty and its gradient, in coordinates divided by `scale`; keeps the last mean curvature."""
 
     def __init__(
-        self, space: Coordinates, targets: Array, counts: Array, loss: _Loss, penalty: float, scale: NDArray[np.float64]
+        self,
+        space: Coordinates,
+        targets: tuple[Array, Array],
+        loss: _Loss,
+        penalty: float,
+        scale: NDArray[np.float64],
     ) -> None:
-        self.space, self.targets, self.counts, self.loss = space, targets, counts, loss
-        self.penalty, self.scale = penalty, scale
+        self.space, self.loss, self.penalty, self.scale = space, loss, penalty, scale
+        self.targets, self.counts = targets  # and how much each counts
         self.curvature = np.zeros((len(targets), 1))
 
     def __call__(self, point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from medfeat.evaluation.measures.official_scores import checked, one_vs_rest, predictions
 from medfeat.types import FloatArray, IdArray, Interval, LabelArray, TaskType
@@ -89,7 +89,7 @@ def share_interval(found: Estimate, level: float = 0.95, prior: float = PRIOR) -
     middle = (between.low + between.high) / 2
     if not found.defined or not 0 < middle < 1:
         return between
-    q2 = float(student.ppf((1 + level) / 2, found.freedom)) ** 2
+    q2 = float(stdtrit(found.freedom, (1 + level) / 2)) ** 2
     own = middle * (1 - middle)
     half = np.sqrt(q2 * own / (own / (_scale(found, prior) * found.plain(middle)) + q2))
     return Interval(found.value, max(0.0, middle - float(half)), min(1.0, middle + float(half)), level)
@@ -100,7 +100,7 @@ def auc_interval(found: Estimate, level: float = 0.95, prior: float = PRIOR) -> 
     v = found.value
     if not found.defined:
         return Interval(v, float("nan"), float("nan"), level)
-    q = float(student.ppf((1 + level) / 2, found.freedom))
+    q = float(stdtrit(found.freedom, (1 + level) / 2))
     spread = q * q * _scale(found, prior)
 
     def beyond(t: float) -> float:
@@ -193,7 +193,7 @@ def auc_estimate(pairs: Pairs, units: NDArray[np.intp]) -> Estimate:
             (of, (beaten - value) / len(of) / len(pairs)),
             (against, (beating - value) / len(against) / len(pairs)),
         ]
-        counts.append((len(np.unique(units[of])), len(np.unique(units[against]))))
+        counts.append((_count(units[of]), _count(units[against])))
 
     def plain(t: float) -> float:
         return sum(_newcombe(t, m, n) for m, n in counts) / len(counts) ** 2
@@ -233,12 +233,16 @@ def mean_estimate(
         mean = float(values[of].mean())
         value += weight * mean
         parts.append((of, weight * (values[of] - mean) / len(of)))
-        counts.append(len(np.unique(units[of])))
+        counts.append(_count(units[of]))
 
     def plain(t: float) -> float:
         return t * (1 - t) * sum(weight**2 / count for weight, count in zip(weights, counts, strict=True))
 
     return _estimate(value, parts, units, plain)
+
+
+def _count(units: NDArray[np.intp]) -> int:
+    return int(np.count_nonzero(np.bincount(units)))
 
 
 def _estimate(value: float, parts: Parts, units: NDArray[np.intp], plain: Callable[[float], float]) -> Estimate:
@@ -247,7 +251,7 @@ def _estimate(value: float, parts: Parts, units: NDArray[np.intp], plain: Callab
     plainly, corrected, counts = [], [], []
     for rows, moved in parts:
         influence[rows] += moved
-        count = len(np.unique(units[rows]))
+        count = _count(units[rows])
         plainly.append(float(np.square(np.bincount(units[rows], moved)).sum()))
         corrected.append(plainly[-1] * count / max(count - 1, 1))
         counts.append(count)
@@ -257,5 +261,5 @@ def _estimate(value: float, parts: Parts, units: NDArray[np.intp], plain: Callab
     variance = whole * sum(corrected) / some if some > 0 else 0.0
     shares = corrected if some > 0 else [1 / count for count in counts]
     each = sum(share**2 / max(count - 1, 1) for share, count in zip(shares, counts, strict=True))
-    clusters = len(np.unique(units))
+    clusters = _count(units)
     return Estimate(value, influence, variance, min(sum(shares) ** 2 / each, clusters - 1.0), plain)

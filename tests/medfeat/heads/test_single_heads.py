@@ -255,7 +255,7 @@ def test_heads_without_class_weights_are_refused_by_name():
     from medfeat.errors import UsageError
     from medfeat.heads import weighted_head
 
-    with pytest.raises(UnsuitedHeadError, match="prototypes head has no class weights; .* linear, knn, svm"):
+    with pytest.raises(UnsuitedHeadError, match=r"prototypes head has no class weights; .* linear, knn, svm"):
         weighted_head("prototypes", "balanced")
     with pytest.raises(UsageError, match="--class-weight must be none, balanced or auto, got 'heavy'"):
         weighted_head("linear", "heavy")
