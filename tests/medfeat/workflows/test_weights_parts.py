@@ -10,13 +10,12 @@ import pytest
 import torch
 
 from medfeat.backbones import Backbone
-from medfeat.datasets.digests import Stamp
 from medfeat.errors import WeightsError
 from medfeat.extraction.ask.made_from import MadeFrom
 from medfeat.extraction.remake import RemakeOptions, load_again
 from medfeat.workflows.cache import repair, verify
 from medfeat.workflows.extract import extract, plan
-from medfeat_cache import FeatureStore, StoreHeader, read_header
+from medfeat_cache import FeatureStore, Stamp, StoreHeader, read_header
 
 NAME = "squeezenet1_1"
 
