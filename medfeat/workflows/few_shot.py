@@ -11,16 +11,14 @@ from medfeat.evaluation.judging.few_shot import Curve, CurveOptions, learning_po
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import PROTOCOL
 from medfeat.evaluation.runs.run import task_digest
-from medfeat.heads import HEADS
 from medfeat.report.few_shot import curve_tables, draw_curves
 from medfeat.report.tables import Table
 from medfeat.types import Progress, SilentProgress, Task, as_names
 from medfeat.workflows.asking.question import Question, SaidOnce
-from medfeat.workflows.probe import Failure, find_probed, heads_for
+from medfeat.workflows.jobs.each import Failure, each
+from medfeat.workflows.jobs.store_jobs import StoreJob, find_probed, store_jobs
 from medfeat.workflows.results.kept import keep_result
-from medfeat.workflows.results.unforeseen import in_one_line, show_traceback
-from medfeat.workflows.stores.store_names import shown_name
-from medfeat_cache import FeatureStore, resolve_root
+from medfeat_cache import Catalogue, FeatureStore, resolve_root
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class FewShotReport:
 
     curves: tuple[Curve, ...]
     options: CurveOptions
-    failed: tuple[Failure, ...] = ()
+    failed: tuple[Failure[StoreJob], ...] = ()
     figure: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -49,7 +47,7 @@ class FewShotReport:
         return {
             "curves": [curve.to_dict() for curve in self.curves],
             "options": asdict(self.options),
-            "failed": [asdict(failure) for failure in self.failed],
+            "failed": [failure.to_dict() for failure in self.failed],
             "figure": None if self.figure is None else str(self.figure),
         }
 
@@ -105,28 +103,22 @@ def few_shot(
     FewShotReport
         Curves with intervals over draws alone, and over draws and test together.
     """
-    root, progress = resolve_root(cache_dir), progress or SilentProgress()
+    cache, progress = Catalogue(resolve_root(cache_dir)), progress or SilentProgress()
     words = as_names(shots) if isinstance(shots, str) else tuple(map(str, shots))
     options = CurveOptions(words, draws, seed, resamples)
     question = Question(task, labels, drop, keep, relabel, name, partial, classes)
-    curves, failed, errors = [], [], []
     once = SaidOnce(progress, set())
-    for header in find_probed(root, data, backbone, size):
-        shown = shown_name(header, root)
-        for one in heads_for(header, head, question):
-            HEADS[one]
-            try:
-                with FeatureStore(header.path) as store:
-                    curve = _curve(store, question.of(store, once), one, options, root=root, progress=progress)
-                    curves.append(replace(curve, dataset=shown))
-            except Exception as error:
-                show_traceback(error)
-                errors.append(error)
-                failed.append(Failure(f"{shown} / {header.recipe['backbone']} / {one}", in_one_line(error)))
-    if not curves and len({str(error) for error in errors}) == 1:
-        raise errors[0]
+
+    def curve_of(job: StoreJob) -> Curve:
+        with FeatureStore(job.header.path) as store:
+            curve = _curve(store, question.of(store, once), job.head, options, root=cache.root, progress=progress)
+        return replace(curve, dataset=job.dataset)
+
+    done = each(store_jobs(cache, find_probed(cache, data, backbone, size), head, question), curve_of)
+    done.raise_if_alone()
+    curves = done.results
     drawn = draw_curves(curves, Path(figure)) if figure is not None and curves else None
-    return FewShotReport(tuple(curves), options, tuple(failed), drawn)
+    return FewShotReport(curves, options, done.failures, drawn)
 
 
 def _curve(

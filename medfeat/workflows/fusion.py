@@ -18,10 +18,10 @@ from medfeat.report.run_tables import NAMES, settings
 from medfeat.report.tables import Table, number, with_interval
 from medfeat.types import Progress, SilentProgress, Task, as_names
 from medfeat.workflows.asking.question import Question
-from medfeat.workflows.probe import find_probed, heads_for
+from medfeat.workflows.jobs.store_jobs import find_probed, heads_for
 from medfeat.workflows.results.kept import keep_result
 from medfeat.workflows.stores.store_names import shown_name
-from medfeat_cache import FeatureStore, StoreHeader, resolve_root
+from medfeat_cache import Catalogue, FeatureStore, StoreHeader, resolve_root
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ def fuse(
         Stores that do not hold the same ids.
     """
     check_draws(seed, resamples)
-    root, progress = resolve_root(cache_dir), progress or SilentProgress()
-    headers = _one_each(find_probed(root, data, backbone, size), data, root)
+    cache, progress = Catalogue(resolve_root(cache_dir)), progress or SilentProgress()
+    root, headers = cache.root, _one_each(find_probed(cache, data, backbone, size), data, cache)
     question = Question(task, labels, drop, keep, relabel, name, partial, classes)
     heads = heads_for(headers[0], head, question)
     one = heads[0]
@@ -150,14 +150,14 @@ def fuse(
             progress=progress,
         )
     digests = tuple(header.digest for header in headers)
-    dataset, cautions = shown_name(headers[0], root), wording.class_cautions(asked)
+    dataset, cautions = shown_name(headers[0], cache), wording.class_cautions(asked)
     report = FusionReport(dataset, asked.name, asked.task_type, one, digests, fusion, cautions)
     keep_result(root, str(headers[0].recipe["dataset"]), "fusion", report.to_dict())
     return report
 
 
-def _one_each(headers: Sequence[StoreHeader], data: str, root: Path) -> list[StoreHeader]:
-    datasets = sorted({shown_name(header, root) for header in headers})
+def _one_each(headers: Sequence[StoreHeader], data: str, cache: Catalogue) -> list[StoreHeader]:
+    datasets = sorted({shown_name(header, cache) for header in headers})
     names = [str(header.recipe["backbone"]) for header in headers]
     if len(datasets) != 1:
         raise UsageError(f"fusion is for one dataset, {data} names {', '.join(datasets)}")
