@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from medfeat.backbones import Entry, describe
 from medfeat.datasets import DATASETS
@@ -20,7 +20,7 @@ from medfeat.extraction.session import embed
 from medfeat.types import Dataset, Progress, SilentProgress, TaskType
 from medfeat.workflows.asking.claiming import Claim, claim, remember_labels
 from medfeat.workflows.asking.data_options import DataOptions, Source
-from medfeat.workflows.asking.wanted import checked_request, wanted_data, wanted_networks
+from medfeat.workflows.asking.wanted import Wanted, wanted_request, wanted_views
 from medfeat.workflows.jobs.each import Done, Failure, each
 from medfeat.workflows.results.extract_report import ExtractReport, Pair, PlanReport
 from medfeat_cache import resolve_root
@@ -131,9 +131,12 @@ def extract(
         patient_column=patient_column,
         volumes=volumes,
     )
-    request = replace(
-        checked_request(layer, pool, slices, fit=fit, precision=precision, batch_size=batch_size),
-        weights=None if weights is None else str(weights),
+    request = wanted_request(
+        wanted_views(layer, pool, slices),
+        fit=fit,
+        precision=precision,
+        batch_size=batch_size,
+        weights=weights,
         seed=seed,
         adapt=adapt,
         offline=offline,
@@ -141,10 +144,16 @@ def extract(
         recheck=recheck,
         compile=compile,
     )
+    return extract_wanted(Wanted(data, backbone, request, options, ids, cache_dir), device=device, progress=progress)
+
+
+def extract_wanted(wanted: Wanted, *, device: str = "auto", progress: Progress | None = None) -> ExtractReport:
+    """Do what `extract` says, with what is wanted in one value."""
     progress = progress or SilentProgress()
-    sources, networks = wanted_data(data, ids, progress), wanted_networks(backbone, request, progress)
+    sources, networks = wanted.sources(progress), wanted.networks(progress)
     alone, where = len(sources) * len(networks) == 1, resolve_device(device)
-    run = _Run(options, request, resolve_root(cache_dir), where, progress, networks, alone)
+    root = resolve_root(wanted.cache_dir)
+    run = _Run(wanted.options, wanted.request, root, where, progress, networks, alone)
     if len(networks) == 1 and ":" not in networks[0]:
         describe(networks[0])  # a mistyped name is said before a gigabyte of images is fetched
     progress.say(f"device: {where}")
@@ -153,49 +162,17 @@ def extract(
     return ExtractReport(stores, tuple(failure for one in done for failure in one.failures), str(where))
 
 
-def plan(
-    data: object,
-    backbone: str | Entry | Sequence[str | Entry],
-    *,
-    ids: Sequence[str] | None = None,
-    size: int | None = None,
-    weights: str | Path | None = None,
-    seed: int = 0,
-    adapt: bool = False,
-    pool: str | Sequence[str] | None = None,
-    layer: str | Sequence[str] | None = None,
-    slices: str | Sequence[str] | None = None,
-    fit: str = "whole",
-    precision: str = "auto",
-    cache_dir: str | Path | None = None,
-    recheck: bool = False,
-    progress: Progress | None = None,
-    **data_options: Any,
-) -> PlanReport:
-    """Say what `extract` would do with the same arguments, and why; fetches, loads and embeds nothing.
-
-    Parameters
-    ----------
-    data, backbone, ids, size, weights, seed, adapt, pool, layer, slices, fit, precision, cache_dir, recheck, progress
-        As `extract` takes them.
-    **data_options
-        The other options of `extract` that say what the data is.
+def plan(wanted: Wanted, *, progress: Progress | None = None) -> PlanReport:
+    """Say what `extract_wanted` would do, and why; fetches, loads and embeds nothing.
 
     Returns
     -------
     PlanReport
         A plan for each store: reuse, resume or compute.
     """
-    options = replace(DataOptions.of(size=size, **data_options), offline=True)
-    request = replace(
-        checked_request(layer, pool, slices, fit=fit, precision=precision),
-        weights=None if weights is None else str(weights),
-        seed=seed,
-        adapt=adapt,
-        recheck=recheck,
-    )
-    root, progress = resolve_root(cache_dir), progress or SilentProgress()
-    sources, networks = wanted_data(data, ids, progress), wanted_networks(backbone, request, progress)
+    root, progress = resolve_root(wanted.cache_dir), progress or SilentProgress()
+    options = replace(wanted.options, offline=True)
+    sources, networks = wanted.sources(progress), wanted.networks(progress)
 
     def planned(pair: Pair) -> list[StorePlan]:
         try:
@@ -203,9 +180,9 @@ def plan(
         except MissingFileError:
             if not isinstance(pair.source, str) or pair.source not in DATASETS:
                 raise
-            return plan_to_fetch(DATASETS[pair.source], pair.backbone, request)
+            return plan_to_fetch(DATASETS[pair.source], pair.backbone, wanted.request)
         claim(given.dataset, root, source=given.place, progress=progress)
-        return plan_stores(given.dataset, pair.backbone, request, root=root)
+        return plan_stores(given.dataset, pair.backbone, wanted.request, root=root)
 
     done = each(itertools.starmap(Pair, itertools.product(sources, networks)), planned)
     return PlanReport(tuple(itertools.chain.from_iterable(done.results)), done.failures)

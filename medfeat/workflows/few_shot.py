@@ -16,9 +16,12 @@ from medfeat.report.tables import Table
 from medfeat.types import Progress, SilentProgress, Task, as_names
 from medfeat.workflows.asking.question import Question, SaidOnce
 from medfeat.workflows.jobs.each import Failure, each
-from medfeat.workflows.jobs.store_jobs import StoreJob, find_probed, store_jobs
+from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
 from medfeat.workflows.results.kept import keep_result
-from medfeat_cache import Catalogue, FeatureStore, resolve_root
+from medfeat_cache import FeatureStore
+
+SHOTS = ("1", "2", "5", "10", "20", "50", "all")
+RESAMPLES = 200
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def few_shot(
     data: str | Sequence[str] | None = None,
     backbone: str | Sequence[str] | None = None,
     *,
-    shots: str | Sequence[str | int] = ("1", "2", "5", "10", "20", "50", "all"),
+    shots: str | Sequence[str | int] = SHOTS,
     draws: int = 20,
     head: str | Sequence[str] = "linear",
     size: int | None = None,
@@ -73,7 +76,7 @@ def few_shot(
     partial: bool = False,
     classes: str | Sequence[str] | None = None,
     seed: int = 0,
-    resamples: int = 200,
+    resamples: int = RESAMPLES,
     figure: str | Path | None = None,
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
@@ -103,18 +106,34 @@ def few_shot(
     FewShotReport
         Curves with intervals over draws alone, and over draws and test together.
     """
-    cache, progress = Catalogue(resolve_root(cache_dir)), progress or SilentProgress()
+    question = Question(
+        task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
+    )
+    asked = ProbeRequest(data, backbone, head, size, question, seed, cache_dir)
+    return few_shot_of(asked, shots=shots, draws=draws, resamples=resamples, figure=figure, progress=progress)
+
+
+def few_shot_of(
+    asked: ProbeRequest,
+    *,
+    shots: str | Sequence[str | int] = SHOTS,
+    draws: int = 20,
+    resamples: int = RESAMPLES,
+    figure: str | Path | None = None,
+    progress: Progress | None = None,
+) -> FewShotReport:
+    """Do what `few_shot` says, with what is asked in one value."""
+    cache, progress = asked.catalogue(), progress or SilentProgress()
     words = as_names(shots) if isinstance(shots, str) else tuple(map(str, shots))
-    options = CurveOptions(words, draws, seed, resamples)
-    question = Question(task, labels, drop, keep, relabel, name, partial, classes)
+    options = CurveOptions(words, draws, asked.seed, resamples)
     once = SaidOnce(progress, set())
 
     def curve_of(job: StoreJob) -> Curve:
         with FeatureStore(job.header.path) as store:
-            curve = _curve(store, question.of(store, once), job.head, options, root=cache.root, progress=progress)
+            curve = _curve(store, asked.question.of(store, once), job.head, options, root=cache.root, progress=progress)
         return replace(curve, dataset=job.dataset)
 
-    done = each(store_jobs(cache, find_probed(cache, data, backbone, size), head, question), curve_of)
+    done = each(asked.jobs(cache, asked.stores(cache)), curve_of)
     done.raise_if_alone()
     curves = done.results
     drawn = draw_curves(curves, Path(figure)) if figure is not None and curves else None

@@ -22,9 +22,9 @@ from medfeat.types import Progress, SilentProgress, Task
 from medfeat.workflows.asking.given_names import asked_names
 from medfeat.workflows.asking.question import Question, SaidOnce
 from medfeat.workflows.jobs.each import Failure, each
-from medfeat.workflows.jobs.store_jobs import StoreJob, find_probed, store_jobs
+from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
 from medfeat.workflows.stores.store_names import find_meant, other_versions
-from medfeat_cache import Catalogue, FeatureStore, StoreHeader, resolve_root
+from medfeat_cache import Catalogue, FeatureStore, StoreHeader
 
 
 @dataclass(frozen=True)
@@ -131,16 +131,29 @@ def probe(
     UsageError
         Nothing in the cache fits what was asked; the message says what to run.
     """
-    for one in asked_names(head) or ():
-        HEADS[one]  # a mistyped name is said before anything is looked for
-    cache = Catalogue(resolve_root(cache_dir))
-    question = Question(task, labels, drop, keep, relabel, name, partial, classes)
-    stores = find_probed(cache, data, backbone, size)
-    jobs = store_jobs(cache, stores, head, question)
-    options = Options(seed=seed, refit=refit, resamples=resamples)
-    work = _Work(cache.root, question, options, SaidOnce(progress or SilentProgress(), set()))
+    question = Question(
+        task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
+    )
+    asked = ProbeRequest(data, backbone, head, size, question, seed, cache_dir)
+    return probe_stores(asked, refit=refit, resamples=resamples, select=select, progress=progress)
+
+
+def probe_stores(
+    asked: ProbeRequest,
+    *,
+    refit: bool = False,
+    resamples: int = RESAMPLES,
+    select: bool = False,
+    progress: Progress | None = None,
+) -> ProbeReport:
+    """Do what `probe` says, with what is asked in one value."""
+    cache = asked.catalogue()
+    stores = asked.stores(cache)
+    jobs = asked.jobs(cache, stores)
+    options = Options(seed=asked.seed, refit=refit, resamples=resamples)
+    work = _Work(cache.root, asked.question, options, SaidOnce(progress or SilentProgress(), set()))
     # all heads were asked for, and some cannot learn such a task
-    passed_over = (UnsuitedHeadError,) if head == "all" else ()
+    passed_over = (UnsuitedHeadError,) if asked.head == "all" else ()
     stood = each(jobs if select else (), work.stand, passed_over=passed_over)
     selections = work.selections(stood.results)
     jobs = winners(jobs, selections) if select else jobs
@@ -156,9 +169,9 @@ def probe(
         failed=(*stood.failures, *chosen.failures, *extra.failures),
         notes=(
             *_notes(runs, stores, reused),
-            *_left_out(cache, data, backbone, size),
+            *_left_out(cache, asked),
             *_unreadable(cache),
-            *_broken(head),
+            *_broken(asked.head),
         ),
         selections=tuple(selections),
     )
@@ -250,10 +263,8 @@ def _source(header: StoreHeader) -> str:
     return str((header.info.get("source") or {}).get("data") or header.recipe["dataset"])
 
 
-def _left_out(
-    cache: Catalogue, data: str | Sequence[str] | None, backbone: str | Sequence[str] | None, size: int | None
-) -> list[str]:
-    others = other_versions(cache, data, backbone=asked_names(backbone), size=size)
+def _left_out(cache: Catalogue, asked: ProbeRequest) -> list[str]:
+    others = other_versions(cache, asked.data, backbone=asked_names(asked.backbone), size=asked.size)
     return [f"left out, other versions of the images: {', '.join(others)}; say --data {others[0]}"] if others else []
 
 

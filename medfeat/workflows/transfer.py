@@ -22,11 +22,11 @@ from medfeat.tasks import Split, align, gather
 from medfeat.types import OFFICIAL_GROUPS, Progress, SilentProgress, Task
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.jobs.each import Failure, each
-from medfeat.workflows.jobs.store_jobs import StoreJob, find_probed, store_jobs
+from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
 from medfeat.workflows.predict import matching_store
 from medfeat.workflows.results.kept import keep_result
 from medfeat.workflows.stores.store_names import shown_name
-from medfeat_cache import Catalogue, FeatureStore, read_header, resolve_root
+from medfeat_cache import FeatureStore, read_header
 
 EVERYTHING = "all"
 
@@ -155,21 +155,50 @@ def transfer(
     UsageError
         No store of the same backbone and recipe (the data set aside), or other classes; both are named.
     """
+    question = Question(task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, classes=classes)
+    asked = ProbeRequest(data, backbone, head, size, question, seed, cache_dir)
+    there = Elsewhere(onto, split, onto_drop, onto_relabel, onto_labels)
+    return transfer_of(asked, there, resamples=resamples, progress=progress)
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Another dataset that a head is tested on, which of its samples, and how its labels are mapped."""
+
+    data: str
+    split: str = "test"
+    drop: str | None = None
+    relabel: str | None = None
+    labels: str | Path | None = None
+
+    def question(self, classes: str | Sequence[str] | None) -> Question:
+        """Return what is asked there; the trained classes number those of a plain file of labels."""
+        plain = self.labels is not None and self.drop is None and self.relabel is None
+        return Question(labels=self.labels, drop=self.drop, relabel=self.relabel, classes=classes if plain else None)
+
+
+def transfer_of(
+    asked: ProbeRequest, elsewhere: Elsewhere, *, resamples: int = RESAMPLES, progress: Progress | None = None
+) -> TransferReport:
+    """Do what `transfer` says, with what is asked in one value; the question is saved under no name."""
+    split, onto = elsewhere.split, elsewhere.data
     if split not in (*OFFICIAL_GROUPS, EVERYTHING):
         raise UsageError(f"--test-split must be one of {', '.join((*OFFICIAL_GROUPS, EVERYTHING))}, got {split!r}")
-    cache, progress = Catalogue(resolve_root(cache_dir)), progress or SilentProgress()
-    here = Question(task, labels, drop, keep, relabel, classes=classes)
-    plain = onto_labels is not None and onto_drop is None and onto_relabel is None
-    there = Question(labels=onto_labels, drop=onto_drop, relabel=onto_relabel, classes=classes if plain else None)
+    cache, progress = asked.catalogue(), progress or SilentProgress()
+    here = replace(asked.question, name=None, partial=False)
+    there = elsewhere.question(here.classes)
 
     def tested(job: StoreJob) -> Transfer:
-        options, other_path = Options(job.head, seed, False, resamples), matching_store(cache, onto, job.header.recipe)
+        options, other_path = (
+            Options(job.head, asked.seed, False, resamples),
+            matching_store(cache, onto, job.header.recipe),
+        )
         with FeatureStore(job.header.path) as store, FeatureStore(other_path) as other:
             run = probe_store(store, here.of(store, progress), cache.root, options, progress=progress)
             shown = shown_name(read_header(other_path), cache)
             return _test(replace(run, data=job.dataset), store, other, there, split=split, onto=shown)
 
-    done = each(store_jobs(cache, find_probed(cache, data, backbone, size), head, here, onto), tested)
+    done = each(asked.jobs(cache, asked.stores(cache), onto=onto), tested)
     done.raise_if_alone()
     for result in done.results:
         keep_result(cache.root, result.run.dataset, "transfer", result.to_dict())

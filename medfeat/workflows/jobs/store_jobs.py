@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from medfeat.errors import UsageError, unknown_name
 from medfeat.heads import HEADS, all_heads
@@ -12,10 +13,10 @@ from medfeat.types import as_names
 from medfeat.workflows.asking.given_names import asked_names
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.stores.store_names import find_meant, meant, other_versions, shown_names
-from medfeat_cache import Catalogue, FeatureStore, StoreHeader
+from medfeat_cache import Catalogue, FeatureStore, StoreHeader, resolve_root
 
-DEFAULT_HEADS = ("linear",)
-REGRESSION_HEADS = ("ridge", "xgboost")
+_DEFAULT_HEADS = ("linear",)
+_REGRESSION_HEADS = ("ridge", "xgboost")
 
 
 @dataclass(frozen=True)
@@ -44,29 +45,58 @@ class StoreJob:
         return f"{self.dataset} / {self.header.recipe['backbone']} / {self.head}{there}"
 
 
-def store_jobs(
-    cache: Catalogue,
-    stores: Sequence[StoreHeader],
-    head: str | Sequence[str] | None,
-    question: Question,
-    onto: str = "",
-) -> list[StoreJob]:
-    """Return a job for each store and each head that was asked for, or that suits the question.
+@dataclass(frozen=True)
+class ProbeRequest:
+    """What is asked of the cache: which stores and heads, and which question.
 
-    Raises
-    ------
-    UsageError
-        A head that is not known.
+    Attributes
+    ----------
+    data, backbone
+        Names, several as a sequence or comma list; None (or ``all``) means every one in the cache.
+    head
+        Names of heads, or ``all`` that can learn the task; None means those that suit it.
+    size
+        Side of the stored images in pixels; None means every size.
+    question
+        By default a dataset's own.
+    seed
+        Of everything random.
+    cache_dir
+        Where stores live; None means the usual place.
     """
-    names = shown_names(stores, cache)
-    jobs = [
-        StoreJob(header, one, names[header.digest], onto)
-        for header in stores
-        for one in heads_for(header, head, question)
-    ]
-    for job in jobs:
-        HEADS[job.head]  # a mistyped name is said before anything is done
-    return jobs
+
+    data: str | Sequence[str] | None = None
+    backbone: str | Sequence[str] | None = None
+    head: str | Sequence[str] | None = None
+    size: int | None = None
+    question: Question = field(default_factory=Question)
+    seed: int = 0
+    cache_dir: str | Path | None = None
+
+    def catalogue(self) -> Catalogue:
+        """Return the stores of its cache, which are looked at once."""
+        return Catalogue(resolve_root(self.cache_dir))
+
+    def stores(self, cache: Catalogue) -> list[StoreHeader]:
+        """Return the stores that are meant.
+
+        Raises
+        ------
+        UsageError
+            When there are none, saying what is there and what to run; or a head that is not known.
+        """
+        for one in asked_names(self.head) or ():
+            HEADS[one]  # a mistyped name is said before anything is looked for
+        return _find_probed(cache, self.data, self.backbone, self.size)
+
+    def jobs(self, cache: Catalogue, stores: Sequence[StoreHeader], *, onto: str = "") -> list[StoreJob]:
+        """Return a job for each of its stores and heads."""
+        names = shown_names(stores, cache)
+        return [
+            StoreJob(header, one, names[header.digest], onto)
+            for header in stores
+            for one in heads_for(header, self.head, self.question)
+        ]
 
 
 def heads_for(header: StoreHeader, head: str | Sequence[str] | None, question: Question) -> tuple[str, ...]:
@@ -78,10 +108,10 @@ def heads_for(header: StoreHeader, head: str | Sequence[str] | None, question: Q
         # What cannot be asked of this store is said when its job comes, beside the others.
         with suppress(Exception), FeatureStore(header.path) as store:
             kind = question.of(store).task_type
-    return REGRESSION_HEADS if kind == "regression" else DEFAULT_HEADS
+    return _REGRESSION_HEADS if kind == "regression" else _DEFAULT_HEADS
 
 
-def find_probed(
+def _find_probed(
     cache: Catalogue, data: str | Sequence[str] | None, backbone: str | Sequence[str] | None, size: int | None
 ) -> list[StoreHeader]:
     """Return the stores that were asked for.
@@ -100,11 +130,11 @@ def find_probed(
         )
     named = meant(cache, data)
     names = {"dataset": None if named is None else tuple(one.name for one in named), "backbone": asked_names(backbone)}
-    for field, wanted in names.items():
-        stored = {str(header.recipe.get(field)) for header in everything}
+    for what, wanted in names.items():
+        stored = {str(header.recipe.get(what)) for header in everything}
         for name in wanted or ():
             if name not in stored:
-                error = unknown_name(f"{field} in the cache", name, stored)
+                error = unknown_name(f"{what} in the cache", name, stored)
                 raise UsageError(f"{error}; to add it, run `medfeat extract --data NAME --backbone NAME`")
     found = find_meant(cache, data, backbone=names["backbone"], size=size)
     if not found:
