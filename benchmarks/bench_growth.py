@@ -34,7 +34,7 @@ def _child(command):
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); print(done.stderr, file=sys.stderr);"
         "print(done.stdout); sys.exit(done.returncode)"
     )
-    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     peak, _, printed = done.stdout.partition("\n")
@@ -108,9 +108,9 @@ def many_runs(folder):
     runs = [json.loads(path.read_text()) for path in (folder / "seed" / "runs").glob("*/*/run.json")]
     names = published.datasets()
     for i in range(RUNS):
-        facts = runs[i % len(runs)]
-        facts = facts | {"dataset": names[i % len(names)], "backbone": f"network{i // len(names) % 140:03d}",
-                         "key": f"{i:012x}{facts['key'][12:]}", "store": {**facts["store"], "digest": f"{i:064x}"}}  # fmt: skip
+        facts = dict(runs[i % len(runs)])
+        facts |= {"dataset": names[i % len(names)], "backbone": f"network{i // len(names) % 140:03d}"}
+        facts |= {"key": f"{i:012x}{facts['key'][12:]}", "store": {**facts["store"], "digest": f"{i:064x}"}}
         place = folder / "cache" / "runs" / facts["dataset"] / facts["key"][:12]
         place.mkdir(parents=True)
         (place / "run.json").write_text(json.dumps(facts, indent=1))
