@@ -25,12 +25,12 @@ from medfeat.types import Progress, SilentProgress, Task
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.auditing.audit_images import StoredImages
 from medfeat.workflows.auditing.audit_report import AuditReport
+from medfeat.workflows.jobs.store_jobs import heads_for
 from medfeat.workflows.load import one_store
-from medfeat.workflows.probe import heads_for
 from medfeat.workflows.results.kept import keep_result
 from medfeat.workflows.stores.remake import Remake
 from medfeat.workflows.stores.store_names import shown_name
-from medfeat_cache import FeatureStore, resolve_root
+from medfeat_cache import Catalogue, FeatureStore, resolve_root
 
 SAMPLE = 64
 
@@ -106,7 +106,7 @@ def audit(
             line = Calibration(float(threshold or 1.0), None)
         pairs = _pairs(store, answer, line, images)
         report = AuditReport(
-            dataset=shown_name(header, root),
+            dataset=shown_name(header, Catalogue(root)),
             backbone=str(store.recipe["backbone"]),
             task="" if answer.task is None else answer.task.name,
             task_type="" if answer.task is None else answer.task.task_type,
