@@ -17,7 +17,7 @@ from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.network.build import make_embedder
 from medfeat.extraction.network.compiling import compile_problem
 from medfeat.extraction.network.forward import RowEmbedder, Rows
-from medfeat.types import BackboneInfo, BadImage, Dataset, View
+from medfeat.types import BackboneInfo, BadImage, Dataset, Progress, View
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +57,7 @@ def load_for_recipe(
     weights: str | Path | None = None,
     offline: bool = False,
     trust_remote_code: bool = False,
+    progress: Progress | None = None,
 ) -> Backbone:
     """Load the backbone a store was made with.
 
@@ -71,6 +72,8 @@ def load_for_recipe(
         Make no network call.
     trust_remote_code
         Let a Hugging Face repository run its own code; that a store was made so does not allow it again.
+    progress
+        Told of what is downloaded.
 
     Raises
     ------
@@ -91,6 +94,7 @@ def load_for_recipe(
         adapt=bool(used.get("adapt")),
         offline=offline,
         trust_remote_code=trust_remote_code,
+        progress=progress,
     )
     _refuse_another(backbone.info, recipe)
     if brings_weights(name):

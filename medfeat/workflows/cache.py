@@ -292,6 +292,7 @@ class _Source:
             weights=self.weights,
             offline=self.offline,
             trust_remote_code=self.trust_remote_code,
+            progress=self.progress,
         )
         return embedder_for(backbone, header.recipe, header.info, dataset, self.device, batch_size=batch_size)
 

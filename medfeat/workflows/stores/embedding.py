@@ -105,7 +105,7 @@ def embed_new(
     dataset: Dataset, images: Images, recipe: Mapping[str, Any], info: Mapping[str, Any], progress: Progress
 ) -> Iterator[EmbeddedImages]:
     """Yield every image of a dataset, embedded by a store's recipe, a batch at a time."""
-    embedder = network_of(dataset, images, recipe, info)
+    embedder = network_of(dataset, images, recipe, info, progress=progress)
     progress.start(sum(dataset.info.counts.values()), "embedding")
     for group in dataset.info.counts:
         ids = dataset.ids(group)
@@ -120,7 +120,13 @@ def embed_new(
 
 
 def network_of(
-    dataset: Dataset, images: Images, recipe: Mapping[str, Any], info: Mapping[str, Any], *, count: int | None = None
+    dataset: Dataset,
+    images: Images,
+    recipe: Mapping[str, Any],
+    info: Mapping[str, Any],
+    *,
+    count: int | None = None,
+    progress: Progress | None = None,
 ) -> RowEmbedder:
     """Build the network of a store, ready for `count` images of a dataset (None means all of them).
 
@@ -132,7 +138,12 @@ def network_of(
     if not info.get("asked") or not info.get("settings"):
         raise DataError(f"the features of {recipe.get('dataset')} were not made by medfeat: no new image can join them")
     backbone = load_for_recipe(
-        recipe, info, weights=images.weights, offline=images.offline, trust_remote_code=images.trust_remote_code
+        recipe,
+        info,
+        weights=images.weights,
+        offline=images.offline,
+        trust_remote_code=images.trust_remote_code,
+        progress=progress,
     )
     if (sum(dataset.info.counts.values()) if count is None else count) < WORTH_COMPILING:
         info = {**info, "settings": {**info["settings"], "compiled": False}}
