@@ -16,6 +16,7 @@ from medfeat.extraction.ask.request import Request, StoreOutcome
 from medfeat.extraction.ask.store_plan import StorePlan
 from medfeat.extraction.loop.in_memory import kept_in_memory
 from medfeat.extraction.network.device import resolve_device
+from medfeat.extraction.network.embedding_length import embedding_length
 from medfeat.extraction.session import embed
 from medfeat.types import Progress, SilentProgress, TaskType
 from medfeat.workflows.asking.claiming import claim, remember_labels
@@ -192,19 +193,24 @@ def plan(
     sources, networks = wanted_data(data, ids, progress), wanted_networks(backbone, request, progress)
     for source, network in itertools.product(sources, networks):
         try:
-            given = options.given(source, root=root, progress=progress)
-            dataset = given.dataset
-            claim(dataset, root, source=given.place, progress=progress)
-            plans.extend(plan_stores(dataset, network, request, root=root))
-        except MissingFileError as error:
-            if not isinstance(source, str) or source not in DATASETS:
-                failures.append(Failure(str(source), network, str(error)))
-            else:
-                plans.extend(plan_to_fetch(DATASETS[source], network, request))
+            plans.extend(_plans(options, source, network, request, root=root, progress=progress))
         except Exception as error:
             show_traceback(error)
             failures.append(Failure(str(source), network, in_one_line(error)))
     return PlanReport(tuple(plans), tuple(failures))
+
+
+def _plans(
+    options: DataOptions, source: Source, network: str, request: Request, *, root: Path, progress: Progress
+) -> list[StorePlan]:
+    try:
+        given = options.given(source, root=root, progress=progress)
+    except MissingFileError:
+        if not isinstance(source, str) or source not in DATASETS:
+            raise
+        return plan_to_fetch(DATASETS[source], network, request, lengths=embedding_length)
+    claim(given.dataset, root, source=given.place, progress=progress)
+    return plan_stores(given.dataset, network, request, root=root, lengths=embedding_length)
 
 
 class _Run:
