@@ -18,6 +18,7 @@ from medfeat.evaluation.judging.probe_store import Options, probe_store
 from medfeat.evaluation.measures import official_scores as metrics
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.measures.evaluate import Metrics, evaluate
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.run import Run, read_scores, task_digest
 from medfeat.extraction.ask.made_from import MadeFrom
 from medfeat.extraction.remake import RemakeOptions
@@ -208,7 +209,7 @@ def _with_scores(report: AuditReport, run: Run, task: Task, store: FeatureStore)
         together = families(task.ids, report.pairs) if task.group is None else task.group
         scores = cross_scores(store, task, run.head, together=together, seed=run.protocol["seed"])
         errors = tuple(find_label_errors(task, scores))
-        right = metrics.acc(task.labels, scores, task.task_type)
+        right = metrics.acc(LabelledScores.of(task.labels, scores, task.task_type))
         note = f"left out, {right:.0%} of labels are predicted right: the fewer, the less a doubt means"
         report = replace(report, notes=(*report.notes, note))
     return replace(report, head=run.head, before=run.test, after=after, removed=removed, label_errors=errors)
@@ -226,11 +227,9 @@ def _without(run: Run, task: Task, gone: set[str]) -> tuple[Metrics | None, int]
         of = dict(zip(task.ids.tolist(), task.group.tolist(), strict=True))
         group = np.array([of[name] for name in stored["test_ids"][kept].tolist()])
     found = evaluate(
-        stored["test_labels"][kept],
-        stored["test_scores"][kept],
-        task.task_type,
+        LabelledScores.of(stored["test_labels"][kept], stored["test_scores"][kept], task.task_type),
         task.classes,
-        val=(stored["val_labels"], stored["val_scores"]),
+        val=LabelledScores.of(stored["val_labels"], stored["val_scores"], task.task_type),
         groups=group,
         seed=run.protocol["seed"],
         resamples=run.protocol["resamples"],
