@@ -15,7 +15,9 @@ from medfeat.types import Interval
 
 def run(backbone="resnet18", *, dataset="bloodmnist", auc=(0.95, 0.9, 0.97), acc=(0.8, 0.75, 0.85), val=0.9, **facts):
     metrics = SimpleNamespace(n=100, auc=Interval(*auc), acc=Interval(*acc))
-    protocol = {"training": "linear probe", "pixels": "native 224", "refit": False, "seed": 0} | facts.pop("protocol", {})
+    protocol = {"training": "linear probe", "pixels": "native 224", "refit": False, "seed": 0} | facts.pop(
+        "protocol", {}
+    )
     return SimpleNamespace(
         key=f"{backbone}-{val}", dataset=dataset, backbone=backbone, head="linear", size=224, test=metrics,
         val=SimpleNamespace(auc=Interval(val, val, val), acc=Interval(val, val, val)), protocol=protocol,
