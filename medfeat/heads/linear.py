@@ -69,9 +69,8 @@ class LinearProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
         return decide(self.scores(X), self.task_type)
 
     def _logits(self, X: FloatArray) -> FloatArray:
-        standardised = Standardiser(self.mean_, self.scale_)
-        parts = [standardised.transform(X[rows]) @ self.coef_.T + self.intercept_ for rows in row_blocks(len(X))]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        logits: FloatArray = ((X - self.mean_) / self.scale_) @ self.coef_.T + self.intercept_
+        return logits
 
 
 def fit_path(
