@@ -18,6 +18,7 @@ from scipy.stats import norm
 
 from machine import RESULTS, describe
 from medfeat.evaluation.compare.paired import judged
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.score_intervals import estimates, score_intervals
 
 WORKERS = int(os.environ.get("MEDFEAT_COVERAGE_WORKERS", "2"))
@@ -134,7 +135,7 @@ def coverage(name, sets, seed=0):
         {"positives": None, "share": make.keywords["positives"] / n} if "positives" in make.keywords else {}
     )
     y, scores, task_type, _ = make.func(rng, 200_000, **many)
-    truth = {metric: found.value for metric, found in estimates(y, scores, task_type).items()}
+    truth = {metric: found.value for metric, found in estimates(LabelledScores.of(y, scores, task_type)).items()}
     if make.func is two_classes:
         truth["auc"] = make.keywords["auc"]
     held = {metric: [] for metric in METRICS[name]}
@@ -142,7 +143,7 @@ def coverage(name, sets, seed=0):
         y, scores, task_type, groups = make(rng, n)
         if not whole(y):
             continue
-        for metric, found in score_intervals(y, scores, task_type, groups=groups).items():
+        for metric, found in score_intervals(LabelledScores.of(y, scores, task_type), groups=groups).items():
             if metric in held:
                 held[metric].append((found.low <= truth[metric] <= found.high, found.high - found.low))
     return {
@@ -167,7 +168,7 @@ def wrong(name, sets, *, second=None, seed=0):
             gap = norm.ppf(one) * np.sqrt(2)
             p = norm.cdf(shared + noise + gap * y - gap / 2)
             both.append(np.column_stack([1 - p, p]))
-        found = judged(y, both, "binary-class", metric, seed=i, resamples=1000)
+        found = judged([LabelledScores.of(y, one, "binary-class") for one in both], metric, seed=i, resamples=1000)
         gap = found.gap(0, 1)
         differ += found.p_values(0, [1])[0] < 0.05
         held += gap.low <= aucs[0] - aucs[1] <= gap.high

@@ -15,6 +15,7 @@ import numpy as np
 
 from medfeat.evaluation.judging.cross_validation import choose_by
 from medfeat.evaluation.judging.protocol import refitted, val_scores
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.heads import HEADS
 from medfeat.tasks import gather, official
 from medfeat.tasks.check import subset
@@ -40,7 +41,7 @@ def draws_of(store: FeatureStore, head: str, size: int, draws: int) -> np.ndarra
         X, y = samples.X("test"), one.labels[split == "test"]
         chosen = [choose_by(how, samples, HEADS[head](), seed=draw) for how in ("val", "cv")]
         models = [chosen[0].model, refitted(chosen[0], samples).model, chosen[1].model]
-        found.append([val_scores(y, np.asarray(model.scores(X), np.float64), one.task_type)[0] for model in models])
+        found.append([val_scores(LabelledScores.of(y, model.scores(X), one.task_type))[0] for model in models])
     return np.array(found)
 
 

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures.conformal import calibrate
 from medfeat.evaluation.runs.saved_probe import SavedProbe, find_run, load_probe, refuse_other_recipe
+from medfeat.extraction.ask.made_from import MadeFrom
+from medfeat.extraction.remake import RemakeOptions
 from medfeat.types import BadImage, IdArray, Progress, SilentProgress
 from medfeat.workflows.results.predict_report import PredictReport
-from medfeat.workflows.stores.embedding import Images, embed_new, open_images
+from medfeat.workflows.stores.remake import NewImages, Remake
 from medfeat.workflows.stores.store_names import find_meant
-from medfeat_cache import FeatureStore, resolve_root
+from medfeat_cache import Catalogue, FeatureStore, resolve_root
 
 ERROR_RATE = 0.1
 
@@ -81,13 +83,12 @@ def predict(
         raise UsageError("give either --images (to be embedded) or --data (in the cache already)")
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
     probe = load_probe(find_run(root, run))
-    conformal = calibrate(probe.val_labels, probe.val_scores, probe.task_type, error_rate)
+    conformal = calibrate(probe.val, error_rate)
     bad: list[BadImage] = []
     if images is not None:
-        asked = Images(
-            images, intensity, path_column, volumes, size, data_root, weights, device, offline, trust_remote_code
-        )
-        found = list(_of_images(probe, asked, root, bad, progress))
+        options = RemakeOptions(data_root, weights, device, offline, trust_remote_code)
+        remake = Remake(MadeFrom.of(probe.recipe, probe.info), options, root, progress)
+        found = list(_of_images(probe, NewImages(images, intensity, path_column, volumes, size), remake, bad))
     else:
         found = list(_of_store(probe, str(data), root))
     ids = np.concatenate([part[0] for part in found]) if found else np.empty(0, np.str_)
@@ -115,22 +116,21 @@ def predict(
 Part = tuple[IdArray, NDArray[np.float64]]
 
 
-def _of_images(probe: SavedProbe, asked: Images, root: Path, bad: list[BadImage], progress: Progress) -> Iterator[Part]:
-    dataset = open_images(asked, probe.info, progress, root)
-    for batch in embed_new(dataset, asked, probe.recipe, probe.info, progress):
+def _of_images(probe: SavedProbe, images: NewImages, remake: Remake, bad: list[BadImage]) -> Iterator[Part]:
+    for batch in remake.embed(remake.open_new(images)):
         bad.extend(batch.bad)
         if len(batch.ids):
             yield batch.ids, probe.scores(batch.features)
 
 
 def _of_store(probe: SavedProbe, data: str, root: Path) -> Iterator[Part]:
-    with FeatureStore(matching_store(root, data, probe.recipe)) as store:
+    with FeatureStore(matching_store(Catalogue(root), data, probe.recipe)) as store:
         for group in store.groups:
             for ids, features in store.batches(group):
                 yield ids, probe.scores(features)
 
 
-def matching_store(root: Path, data: str, recipe: Mapping[str, Any]) -> Path:
+def matching_store(cache: Catalogue, data: str, recipe: Mapping[str, Any]) -> Path:
     """Return the store of a dataset that was embedded by a recipe, the data itself set aside.
 
     Raises
@@ -138,10 +138,10 @@ def matching_store(root: Path, data: str, recipe: Mapping[str, Any]) -> Path:
     UsageError
         There is none; the fields in which the nearest differs are named.
     """
-    stores = find_meant(root, [data], backbone=recipe["backbone"])
+    stores = find_meant(cache, [data], backbone=recipe["backbone"])
     if not stores:
         raise UsageError(
-            f"no store of {data} x {recipe['backbone']} in {root}: run `medfeat extract --backbone "
+            f"no store of {data} x {recipe['backbone']} in {cache.root}: run `medfeat extract --backbone "
             f"{recipe['backbone']} --data {data}` first"
         )
     problems: list[UsageError] = []

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from medfeat.errors import DataError
 from medfeat.evaluation.compare.swapping import SWAPPED, contributions, swap_p
 from medfeat.evaluation.measures.bootstrap import RESAMPLES, bootstrap, interval, strata_of
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.score_intervals import difference_interval, estimates, units_of
 from medfeat.evaluation.measures.statistics import statistics, value
 from medfeat.evaluation.runs.run import Run, read_scores
@@ -68,7 +69,8 @@ def compare_pair(
     """
     if len(first) != len(second):
         raise DataError(f"two runs must score the same samples, got {len(first)} and {len(second)}")
-    both = judged(labels, [first, second], task_type, metric, groups=groups, seed=seed, resamples=resamples)
+    given = [LabelledScores.of(labels, one, task_type) for one in (first, second)]
+    both = judged(given, metric, groups=groups, seed=seed, resamples=resamples)
     p = both.p_values(0, [1])[0]
     return Difference(*names, metric, both.gap(0, 1), p, p)
 
@@ -123,19 +125,11 @@ class Swapped:
     """AUC or ACC: intervals in closed form, p-values by swapping scores; see `medfeat.evaluation.compare.swapping`."""
 
     def __init__(
-        self,
-        labels: LabelArray,
-        scores: Sequence[FloatArray],
-        task_type: TaskType,
-        metric: str,
-        *,
-        groups: IdArray | None,
-        seed: int,
-        swaps: int,
+        self, given: Sequence[LabelledScores], metric: str, *, groups: IdArray | None, seed: int, swaps: int
     ) -> None:
-        self.labels, self.scores, self.task_type, self.metric = labels, scores, task_type, metric
-        self.units, self.seed, self.swaps = units_of(len(labels), groups), seed, swaps
-        self.found = [estimates(labels, one, task_type, groups)[metric] for one in scores]
+        self.given, self.metric, self.seed, self.swaps = given, metric, seed, swaps
+        self.units = units_of(len(given[0]), groups)
+        self.found = [estimates(one, groups)[metric] for one in given]
         self.points = np.array([one.value for one in self.found])
 
     def gap(self, i: int, j: int) -> Interval:
@@ -144,7 +138,7 @@ class Swapped:
 
     def p_values(self, i: int, others: Sequence[int]) -> list[float]:
         """Return the two-sided p-value of the difference between model `i` and each of some others."""
-        gaps = [contributions(self.labels, self.scores[i], self.scores[j], self.task_type, self.metric) for j in others]
+        gaps = [contributions(self.given[i], self.given[j], self.metric) for j in others]
         return swap_p(gaps, self.units, seed=self.seed, swaps=self.swaps)
 
 
@@ -177,21 +171,20 @@ class Drawn:
 
 
 def judged(
-    labels: LabelArray,
-    scores: Sequence[FloatArray],
-    task_type: TaskType,
+    given: Sequence[LabelledScores],
     metric: str,
     *,
     groups: IdArray | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Judged:
-    """Score several models on one test set: arguments as `compare_pair` takes them, scores one array a model."""
+    """Return several models' scores of one test set, ready to be compared; arguments as `compare_pair` takes them."""
     if metric in SWAPPED:
-        return Swapped(labels, scores, task_type, metric, groups=groups, seed=seed, swaps=resamples)
-    found = {str(i): statistics(labels, one, task_type)[metric] for i, one in enumerate(scores)}
-    draws = bootstrap(found, strata_of(labels, task_type), seed=seed, resamples=resamples, groups=groups)
-    points = np.array([value(statistic, len(labels)) for statistic in found.values()])
+        return Swapped(given, metric, groups=groups, seed=seed, swaps=resamples)
+    found = {str(i): statistics(one)[metric] for i, one in enumerate(given)}
+    strata = strata_of(given[0].labels, given[0].task_type)
+    draws = bootstrap(found, strata, seed=seed, resamples=resamples, groups=groups)
+    points = np.array([value(statistic, len(strata)) for statistic in found.values()])
     return Drawn(points, np.stack([draws[name] for name in found]))
 
 
@@ -203,7 +196,7 @@ def judge_runs(runs: Sequence[Run], *, metric: str, seed: int = 0, resamples: in
     DataError
         The runs did not score the same samples.
     """
-    scores = [_test_scores(run) for run in runs]
+    task_type, scores = runs[0].task["type"], [_test_scores(run) for run in runs]
     first = scores[0]
     for run, other in zip(runs, scores, strict=True):
         images = {one.task.get("images") for one in (run, runs[0])} - {None, ""}
@@ -211,8 +204,8 @@ def judge_runs(runs: Sequence[Run], *, metric: str, seed: int = 0, resamples: in
         if len(images) > 1 or not same:
             pair = f"{runs[0].key[:12]} and {run.key[:12]}"
             raise DataError(f"runs {pair} did not score the same samples: compare runs on the same images and task")
-    asked: dict[str, Any] = {"groups": first.get("groups"), "seed": seed, "resamples": resamples}
-    return judged(first["labels"], [one["scores"] for one in scores], runs[0].task["type"], metric, **asked)
+    given = [LabelledScores.of(one["labels"], one["scores"], task_type) for one in scores]
+    return judged(given, metric, groups=first.get("groups"), seed=seed, resamples=resamples)
 
 
 def alike(found: Judged, *, level: float = 0.05) -> list[int]:

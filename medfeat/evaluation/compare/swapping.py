@@ -19,46 +19,36 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from medfeat.evaluation.measures.official_scores import checked, one_vs_rest, predictions
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.score_intervals import placements
-from medfeat.types import FloatArray, LabelArray, TaskType
 
 SWAPPED = ("auc", "acc")
 _BLOCK_CELLS = 1 << 20  # signs held at once: 8 MiB
 
 
-def contributions(
-    labels: LabelArray, first: FloatArray, second: FloatArray, task_type: TaskType, metric: str
-) -> NDArray[np.float64]:
+def contributions(first: LabelledScores, second: LabelledScores, metric: str) -> NDArray[np.float64]:
     """Return (n,) what each sample contributes to the first model's score minus the second's; they sum to the gap.
 
     Parameters
     ----------
-    labels
-        (n,) or (n, k).
     first, second
-        (n, c) scores of the two models.
-    task_type
-        Any but ``regression``.
+        Scores of the two models on the same samples; classes, not numbers.
     metric
-        One of `SWAPPED`.
+        One of `SWAPPED`; an AUC that is undefined leaves NaN.
     """
-    (y, a), (_, b) = checked(labels, first, task_type), checked(labels, second, task_type)
+    n = len(first)
     if metric == "acc":
-        gap = (predictions(a, task_type) == y).astype(np.float64) - (predictions(b, task_type) == y)
-        return np.asarray(gap.reshape(len(y), -1).mean(axis=1) / len(y))
-    pairs = [
-        (positive, mine, theirs)
-        for (positive, mine), (_, theirs) in zip(
-            one_vs_rest(y, a, task_type), one_vs_rest(y, b, task_type), strict=True
-        )
-    ]
-    return np.asarray(np.mean([_of_auc(*pair) for pair in pairs], axis=0))
+        right = [(one.predicted == one.labels).reshape(n, -1).mean(axis=1) for one in (first, second)]
+        return np.asarray((right[0] - right[1]) / n)
+    pairs = zip(first.one_vs_rest, second.one_vs_rest, strict=True)
+    return np.asarray(np.mean([_of_auc(positive, mine, theirs) for (positive, mine), (_, theirs) in pairs], axis=0))
 
 
 def _of_auc(
     positive: NDArray[np.bool_], first: NDArray[np.float64], second: NDArray[np.float64]
 ) -> NDArray[np.float64]:
+    if positive.all() or not positive.any():
+        return np.full(len(positive), np.nan)
     ranks = rankdata(first), rankdata(second)
     of = [rank[positive] for rank in ranks]
     against = [rank[~positive] for rank in ranks]
@@ -66,8 +56,8 @@ def _of_auc(
     mine, theirs = (placements(one, np.concatenate(against))[0] for one in of)
     above, below = (placements(np.concatenate(of), one)[1] for one in against)
     found = np.zeros(len(positive))
-    found[positive] = (mine - theirs) / max(int(positive.sum()), 1)
-    found[~positive] = (above - below) / max(int((~positive).sum()), 1)
+    found[positive] = (mine - theirs) / positive.sum()
+    found[~positive] = (above - below) / (~positive).sum()
     return found
 
 

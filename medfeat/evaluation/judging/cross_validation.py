@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.judging.protocol import choose, refuse_bad, refuse_refit, val_scores
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.choice import FOUND_ON_VAL, RULE, Choice, Tried
 from medfeat.tasks import Samples
 from medfeat.tasks.folds import draw_folds
@@ -134,7 +135,7 @@ def _over_folds(
             name = canonical_json({key: part for key, part in one.settings.items() if key not in FOUND_ON_VAL})
             kept = settings.setdefault(name, _Setting(one, np.zeros((len(X), scores.shape[1]))))
             kept.candidate, kept.scores[out] = one, scores
-            kept.seen.append(val_scores(y[out], scores, task.task_type))
+            kept.seen.append(val_scores(LabelledScores.of(y[out], scores, task.task_type)))
             kept.rounds += [int(one.settings[key]) for key in FOUND_ON_VAL if key in one.settings]
     whole = [one for one in settings.values() if len(one.seen) == len(used)]
     if not whole:

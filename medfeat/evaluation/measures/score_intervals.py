@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import stdtrit
 
-from medfeat.evaluation.measures.official_scores import checked, one_vs_rest, predictions
-from medfeat.types import FloatArray, IdArray, Interval, LabelArray, TaskType
+from medfeat.evaluation.measures.labelled_scores import LabelledScores, OneVsRest
+from medfeat.types import IdArray, Interval
 
-Pairs = list[tuple[NDArray[np.bool_], NDArray[np.float64]]]
 Parts = Sequence[tuple[NDArray[np.intp], NDArray[np.float64]]]
 
 PRIOR = 4.0
@@ -67,15 +66,10 @@ class Estimate:
 
 
 def score_intervals(
-    labels: LabelArray,
-    scores: FloatArray,
-    task_type: TaskType,
-    *,
-    groups: IdArray | None = None,
-    level: float = 0.95,
+    given: LabelledScores, *, groups: IdArray | None = None, level: float = 0.95
 ) -> dict[str, Interval]:
     """Return the interval of each score that has one in closed form; arguments as `estimates` takes them."""
-    return {name: interval_of(name, one, level) for name, one in estimates(labels, scores, task_type, groups).items()}
+    return {name: interval_of(name, one, level) for name, one in estimates(given, groups).items()}
 
 
 def interval_of(name: str, found: Estimate, level: float = 0.95, prior: float = PRIOR) -> Interval:
@@ -150,36 +144,34 @@ def _scale(found: Estimate, prior: float) -> float:
     return max(ratio, 1 - trust * (1 - ratio))
 
 
-def estimates(
-    labels: LabelArray, scores: FloatArray, task_type: TaskType, groups: IdArray | None = None
-) -> dict[str, Estimate]:
+def estimates(given: LabelledScores, groups: IdArray | None = None) -> dict[str, Estimate]:
     """Return the scores that have such an interval: ``auc``, ``acc`` and ``balanced_accuracy``.
 
     Parameters
     ----------
-    labels, scores, task_type
-        As `medfeat.evaluation.measures.statistics.statistics` takes them; none for a regression.
+    given
+        Labels and scores; a regression has none of these.
     groups
         (n,) cluster a sample.
     """
-    if task_type == "regression":
+    if given.task_type == "regression":
         return {}
-    y, s = checked(labels, scores, task_type)
-    units = units_of(len(y), groups)
-    truth, right = y.reshape(len(y), -1), (predictions(s, task_type) == y).reshape(len(y), -1).astype(np.float64)
+    y, n = given.labels, len(given)
+    units = units_of(n, groups)
+    truth, right = y.reshape(n, -1), (given.predicted == y).reshape(n, -1).astype(np.float64)
     recalls, weights = [], []
     for known, hits in zip(truth.T, right.T, strict=True):
         there = np.unique(known)
         recalls += [(known == value, hits) for value in there]
         weights += [1 / (len(there) * truth.shape[1])] * len(there)
     return {
-        "auc": auc_estimate(one_vs_rest(y, s, task_type), units),
-        "acc": mean_estimate([(np.ones(len(y), np.bool_), right.mean(axis=1))], [1.0], units),
+        "auc": auc_estimate(given.one_vs_rest, units),
+        "acc": mean_estimate([(np.ones(n, np.bool_), right.mean(axis=1))], [1.0], units),
         "balanced_accuracy": mean_estimate(recalls, weights, units),
     }
 
 
-def auc_estimate(pairs: Pairs, units: NDArray[np.intp]) -> Estimate:
+def auc_estimate(pairs: OneVsRest, units: NDArray[np.intp]) -> Estimate:
     """Return the mean AUC over (positives, score) pairs; its influences are DeLong's placements about their means."""
     values, parts, counts = [], [], []
     for positive, score in pairs:
