@@ -46,7 +46,7 @@ def sample_weights(targets: NDArray[np.float64]) -> NDArray[np.float64]:
     counts = targets.sum(axis=0)
     if c > 1 and (targets.sum(axis=1) == 1).all():
         return np.repeat((targets @ (n / (c * counts)))[:, None], c, axis=1)
-    return np.where(targets == 1, n / (2 * counts), n / (2 * (n - counts)))
+    return np.asarray(np.where(targets == 1, n / (2 * counts), n / (2 * (n - counts))))
 
 
 def evened(p: FloatArray, shares: NDArray[np.float64], *, several: bool) -> FloatArray:

@@ -177,8 +177,8 @@ def read_run(folder: Path) -> Run:
     try:
         stored = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
         run = Run.from_dict(stored)
-        said = (OLDER,) if int(run.protocol["version"]) < PROTOCOL and OLDER not in run.cautions else ()
-        return replace(run, folder=folder, reused=True, cautions=(*run.cautions, *said))
+        older = (OLDER,) if int(run.protocol["version"]) < PROTOCOL else ()
+        return replace(run, folder=folder, reused=True, cautions=(*run.cautions, *older))
     except (OSError, ValueError, KeyError, TypeError) as error:
         said = f"no field {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
         raise DataError(f"{folder} is no readable run ({said}): remove the folder and probe again") from error

@@ -178,7 +178,7 @@ def test_every_head_can_be_cross_validated(store, head):
     scored = run_protocol(
         gather(store, official(store)), HEADS[head](), write_down=lambda _: None, choosing=cross_validate
     )
-    assert auc(scored.test.y, scored.test_scores, "multi-class") > 0.6
+    assert auc(LabelledScores.of(scored.test.y, scored.test_scores, "multi-class")) > 0.6
 
 
 def test_a_refit_trains_on_val_too_and_says_so(store):
