@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from medfeat.registry import Registry
-from medfeat.types import BackboneInfo, Interpolation
+from medfeat.types import BackboneInfo
 
 if TYPE_CHECKING:
     from torch import nn
@@ -138,47 +138,6 @@ def _timm(
     )
 
 
-def _hf(
-    name: str,
-    source_id: str,
-    dim: int,
-    pool: str,
-    pretraining: str,
-    *,
-    size: int,
-    interpolation: Interpolation,
-    colours: tuple[Colours, Colours],
-    squash: bool,
-    licence: str,
-    options: Mapping[str, Any],
-    overlap: tuple[str, ...] = (),
-    note: str = "",
-) -> None:
-    BACKBONES.add(
-        name,
-        Entry(
-            BackboneInfo(
-                name=name,
-                source="hf",
-                source_id=source_id,
-                input_size=size,
-                mean=colours[0],
-                std=colours[1],
-                interpolation=interpolation,
-                pool=pool,
-                licence=licence,
-                pretraining=pretraining,
-                overlap=overlap,
-                note=note,
-                dim=dim,
-                resize=size,
-                squash=squash,
-            ),
-            options=options,
-        ),
-    )
-
-
 # The networks of the course project this toolkit grew out of.
 _torchvision("alexnet", 4096, "pre-logits")
 _torchvision("vgg16", 4096, "pre-logits")
@@ -191,19 +150,27 @@ _torchvision("resnet152", 2048)
 _torchvision("inception_v3", 2048, size=299, resize=342)
 _torchvision("squeezenet1_0", 512)
 _torchvision("squeezenet1_1", 512)
-_hf(
+BACKBONES.add(
     "beit",
-    "microsoft/beit-base-patch16-224",
-    768,
-    "mean",
-    "ImageNet-22k then 1k",
-    size=224,
-    interpolation="bilinear",
-    colours=HALF,
-    squash=True,
-    licence="Apache-2.0",
-    options={"config": "BeitConfig", "use_relative_position_bias": True},
-    note="mean of the patch tokens and its layer norm, as the classifier of this checkpoint sees it",
+    Entry(
+        BackboneInfo(
+            name="beit",
+            source="hf",
+            source_id="microsoft/beit-base-patch16-224",
+            input_size=224,
+            mean=HALF[0],
+            std=HALF[1],
+            interpolation="bilinear",
+            pool="mean",
+            licence="Apache-2.0",
+            pretraining="ImageNet-22k then 1k",
+            note="mean of the patch tokens and its layer norm, as the classifier of this checkpoint sees it",
+            dim=768,
+            resize=224,
+            squash=True,
+        ),
+        options={"config": "BeitConfig", "use_relative_position_bias": True},
+    ),
 )
 
 # The networks of the MedMNIST+ study; alexnet and vgg16 above belong to it too.
@@ -285,20 +252,28 @@ _timm("dinov3_l", "vit_large_patch16_dinov3.lvd1689m", 1024, "cls", "LVD-1689M",
 _timm("siglip2_b", "vit_base_patch16_siglip_224.v2_webli", 768, "attention", "WebLI", resize=248, colours=HALF)
 
 # Networks trained on medical images.
-_hf(
+BACKBONES.add(
     "rad_dino",
-    "microsoft/rad-dino",
-    768,
-    "cls",
-    "chest X-rays: BRAX, CheXpert, MIMIC-CXR, NIH ChestX-ray14, PadChest",
-    size=518,
-    interpolation="bicubic",
-    colours=CHEST,
-    squash=False,
-    licence="MIT (earlier: MSRLA); for research, see the model card",
-    options={"config": "Dinov2Config", "image_size": 518},
-    overlap=("chestmnist",),
-    note="ChestMNIST is made from NIH ChestX-ray14, which it was trained on",
+    Entry(
+        BackboneInfo(
+            name="rad_dino",
+            source="hf",
+            source_id="microsoft/rad-dino",
+            input_size=518,
+            mean=CHEST[0],
+            std=CHEST[1],
+            interpolation="bicubic",
+            pool="cls",
+            licence="MIT (earlier: MSRLA); for research, see the model card",
+            pretraining="chest X-rays: BRAX, CheXpert, MIMIC-CXR, NIH ChestX-ray14, PadChest",
+            overlap=("chestmnist",),
+            note="ChestMNIST is made from NIH ChestX-ray14, which it was trained on",
+            dim=768,
+            resize=518,
+            squash=False,
+        ),
+        options={"config": "Dinov2Config", "image_size": 518},
+    ),
 )
 _timm(
     "biomedclip",
