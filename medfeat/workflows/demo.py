@@ -19,7 +19,7 @@ from medfeat.workflows.results.extract_report import ExtractReport
 
 DATA = "synthetic"
 DEEP = "squeezenet1_1"
-BASELINES = "stats,pixels"
+_BASELINES = "stats,pixels"
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def demo(out: str | Path = "demo", *, progress: Progress | None = None) -> DemoR
     notes = ["The images are made up: a score here says that everything works, nothing about medicine."]
     if not ready:
         notes.append(f"The pretrained weights of {DEEP} are not here ({found}): it runs with random weights.")
-    baselines = extract(DATA, BASELINES, cache_dir=folder, offline=True, progress=progress)
+    baselines = extract(DATA, _BASELINES, cache_dir=folder, offline=True, progress=progress)
     weights = None if ready else "random"
     deep = extract(DATA, DEEP, weights=weights, cache_dir=folder, offline=True, progress=progress)
     probed = probe(DATA, cache_dir=folder, progress=progress)
