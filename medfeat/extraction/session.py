@@ -101,6 +101,7 @@ class _Session:
             adapt=request.adapt,
             offline=request.offline,
             trust_remote_code=request.trust_remote_code,
+            progress=progress,
         )
         for line in self.backbone.reported:
             progress.say(line)

@@ -16,6 +16,7 @@ from medfeat.extraction.ask.request import Request, StoreOutcome
 from medfeat.extraction.ask.store_plan import StorePlan
 from medfeat.extraction.loop.in_memory import kept_in_memory
 from medfeat.extraction.network.device import resolve_device
+from medfeat.extraction.network.embedding_length import embedding_length
 from medfeat.extraction.session import embed
 from medfeat.types import Dataset, Progress, SilentProgress, TaskType
 from medfeat.workflows.asking.claiming import Claim, claim, remember_labels
@@ -180,9 +181,9 @@ def plan(wanted: Wanted, *, progress: Progress | None = None) -> PlanReport:
         except MissingFileError:
             if not isinstance(pair.source, str) or pair.source not in DATASETS:
                 raise
-            return plan_to_fetch(DATASETS[pair.source], pair.backbone, wanted.request)
+            return plan_to_fetch(DATASETS[pair.source], pair.backbone, wanted.request, lengths=embedding_length)
         claim(given.dataset, root, source=given.place, progress=progress)
-        return plan_stores(given.dataset, pair.backbone, wanted.request, root=root)
+        return plan_stores(given.dataset, pair.backbone, wanted.request, root=root, lengths=embedding_length)
 
     done = each(itertools.starmap(Pair, itertools.product(sources, networks)), planned)
     return PlanReport(tuple(itertools.chain.from_iterable(done.results)), done.failures)

@@ -83,7 +83,7 @@ def predict(
         raise UsageError("give either --images (to be embedded) or --data (in the cache already)")
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
     probe = load_probe(find_run(root, run))
-    conformal = calibrate(probe.val_labels, probe.val_scores, probe.task_type, error_rate)
+    conformal = calibrate(probe.val, error_rate)
     bad: list[BadImage] = []
     if images is not None:
         options = RemakeOptions(

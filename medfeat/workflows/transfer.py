@@ -13,6 +13,7 @@ from medfeat.errors import UsageError
 from medfeat.evaluation.judging.probe_store import Options, probe_store
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.measures.evaluate import Metrics, evaluate
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.run import Run, headline, read_scores
 from medfeat.evaluation.runs.saved_probe import SavedProbe, load_probe
 from medfeat.report.run_tables import NAMES
@@ -214,11 +215,9 @@ def _test(run: Run, store: FeatureStore, other: FeatureStore, question: Question
     task = align(question.of(other), probe.classes)
     part = _part(other, task, split)
     metrics = evaluate(
-        part.y,
-        probe.scores(part.X),
-        probe.task_type,
+        LabelledScores.of(part.y, probe.scores(part.X), probe.task_type),
         probe.classes,
-        val=(probe.val_labels, probe.val_scores),
+        val=probe.val,
         groups=part.group,
         seed=run.protocol["seed"],
         resamples=run.protocol["resamples"],

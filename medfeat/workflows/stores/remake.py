@@ -165,7 +165,12 @@ class Remake:
             raise DataError(f"the features of {name} were not made by medfeat: no new image can join them")
         compiled = count is None or count >= WORTH_COMPILING
         return remake.build_again(
-            self.made.network, self.options, dataset.info, batch_size=batch_size, compiled=compiled
+            self.made.network,
+            self.options,
+            dataset.info,
+            batch_size=batch_size,
+            compiled=compiled,
+            progress=self.progress,
         )
 
     def embed(self, dataset: Dataset) -> Iterator[EmbeddedImages]:

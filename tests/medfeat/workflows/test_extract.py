@@ -253,6 +253,31 @@ def test_a_plan_fetches_nothing(cache_root, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("data", "asked", "length"),
+    [
+        ("synthetic-binary", {"layer": "layer2"}, 128),
+        ("synthetic-binary", {"layer": "layer3", "pool": "max"}, 256),
+        ("synthetic-3d", {"layer": "layer2"}, 3 * 128),
+        ("synthetic-3d", {"layer": "layer2", "slices": "mean-average"}, 128),
+        ("synthetic-3d", {"slices": "raptor"}, None),
+        ("bloodmnist", {"layer": "layer2"}, 128),
+    ],
+)
+def test_a_plan_knows_the_room_of_a_named_layer(cache_root, tmp_path, data, asked, length):
+    network = "vit_base" if "raptor" in asked.values() else "resnet18"
+    [found] = plan(data, network, cache_dir=cache_root, data_root=tmp_path, **asked).plans
+    # resnet18's second and third stage end in 128 and 256 channels (He et al., CVPR 2016, table 1)
+    assert found.disk_bytes == (None if length is None else 4 * length * found.images)
+
+
+@pytest.mark.parametrize("data", ["synthetic-binary", "bloodmnist"])
+def test_a_plan_refuses_a_layer_that_is_not_there(cache_root, tmp_path, data):
+    found = plan(data, "resnet18", layer="layr2", cache_dir=cache_root, data_root=tmp_path)
+    assert not found.plans
+    assert "layer2" in found.failures[0].reason
+
+
 def test_a_long_comma_list_is_no_file_name(cache_root):
     names = ",".join(["nonesuch"] * 60)
     assert len(run(cache_root, data=names, backbone="stats").failures) == 60
