@@ -117,7 +117,16 @@ class DataOptions:
 
     @classmethod
     def from_source(cls, source: Mapping[str, Any], *, data_root: str | Path | None = None) -> tuple[str, DataOptions]:
-        """Read back what `source` spelled; `data_root` says where the files are now."""
+        """Read back what `source` spelled; `data_root` says where the files are now.
+
+        Raises
+        ------
+        UsageError
+            It is no place: a program held the images.
+        """
+        if "data" not in source:
+            held = source.get("object", "an object")
+            raise UsageError(f"the images were held by a program ({held}): they cannot be opened again from here")
         values = {key: value for key, value in source.items() if key != "data"}
         for several in ("label_column", "classes"):
             if values.get(several) is not None:
