@@ -155,11 +155,11 @@ def test_a_batch_without_one_good_image_is_accounted_for(counting, cache_root, t
 
 
 def test_nan_outputs_are_refused_by_id(counting, cache_root, monkeypatch):
-    import torch
+    from medfeat.extraction.network.forward import Finished, Forward
 
-    from medfeat.extraction.network.forward import Forward
-
-    monkeypatch.setattr(Forward, "tensors", lambda self, images: [torch.full((len(images), 6), torch.nan)])
+    monkeypatch.setattr(
+        Forward, "submit", lambda self, images: Finished([np.full((len(images), 6), np.nan, np.float32)])
+    )
     with pytest.raises(DataError, match=r"NaN.*train/0.*--precision fp32"):
         run(cache_root)
     assert not find_stores(cache_root)
