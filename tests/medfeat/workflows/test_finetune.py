@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -158,6 +159,44 @@ def test_several_seeds_are_several_runs_with_mean_and_spread(cache_root):
     values = [run.test.auc.value for run in report.runs]
     assert report.spread["auc"]["mean"] == pytest.approx(np.mean(values))
     assert report.spread["auc"]["std"] == pytest.approx(np.std(values, ddof=1))
+
+
+def test_a_picture_and_tensorboard_show_what_the_log_says(cache_root, tmp_path):
+    from PIL import Image
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    tune(cache_root, mode="head", tensorboard=tmp_path / "board")
+    folder = weights_of(cache_root).parent
+    with Image.open(folder / "curve.png") as picture:
+        assert picture.format == "PNG" and min(picture.size) > 300
+    (events,) = (tmp_path / "board").iterdir()
+    shown = EventAccumulator(str(events)).Reload()
+    log = np.genfromtxt(folder / "log.csv", delimiter=",", names=True)
+    for tag, column, first in (("train/loss", "loss", 1), ("val/auc", "val", 0), ("val/acc", "val_second", 0)):
+        found = [(event.step, event.value) for event in shown.Scalars(tag)]
+        np.testing.assert_allclose(found, np.column_stack([log["epoch"], log[column]])[first:], rtol=1e-6)
+
+
+def test_without_tensorboard_one_line_names_the_extra_before_anything_runs(cache_root, monkeypatch, capsys):
+    from medfeat_cli.main import run
+
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    command = ["finetune", "--data", "synthetic-binary", "--backbone", CNN, "--weights", "random"]
+    assert run([*command, "--tensorboard", "board", "--cache-dir", str(cache_root)]) != 0
+    said = capsys.readouterr().err.strip()
+    assert "pip install 'medfeat[tensorboard]'" in said and "\n" not in said
+    assert not list(cache_root.glob("**/*.h5"))
+
+
+def test_an_average_of_epochs_is_in_the_run_its_scores_and_its_weights(cache_root, monkeypatch):
+    monkeypatch.setattr(finetune_start.ValJudge, "beats", lambda _self, new, old: new.number >= old.number)
+    run = tune(cache_root, soup=2).runs[0]
+    *epochs, average = run.choice["tried"]
+    assert [one["settings"] for one in epochs] == [{"epoch": number} for number in range(3)]
+    assert average["settings"] == {"average of epochs": [2, 1]} and run.choice["val"]["first"] == average["first"]
+    assert run.val.auc.value == pytest.approx(average["first"], abs=1e-6)
+    assert any("average of epochs 2 and 1 is better on val" in note for note in run.notes)
+    assert tuning_of(weights_of(cache_root))["average_of_epochs"] == [2, 1]
 
 
 @pytest.mark.parametrize(
