@@ -17,36 +17,12 @@ from medfeat.evaluation.runs.run import read_scores
 from medfeat.types import SilentProgress
 from medfeat.workflows import compare as compare_workflow
 from medfeat.workflows.extract import extract
-from medfeat.workflows.finetune import finetune
 from medfeat.workflows.predict import predict
 from medfeat.workflows.probe import probe
 from medfeat.workflows.tuning import finetune_start, finetune_training
 
 from .embedded import export_images
-
-CNN, VIT = "timm:test_resnet.r160_in1k", "timm:test_vit.r160_in1k"
-QUICK = {"weights": "random", "device": "cpu", "precision": "fp32", "resamples": 20, "epochs": 2, "batch_size": 8}
-FEW = {"lr": 1e-3}
-
-
-COUNTS = {"train": 24, "val": 16, "test": 24}
-
-
-def small(folder, data="synthetic-binary", counts=COUNTS):
-    """The first images of a synthetic set as an .npz of its own."""
-    source, arrays = open_dataset(data), {}
-    for group, count in counts.items():
-        images = np.concatenate([batch.images for batch in source.batches(group, 64, np.arange(count))])
-        arrays |= {f"{group}_images": images, f"{group}_labels": source.labels(group)[:count]}
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "tiny.npz"
-    np.savez(path, **arrays)
-    return str(path)
-
-
-def tune(root, data="synthetic-binary", backbone=CNN, **options):
-    path = data if data.endswith((".csv", ".npz")) else small(root.parent / f"data-{data}", data)
-    return finetune(path, backbone, cache_dir=root, **QUICK | FEW | options)
+from .trainings import CNN, VIT, small, tune, weights_of
 
 
 @pytest.fixture
@@ -54,11 +30,6 @@ def tuned(cache_root, monkeypatch):
     """A network that moved: on so few images val may prefer the start, so that here the last epoch is preferred."""
     monkeypatch.setattr(finetune_start.ValJudge, "beats", lambda _self, new, old: new.number > old.number)
     return tune(cache_root)
-
-
-def weights_of(root):
-    (path,) = (root / "tuned").glob("*/*/model.safetensors")
-    return path
 
 
 @pytest.mark.parametrize("mode", ["full", "last-blocks", "lora", "head"])
