@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from medfeat.backbones import takes_raw
 from medfeat.backbones.weights.weights_file import tuning_of
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.runs.saved_probe import SavedProbe, find_run, load_probe
 from medfeat.evaluation.runs.write_run import writing
-from medfeat.extraction.again import load_for_recipe
+from medfeat.extraction.ask.made_from import MadeFrom, NetworkThen
+from medfeat.extraction.remake import RemakeOptions, load_again
 from medfeat.types import Progress, SilentProgress
 from medfeat.workflows.results.bundle import write_bundle
 from medfeat.workflows.tuning.onnx_graph import TOLERANCE, require_onnx, write_onnx
@@ -104,29 +107,29 @@ def export(
         require_onnx()
     progress = progress or SilentProgress()
     probe = load_probe(find_run(resolve_root(cache_dir), run))
-    _refuse_without_network(probe)
+    network = _network(probe)
     name = slug(f"{probe.run.dataset}-{probe.run.backbone}-{probe.run.key[:12]}")
     folder = Path(out) if out is not None else Path(name)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is there and not empty: name another folder with --out")
-    backbone = load_for_recipe(
-        probe.recipe, probe.info, weights=weights, offline=offline, trust_remote_code=trust_remote_code
-    )
-    told = weights or probe.info["asked"]["weights"].get("path")
+    options = RemakeOptions(weights=weights, offline=offline, trust_remote_code=trust_remote_code)
+    backbone = load_again(network, options)
+    module: nn.Module = backbone.module.network  # type: ignore[assignment]  # what every embedder has
+    told = weights or network.path
     with writing(folder) as hidden:
-        write_bundle(probe, backbone.module.network, tuning_of(told) if told else None, hidden)  # type: ignore[arg-type]  # what every embedder has
+        write_bundle(probe, module, tuning_of(told) if told else None, hidden)
         found = write_onnx(probe, backbone, hidden / ONNX_FILE) if onnx else None
         # as another person would
-        opened = load_probe(hidden)
-        load_for_recipe(opened.recipe, opened.info, offline=True, trust_remote_code=trust_remote_code)
+        load_again(_network(load_probe(hidden)), replace(options, weights=None, offline=True))
     files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
     return ExportReport(probe.run.key, folder, files, found)
 
 
-def _refuse_without_network(probe: SavedProbe) -> None:
-    if not probe.info.get("asked"):
-        raise DataError(
-            f"the features of run {probe.run.key[:12]} were not made by medfeat: there is no network to export"
-        )
-    if takes_raw(str(probe.info["asked"]["backbone"])):
-        raise UsageError(f"run {probe.run.key[:12]} is on {probe.run.backbone}, which is no network: nothing to export")
+def _network(probe: SavedProbe) -> NetworkThen:
+    """Return the network of a run, or say that there is none."""
+    name, network = f"run {probe.run.key[:12]}", MadeFrom.of(probe.recipe, probe.info).network
+    if network is None:
+        raise DataError(f"the features of {name} were not made by medfeat: there is no network to export")
+    if takes_raw(network.name):
+        raise UsageError(f"{name} is on {probe.run.backbone}, which is no network: nothing to export")
+    return network
