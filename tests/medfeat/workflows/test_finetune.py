@@ -165,6 +165,17 @@ def test_several_seeds_are_several_runs_with_mean_and_spread(cache_root):
     assert report.spread["auc"]["std"] == pytest.approx(np.std(values, ddof=1))
 
 
+def test_where_no_epoch_beats_the_start_the_probe_is_kept_and_the_run_says_so(cache_root, monkeypatch):
+    monkeypatch.setattr(finetune_start.ValJudge, "beats", lambda _self, new, old: new.number < old.number)
+    report = tune(cache_root)
+    run = report.runs[0]
+    assert run.choice["settings"]["epoch"] == 0
+    assert "full: none of 2 epochs beats the start on val, which is kept" in run.notes
+    kept, probe_of = (read_scores(one.folder)["test_scores"] for one in (run, report.probe))
+    np.testing.assert_allclose(kept, probe_of, atol=1e-6)
+    assert "none of 2 epochs" in "".join(report.tables()[0].notes)
+
+
 def test_a_picture_and_tensorboard_show_what_the_log_says(cache_root, tmp_path):
     from PIL import Image
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
