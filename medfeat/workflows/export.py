@@ -94,6 +94,11 @@ def export(
     progress
         Hears what is said on the way.
 
+    Returns
+    -------
+    ExportReport
+        Folder, files, and how near the graph comes.
+
     Raises
     ------
     UsageError
