@@ -105,10 +105,8 @@ def audit(
         answer = _Answer.of(store, question)
         remake = Remake(MadeFrom.of(store.recipe, store.info), options, root, progress)
         images, notes = (None, []) if threshold is not None else _images(store, remake)
-        if images is not None:
-            line = images.calibrate(sample=sample, seed=seed)
-        else:
-            line = Calibration(float(threshold or 1.0), None)
+        drawn = Calibration(float(threshold or 1.0), None)
+        line = drawn if images is None else images.calibrate(sample=sample, seed=seed)
         pairs, unseen = _pairs(store, answer, line, images)
         notes += unseen
         report = AuditReport(

@@ -83,7 +83,11 @@ def extract(
     wanted = Wanted(data, backbone, request, opened, cache_dir=cache_dir)
     if dry_run:
         _plan(wanted, json=json)
-        return
+    else:
+        _extract(wanted, device=device, skip_bad=skip_bad, json=json)
+
+
+def _extract(wanted: Wanted, *, device: str, skip_bad: bool, json: bool) -> None:
     from medfeat.workflows.extract import extract_wanted
 
     report = extract_wanted(wanted, device=device, progress=for_terminal())
