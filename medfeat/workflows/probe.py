@@ -15,7 +15,7 @@ from medfeat.evaluation.judging.probe_store import Options, probe_store
 from medfeat.evaluation.judging.select_stores import Contender, Selection, contender, select_contender
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs.run import Run
-from medfeat.heads import HEADS, all_heads
+from medfeat.heads import HEADS, all_heads, takes_budget
 from medfeat.report.run_tables import runs_tables, selection_tables
 from medfeat.report.tables import Table
 from medfeat.tasks.versions import split_name
@@ -105,6 +105,7 @@ def probe(
     refit: bool = False,
     resamples: int = RESAMPLES,
     select: bool = False,
+    budget: float | None = None,
     progress: Progress | None = None,
 ) -> ProbeReport:
     """Train heads on stores in the cache and evaluate them; unchanged runs are reused.
@@ -134,6 +135,9 @@ def probe(
     select
         Let val choose among the cached stores of each dataset (backbone, size, layer, pooling) and the heads, and read
         test for the chosen one alone.
+    budget
+        Seconds of one core that training a head on a store may take, turned into fewer candidates and rounds before
+        it trains, so that the same call gives the same result; ``xgboost`` knows budgets. None tries everything.
     progress
         Told of runs, candidates and resamples.
 
@@ -154,10 +158,14 @@ def probe(
     stores = find_probed(root, data, backbone, size)
     names = shown_names(stores, root)
     jobs = [
-        Job(header, Options(one, seed, refit, resamples), names[header.digest])
+        Job(header, Options(one, seed, refit, resamples, budget if takes_budget(one) else None), names[header.digest])
         for header in stores
         for one in heads_for(header, head, question)
     ]
+    if budget is not None and not any(takes_budget(job.options.head) for job in jobs):
+        raise UsageError(
+            "--budget is for heads that train in rounds: ask for one, as by --head xgboost, or leave it out"
+        )
     work = _Work(root, question, progress or SilentProgress(), lenient=head == "all")
     selections = work.select(jobs) if select else []
     chosen = winners(jobs, selections) if select else jobs

@@ -56,6 +56,9 @@ def probe(
             help="Bootstrap resamples of each interval: 0 for none, or at least 20; default 2000, few-shot 200.",
         ),
     ] = None,
+    budget: Annotated[
+        float | None, typer.Option("--budget", help="Seconds of one core a head that trains in rounds may take.")
+    ] = None,
     cache_dir: options.CacheDir = None,
     json: options.Json = False,
 ) -> None:
@@ -67,6 +70,8 @@ def probe(
     if resamples is not None:
         asked["resamples"] = resamples
     _refuse_together({"--shots": shots, "--fuse": fuse, "--test-on": test_on, "--select": select, "--refit": refit})
+    if budget is not None and any(one is not None for one in (shots, fuse, test_on)):
+        raise typer.BadParameter("--budget goes with none of --shots, --fuse and --test-on")
     if shots is not None:
         new_tasks.few_shot(asked, shots=shots, draws=draws, figure=figure, json=json)
     elif fuse is not None:
@@ -75,7 +80,7 @@ def probe(
         there = {"split": test_split, "onto_relabel": test_relabel, "onto_drop": test_drop, "onto_labels": test_labels}
         new_tasks.transfer(asked, onto=test_on, json=json, **there)
     else:
-        _probe(asked | {"refit": refit, "select": select}, json=json)
+        _probe(asked | {"refit": refit, "select": select, "budget": budget}, json=json)
 
 
 _QUESTION = frozenset(
