@@ -57,6 +57,6 @@ def test_the_likeliest_label_errors_come_first_and_what_the_head_itself_believes
 
 
 def test_a_class_that_is_claimed_and_yet_less_likely_than_the_label_is_no_error():
-    """b usually gets 0.3, so 0.4 claims it; a usually gets 0.83, is not claimed at 0.6, and is likelier all the same."""
+    """b usually gets 0.3, so 0.4 claims it; a usually gets 0.83, is not claimed at 0.6, and is yet the likelier."""
     scores = np.array([[0.9, 0.1], [1.0, 0.0], [0.6, 0.4], [0.7, 0.3], [0.7, 0.3]])
     assert [one.id for one in find_label_errors(task_of([0, 0, 0, 1, 1], ("a", "b"), "binary-class"), scores)] == []
