@@ -18,6 +18,7 @@ from medfeat.evaluation.judging.probe_store import Options, probe_store
 from medfeat.evaluation.measures import official_scores as metrics
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.measures.evaluate import Metrics, evaluate
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.run import Run, read_scores, task_digest
 from medfeat.extraction.ask.made_from import MadeFrom
 from medfeat.extraction.remake import RemakeOptions
@@ -25,12 +26,12 @@ from medfeat.types import Progress, SilentProgress, Task
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.auditing.audit_images import StoredImages
 from medfeat.workflows.auditing.audit_report import AuditReport
+from medfeat.workflows.jobs.store_jobs import heads_for
 from medfeat.workflows.load import one_store
-from medfeat.workflows.probe import heads_for
 from medfeat.workflows.results.kept import keep_result
 from medfeat.workflows.stores.remake import Remake
 from medfeat.workflows.stores.store_names import shown_name
-from medfeat_cache import FeatureStore, resolve_root
+from medfeat_cache import Catalogue, FeatureStore, resolve_root
 
 SAMPLE = 64
 # Near pairs that are looked at: seconds of comparing details; a store with more of them holds series of images.
@@ -109,7 +110,7 @@ def audit(
         pairs, unseen = _pairs(store, answer, line, images)
         notes += unseen
         report = AuditReport(
-            dataset=shown_name(header, root),
+            dataset=shown_name(header, Catalogue(root)),
             backbone=str(store.recipe["backbone"]),
             task="" if answer.task is None else answer.task.name,
             task_type="" if answer.task is None else answer.task.task_type,
@@ -226,7 +227,7 @@ def _with_scores(report: AuditReport, run: Run, task: Task, store: FeatureStore)
         together = families(task.ids, report.pairs) if task.group is None else task.group
         scores = cross_scores(store, task, run.head, together=together, seed=run.protocol["seed"])
         errors = tuple(find_label_errors(task, scores))
-        right = metrics.acc(task.labels, scores, task.task_type)
+        right = metrics.acc(LabelledScores.of(task.labels, scores, task.task_type))
         note = f"left out, {right:.0%} of labels are predicted right: the fewer, the less a doubt means"
         report = replace(report, notes=(*report.notes, note))
     return replace(report, head=run.head, before=run.test, after=after, removed=removed, label_errors=errors)
@@ -244,11 +245,9 @@ def _without(run: Run, task: Task, gone: set[str]) -> tuple[Metrics | None, int]
         of = dict(zip(task.ids.tolist(), task.group.tolist(), strict=True))
         group = np.array([of[name] for name in stored["test_ids"][kept].tolist()])
     found = evaluate(
-        stored["test_labels"][kept],
-        stored["test_scores"][kept],
-        task.task_type,
+        LabelledScores.of(stored["test_labels"][kept], stored["test_scores"][kept], task.task_type),
         task.classes,
-        val=(stored["val_labels"], stored["val_scores"]),
+        val=LabelledScores.of(stored["val_labels"], stored["val_scores"], task.task_type),
         groups=group,
         seed=run.protocol["seed"],
         resamples=run.protocol["resamples"],
