@@ -161,8 +161,10 @@ def verify(
 def _sung(found: Verified, header: StoreHeader, options: RemakeOptions, progress: Progress, *, alone: bool) -> Verified:
     """Add the canary to what the digests say; a layer that was once taken may be refused today."""
     remake = _remake(header, options, progress)
-    if remake.made.network is None or not (remake.made.data.source or remake.made.data.held_by):
-        return replace(found, silent="it was imported, so no image of it can be embedded")
+    data = remake.made.data
+    if remake.made.network is None or not data.source:
+        why = f"was made from an object of Python ({data.held_by})" if data.held_by else "was imported"
+        return replace(found, silent=f"it {why}, so no image of it can be embedded")
     try:
         return replace(found, canary=sing(header, remake))
     except NotByImageError as error:
