@@ -26,14 +26,16 @@ from medfeat.types import Progress, SilentProgress, Task
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.auditing.audit_images import StoredImages
 from medfeat.workflows.auditing.audit_report import AuditReport
+from medfeat.workflows.jobs.store_jobs import heads_for
 from medfeat.workflows.load import one_store
-from medfeat.workflows.probe import heads_for
 from medfeat.workflows.results.kept import keep_result
 from medfeat.workflows.stores.remake import Remake
 from medfeat.workflows.stores.store_names import shown_name
-from medfeat_cache import FeatureStore, resolve_root
+from medfeat_cache import Catalogue, FeatureStore, resolve_root
 
 SAMPLE = 64
+# Near pairs that are looked at: seconds of comparing details; a store with more of them holds series of images.
+MOST_PAIRS = 200_000
 
 
 def audit(
@@ -105,9 +107,10 @@ def audit(
             line = images.calibrate(sample=sample, seed=seed)
         else:
             line = Calibration(float(threshold or 1.0), None)
-        pairs = _pairs(store, answer, line, images)
+        pairs, unseen = _pairs(store, answer, line, images)
+        notes += unseen
         report = AuditReport(
-            dataset=shown_name(header, root),
+            dataset=shown_name(header, Catalogue(root)),
             backbone=str(store.recipe["backbone"]),
             task="" if answer.task is None else answer.task.name,
             task_type="" if answer.task is None else answer.task.task_type,
@@ -166,12 +169,15 @@ def _images(store: FeatureStore, remake: Remake) -> tuple[StoredImages | None, l
         return None, [f"{reason} (or give --threshold)"]
 
 
-def _pairs(store: FeatureStore, answer: _Answer, line: Calibration, images: StoredImages | None) -> list[Pair]:
+def _pairs(
+    store: FeatureStore, answer: _Answer, line: Calibration, images: StoredImages | None
+) -> tuple[list[Pair], list[str]]:
     first, second = exact_pairs(store)
+    unseen: list[str] = []
     same = set(zip(first.tolist(), second.tolist(), strict=True))
     found = [_pair(answer, a, b, EXACT, cosine=1.0, detail=1.0) for a, b in same]
     if line.threshold < 1.0 or images is not None:
-        near = near_pairs(store, line.threshold)
+        near, unseen = _nearest_first(near_pairs(store, line.threshold))
         details = np.full(len(near.first), np.nan) if images is None else images.details(near)
         # Where the images can be looked at, features alone do not make two of them the same.
         keep = np.isnan(details) if line.detail is None else details >= line.detail
@@ -181,7 +187,19 @@ def _pairs(store: FeatureStore, answer: _Answer, line: Calibration, images: Stor
             for a, b, cosine, detail in zip(*_only(near, keep), details[keep], strict=True)
             if alike.get(int(a), -1) != alike.get(int(b), -2)
         ]
-    return sorted(found, key=lambda pair: (not pair.across, pair.kind, -pair.cosine, pair.first, pair.second))
+    found.sort(key=lambda pair: (not pair.across, pair.kind, -pair.cosine, pair.first, pair.second))
+    return found, unseen
+
+
+def _nearest_first(near: Near) -> tuple[Near, list[str]]:
+    """Keep the `MOST_PAIRS` pairs of the largest cosine, and say how many were not looked at."""
+    more = len(near.first) - MOST_PAIRS
+    if more <= 0:
+        return near, []
+    kept = np.sort(np.argsort(-near.cosine, kind="stable")[:MOST_PAIRS])
+    least = f"{float(near.cosine[kept].min()):.4f}"
+    said = f"{more} more pairs reach the threshold and were not looked at: of {MOST_PAIRS}, the least cosine is {least}"
+    return Near(near.first[kept], near.second[kept], near.cosine[kept]), [said]
 
 
 def _families_of(first: NDArray[np.int64], second: NDArray[np.int64]) -> dict[int, int]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from medfeat.evaluation.measures.labelled_scores import LabelledScores, OneVsRest
 from medfeat.types import TaskType
@@ -87,6 +86,8 @@ def _auc(plan: tuple[NDArray[np.intp], ...], weights: Weights) -> Values:
 
 def _decisions(given: LabelledScores) -> dict[str, Statistic]:
     """Return the metrics of the confusion matrix: accuracy, balanced accuracy, macro F1, two more if ordinal."""
+    from scipy import sparse  # not while runs are only read
+
     labels, predicted, task_type = given.labels, given.predicted, given.task_type
     if task_type == "multi-label":
         size, codes = 2, 2 * labels + predicted
@@ -174,6 +175,8 @@ def _ece(labels: NDArray[np.int64], p: NDArray[np.float64], task_type: TaskType)
 
     Of the predicted class's probability; for multi-label of each label's probability, averaged over labels.
     """
+    from scipy import sparse
+
     if task_type == "multi-label":
         confidence, right = p, labels.astype(np.float64)
     else:

@@ -26,7 +26,7 @@ from medfeat.workflows.looking.listed import Listed, words_of
 from medfeat.workflows.looking.look import Seen
 from medfeat.workflows.looking.maps import FOLDER, Space, map_of, row_keys
 from medfeat.workflows.stores.store_names import find_meant
-from medfeat_cache import FeatureStore, StoreHeader, slug
+from medfeat_cache import Catalogue, FeatureStore, StoreHeader, slug
 
 # More maps than these no screen shows side by side.
 MOST_SPACES = 6
@@ -54,7 +54,7 @@ def asked_stores(
     UsageError
         A backbone was named that has no store; the message names the command that makes it.
     """
-    found = list(find_meant(root, [dataset], size=size))
+    found = list(find_meant(Catalogue(root), [dataset], size=size))
     for name in backbones or ():
         if all(header.recipe["backbone"] != name for header in found):
             raise UsageError(

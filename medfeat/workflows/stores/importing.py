@@ -21,9 +21,9 @@ from medfeat.workflows.stores.imported_data import ImportedData
 from medfeat.workflows.stores.store_names import known_ids, versions_of
 from medfeat_cache import (
     TORCH,
+    Catalogue,
     Features,
     FeatureStore,
-    find_stores,
     import_arrays,
     named_features,
     read_features,
@@ -82,16 +82,17 @@ def import_store(
     else:
         features = read_features(path, ids=ids)
     root = resolve_root(cache_dir)
+    cache = Catalogue(root)
     name, number = split_name(data)
-    versions = versions_of(root, name)
+    versions = versions_of(cache, name)
     facts = {"imported_from": path.name}
     if number is not None or versions.known:
         version = versions.numbered(versions.current if number is None else number)
-        features, more = _of_known_images(features, root, versions, version, path=path, progress=aloud)
+        features, more = _of_known_images(features, cache, versions, version, path=path, progress=aloud)
         recipe = {"images": version.content}
         return import_arrays(features, root, dataset=name, backbone=backbone, recipe=recipe, info=facts | more)
     if name in DATASETS and DATASETS[name].source in OFFICIAL_SOURCES:
-        features, more = _of_official(features, root, name, path)
+        features, more = _of_official(features, cache, name, path)
     else:
         own = asked_name(name, DATASETS)
         given = class_list(classes)
@@ -104,7 +105,7 @@ def import_store(
 
 def _of_known_images(
     features: Mapping[str, Features],
-    root: Path,
+    cache: Catalogue,
     versions: Versions,
     version: Version,
     *,
@@ -116,20 +117,20 @@ def _of_known_images(
     Nothing in the file shows an image: it is taken on trust, and written down.
     """
     shown = versions.name(version.content)
-    _refuse_other_ids(features, known_ids(root, versions.dataset, version), shown, path)
+    _refuse_other_ids(features, known_ids(cache, versions.dataset, version), shown, path)
     if any(one.labels is not None or one.split is not None for one in features.values()):
         progress.say(f"{path}: labels and splits are those that {shown} has already, not those of the file")
-    headers = [one for one in find_stores(root, dataset=versions.dataset) if image_key(one.info) in version.keys]
+    headers = [one for one in cache.find(dataset=versions.dataset) if image_key(one.info) in version.keys]
     known = next((one.info["dataset"] for one in headers if one.info.get("dataset")), None)
     plain = {group: replace(one, labels=None) for group, one in features.items()}
     return plain, {"images": version.content} | ({"dataset": known} if known else {})
 
 
 def _of_official(
-    features: Mapping[str, Features], root: Path, name: str, path: Path
+    features: Mapping[str, Features], cache: Catalogue, name: str, path: Path
 ) -> tuple[dict[str, Features], dict[str, Any]]:
     """Give features of an official set the groups and labels of a store of it."""
-    for header in find_stores(root, dataset=name):
+    for header in cache.find(dataset=name):
         known = header.info.get("dataset") or {}
         if known.get("source") in OFFICIAL_SOURCES and "imported_from" not in header.info:
             with FeatureStore(header.path) as store:

@@ -225,5 +225,5 @@ def again(
     there = places[np.isin(rows, found.rows)]
     if not np.array_equal(found.hashes, store.image_hash(group)[there]):
         name = store.recipe["dataset"]
-        raise DataError(f"{name} {group}: an image is not the one that was embedded: extract again")
+        raise DataError(f"{name} {group}: the images are not those that were embedded: extract again")
     return there, found.embeddings

@@ -11,7 +11,10 @@ from PIL import Image
 
 import medfeat
 from medfeat.errors import DataError, UsageError
+from medfeat.extraction.ask.request import Request
 from medfeat.types import SilentProgress
+from medfeat.workflows.asking.data_options import DataOptions
+from medfeat.workflows.asking.wanted import Wanted
 from medfeat.workflows.extract import extract, plan
 from medfeat_cache import FeatureStore, find_stores
 
@@ -175,17 +178,22 @@ def test_several_views_come_from_one_pass(cache_root):
     assert outcome.stores[0].backbone == "squeezenet1_1-random0"
 
 
+def planned(cache_root, **request):
+    """Plan the counting backbone over the synthetic set."""
+    [found] = plan(Wanted("synthetic-binary", "counting", Request(**request), cache_dir=cache_root)).plans
+    return found
+
+
 def test_a_plan_says_what_would_be_done_and_why(counting, cache_root):
-    assert plan("synthetic-binary", "counting", cache_dir=cache_root).plans[0].action == "compute"
+    assert planned(cache_root).action == "compute"
     counting.error, counting.fail_after = DataError("cut short"), 40
     with pytest.raises(DataError):
         run(cache_root)
-    options = {"precision": "fp32", "cache_dir": cache_root}
-    resumed = plan("synthetic-binary", "counting", **options).plans[0]
+    resumed = planned(cache_root, precision="fp32")
     assert resumed.action == "resume"
     counting.error = None
     run(cache_root)
-    reused = plan("synthetic-binary", "counting", **options).plans[0]
+    reused = planned(cache_root, precision="fp32")
     assert (reused.action, reused.images) == ("reuse", 0)
     assert "answered before" in reused.why
 
@@ -236,7 +244,8 @@ def test_load_says_how_several_stores_differ(counting, cache_root):
 
 
 def test_a_plan_fetches_nothing(cache_root, tmp_path):
-    [found] = plan("bloodmnist", "resnet101", cache_dir=cache_root, data_root=tmp_path).plans
+    options = DataOptions(data_root=str(tmp_path))
+    [found] = plan(Wanted("bloodmnist", "resnet101", Request(), options, cache_dir=cache_root)).plans
     assert found.action == "compute"
     assert "not here yet" in found.why
     assert found.images == 17092
@@ -278,9 +287,8 @@ def test_recheck_reads_and_measures_again(counting, cache_root):
     first = run(cache_root).stores[0]
     again = run(cache_root, recheck=True).stores[0]
     assert again.path == first.path
-    assert plan("synthetic-binary", "counting", precision="fp32", cache_dir=cache_root).plans[0].action == "reuse"
-    options = {"precision": "fp32", "cache_dir": cache_root, "recheck": True}
-    assert plan("synthetic-binary", "counting", **options).plans[0].action == "compute"
+    assert planned(cache_root, precision="fp32").action == "reuse"
+    assert planned(cache_root, precision="fp32", recheck=True).action == "compute"
 
 
 def test_a_store_begun_with_other_settings_is_finished_with_them(counting, cache_root):
