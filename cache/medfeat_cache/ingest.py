@@ -24,7 +24,10 @@ from medfeat_cache.root import store_path
 from medfeat_cache.writer import StoreWriter
 
 EMBEDDING_NAMES = ("embeddings", "features", "feats", "embedding", "x", "data")
-ID_NAMES = ("ids", "id", "image_ids", "names", "filenames", "files", "paths")
+ID_NAMES = (
+    "ids", "id", "image_ids", "names", "filenames", "files", "paths", "image_id", "name", "filename", "file", "path",
+    "filepath", "file_path", "_id",
+)  # fmt: skip
 LABEL_NAMES = ("labels", "label", "y", "targets", "target")
 SPLIT_NAMES = ("split", "splits", "subset", "partition")
 PATIENT_NAMES = ("patient", "patients", "patient_id", "patient_ids", "case_id")

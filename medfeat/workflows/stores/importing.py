@@ -18,6 +18,7 @@ from medfeat.tasks.versions import Version, Versions, image_key, split_name
 from medfeat.types import OFFICIAL_SOURCES, Progress, SilentProgress, TaskType
 from medfeat.workflows.asking.claiming import remember_labels
 from medfeat.workflows.stores.imported_data import ImportedData
+from medfeat.workflows.stores.known_folders import folder_features
 from medfeat.workflows.stores.store_names import known_ids, versions_of
 from medfeat_cache import (
     TORCH,
@@ -54,7 +55,8 @@ def import_store(
     Parameters
     ----------
     source
-        The file; a torch file (``.pt``, ``.pth``, ``.ckpt``, ``.bin``) must hold a tensor or a dict of tensors.
+        The file, or the folder of a tool that leaves several (see `known_folders`); a torch file (``.pt``, ``.pth``,
+        ``.ckpt``, ``.bin``) must hold a tensor or a dict of tensors.
     data, backbone
         What the store will be found by. Where own images of that name were extracted, the features are taken to be of
         these (``name@2`` for a version), and every id must be one of them; their labels and split are used.
@@ -77,7 +79,9 @@ def import_store(
     """
     path, aloud = Path(source), progress or SilentProgress()
     _refuse_reserved(split_name(data)[0], backbone)
-    if path.suffix.lower() in TORCH:
+    if path.is_dir():
+        features = folder_features(path, _tensors)
+    elif path.suffix.lower() in TORCH:
         features = named_features(_tensors(path), path, ids=ids)
     else:
         features = read_features(path, ids=ids)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import medfeat
 from medfeat.errors import DataError, UsageError
@@ -211,3 +212,45 @@ def test_a_store_of_several_groups_and_hashes_comes_back_too(make_store, tmp_pat
 def test_another_suffix_is_refused_with_those_there_are(make_store, tmp_path):
     with pytest.raises(StoreInputError, match=r"suffix '.xlsx'.*\.npz, \.h5"):
         cache.export(cache.find_store(str(make_store())), tmp_path / "out.xlsx")
+
+
+def test_every_command_takes_an_imported_store_or_says_in_one_line_why_not(tmp_path, cache_root, capsys, monkeypatch):
+    from medfeat_cli.main import run
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MEDFEAT_CACHE", str(cache_root))
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "images" / "one.png")
+    file, _ = as_npz(tmp_path, columns())
+    import_store(file, **NAMES)
+    key = probe(data="study", head="linear", resamples=20).runs[0].key
+    store = cache.list_stores(data="study")
+    digest = next(iter(store)).digest[:12]
+    good = [
+        "probe --data study --resamples 20",
+        "probe --data study --shots 2 --head linear --resamples 20",
+        "search --data study --backbone theirs --id img_00.png",
+        "audit --data study --backbone theirs",
+        f"predict --run {key[:12]} --data study",
+        "explore --data study --out page.html",
+        "report --out runs.html",
+        "cache ls",
+        f"cache info {digest}",
+        f"cache verify {digest}",
+        f"cache verify --canary {digest}",
+        f"cache repair {digest}",
+        f"cache export {digest} out.npz",
+    ]
+    refused = [
+        f"predict --run {key[:12]} --images images",
+        "search --data study --backbone theirs --image images/one.png",
+        "extract --data study --backbone stats",
+        "finetune --data study --backbone theirs",
+    ]
+    for command in good:
+        assert run(command.split()) == 0, (command, capsys.readouterr().err)
+    capsys.readouterr()
+    for command in refused:
+        assert run(command.split()) not in (0, None), command
+        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("medfeat: ")]
+        assert len(said) == 1 and "unforeseen" not in said[0], command
