@@ -36,6 +36,7 @@ GROUP_NAMES = ("train", "val", "test", "all")
 TORCH = {".pt", ".pth", ".ckpt", ".bin"}
 PICKLES = {".pkl", ".pickle", ".joblib", ".dill"}
 PART_ROWS = 4096
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -321,12 +322,10 @@ def _numbers(labels: NDArray[Any]) -> NDArray[Any]:
     if labels.dtype.kind not in "SU":
         return labels
     words = np.char.decode(labels, "utf-8") if labels.dtype.kind == "S" else labels
-    for kind in (np.int64, np.float64):
-        try:
-            return words.astype(kind)
-        except ValueError:
-            continue
-    return words
+    written = words.reshape(-1).tolist()
+    if not all(_NUMBER.fullmatch(word) for word in written):  # "1_0", "nan" and "infinity" are names here
+        return words
+    return words.astype(np.int64 if all(word.lstrip("+-").isdigit() for word in written) else np.float64)
 
 
 def _meaning(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:

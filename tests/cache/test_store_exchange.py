@@ -275,3 +275,15 @@ def test_names_and_missing_files_are_checked_too(tmp_path: Path) -> None:
     (tmp_path / "f.xlsx").write_text("1,2")
     with pytest.raises(StoreInputError, match="npz, npy, HDF5, Parquet or CSV"):
         read_features(tmp_path / "f.xlsx")
+
+
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [(["0", "1", "-1"], "i"), (["0.5", "1e3", ".5"], "f"), (["1_0", "2_0", "3_0"], "U"), (["1", "nan", "2"], "U")],
+)
+def test_labels_written_as_text_are_numbers_only_where_they_look_like_it(
+    tmp_path: Path, written: Any, kind: str
+) -> None:
+    lines = [f"{name},{label},{i}.5,{i}" for i, (name, label) in enumerate(zip(IDS, written, strict=False))]
+    (tmp_path / "f.csv").write_text("\n".join(["id,label,f0,f1", *lines]))
+    assert read_features(tmp_path / "f.csv")["all"].labels.dtype.kind == kind

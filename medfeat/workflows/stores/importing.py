@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from medfeat.datasets import DATASETS
+from medfeat.datasets import DATASETS, source_task
 from medfeat.datasets.labels.class_spelling import class_list
 from medfeat.datasets.own_images import asked_name
 from medfeat.errors import DataError, MissingFileError, UsageError, WeightsError
@@ -97,14 +97,16 @@ def import_store(
         return import_arrays(features, root, dataset=name, backbone=backbone, recipe=recipe, info=facts | more)
     if name in DATASETS and DATASETS[name].source in OFFICIAL_SOURCES:
         features, more = _of_official(features, cache, name, path)
-    else:
-        own = asked_name(name, DATASETS)
-        given = class_list(classes)
-        imported = ImportedData(own, features, where=str(path), task=task, classes=given, progress=aloud)
-        features = {group: replace(one, labels=imported.labels(group)) for group, one in features.items()}
-        more = {"dataset": asdict(imported.info)}
-        remember_labels(imported, root, imported.info.content, aloud)
-    return import_arrays(features, root, dataset=name, backbone=backbone, info=facts | more)
+        return import_arrays(features, root, dataset=name, backbone=backbone, info=facts | more)
+    own = asked_name(name, DATASETS)
+    imported = ImportedData(own, features, where=str(path), task=task, classes=class_list(classes), progress=aloud)
+    if imported.info.task is not None:
+        source_task(imported)  # labels or splits that cannot be are refused before anything is written
+    features = {group: replace(one, labels=imported.labels(group)) for group, one in features.items()}
+    more = {"dataset": asdict(imported.info)}
+    store = import_arrays(features, root, dataset=name, backbone=backbone, info=facts | more)
+    remember_labels(imported, root, imported.info.content, aloud)
+    return store
 
 
 def _of_known_images(

@@ -254,3 +254,19 @@ def test_every_command_takes_an_imported_store_or_says_in_one_line_why_not(tmp_p
         assert run(command.split()) not in (0, None), command
         said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("medfeat: ")]
         assert len(said) == 1 and "unforeseen" not in said[0], command
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("embeddings", np.zeros((COUNT, 8), np.int64)),
+        ("ids", np.array(["one.png"] * COUNT)),
+        ("patient", np.array(["p0"] * COUNT)),
+        ("split", np.array(["x"] * COUNT)),
+    ],
+)
+def test_a_file_that_cannot_be_meant_leaves_nothing_behind(tmp_path, cache_root, column, values):
+    file, _ = as_npz(tmp_path, columns() | {column: values})
+    with pytest.raises((DataError, StoreInputError)):
+        import_store(file, cache_dir=cache_root, **NAMES)
+    assert not [path for path in cache_root.rglob("*") if path.is_file()]
