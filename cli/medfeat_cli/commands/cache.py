@@ -170,13 +170,15 @@ def rm(
 @app.command("export")
 def export(
     store: Store,
-    out: Annotated[Path, typer.Argument(help="A folder (npy) or a file (parquet) that does not exist yet.")],
-    fmt: Annotated[str, typer.Option("--format", help="npy (with JSON) or parquet.")] = "npy",
+    out: Annotated[Path, typer.Argument(help="A folder (npy), or a file .npz, .h5, .parquet or .csv.")],
+    fmt: Annotated[
+        str | None, typer.Option("--format", help="npy, npz, hdf5, parquet or csv, where the name does not say it.")
+    ] = None,
     cache_dir: options.CacheDir = None,
 ) -> None:
     """Write a store for other tools.
 
-    Example: medfeat cache export 3f9a ./blood-resnet101
+    Example: medfeat cache export 3f9a ./blood-resnet101.parquet
     """
     from medfeat.workflows import cache
 
@@ -185,10 +187,14 @@ def export(
 
 @app.command("import")
 def import_(
-    source: Annotated[Path, typer.Argument(help="npz, npy, HDF5 or torch file that another extractor wrote.")],
+    source: Annotated[Path, typer.Argument(help="npz, npy, HDF5, Parquet, CSV or torch file of another extractor.")],
     data: Annotated[str, typer.Option("--data", "-d", help="Dataset name the store will be found by.")],
     backbone: Annotated[str, typer.Option("--backbone", "-b", help="Backbone name the store will be found by.")],
-    ids: Annotated[Path | None, typer.Option("--ids", help="File of ids (.txt, .json, .npy).")] = None,
+    ids: Annotated[
+        Path | None, typer.Option("--ids", help="File of ids (.txt, .json, .npy), or a .csv with labels too.")
+    ] = None,
+    task: options.TaskType = None,
+    classes: options.Classes = None,
     cache_dir: options.CacheDir = None,
 ) -> None:
     """Make a store of features that another tool extracted; nothing in the file is executed.
@@ -197,7 +203,17 @@ def import_(
     """
     from medfeat.workflows.stores.importing import import_store
 
-    typer.echo(f"wrote {import_store(source, data=data, backbone=backbone, ids=ids, cache_dir=cache_dir)}")
+    path = import_store(
+        source,
+        data=data,
+        backbone=backbone,
+        ids=ids,
+        task=task,  # type: ignore[arg-type]  # refused by name where it is none
+        classes=classes,
+        cache_dir=cache_dir,
+        progress=for_terminal(),
+    )
+    typer.echo(f"wrote {path}")
 
 
 @app.command("gc")
