@@ -55,3 +55,11 @@ def test_a_mutant_is_killed_where_a_test_fails_and_is_undone(tmp_path, test, kil
     result = sample.tried(mutant, tmp_path, known, thorough=False)
     assert result["killed"] == killed and bool(result["by"]) == killed
     assert "100 * part" in (tmp_path / "shares.py").read_text()
+
+
+def test_a_test_that_fails_anyway_kills_nothing(tmp_path):
+    (tmp_path / "shares.py").write_text(SOURCE)
+    (tmp_path / "test_shares.py").write_text("def test_it():\n    assert False\n")
+    known = {"shares.py": {"6": ["test_shares.py"]}}
+    result = sample.tried(sample.Mutant("shares.py", 6, "100 * part", "101 * part"), tmp_path, known, thorough=False)
+    assert not result["killed"] and "fails without the change too" in result["by"]

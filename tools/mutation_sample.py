@@ -96,7 +96,7 @@ def _changes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def draw(count: int, seed: int) -> list[Mutant]:
-    """Draw so many mutants: a room first, then a file of it, then a change, so that long files do not crowd others out."""
+    """Draw so many mutants: a room first, then a file of it, then a change, so that no long file crowds others out."""
     rng, drawn = random.Random(seed), dict.fromkeys(named())
     rooms = [sorted(path for path in (ROOT / room).rglob("*.py") if path.name != "__init__.py") for room in ROOMS]
     wanted = len(drawn) + count
@@ -202,6 +202,9 @@ def tried(mutant: Mutant, code: Path, known: dict[str, dict[str, list[str]]], *,
     killed = done is not None and done.returncode not in (0, 5)
     if killed and done is not None:
         by = next((line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR", "still"))), "")
+        failed = by.partition(" ")[2].partition(" - ")[0]
+        if by.startswith("FAILED") and pytest_in(code, failed).returncode != 0:
+            killed, by = False, f"fails without the change too: {failed}"
     return {**asdict(mutant), "killed": killed, "by": by, "reached_by": len(first),
             "seconds": round(time.perf_counter() - begun, 1)}  # fmt: skip
 
