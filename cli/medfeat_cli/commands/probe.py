@@ -78,7 +78,9 @@ def probe(
     question = Question(
         task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
     )
-    asked = ProbeRequest(data, backbone, head, size, question, seed, cache_dir)
+    asked = ProbeRequest(
+        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir
+    )
     if shots is not None:
         new_tasks.few_shot(asked, shots=shots, draws=draws, figure=figure, resamples=resamples, json=json)
     elif fuse is not None:
@@ -86,7 +88,7 @@ def probe(
     elif test_on is not None:
         from medfeat.workflows.transfer import Elsewhere
 
-        there = Elsewhere(test_on, test_split, test_drop, test_relabel, test_labels)
+        there = Elsewhere(test_on, split=test_split, drop=test_drop, relabel=test_relabel, labels=test_labels)
         new_tasks.transfer(asked, there, resamples=resamples, json=json)
     else:
         _probe(asked, refit=refit, select=select, budget=budget, resamples=resamples, json=json)
