@@ -6,7 +6,7 @@ are known already, and places new rows into an old map. Neighbours are exact, fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,8 +37,8 @@ GRID_STEP = 2
 THETA_3D = 0.8
 # Old neighbours that decide where a new row lies.
 DRAWN_BY = 5
-# Similarities held at a time: 64 MiB of float32.
-_BLOCK = 1 << 24
+# Numbers worked on at a time: 8 MiB of float32. Larger blocks are no faster.
+_BLOCK = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,10 @@ class Components:
 
     def of(self, X: FloatArray) -> Float32:
         """Return (n, k) coordinates of rows."""
-        return np.asarray((_as_rows(X, unit=self.unit) - self.mean) @ self.axes.T, np.float32)
+        found = np.empty((len(X), len(self.axes)), np.float32)
+        for some, rows in _blocks(X, unit=self.unit):
+            found[some] = (rows - self.mean) @ self.axes.T
+        return found
 
 
 @dataclass(frozen=True)
@@ -109,22 +112,28 @@ def principal(X: FloatArray, *, unit: bool, most: int = COMPONENTS, seed: int = 
     """
     from sklearn.decomposition import PCA
 
-    rows = _as_rows(X, unit=unit)
+    rows = np.empty((len(X), int(np.prod(X.shape[1:]))), np.float32)
+    for some, block in _blocks(X, unit=unit):
+        rows[some] = block
     k = max(1, min(most, len(rows) - 1, rows.shape[1]))
     solver = "full" if min(rows.shape) <= 200 else "randomized"
-    if len(rows) < 2 or not np.any(rows.std(axis=0)):
+    if len(rows) < 2 or not np.any(np.ptp(rows, axis=0)):
         return Components(rows.mean(axis=0), np.zeros((k, rows.shape[1]), np.float32), np.zeros(k), unit)
-    fitted = PCA(k, svd_solver=solver, random_state=seed).fit(rows)
+    fitted = PCA(k, svd_solver=solver, random_state=seed, copy=False).fit(rows)
     share = np.nan_to_num(np.asarray(fitted.explained_variance_ratio_, np.float64))
     return Components(fitted.mean_.astype(np.float32), fitted.components_.astype(np.float32), share, unit)
 
 
-def _as_rows(X: FloatArray, *, unit: bool) -> Float32:
-    rows = np.asarray(X, np.float32).reshape(len(X), -1)
-    if not unit:
-        return rows
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(length, np.finfo(np.float32).tiny), np.float32)
+def _blocks(X: FloatArray, *, unit: bool) -> Iterator[tuple[slice, Float32]]:
+    """Yield rows as float32 and where they stand, a few at a time: a store is large, and each copy of it counts."""
+    step = max(1, _BLOCK // max(int(np.prod(X.shape[1:])), 1))
+    for start in range(0, len(X), step):
+        some = slice(start, start + step)
+        rows = np.asarray(X[some], np.float32).reshape(len(X[some]), -1)
+        if unit:
+            length = np.linalg.norm(rows, axis=1, keepdims=True)
+            rows = np.asarray(rows / np.maximum(length, np.finfo(np.float32).tiny), np.float32)
+        yield some, rows
 
 
 def neighbours(Z: Float32, k: int, *, among: Float32 | None = None) -> tuple[NDArray[np.int32], Float32]:

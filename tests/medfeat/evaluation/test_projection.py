@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from openTSNE import TSNE
@@ -34,6 +36,19 @@ def test_components_are_those_of_the_singular_vectors():
     s = np.linalg.svd(centred.astype(np.float64), compute_uv=False)
     assert np.allclose(found.share, (s**2 / np.sum(s**2))[: len(found.share)], atol=1e-4)
     assert np.allclose(np.abs(found.of(X)[:, 0]).max(), np.abs(centred @ found.axes[0]).max(), atol=1e-3)
+
+
+def test_finding_components_copies_the_rows_once(monkeypatch):
+    monkeypatch.setattr(projection, "_BLOCK", 1 << 16)
+    X = clusters(3000, dim=1000)[0]
+    principal(X, unit=True).of(X)  # what is imported on the way is none of it
+    tracemalloc.start()
+    try:
+        principal(X, unit=True).of(X)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.7 * X.nbytes
 
 
 def test_a_map_keeps_neighbours_in_two_and_three_dimensions_and_is_the_same_again():
