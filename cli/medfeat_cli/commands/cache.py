@@ -172,6 +172,14 @@ def export(
     store: Store,
     out: Annotated[Path, typer.Argument(help="A folder (npy) or a file (parquet) that does not exist yet.")],
     fmt: Annotated[str, typer.Option("--format", help="npy (with JSON) or parquet.")] = "npy",
+    atlas: Annotated[
+        bool, typer.Option("--atlas", help="The map, neighbours and pictures, as Parquet for embedding-atlas.")
+    ] = False,
+    no_images: Annotated[bool, typer.Option("--no-images", help="With --atlas: leave every picture out.")] = False,
+    identifiers: Annotated[
+        bool, typer.Option("--identifiers", help="With --atlas: show patients and DICOM identifiers as they are.")
+    ] = False,
+    data_root: options.DataRoot = None,
     cache_dir: options.CacheDir = None,
 ) -> None:
     """Write a store for other tools.
@@ -180,7 +188,22 @@ def export(
     """
     from medfeat.workflows import cache
 
-    typer.echo(f"wrote {cache.export(cache.find_store(store, cache_dir=cache_dir), out, format=fmt)}")
+    header = cache.find_store(store, cache_dir=cache_dir)
+    if not atlas:
+        typer.echo(f"wrote {cache.export(header, out, format=fmt)}")
+        return
+    from medfeat.workflows.atlas import export_atlas
+
+    command = export_atlas(
+        header,
+        out,
+        images=not no_images,
+        identifiers=identifiers,
+        data_root=data_root,
+        cache_dir=cache_dir,
+        progress=for_terminal(),
+    )
+    typer.echo(f"wrote {out}, which this opens: {command}")
 
 
 @app.command("import")

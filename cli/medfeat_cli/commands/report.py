@@ -18,7 +18,11 @@ def report(
     size: options.Size = None,
     out: Annotated[Path, typer.Option("--out", help="The page.")] = Path("report.html"),
     tables: Annotated[
-        Path | None, typer.Option("--tables", help="Folder for the tables as Markdown, CSV and LaTeX.")
+        Path | None, typer.Option("--tables", help="Folder for tables (Markdown, CSV, LaTeX), methods and BibTeX.")
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", help="Another cache, or a runs.json that --tables wrote."),
     ] = None,
     no_images: Annotated[bool, typer.Option("--no-images", help="Leave every picture out.")] = False,
     identifiers: Annotated[
@@ -42,6 +46,7 @@ def report(
         head=head,
         size=size,
         tables=tables,
+        against=against,
         images=not no_images,
         identifiers=identifiers,
         data_root=data_root,
@@ -56,4 +61,4 @@ def report(
         return
     output.lines([f"wrote {made.out}: {made.runs:,} runs"])
     if made.tables:
-        output.lines([f"wrote {len(made.tables)} tables to {made.tables[0].parent}"])
+        output.lines([f"wrote {len(made.tables)} files to {made.tables[0].parent}"])

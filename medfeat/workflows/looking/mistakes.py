@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import MedfeatError
+from medfeat.evaluation.measures.evaluate import evaluate
 from medfeat.evaluation.measures.official_scores import checked, predictions
+from medfeat.evaluation.measures.patients import by_patient
 from medfeat.evaluation.runs.run import Run
 from medfeat.report.page.page_names import shown_ids
 from medfeat.report.page.pictures import flat
-from medfeat.report.page.results import Mistake, Shown
+from medfeat.report.page.results import Mistake, PatientScores, Shown
 from medfeat.report.tables import number
 from medfeat.types import Dataset, FloatArray, IdArray, Progress, UInt8Array
 from medfeat.workflows.asking.data_options import DataOptions
@@ -89,6 +91,25 @@ def mistakes_of(
         Mistake(shown(name, said), tuple(shown(one, words.get(one, "")) for one in some))
         for name, (_, said), some in zip(wanted, found, near, strict=True)
     )
+
+
+def patients_of(run: Run, stored: Mapping[str, Any], *, seed: int) -> PatientScores | None:
+    """Return the scores of a run by patient, a patient's score being the mean over its images; None without patients.
+
+    Parameters
+    ----------
+    run, stored
+        A run and its scores.
+    seed
+        Of the bootstrap, in which a patient is one sample.
+    """
+    if "test_groups" not in stored:
+        return None
+    found = by_patient(stored["test_labels"], stored["test_scores"], stored["test_groups"])
+    if len(found.labels) < 2:
+        return None
+    scores = evaluate(found.labels, found.scores, run.task["type"], tuple(run.task["classes"]), seed=seed)
+    return PatientScores(scores, found.left_out)
 
 
 def called_in(listed: Listed, *, identifiers: bool) -> dict[str, str]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+import shutil
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
-from medfeat.errors import UsageError
+from medfeat.errors import MissingFileError, UsageError
 from medfeat.evaluation.runs.run import list_runs, read_scores
+from medfeat.workflows.few_shot import few_shot
 from medfeat.workflows.looking.mistakes import wrong
 from medfeat.workflows.probe import probe
 from medfeat.workflows.report import write_report
 from medfeat.workflows.search import search
+from medfeat_cache import FeatureStore
 from medfeat_cli.main import run
 
 from .embedded import QUICK, embed
@@ -118,6 +122,76 @@ def test_published_results_stand_beside_ours(make_store, cache_root, tmp_path):
     probe("bloodmnist", cache_dir=cache_root, **QUICK)
     text = text_of(write_report(out=tmp_path / "r.html", cache_dir=cache_root).out)
     assert "published results</summary>" in text and "beside published results" in text
+
+
+def test_learning_curves_that_were_kept_are_drawn(probed, tmp_path):
+    few_shot("synthetic-binary", shots="1,2", draws=2, resamples=20, head="knn", cache_dir=probed)
+    text = text_of(write_report(out=tmp_path / "r.html", cache_dir=probed).out)
+    assert "How many labels it takes" in text and "shots a class in brackets" in text
+    assert "How many labels it takes" not in text_of(
+        write_report(out=tmp_path / "other.html", head="linear", cache_dir=probed).out
+    )
+
+
+@pytest.fixture
+def with_patients(make_store, cache_root, tmp_path):
+    """Two images a patient, and a run of them."""
+    make_store(dataset="own", task="binary-class", signal=0.5)
+    with FeatureStore(next(cache_root.glob("own/*.h5"))) as store:
+        rows = [(str(one), int(y)) for group in store.groups
+                for one, y in zip(store.ids(group), store.labels(group)[:, 0], strict=True)]  # fmt: skip
+    by_class = sorted(rows, key=lambda row: (row[0].split("/")[0], row[1]))
+    lines = [f"{one},{'ab'[y]},p{i // 2}" for i, (one, y) in enumerate(by_class)]
+    (tmp_path / "labels.csv").write_text("\n".join(["id,label,patient", *lines]))
+    probe("own", labels=tmp_path / "labels.csv", name="patients", cache_dir=cache_root, **QUICK)
+    return cache_root
+
+
+def test_scores_by_patient_are_those_of_mean_scores(with_patients, tmp_path):
+    (one,) = list_runs(with_patients)[0]
+    text = text_of(write_report(out=tmp_path / "r.html", cache_dir=with_patients).out)
+    stored = read_scores(one.folder)
+    patients = np.unique(stored["test_groups"])
+    rows = [stored["test_groups"] == name for name in patients]
+    y = np.array([stored["test_labels"][here][0, 0] for here in rows])
+    mean = np.array([stored["test_scores"][here, -1].mean() for here in rows])
+    assert len(patients) == 40
+    assert "By patient" in text and f"{roc_auc_score(y, mean):.3f} [" in text.partition("By patient")[2][:900]
+    assert "p0" not in text
+
+
+def test_methods_name_versions_hardware_and_what_to_cite(make_store, cache_root, tmp_path):
+    make_store("bloodmnist")
+    probe("bloodmnist", cache_dir=cache_root, **QUICK)
+    made = write_report(out=tmp_path / "r.html", tables=tmp_path / "tables", cache_dir=cache_root)
+    bib, methods = ((tmp_path / "tables" / name).read_text() for name in ("references.bib", "methods.txt"))
+    assert len(made.tables) == 3 * 2 + 3
+    assert "@article{holm1979," in bib and "pedregosa2011scikit" in bib and bib.count("{") == bib.count("}")
+    assert "scikit-learn 1." in methods and "Embedded on cpu." in methods
+    assert "References as BibTeX" in text_of(made.out)
+
+
+def test_runs_of_another_cache_stand_beside_ours(make_store, cache_root, tmp_path):
+    make_store("bloodmnist", signal=0.6)
+    probe("bloodmnist", cache_dir=cache_root, **QUICK)
+    other = tmp_path / "other"
+    shutil.copytree(cache_root, other)
+    out = {"out": tmp_path / "r.html", "cache_dir": cache_root}
+    assert "the same run" in text_of(write_report(against=other, **out).out)
+    shutil.rmtree(cache_root / "runs")
+    make_store("bloodmnist", signal=0.2)
+    probe("bloodmnist", backbone="resnet18", cache_dir=cache_root, resamples=20)
+    here, there = (max(list_runs(root)[0], key=lambda run: run.created_utc) for root in (cache_root, other))
+    text = text_of(write_report(against=other, tables=tmp_path / "tables", **out).out)
+    assert f"{here.test.auc.value - there.test.auc.value:+.3f} [" in text
+    saved = tmp_path / "tables" / "runs.json"
+    text = text_of(write_report(against=saved, **out).out)
+    assert "2 runs are in both" in text or "1 runs are in both" in text
+    with pytest.raises(MissingFileError, match=r"there is no .*: give --against another cache"):
+        write_report(against=tmp_path / "nowhere", **out)
+    (tmp_path / "odd.json").write_text("[]")
+    with pytest.raises(UsageError, match="holds no saved runs"):
+        write_report(against=tmp_path / "odd.json", **out)
 
 
 def test_from_the_command_line(probed, tmp_path, capsys, monkeypatch):
