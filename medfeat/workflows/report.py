@@ -21,13 +21,14 @@ from medfeat.report.page.html import text_of
 from medfeat.report.page.results import Mistake, QuestionResults, exports, results_page
 from medfeat.report.tables import Table
 from medfeat.tasks import OFFICIAL
-from medfeat.types import Progress, SilentProgress
+from medfeat.types import Dataset, Progress, SilentProgress, UInt8Array
 from medfeat.workflows.compare import kept_runs
 from medfeat.workflows.explore import framed, write_page
 from medfeat.workflows.looking import leaks, mistakes
 from medfeat.workflows.looking.against import RUNS_FILE, beside_others, others_in, runs_as_json
 from medfeat.workflows.looking.listed import list_store
 from medfeat.workflows.looking.mistakes import patients_of
+from medfeat.workflows.looking.saliency import heated
 from medfeat.workflows.looking.writing_up import methods_of
 from medfeat.workflows.results.kept import kept_results
 from medfeat.workflows.stores.store_names import meant, versions_of
@@ -66,6 +67,7 @@ def write_report(
     against: str | Path | None = None,
     images: bool = True,
     identifiers: bool = False,
+    saliency: bool = False,
     data_root: str | Path | None = None,
     seed: int = 0,
     cache_dir: str | Path | None = None,
@@ -89,6 +91,9 @@ def write_report(
         False leaves every picture out.
     identifiers
         Show DICOM identifiers and patients in ids as they are; by default they are replaced.
+    saliency
+        Draw where the network looked in the shown mistakes, where network, images and a head with a slope are at hand:
+        its weights are loaded.
     data_root
         Where dataset files are now, for pictures.
     seed
@@ -113,7 +118,7 @@ def write_report(
     others = None if against is None else others_in(Path(against))
     asked = _questions(runs)
     headers = {header.digest: header for header in find_stores(root, dataset=tuple({run.dataset for run in runs}))}
-    maker = _Maker(root, headers, images, identifiers, data_root, seed, progress)
+    maker = _Maker(root, headers, images, identifiers, saliency, data_root, seed, progress)
     questions = []
     progress.start(len(asked), "gathering runs", "questions")
     for name, mine in asked.items():
@@ -180,6 +185,7 @@ class _Maker:
     headers: Mapping[str, StoreHeader]
     images: bool
     identifiers: bool
+    saliency: bool
     data_root: str | Path | None
     seed: int
     progress: Progress
@@ -236,9 +242,25 @@ class _Maker:
             )
             notes += [f"no pictures: {why}"] if dataset is None else []
         try:
-            return mistakes.mistakes_of(run, stored, header, images=dataset, identifiers=self.identifiers), notes
+            heat = None
+            if self.saliency and header is not None and dataset is not None:
+                heat = self._heat(run, header, dataset, notes)
+            found = mistakes.mistakes_of(run, stored, header, images=dataset, identifiers=self.identifiers, heat=heat)
+            return found, notes
         except MedfeatError as error:
             return (), [*notes, f"no mistakes are shown: {error}"]
+
+    def _heat(self, run: Run, header: StoreHeader, dataset: Dataset, notes: list[str]) -> mistakes.Heat:
+        def drawn(ids: Sequence[str], pictures: Mapping[str, UInt8Array]) -> Mapping[str, UInt8Array]:
+            try:
+                found, method = heated(run, header, dataset, ids, pictures)
+            except MedfeatError as error:
+                notes.append(f"no saliency of {run.backbone}, {run.head}: {error}")
+                return {}
+            notes.append(f"orange in its mistakes: where {run.backbone} looked, by {method}")
+            return found
+
+        return drawn
 
     def _curves(self, runs: Sequence[Run]) -> tuple[Curve, ...]:
         """Return the learning curves that were kept of the question and of the backbones and heads that are shown."""

@@ -28,6 +28,9 @@ def report(
     identifiers: Annotated[
         bool, typer.Option("--identifiers", help="Show patients and DICOM identifiers as they are.")
     ] = False,
+    saliency: Annotated[
+        bool, typer.Option("--saliency", help="Draw where the network looked in the shown mistakes; loads its weights.")
+    ] = False,
     seed: options.Seed = 0,
     data_root: options.DataRoot = None,
     cache_dir: options.CacheDir = None,
@@ -49,6 +52,7 @@ def report(
         against=against,
         images=not no_images,
         identifiers=identifiers,
+        saliency=saliency,
         data_root=data_root,
         seed=seed,
         cache_dir=cache_dir,

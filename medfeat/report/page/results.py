@@ -45,10 +45,11 @@ class Shown:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong answer that the run was sure of, and the training images nearest to it."""
+    """A wrong answer that the run was sure of, the training images nearest to it, and where the network looked."""
 
     image: Shown
     near: tuple[Shown, ...]
+    heat: UInt8Array | None = None
 
 
 @dataclass(frozen=True)
@@ -307,11 +308,14 @@ def _confusion(run: Run) -> Markup:
 
 def _mistake(one: Mistake) -> Markup:
     near = [
-        element("figure", _picture(image), element("figcaption", f"{image.id} · {image.words}")) for image in one.near
+        element("figure", _picture(image), element("figcaption", f"{image.id} ", element("div", image.words)))
+        for image in one.near
     ]
-    return element("article", _picture(one.image), element("div", element("strong", one.image.id)),
-                   element("div", one.image.words), element("div", near, class_="near") if near else None,
-                   class_="mistake")  # fmt: skip
+    looked = f"where the network looked in {one.image.id}"
+    heat = None if one.heat is None else element("img", src=data_address(one.heat), alt=looked, class_="pixels")
+    return element("article", element("div", _picture(one.image), heat, class_="pair"),
+                   element("div", element("strong", one.image.id)), element("div", one.image.words),
+                   element("div", near, class_="near") if near else None, class_="mistake")  # fmt: skip
 
 
 def _picture(image: Shown) -> Markup | None:

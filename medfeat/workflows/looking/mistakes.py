@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +65,23 @@ def _by_class(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.column_stack([1 - scores[:, 0], scores[:, 0]]) if scores.shape[1] == 1 else scores
 
 
+# From ids and their pictures to pictures with heat over them.
+Heat = Callable[[Sequence[str], Mapping[str, UInt8Array]], Mapping[str, UInt8Array]]
+
+
 def mistakes_of(
-    run: Run, stored: Mapping[str, Any], header: StoreHeader | None, *, images: Dataset | None, identifiers: bool
+    run: Run,
+    stored: Mapping[str, Any],
+    header: StoreHeader | None,
+    *,
+    images: Dataset | None,
+    identifiers: bool,
+    heat: Heat | None = None,
 ) -> tuple[Mistake, ...]:
-    """Return the surest mistakes of a run; pictures where images are given, neighbours where its store is there."""
+    """Return the surest mistakes of a run; pictures where images are given, neighbours where its store is there.
+
+    `heat` draws where the network looked; None leaves that out.
+    """
     found = wrong(stored["test_labels"], stored["test_scores"], run.task["type"], run.task["classes"])
     ids = stored["test_ids"].tolist()
     wanted = [str(ids[row]) for row, _ in found]
@@ -84,11 +97,13 @@ def mistakes_of(
     )  # fmt: skip
     pictures = pictures_of(images, {*wanted, *(one for some in near for one in some)}) if images is not None else {}
 
+    heats = heat(wanted, pictures) if heat is not None and pictures else {}
+
     def shown(one: str, said: str) -> Shown:
         return Shown(called.get(one, "an image"), said, pictures.get(one))
 
     return tuple(
-        Mistake(shown(name, said), tuple(shown(one, words.get(one, "")) for one in some))
+        Mistake(shown(name, said), tuple(shown(one, words.get(one, "")) for one in some), heats.get(name))
         for name, (_, said), some in zip(wanted, found, near, strict=True)
     )
 

@@ -35,7 +35,7 @@ def methods_of(runs: Sequence[Run], headers: Mapping[str, StoreHeader]) -> Metho
     rules = "; ".join(dict.fromkeys(run.choice["rule"] for run in runs))
     intervals = "; ".join(dict.fromkeys(_intervals(run) for run in runs))
     lines = [
-        f"Images were embedded once and heads trained on the cached embeddings (medfeat with {libraries}). Every"
+        f"Images were embedded once and heads trained on the cached embeddings ({libraries}). Every"
         f" hyper-parameter was chosen on val by {rules}; test was scored once. Intervals are 95 % percentile intervals"
         f" ({intervals}; Efron and Tibshirani, 1993), or of whole patients where patients are known.",
         "Groups: paired bootstrap of the difference on test with Holm's correction (Holm, 1979) at 5 %, against the"
@@ -89,7 +89,8 @@ def _seconds(runs: Sequence[Run]) -> str:
 def _weights(recipe: Mapping[str, Any]) -> str:
     parts = [recipe.get("source"), recipe.get("source_id")]
     digest = str(recipe.get("weights_digest") or "")
-    return " ".join(str(part) for part in [*parts, f"weights {digest[:16]}" if digest else ""] if part) or "no weights"
+    source = " ".join(str(part) for part in parts if part)
+    return ", ".join(part for part in (source, f"weights {digest[:16]}" if digest else "") if part) or "no weights"
 
 
 def _keys(runs: Sequence[Run]) -> list[str]:

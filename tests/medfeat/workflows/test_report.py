@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from medfeat.errors import MissingFileError, UsageError
 from medfeat.evaluation.runs.run import list_runs, read_scores
+from medfeat.workflows.extract import extract
 from medfeat.workflows.few_shot import few_shot
 from medfeat.workflows.looking.mistakes import wrong
 from medfeat.workflows.probe import probe
@@ -136,8 +137,7 @@ def test_learning_curves_that_were_kept_are_drawn(probed, tmp_path):
 @pytest.fixture
 def with_patients(make_store, cache_root, tmp_path):
     """Two images a patient, and a run of them."""
-    make_store(dataset="own", task="binary-class", signal=0.5)
-    with FeatureStore(next(cache_root.glob("own/*.h5"))) as store:
+    with FeatureStore(make_store(dataset="own", task="binary-class", signal=0.5)) as store:
         rows = [(str(one), int(y)) for group in store.groups
                 for one, y in zip(store.ids(group), store.labels(group)[:, 0], strict=True)]  # fmt: skip
     by_class = sorted(rows, key=lambda row: (row[0].split("/")[0], row[1]))
@@ -192,6 +192,24 @@ def test_runs_of_another_cache_stand_beside_ours(make_store, cache_root, tmp_pat
     (tmp_path / "odd.json").write_text("[]")
     with pytest.raises(UsageError, match="holds no saved runs"):
         write_report(against=tmp_path / "odd.json", **out)
+
+
+def test_saliency_that_cannot_be_drawn_is_a_line(probed, tmp_path):
+    made = write_report(out=tmp_path / "r.html", saliency=True, head="knn", cache_dir=probed)
+    assert any("no saliency of counting, knn: " in note for note in made.notes)
+    assert "where the network looked" not in text_of(made.out)
+
+
+@pytest.mark.realdata
+def test_saliency_of_a_real_network_is_beside_its_mistakes(real_data, cache_root, tmp_path):
+    weights = real_data / "squeezenet1_1_torchvision_fp16src.pth"
+    options = {"cache_dir": cache_root, "data_root": real_data}
+    extract("breastmnist", "squeezenet1_1", weights=weights, device="cpu", precision="fp32", **options)
+    probe("breastmnist", cache_dir=cache_root, **QUICK)
+    made = write_report(out=tmp_path / "r.html", saliency=True, **options)
+    assert any("squeezenet1_1 looked, by Grad-CAM" in note for note in made.notes)
+    cards = re.findall(r'<article class="mistake">(.*?)</article>', text_of(made.out), re.DOTALL)
+    assert cards and all("where the network looked in" in card for card in cards)
 
 
 def test_from_the_command_line(probed, tmp_path, capsys, monkeypatch):
