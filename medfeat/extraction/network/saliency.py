@@ -86,7 +86,8 @@ def _watched(module: torch.nn.Module) -> Iterator[tuple[list[torch.Tensor], list
             maps.append(out)
 
     with ExitStack() as undo:
-        for part in module.modules():
+        parts: list[Any] = list(module.modules())
+        for part in parts:
             if hasattr(part, "fused_attn") and hasattr(part, "attn_drop"):
                 undo.callback(setattr, part, "fused_attn", part.fused_attn)
                 part.fused_attn = False

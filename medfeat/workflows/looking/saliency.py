@@ -109,4 +109,5 @@ def over(picture: UInt8Array, heat: NDArray[np.float32]) -> UInt8Array:
     size = (base.shape[1], base.shape[0])
     smooth = np.asarray(Image.fromarray(heat.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
     share = 0.75 * np.clip(smooth, 0, 1)[..., None]
-    return np.rint(base * (1 - share) + _COLOUR * share).astype(np.uint8)
+    drawn: UInt8Array = np.rint(base * (1 - share) + _COLOUR * share).astype(np.uint8)
+    return drawn

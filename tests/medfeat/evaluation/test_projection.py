@@ -11,7 +11,9 @@ from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 
 from medfeat.evaluation.looking import projection
-from medfeat.evaluation.looking.projection import lay_out, neighbours, place, principal
+from medfeat.evaluation.looking.projection import lay_out, neighbours, place, principal, tsne
+from medfeat.workflows.extract import extract
+from medfeat_cache import FeatureStore
 
 
 def clusters(n=60, k=3, dim=12, seed=0):
@@ -86,13 +88,41 @@ def test_a_new_row_lands_among_its_neighbours_and_old_rows_stay():
         assert (y[near] == labels[:, None]).all()
 
 
+def as_faithful(X):
+    """Whether our map of embeddings is as trustworthy as one by the library's own defaults."""
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    Z = principal(X, unit=True).of(X)
+    ours = tsne(Z, *neighbours(Z, 90), dims=2)
+    theirs = np.asarray(TSNE(random_state=0, n_jobs=1).fit(unit))
+    found = [trustworthiness(X, points, n_neighbors=15, metric="cosine") for points in (ours, theirs)]
+    print("trustworthiness, ours and the defaults:", found)
+    return found[0] >= found[1]
+
+
 @pytest.mark.realdata
-def test_on_real_images_a_map_is_as_trustworthy_as_the_librarys_own_defaults(real_data):
-    with np.load(real_data / "breastmnist.npz") as file:
-        X = np.concatenate([file[f"{split}_images"] for split in ("train", "val", "test")]).reshape(780, -1) / 255
-    ours = lay_out(X.astype(np.float32), unit=False).tsne2
-    theirs = np.asarray(TSNE(random_state=0, n_jobs=1).fit(X))
-    assert trustworthiness(X, ours, n_neighbors=15) >= trustworthiness(X, theirs, n_neighbors=15) - 0.005
+def test_on_a_real_store_a_map_is_as_trustworthy_as_the_librarys_own_defaults(real_data, tmp_path):
+    weights = real_data / "squeezenet1_1_torchvision_fp16src.pth"
+    options = {"cache_dir": tmp_path, "data_root": real_data, "device": "cpu"}
+    (made,) = extract("breastmnist", "squeezenet1_1", weights=weights, precision="fp32", **options).stores
+    with FeatureStore(made.path) as store:
+        assert as_faithful(np.concatenate([store.read(group) for group in store.groups]))
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_on_many_real_images_too_where_a_grid_is_interpolated(real_data):
+    with np.load(real_data / "adrenalmnist3d.npz") as file:
+        volumes = np.concatenate([file[f"{split}_images"] for split in ("train", "val", "test")])
+    planes = volumes[:, (8, 14, 20)].reshape(-1, 28 * 28).astype(np.float32) / 255
+    planes = planes[planes.std(axis=1) > 0]
+    planes = planes[np.random.default_rng(0).permutation(len(planes))[:3200]]
+    assert len(planes) > projection.MOST_BY_TREE and as_faithful(planes)
+
+
+@pytest.mark.slow
+def test_on_many_made_up_rows_too():
+    centres, rng = np.random.default_rng(1).normal(size=(8, 512)), np.random.default_rng(0)
+    assert as_faithful((centres[rng.integers(0, 8, 3200)] + rng.normal(0, 2, (3200, 512))).astype(np.float32))
 
 
 def test_a_map_in_three_dimensions_is_of_a_sample_when_there_are_many(monkeypatch):
