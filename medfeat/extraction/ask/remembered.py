@@ -16,9 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from medfeat.datasets.digests import Stamp, file_digest
+from medfeat.datasets.digests import file_digest
 from medfeat.errors import MissingFileError
-from medfeat_cache import recipe_digest
+from medfeat_cache import Stamp, recipe_digest
 
 _FOLDER = ".asked"
 
