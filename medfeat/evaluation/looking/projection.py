@@ -31,8 +31,8 @@ DRAWN = 3
 MOST_3D = 3000
 # Above this, interpolation is faster than a tree in two dimensions.
 MOST_BY_TREE = 3000
-# How coarse the grid of the interpolation is at first: half the time of openTSNE's 1. What it loses, the last fifth of the
-# late steps brings back on openTSNE's own grid: without it maps are a little less trustworthy than by its defaults.
+# How coarse the grid of the interpolation is at first: half the time of openTSNE's 1. What it loses, the last fifth of
+# the late steps brings back on openTSNE's own grid: without it maps are a little less trustworthy than by its defaults.
 GRID_STEP = 2
 FINE_SHARE = 5
 # How coarsely a tree in three dimensions takes far rows together: half the time of openTSNE's 0.5.

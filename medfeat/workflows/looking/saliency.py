@@ -38,8 +38,9 @@ def heated(
     MedfeatError
         The network is not at hand or cannot say where it looked, or the head has no slope; in one line.
     """
-    from medfeat.extraction.again import load_for_recipe
+    from medfeat.extraction.ask.made_from import MadeFrom
     from medfeat.extraction.network.saliency import saliency
+    from medfeat.extraction.remake import RemakeOptions, load_again
 
     recipe = header.recipe
     if dataset.info.ndim == 3 or recipe.get("fit") != "whole":
@@ -49,7 +50,10 @@ def heated(
     directions = slopes(load_run_model(run).scores, X)
     if not np.any(directions):
         raise UsageError(f"the head {run.head} has no slope: its score does not change with small steps")
-    backbone = load_for_recipe(recipe, header.info, offline=True)
+    network = MadeFrom.of(recipe, header.info).network
+    if network is None:
+        raise UsageError("its features were imported, so no network is known that made them")
+    backbone = load_again(network, RemakeOptions(offline=True))
     if backbone.takes_raw or directions.shape[1] != backbone.dims[0]:
         raise UsageError(f"{run.backbone} has no feature maps that its embedding is made of")
     images = _images(dataset, ids)

@@ -1,5 +1,5 @@
 "use strict";
-// What every page has: light or dark, tables that sort, and details that open for print.
+// What every page has: light or dark, and tables that sort.
 (() => {
   const root = document.documentElement;
   const theme = document.getElementById("theme");
@@ -12,13 +12,6 @@
       document.dispatchEvent(new Event("themechange"));
     });
   }
-  // Paper cannot be pressed: what is folded is opened for it, and folded again.
-  let opened = [];
-  addEventListener("beforeprint", () => {
-    opened = [...document.querySelectorAll("details:not([open])")];
-    opened.forEach((one) => { one.open = true; });
-  });
-  addEventListener("afterprint", () => opened.forEach((one) => { one.open = false; }));
   const key = (cell) => {
     const text = cell.dataset.value ?? cell.textContent.trim();
     const number = Number.parseFloat(text);
