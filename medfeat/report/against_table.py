@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medfeat.evaluation.runs.run import Run
+from medfeat.report.page.page_names import counted
 from medfeat.report.run_tables import NAMES
 from medfeat.report.tables import Table, number, with_interval
 from medfeat.tasks import OFFICIAL
@@ -31,7 +32,7 @@ def against_table(both: Sequence[Twice], *, name: str, only_here: int, only_ther
          "the same run" if one.difference is None else _signed(one.difference), _mind(one))
         for one in both
     )  # fmt: skip
-    counts = f"{len(both)} runs are in both; {only_here} only here, {only_there} only in {name}"
+    counts = f"{counted(len(both), 'run')} in both; {only_here} only here, {only_there} only in {name}"
     notes = (
         counts,
         "in brackets: 95 % interval, of a difference by the paired bootstrap of test; one that holds 0 shows none",

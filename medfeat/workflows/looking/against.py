@@ -63,10 +63,13 @@ def beside_others(here: Sequence[Run], there: Sequence[Run], *, name: str, seed:
     seed
         Of the paired bootstrap, which is drawn where both sides kept the scores of the same samples.
     """
-    theirs = {_identity(run): run for run in there}
-    mine = {_identity(run): run for run in here}
+    mine, theirs = _newest(here), _newest(there)
     both = [_twice(run, theirs[key], seed) for key, run in mine.items() if key in theirs]
     return against_table(both, name=name, only_here=len(mine.keys() - theirs), only_there=len(theirs.keys() - mine))
+
+
+def _newest(runs: Sequence[Run]) -> dict[tuple[object, ...], Run]:
+    return {_identity(run): run for run in sorted(runs, key=lambda run: run.created_utc)}
 
 
 def _identity(run: Run) -> tuple[object, ...]:
