@@ -198,7 +198,7 @@ def test_maps_are_faithful():
     from openTSNE import TSNE
     from sklearn.manifold import trustworthiness
 
-    from medfeat.evaluation.looking.projection import neighbours, principal, tsne
+    from medfeat.evaluation.looking.projection import neighbours, principal, searched, tsne
 
     result = {}
     for n in (2_000, 4_000) if MEASURING else (60,):
@@ -209,7 +209,9 @@ def test_maps_are_faithful():
         for name in ("medfeat", "openTSNE"):
             start = time.process_time()
             maps[name] = (
-                tsne(Z, *neighbours(Z, 90), dims=2) if name == "medfeat" else TSNE(random_state=0, n_jobs=1).fit(unit)
+                tsne(Z, *neighbours(searched(X, Z, unit=True), 90), dims=2)
+                if name == "medfeat"
+                else TSNE(random_state=0, n_jobs=1).fit(unit)
             )
             seconds[name] = time.process_time() - start
         score = {name: trustworthiness(X, np.asarray(Y), n_neighbors=15, metric="cosine") for name, Y in maps.items()}

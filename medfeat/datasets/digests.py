@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from medfeat.types import Progress, SilentProgress
-from medfeat_cache import Stamp
+from medfeat_cache import Stamp, write_whole
 
 MEMORY_NAME = "digests.json"
 CHUNK_BYTES = 1 << 20
@@ -106,7 +104,8 @@ class DigestMemory:
         self._known = None  # another process may have added to it meanwhile
         merged = {**self._read(), **self._new}
         try:
-            _write_json(self.path, merged)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self.path, [json.dumps(merged, indent=0).encode()], "remembering digests in")
         except OSError:
             return  # a read-only cache costs hashing again, nothing else
         self._known, self._new = merged, {}
@@ -123,15 +122,3 @@ def _read_json(path: Path) -> dict[str, dict[str, Any]]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _write_json(path: Path, content: dict[str, dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=0)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -32,7 +32,7 @@ from medfeat.workflows.looking.saliency import heated
 from medfeat.workflows.looking.writing_up import methods_of
 from medfeat.workflows.results.kept import kept_results
 from medfeat.workflows.stores.store_names import meant, versions_of
-from medfeat_cache import FeatureStore, StoreHeader, find_stores, resolve_root, slug, write_whole
+from medfeat_cache import Catalogue, FeatureStore, StoreHeader, find_stores, resolve_root, slug, write_whole
 
 FORMATS = {"md": rendering.markdown, "csv": rendering.csv_text, "tex": rendering.latex}
 
@@ -144,19 +144,20 @@ def write_report(
 def _runs(root: Path, data: str | Sequence[str] | None, **wanted: Any) -> tuple[list[Run], list[str]]:
     found, problems = list_runs(root)
     runs = kept_runs(found, **wanted) if found else []
-    named = meant(root, data)
+    cache = Catalogue(root)
+    named = meant(cache, data)
     if named is not None:
-        runs = [run for run in runs if any(_is_meant(root, run, one.name, one.number) for one in named)]
+        runs = [run for run in runs if any(_is_meant(cache, run, one.name, one.number) for one in named)]
     if not runs:
         what = f" of {', '.join(one.name for one in named)}" if named is not None else ""
         raise UsageError(f"no runs{what} in {root}: run `medfeat probe` first, which makes some of every store")
     return runs, problems
 
 
-def _is_meant(root: Path, run: Run, name: str, number: int | None) -> bool:
+def _is_meant(cache: Catalogue, run: Run, name: str, number: int | None) -> bool:
     if run.dataset != name:
         return False
-    return number is None or run.task.get("images") in versions_of(root, name).numbered(number).keys
+    return number is None or run.task.get("images") in versions_of(cache, name).numbered(number).keys
 
 
 def _questions(runs: Sequence[Run]) -> dict[str, list[Run]]:

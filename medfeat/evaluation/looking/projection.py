@@ -1,7 +1,8 @@
 """High-dimensional rows in two and three dimensions: principal components, t-SNE, and who is near whom.
 
 t-SNE is openTSNE's (Poličar, Stražar and Zupan, Journal of Statistical Software 109(3), 2024): it takes neighbours that
-are known already, and places new rows into an old map. Neighbours are exact, found among the strongest components.
+are known already, and places new rows into an old map. Neighbours are exact: among whole rows, or where these are many
+among their strongest components.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ Stepped = Callable[[int], bool]
 Float32 = NDArray[np.float32]
 # What is left after these carries little of what makes rows alike, and a search among them is many times faster.
 COMPONENTS = 64
+# Up to so many products of numbers, neighbours are looked for among whole rows, which takes some seconds.
+MOST_PRODUCTS = 5e10
 PERPLEXITY = 30.0
-EARLY, LATE = 250, 500
+EARLY, LATE, MOMENTUM = 250, 500, 0.8
 # Steps of a `Map`: two layouts by t-SNE.
 STEPS = 2 * (EARLY + LATE)
 _TOLD_EVERY = 25
@@ -218,10 +221,11 @@ def tsne(
         initialization.rescale(start), close, random_state=seed, n_jobs=1, negative_gradient_method=method, theta=theta,
         ints_in_interval=GRID_STEP, callbacks=lambda *_: not stepped(_TOLD_EVERY), callbacks_every_iters=_TOLD_EVERY,
     )  # fmt: skip
-    made = made.optimize(EARLY, exaggeration=12, momentum=0.5, propagate_exception=True)
+    # Not the 0.5 of the first t-SNE: with it groups are still tangled when the early steps end, and stay so.
+    made = made.optimize(EARLY, exaggeration=12, momentum=MOMENTUM, propagate_exception=True)
     fine = LATE // FINE_SHARE
-    made = made.optimize(LATE - fine, momentum=0.8, propagate_exception=True)
-    made = made.optimize(fine, momentum=0.8, ints_in_interval=1, propagate_exception=True)
+    made = made.optimize(LATE - fine, momentum=MOMENTUM, propagate_exception=True)
+    made = made.optimize(fine, momentum=MOMENTUM, ints_in_interval=1, propagate_exception=True)
     found: Float32 = np.asarray(made, np.float32)
     return found
 
@@ -248,10 +252,18 @@ def lay_out(X: FloatArray, *, unit: bool, seed: int = 0, near: int = 8, stepped:
     """
     found = principal(X, unit=unit, seed=seed)
     Z = found.of(X)
-    rows, far = neighbours(Z, int(3 * PERPLEXITY))
+    rows, far = neighbours(searched(X, Z, unit=unit), int(3 * PERPLEXITY))
     flat = tsne(Z, rows, far, dims=2, seed=seed, stepped=stepped)
     deep = _deep(Z, rows, far, seed, stepped)
     return Map(Z[:, :DRAWN].copy(), found.share, flat, deep, rows[:, :near].copy(), np.zeros(len(Z), np.bool_))
+
+
+def searched(X: FloatArray, Z: Float32, *, unit: bool) -> Float32:
+    """Return the rows among which neighbours are looked for: whole ones, or where they are many their components."""
+    width = int(np.prod(X.shape[1:]))
+    if len(X) ** 2 * width > MOST_PRODUCTS:
+        return Z
+    return np.concatenate([rows for _, rows in _blocks(X, unit=unit)])
 
 
 def _deep(Z: Float32, near: NDArray[np.int32], far: Float32, seed: int, stepped: Stepped) -> Float32:
@@ -293,7 +305,8 @@ def place(X: FloatArray, old: NDArray[np.bool_], before: Map, *, unit: bool, nea
         there = np.isfinite(known).all(axis=1)
         whole[fresh] = _drawn_to(Z[old][there], known[there], Z[fresh])
         maps.append(whole)
-    return Map(Z[:, :DRAWN].copy(), found.share, maps[0], maps[1], neighbours(Z, near)[0], fresh)
+    nearest, _ = neighbours(searched(X, Z, unit=unit), near)
+    return Map(Z[:, :DRAWN].copy(), found.share, maps[0], maps[1], nearest, fresh)
 
 
 def _drawn_to(Z: Float32, Y: Float32, new: Float32) -> Float32:

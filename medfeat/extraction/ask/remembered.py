@@ -8,8 +8,6 @@ asked in cheap terms (names, and the path and stamp of files), that says which s
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -18,7 +16,7 @@ from typing import Any
 
 from medfeat.datasets.digests import file_digest
 from medfeat.errors import MissingFileError
-from medfeat_cache import Stamp, recipe_digest
+from medfeat_cache import Stamp, recipe_digest, write_whole
 
 _FOLDER = ".asked"
 
@@ -78,10 +76,7 @@ def remember_store(root: Path, asked: Mapping[str, Any], store: Path) -> None:
     text = json.dumps({"store": store.resolve().relative_to(root.resolve()).as_posix(), "asked": dict(asked)})
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=note.parent, suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(text)
-        Path(temporary).replace(note)
+        write_whole(note, [text.encode()], "remembering what was asked in")
     except OSError:
         return
 

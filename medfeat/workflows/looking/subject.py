@@ -19,7 +19,7 @@ from medfeat.workflows.looking import spaces
 from medfeat.workflows.looking.listed import Listed, list_images, list_store, read_columns, words_of
 from medfeat.workflows.looking.look import Seen
 from medfeat.workflows.stores.store_names import find_meant
-from medfeat_cache import FeatureStore, StoreHeader
+from medfeat_cache import Catalogue, FeatureStore, StoreHeader
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _opened(
     """Open images by what they are called: a registered name, a path, or a name of the cache, which knows the path."""
     try:
         if data not in DATASETS and not Path(data).expanduser().exists():
-            known = [header.info.get("source") for header in find_meant(root, [data])]
+            known = [header.info.get("source") for header in find_meant(Catalogue(root), [data])]
             source = next((one for one in known if one), None)
             if source is not None:
                 where, kept = DataOptions.from_source(source, data_root=options.data_root)
