@@ -223,9 +223,10 @@ def tsne(
     )  # fmt: skip
     # Not the 0.5 of the first t-SNE: with it groups are still tangled when the early steps end, and stay so.
     made = made.optimize(EARLY, exaggeration=12, momentum=MOMENTUM, propagate_exception=True)
-    fine = LATE // FINE_SHARE
+    fine = LATE // FINE_SHARE if method == "fft" else 0
     made = made.optimize(LATE - fine, momentum=MOMENTUM, propagate_exception=True)
-    made = made.optimize(fine, momentum=MOMENTUM, ints_in_interval=1, propagate_exception=True)
+    if fine:
+        made = made.optimize(fine, momentum=MOMENTUM, ints_in_interval=1, propagate_exception=True)
     found: Float32 = np.asarray(made, np.float32)
     return found
 
