@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from medfeat.datasets.decoding.bad_file import missing_extra
+from  import missing_extra
 from medfeat.errors import UsageError
 from medfeat.report.page.columns import PointColumn
 from medfeat.report.page.explore import SpaceView
