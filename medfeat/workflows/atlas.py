@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from  import missing_extra
-from medfeat.errors import UsageError
+from medfeat.errors import MissingExtraError, UsageError
 from medfeat.report.page.columns import PointColumn
 from medfeat.report.page.explore import SpaceView
 from medfeat.report.page.pictures import flat
@@ -68,7 +67,7 @@ def export_atlas(
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise missing_extra("Parquet", "pyarrow", "parquet", error) from error
+        raise MissingExtraError.of("Parquet files need", "pyarrow", "parquet", error) from error
     out, root, progress = Path(out), resolve_root(cache_dir), progress or SilentProgress()
     if out.exists():
         raise UsageError(f"{out} already exists: name another file for the export, or remove it")
