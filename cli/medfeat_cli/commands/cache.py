@@ -174,6 +174,14 @@ def export(
     fmt: Annotated[
         str | None, typer.Option("--format", help="npy, npz, hdf5, parquet or csv, where the name does not say it.")
     ] = None,
+    atlas: Annotated[
+        bool, typer.Option("--atlas", help="The map, neighbours and pictures, as Parquet for embedding-atlas.")
+    ] = False,
+    no_images: Annotated[bool, typer.Option("--no-images", help="With --atlas: leave every picture out.")] = False,
+    identifiers: Annotated[
+        bool, typer.Option("--identifiers", help="With --atlas: show patients and DICOM identifiers as they are.")
+    ] = False,
+    data_root: options.DataRoot = None,
     cache_dir: options.CacheDir = None,
 ) -> None:
     """Write a store for other tools.
@@ -182,7 +190,26 @@ def export(
     """
     from medfeat.workflows import cache
 
-    typer.echo(f"wrote {cache.export(cache.find_store(store, cache_dir=cache_dir), out, format=fmt)}")
+    header = cache.find_store(store, cache_dir=cache_dir)
+    if atlas and fmt is not None:
+        raise typer.BadParameter("--format goes without --atlas, which is Parquet")
+    if not atlas:
+        if no_images or identifiers or data_root is not None:
+            raise typer.BadParameter("--no-images, --identifiers and --data-root go with --atlas")
+        typer.echo(f"wrote {cache.export(header, out, format=fmt)}")
+        return
+    from medfeat.workflows.atlas import export_atlas
+
+    command = export_atlas(
+        header,
+        out,
+        images=not no_images,
+        identifiers=identifiers,
+        data_root=data_root,
+        cache_dir=cache_dir,
+        progress=for_terminal(),
+    )
+    typer.echo(f"wrote {out}, which this opens: {command}")
 
 
 @app.command("import")

@@ -21,3 +21,14 @@ def keep_result(root: Path, dataset: str, kind: str, facts: Mapping[str, Any], *
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, [json.dumps(plain, indent=1, allow_nan=False).encode()], f"writing the {kind}")
     return path
+
+
+def kept_results(root: Path, dataset: str, kind: str) -> list[dict[str, Any]]:
+    """Return the results of a kind that were kept of a dataset, newest first; what cannot be read is left out."""
+    found = []
+    for path in (root / RUNS / slug(dataset)).glob(f"{kind}-*.json"):
+        try:
+            found.append((path.stat().st_mtime, json.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError):
+            continue
+    return [facts for _, facts in sorted(found, key=lambda one: -one[0])]
