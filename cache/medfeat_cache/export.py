@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat_cache.errors import StoreError, StoreInputError, saying
-from medfeat_cache.files import raw, replacing, sync_folder, temporary_name
+from medfeat_cache.files import make_folder, raw, replacing, sync_folder, temporary_name
 from medfeat_cache.reader import FeatureStore
 
 Format = Literal["npy", "parquet"]
@@ -46,7 +46,7 @@ def export_store(path: str | Path, out: str | Path, *, format: Format = "npy") -
     if out.exists():
         raise StoreInputError(f"{out} already exists: name another place for the export, or remove it")
     with FeatureStore(path) as store, saying(out, "exporting to"):
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out.parent)
         writers[format](store, out)
     return out
 
@@ -54,7 +54,7 @@ def export_store(path: str | Path, out: str | Path, *, format: Format = "npy") -
 def _write_npy(store: FeatureStore, out: Path) -> None:
     temporary = temporary_name(out)
     try:
-        temporary.mkdir()
+        make_folder(temporary)
         files = {group: _write_group(store, group, temporary) for group in store.groups}
         facts = {
             "format": "medfeat-export",

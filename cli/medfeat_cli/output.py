@@ -80,7 +80,10 @@ def text(content: str, out: Path | None = None) -> None:
     if out is None:
         typer.echo(content)
         return
-    out.write_text(content if content.endswith("\n") else f"{content}\n", encoding="utf-8")
+    from medfeat_cache import write_whole
+
+    ended = content if content.endswith("\n") else f"{content}\n"
+    write_whole(out, [ended.encode("utf-8")], "writing", "choose another --out")
     note(f"wrote {out}")
 
 

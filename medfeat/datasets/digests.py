@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from medfeat.types import Progress, SilentProgress
+from medfeat_cache import make_folder, write_whole
 
 MEMORY_NAME = "digests.json"
 CHUNK_BYTES = 1 << 20
@@ -166,12 +165,5 @@ def _read_json(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _write_json(path: Path, content: dict[str, dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=0)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    make_folder(path.parent)
+    write_whole(path, [json.dumps(content, indent=0).encode()], "noting digests")

@@ -14,7 +14,7 @@ import numpy as np
 
 from medfeat.errors import DataError, MissingFileError
 from medfeat.types import Fitted
-from medfeat_cache import write_whole
+from medfeat_cache import make_folder, write_whole
 
 FORMAT = "medfeat-head"
 VERSION = 1
@@ -52,7 +52,7 @@ def save_model(model: Fitted, folder: Path, *, trusted: Sequence[str] = ()) -> N
     kind = _kind(model)
     header: dict[str, Any] = {"format": FORMAT, "version": VERSION, "kind": kind}
     content = None if kind == BOOSTING else _as_skops(model, trusted)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if content is None:
         header["parameters"] = model.get_params()  # type: ignore[attr-defined]  # _kind knows what it is
         header["features"] = model.features_.tolist()  # type: ignore[attr-defined]

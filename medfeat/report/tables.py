@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from medfeat.report.spreadsheet import csv_lines
 from medfeat.types import Interval
 
 if TYPE_CHECKING:
@@ -114,17 +113,14 @@ def _latex_text(text: str) -> str:
 
 def csv_text(tables: Iterable[Table]) -> str:
     """Return CSV: one header, the rows of all tables; tables with other columns follow after an empty line."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    rows: list[tuple[str, ...]] = []
     columns: tuple[str, ...] = ()
     for table in tables:
         if table.columns != columns:
-            if columns:
-                out.write("\n")
-            writer.writerow(table.columns)
+            rows += [(), table.columns] if columns else [table.columns]
             columns = table.columns
-        writer.writerows(table.rows)
-    return out.getvalue()
+        rows += table.rows
+    return "".join(csv_lines(rows))
 
 
 def plain(tables: Iterable[Table]) -> str:

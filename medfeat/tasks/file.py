@@ -12,7 +12,7 @@ import numpy as np
 from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.tasks.check import check_task
 from medfeat.types import IdArray, LabelArray, Task
-from medfeat_cache import slug, write_whole
+from medfeat_cache import make_folder, slug, write_whole
 
 FORMAT = "medfeat-task"
 VERSION = 1
@@ -65,7 +65,7 @@ def save_task(task: Task, folder: Path) -> Path:
         "group": None if task.group is None else task.group.tolist(),
         "labels": task.labels.tolist(),
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_whole(path, [json.dumps(content, ensure_ascii=False, allow_nan=False).encode()], "saving the task")
     return path
 

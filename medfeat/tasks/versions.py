@@ -12,7 +12,7 @@ from typing import Any
 
 from medfeat.errors import UsageError
 from medfeat.types import OFFICIAL_SOURCES
-from medfeat_cache import StoreHeader, slug, write_whole
+from medfeat_cache import StoreHeader, make_folder, slug, write_whole
 
 FORMAT = "medfeat-versions"
 FILE = "versions.json"
@@ -154,7 +154,7 @@ def write_versions(folder: Path, versions: Versions) -> None:
         "current": versions.current,
         "versions": [asdict(one) for one in versions.known],
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_whole(folder / FILE, [json.dumps(content, indent=1).encode()], "noting the versions of a dataset")
 
 
@@ -214,7 +214,7 @@ def short(key: str) -> str:
 def write_contents(folder: Path, key: str, contents: Mapping[str, str]) -> None:
     """Keep the digests of a version's files by id, so that the next one can be compared without decoding an image."""
     path = folder / FOLDER / f"{short(key)}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_whole(path, [json.dumps(dict(contents), ensure_ascii=False).encode()], "noting the files of a dataset")
 
 

@@ -35,7 +35,8 @@ from medfeat.workflows.looking.listed import (
 from medfeat.workflows.looking.look import MOST, Kinds, Seen, look, sample_rows
 from medfeat.workflows.looking.maps import row_keys
 from medfeat.workflows.stores.store_names import find_meant
-from medfeat_cache import FeatureStore, StoreHeader, resolve_root, slug, write_whole
+from medfeat_cache import FeatureStore, StoreHeader, make_folder, resolve_root, slug, write_whole
+from medfeat_cache.errors import saying
 
 
 @dataclass(frozen=True)
@@ -151,11 +152,10 @@ def explore(
 
 def write_page(path: Path, text: str) -> None:
     """Write a page whole, or say in one line why it cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, [text.encode("utf-8")], "writing the page")
-    except OSError as error:
-        raise MedfeatError(f"cannot write {path} ({error}): choose another --out") from error
+    instead = "choose another --out"
+    with saying(path, "writing the page", instead):
+        make_folder(path.parent)
+    write_whole(path, [text.encode("utf-8")], "writing the page", instead)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ from medfeat.workflows.explore import framed, write_page
 from medfeat.workflows.looking import leaks, mistakes
 from medfeat.workflows.looking.listed import list_store
 from medfeat.workflows.stores.store_names import meant, versions_of
-from medfeat_cache import FeatureStore, StoreHeader, find_stores, resolve_root, slug, write_whole
+from medfeat_cache import FeatureStore, StoreHeader, find_stores, make_folder, resolve_root, slug, write_whole
+from medfeat_cache.errors import saying
 
 FORMATS = {"md": rendering.markdown, "csv": rendering.csv_text, "tex": rendering.latex}
 
@@ -285,12 +286,11 @@ def _made(questions: Sequence[QuestionResults], data: str | Sequence[str] | None
 
 def _write_tables(folder: Path, shown: Mapping[str, Table]) -> list[Path]:
     paths = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, table in shown.items():
-            for ending, render in FORMATS.items():
-                paths.append(folder / f"{slug(name)}.{ending}")
-                write_whole(paths[-1], [render([table]).encode("utf-8")], "writing the tables")
-    except OSError as error:
-        raise MedfeatError(f"cannot write tables to {folder} ({error}): choose another --tables") from error
+    instead = "choose another --tables"
+    with saying(folder, "writing tables to", instead):
+        make_folder(folder)
+    for name, table in shown.items():
+        for ending, render in FORMATS.items():
+            paths.append(folder / f"{slug(name)}.{ending}")
+            write_whole(paths[-1], [render([table]).encode("utf-8")], "writing the table", instead)
     return paths

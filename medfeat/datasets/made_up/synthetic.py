@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -19,6 +17,7 @@ from medfeat.datasets.made_up.canvas import Dice
 from medfeat.datasets.npz.npz_dataset import row_ids
 from medfeat.errors import DataError, unknown_name
 from medfeat.types import OFFICIAL_GROUPS, DatasetInfo, IdArray, ImageBatch, LabelArray, TaskType, UInt8Array
+from medfeat_cache import replacing
 
 CHUNK = 100
 LICENCE = "CC0-1.0"
@@ -154,14 +153,8 @@ def write_synthetic(path: str | Path, name: str = "synthetic", *, seed: int = 0,
     if name not in SYNTHETIC:
         raise unknown_name("synthetic dataset", name, SYNTHETIC)
     target = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **draw_synthetic(name, seed=seed, size=size))
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(target, "writing the made-up dataset") as temporary, temporary.open("xb") as file:
+        np.savez_compressed(file, allow_pickle=False, **draw_synthetic(name, seed=seed, size=size))
     return target
 
 

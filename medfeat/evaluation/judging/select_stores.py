@@ -19,7 +19,7 @@ from medfeat.heads import HEADS
 from medfeat.tasks import gather
 from medfeat.tasks.versions import split_name
 from medfeat.types import Progress, Task
-from medfeat_cache import FeatureStore, canonical_json, slug, write_whole
+from medfeat_cache import FeatureStore, canonical_json, make_folder, slug, write_whole
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Selection:
         """Write the selection down under `<root>/runs/<dataset>/`, before test is read for the winner."""
         key = hashlib.blake2b(canonical_json(self.to_dict()).encode(), digest_size=6).hexdigest()
         path = root / RUNS / slug(split_name(self.dataset)[0]) / f"selection-{key}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_whole(path, [json.dumps(self.to_dict(), indent=1, allow_nan=False).encode()], "writing the selection")
         return path
 

@@ -8,8 +8,6 @@ asked in cheap terms (names, and the path and stamp of files), that says which s
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -18,7 +16,7 @@ from typing import Any
 
 from medfeat.datasets.digests import Stamp, file_digest
 from medfeat.errors import MissingFileError
-from medfeat_cache import recipe_digest
+from medfeat_cache import make_folder, recipe_digest, write_whole
 
 _FOLDER = ".asked"
 
@@ -77,11 +75,8 @@ def remember_store(root: Path, asked: Mapping[str, Any], store: Path) -> None:
     note = _note(root, asked)
     text = json.dumps({"store": store.resolve().relative_to(root.resolve()).as_posix(), "asked": dict(asked)})
     try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=note.parent, suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(text)
-        Path(temporary).replace(note)
+        make_folder(note.parent)
+        write_whole(note, [text.encode()], "noting what was asked")
     except OSError:
         return
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.runs.run import RUNS
-from medfeat_cache import canonical_json, slug, write_whole
+from medfeat_cache import canonical_json, make_folder, slug, write_whole
 
 
 def keep_result(root: Path, dataset: str, kind: str, facts: Mapping[str, Any], *, key: Any = None) -> Path:
@@ -18,6 +18,6 @@ def keep_result(root: Path, dataset: str, kind: str, facts: Mapping[str, Any], *
     plain = without_nan(dict(facts))
     digest = hashlib.blake2b(canonical_json(plain if key is None else key).encode(), digest_size=6).hexdigest()
     path = root / RUNS / slug(dataset) / f"{kind}-{digest}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_whole(path, [json.dumps(plain, indent=1, allow_nan=False).encode()], f"writing the {kind}")
     return path

@@ -47,7 +47,7 @@ from medfeat.tasks import gather
 from medfeat.types import Dataset, Progress, Task, View
 from medfeat.workflows.tuning.finetune_request import FinetuneOptions, NetworkOptions
 from medfeat.workflows.tuning.finetune_start import Start, ValJudge
-from medfeat_cache import FeatureStore, canonical_json, write_whole
+from medfeat_cache import FeatureStore, canonical_json, make_folder, write_whole
 
 FORMAT = "medfeat-tuned"
 VERSION = 1
@@ -275,7 +275,7 @@ def _fed(
 
 def _exported(folder: Path, backbone: Backbone, job: TrainingJob, facts: Mapping[str, Any], trained: Trained) -> Path:
     """Write the tuned weights where they stay; their file says what they were made from."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for half in folder.glob(".*"):  # of a killed command
         half.unlink(missing_ok=True)
     story = {
