@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from medfeat_cache.donors import DATA_FIELDS, find_donors, iter_known
     from medfeat_cache.export import export_store
     from medfeat_cache.files import make_folder, replacing, write_whole
-    from medfeat_cache.find import Found, StoreHeader, differences, find_stores, locate, read_header, store_files
+    from medfeat_cache.find import Found, differences, find_stores, locate, store_files
+    from medfeat_cache.header import StoreHeader, read_header
     from medfeat_cache.ingest import TORCH, Features, import_arrays, named_features, read_features
     from medfeat_cache.key import canonical_json, differing_fields, recipe_digest
     from medfeat_cache.reader import FeatureStore
     from medfeat_cache.repair import Repair, repair_rows, restore_column
     from medfeat_cache.root import resolve_root, slug, store_path
+    from medfeat_cache.stamp import Stamp
     from medfeat_cache.verify import Problem, Report, verify_store
     from medfeat_cache.writer import StoreWriter
 
@@ -45,7 +47,8 @@ _WHERE = {
     "Problem": "verify",
     "Repair": "repair",
     "Report": "verify",
-    "StoreHeader": "find",
+    "Stamp": "stamp",
+    "StoreHeader": "header",
     "StoreWriter": "writer",
     "TORCH": "ingest",
     "Unfinished": "collect",
@@ -63,7 +66,7 @@ _WHERE = {
     "make_folder": "files",
     "named_features": "ingest",
     "read_features": "ingest",
-    "read_header": "find",
+    "read_header": "header",
     "recipe_digest": "key",
     "remove": "collect",
     "repair_rows": "repair",
@@ -90,6 +93,7 @@ __all__ = [
     "Problem",
     "Repair",
     "Report",
+    "Stamp",
     "StoreBusy",
     "StoreConflictError",
     "StoreDamaged",

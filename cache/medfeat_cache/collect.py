@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from medfeat_cache.errors import StoreBusy, StoreError, StoreInputError, StoreNotFoundError, saying
-from medfeat_cache.find import read_header
+from medfeat_cache.header import read_header
 from medfeat_cache.lock import Lock, is_stale
 from medfeat_cache.manifest import load_manifest
 from medfeat_cache.parts import read_part

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat_cache.errors import StoreError
-from medfeat_cache.find import StoreHeader, find_stores
+from medfeat_cache.find import find_stores
 from medfeat_cache.format import read_rows
+from medfeat_cache.header import StoreHeader
 from medfeat_cache.key import canonical_json
 from medfeat_cache.layout import open_layout
 from medfeat_cache.verify import chunks, damaged_columns

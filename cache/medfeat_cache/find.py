@@ -2,54 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from medfeat_cache.errors import StoreError, StoreInputError
+from medfeat_cache.header import StoreHeader
+from medfeat_cache.header_index import HeaderIndex
 from medfeat_cache.key import canonical_json
-from medfeat_cache.layout import open_layout
 from medfeat_cache.root import STORE_NAME, is_parts_folder, parts_folder, slug, store_beside
-
-
-@dataclass(frozen=True)
-class StoreHeader:
-    """What is known of a store without reading its features.
-
-    Attributes
-    ----------
-    path
-        Of the file.
-    digest
-        Of the recipe, 64 hex digits.
-    recipe, info
-        As in `medfeat_cache.FeatureStore`.
-    counts
-        Stored rows of each group, in order.
-    dim, dtype
-        Of an embedding.
-    created_by, created_utc
-        Who wrote it, and when.
-    size_bytes
-        Of the file.
-    """
-
-    path: Path
-    digest: str
-    recipe: dict[str, Any]
-    info: dict[str, Any]
-    counts: dict[str, int]
-    dim: int
-    dtype: str
-    created_by: str
-    created_utc: str
-    size_bytes: int
 
 
 class Found(list[StoreHeader]):
@@ -64,28 +27,6 @@ class Found(list[StoreHeader]):
     def __init__(self, headers: Iterable[StoreHeader] = (), problems: Iterable[tuple[Path, str]] = ()) -> None:
         super().__init__(headers)
         self.problems = list(problems)
-
-
-def read_header(path: str | Path) -> StoreHeader:
-    """Read what `StoreHeader` holds of one store."""
-    path = Path(path)
-    layout, file = open_layout(path)
-    file.close()
-    facts = layout.attributes
-    counts = {name: layout.groups[name].columns["embeddings"].shape[0] for name in json.loads(facts["groups"])}
-    embeddings = layout.groups[next(iter(counts))].columns["embeddings"]
-    return StoreHeader(
-        path=path,
-        digest=facts["recipe_digest"],
-        recipe=json.loads(facts["recipe"]),
-        info=json.loads(facts["info"]),
-        counts=counts,
-        dim=embeddings.shape[1],
-        dtype=np.dtype(embeddings.dtype).name,
-        created_by=facts["created_by"],
-        created_utc=facts["created_utc"],
-        size_bytes=path.stat().st_size,
-    )
 
 
 def _matches(header: StoreHeader, query: dict[str, Any]) -> bool:
@@ -162,7 +103,7 @@ def find_stores(root: str | Path, **query: Any) -> Found:
         From `medfeat_cache.resolve_root`; a folder that does not exist holds no stores.
     query
         Fields of the recipe, or of the info, and the value each must have; a tuple, list or set gives alternatives,
-        None means any. Naming the `dataset` or `backbone` opens only the files in their folders.
+        None means any. Naming the `dataset` or `backbone` looks only at the files in their folders.
 
     Returns
     -------
@@ -170,15 +111,18 @@ def find_stores(root: str | Path, **query: Any) -> Found:
         A list; its `problems` names the files that could not be read.
     """
     asked = {name: value for name, value in query.items() if value is not None}
-    headers, problems = [], []
-    for path in store_files(root, dataset=query.get("dataset"), backbone=query.get("backbone")):
+    headers, problems, index = [], [], HeaderIndex(Path(root))
+    files = store_files(root, dataset=query.get("dataset"), backbone=query.get("backbone"))
+    for path in files:
         try:
-            header = read_header(path)
+            header = index.header(path)
         except (StoreError, OSError) as error:
             problems.append((path, str(error)))
             continue
         if _matches(header, asked):
             headers.append(header)
+    every = query.get("dataset") is None and query.get("backbone") is None
+    index.save(among=files if every else None)
     return Found(headers, problems)
 
 

@@ -14,9 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from medfeat.datasets.digests import Stamp, file_digest
+from medfeat.datasets.digests import file_digest
 from medfeat.errors import MissingFileError
-from medfeat_cache import make_folder, recipe_digest, write_whole
+from medfeat_cache import Stamp, make_folder, recipe_digest, write_whole
 
 _FOLDER = ".asked"
 

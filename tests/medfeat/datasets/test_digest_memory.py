@@ -8,13 +8,14 @@ from dataclasses import replace
 import pytest
 
 from medfeat.datasets import digests
-from medfeat.datasets.digests import DigestMemory, Stamp, file_digest
+from medfeat.datasets.digests import DigestMemory, file_digest
+from medfeat_cache import Stamp, stamp
 
 
 @pytest.fixture
 def file(tmp_path, monkeypatch):
     # Nobody can set the time of a file's last change: the tests take it for long ago.
-    monkeypatch.setattr(digests, "SETTLED_SECONDS", -1.0)
+    monkeypatch.setattr(stamp, "SETTLED_SECONDS", -1.0)
     path = tmp_path / "data.npz"
     path.write_bytes(b"first")
     _age(path, 100)
@@ -59,7 +60,7 @@ def test_a_changed_file_is_read_again(file, tmp_path, change):
 
 @pytest.mark.parametrize("dated", [False, True])
 def test_a_file_written_just_now_is_not_trusted_to_stay(file, reads, monkeypatch, dated):
-    monkeypatch.setattr(digests, "SETTLED_SECONDS", 2.0)
+    monkeypatch.setattr(stamp, "SETTLED_SECONDS", 2.0)
     file.write_bytes(b"fresh")
     if dated:
         _age(file, 100)  # tar, unzip and rsync set the time of modification; that of the change stays

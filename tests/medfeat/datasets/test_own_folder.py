@@ -13,6 +13,7 @@ from PIL import Image
 from medfeat.datasets import DigestMemory, open_dataset, source_task
 from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.types import SilentProgress
+from medfeat_cache import Stamp
 
 
 @pytest.fixture
@@ -300,7 +301,7 @@ def test_files_are_hashed_once_across_processes(classes, tmp_path, monkeypatch):
     from medfeat.datasets import digests
 
     # nothing is remembered of files written just now, which may be written again under the same stamp
-    monkeypatch.setattr(digests.Stamp, "settled", lambda *_: True)
+    monkeypatch.setattr(Stamp, "settled", lambda *_: True)
     before = fingerprint(classes, memory=DigestMemory.of_cache(tmp_path))
     monkeypatch.setattr(digests, "file_digest", lambda *_, **__: pytest.fail("a file was read again"))
     assert fingerprint(classes, memory=DigestMemory.of_cache(tmp_path)) == before

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from medfeat.datasets.digests import Stamp
 from medfeat.errors import WeightsError
 from medfeat.extraction.again import load_for_recipe
 from medfeat.workflows.cache import repair, verify
 from medfeat.workflows.extract import extract, plan
-from medfeat_cache import FeatureStore, read_header
+from medfeat_cache import FeatureStore, Stamp, read_header
 
 NAME = "squeezenet1_1"
 

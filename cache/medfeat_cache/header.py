@@ -1,0 +1,68 @@
+"""What is known of a store without reading its features."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medfeat_cache.layout import open_layout
+
+
+@dataclass(frozen=True)
+class StoreHeader:
+    """What is known of a store without reading its features.
+
+    Attributes
+    ----------
+    path
+        Of the file.
+    digest
+        Of the recipe, 64 hex digits.
+    recipe, info
+        As in `medfeat_cache.FeatureStore`.
+    counts
+        Stored rows of each group, in order.
+    dim, dtype
+        Of an embedding.
+    created_by, created_utc
+        Who wrote it, and when.
+    size_bytes
+        Of the file.
+    """
+
+    path: Path
+    digest: str
+    recipe: dict[str, Any]
+    info: dict[str, Any]
+    counts: dict[str, int]
+    dim: int
+    dtype: str
+    created_by: str
+    created_utc: str
+    size_bytes: int
+
+
+def read_header(path: str | Path) -> StoreHeader:
+    """Read what `StoreHeader` holds of one store."""
+    path = Path(path)
+    layout, file = open_layout(path)
+    file.close()
+    facts = layout.attributes
+    counts = {name: layout.groups[name].columns["embeddings"].shape[0] for name in json.loads(facts["groups"])}
+    embeddings = layout.groups[next(iter(counts))].columns["embeddings"]
+    return StoreHeader(
+        path=path,
+        digest=facts["recipe_digest"],
+        recipe=json.loads(facts["recipe"]),
+        info=json.loads(facts["info"]),
+        counts=counts,
+        dim=embeddings.shape[1],
+        dtype=np.dtype(embeddings.dtype).name,
+        created_by=facts["created_by"],
+        created_utc=facts["created_utc"],
+        size_bytes=path.stat().st_size,
+    )
