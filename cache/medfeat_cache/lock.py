@@ -22,11 +22,13 @@ from typing import Any
 
 from medfeat_cache.create import now_utc
 from medfeat_cache.errors import StoreBusy, saying
+from medfeat_cache.reading import read_json
 
 HEARTBEAT_S = 20.0
 STALE_S = 300.0
 EMPTY_S = 10.0
 POLL_S = 0.2
+_LOCK_BYTES, _PIDS = 1 << 16, 1 << 31
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,12 @@ def me() -> Holder:
 def _read(path: Path) -> Holder | None:
     """Return who holds a lock, None when there is none or its holder is just writing its name."""
     try:
-        return Holder(**json.loads(path.read_text(encoding="utf-8")))
+        found = Holder(**read_json(path, limit=_LOCK_BYTES))
     except (OSError, ValueError, TypeError):
         return None
+    texts = (found.host, found.since, found.start, found.machine, found.token)
+    known = all(isinstance(one, str) for one in texts) and type(found.pid) is int and 0 < found.pid < _PIDS
+    return found if known else None
 
 
 def _silence_s(path: Path) -> float:

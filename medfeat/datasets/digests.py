@@ -11,8 +11,11 @@ from typing import Any
 
 from medfeat.types import Progress, SilentProgress
 from medfeat_cache import Stamp, make_folder, write_whole
+from medfeat_cache.reading import read_json
 
 MEMORY_NAME = "digests.json"
+# A larger memory is one of more than a million files, and is begun anew.
+MEMORY_BYTES = 256 << 20
 CHUNK_BYTES = 1 << 20
 
 
@@ -117,7 +120,7 @@ class DigestMemory:
 
 def _read_json(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, limit=MEMORY_BYTES)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

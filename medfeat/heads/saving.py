@@ -15,6 +15,7 @@ import numpy as np
 from medfeat.errors import DataError, MissingFileError
 from medfeat.types import Fitted
 from medfeat_cache import make_folder, write_whole
+from medfeat_cache.reading import read_json
 
 FORMAT = "medfeat-head"
 VERSION = 1
@@ -103,7 +104,7 @@ def load_model(folder: Path, *, trusted: Sequence[str] = ()) -> Fitted:
     if not path.is_file():
         raise MissingFileError(f"there is no saved head in {folder}: run `medfeat probe` again")
     try:
-        header = json.loads(path.read_bytes())
+        header = read_json(path)
     except (ValueError, OSError) as error:
         raise DataError(f"{path} cannot be read ({type(error).__name__}): run `medfeat probe` again") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:

@@ -13,9 +13,12 @@ from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.tasks.check import check_task
 from medfeat.types import IdArray, LabelArray, Task
 from medfeat_cache import make_folder, slug, write_whole
+from medfeat_cache.reading import read_json
 
 FORMAT = "medfeat-task"
 VERSION = 1
+# A task of a million images takes about half of this.
+TASK_BYTES = 128 << 20
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*(\.[A-Za-z0-9_+-]+)*")
 
 
@@ -87,9 +90,9 @@ def load_task(name: str, folder: Path) -> Task:
             f"there is no task {name!r} in {folder} (saved there: {known}): save one with --labels or --relabel"
         )
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path, limit=TASK_BYTES)
     except (ValueError, OSError) as error:
-        raise DataError(f"{path} cannot be read as a task ({type(error).__name__}): save it again") from error
+        raise DataError(f"{path} cannot be read as a task ({error}): save it again") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DataError(f"{path} is not a medfeat task: its 'format' must be {FORMAT!r}")
     if content.get("version") != VERSION:

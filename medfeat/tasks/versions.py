@@ -13,7 +13,10 @@ from typing import Any
 from medfeat.errors import UsageError
 from medfeat.types import OFFICIAL_SOURCES
 from medfeat_cache import StoreHeader, make_folder, slug, write_whole
+from medfeat_cache.reading import read_json
 
+# The digests of two million files.
+CONTENTS_BYTES = 256 << 20
 FORMAT = "medfeat-versions"
 FILE = "versions.json"
 FOLDER = "versions"
@@ -134,7 +137,7 @@ def read_versions(folder: Path, dataset: str = "") -> Versions:
         their images too.
     """
     try:
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        content = read_json(folder / FILE)
         known = tuple(
             Version(int(one["number"]), tuple(one["keys"]), tuple(one["sources"]), int(one["images"]))
             for one in content["versions"]
@@ -221,7 +224,7 @@ def write_contents(folder: Path, key: str, contents: Mapping[str, str]) -> None:
 def read_contents(folder: Path, key: str) -> dict[str, str]:
     """Return the digests of a version's files by id; empty where they are not known."""
     try:
-        content = json.loads((folder / FOLDER / f"{short(key)}.json").read_text(encoding="utf-8"))
+        content = read_json(folder / FOLDER / f"{short(key)}.json", limit=CONTENTS_BYTES)
     except (OSError, ValueError):
         return {}
     return {str(k): str(v) for k, v in content.items()} if isinstance(content, dict) else {}

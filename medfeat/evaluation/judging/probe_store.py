@@ -20,13 +20,13 @@ from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs import write_run as recording
 from medfeat.evaluation.runs.card import CARD_FILE, card
 from medfeat.evaluation.runs.choice import Scored
+from medfeat.evaluation.runs.reuse import believed_run
 from medfeat.evaluation.runs.run import (
     MODEL_FOLDER,
     NOT_SAVED,
     Run,
     RunSpec,
     headline,
-    read_run,
     run_folder,
     task_digest,
 )
@@ -97,25 +97,27 @@ def probe_store(
     Run
         With `reused` set when nothing had to be done.
     """
-    found = existing_run(store, task, root, options)
+    progress = progress or SilentProgress()
+    found = existing_run(store, task, root, options, progress=progress)
     if found is not None:
         # A run of before these were said says them too.
         return replace(found, cautions=tuple(dict.fromkeys((*found.cautions, *wording.class_cautions(task)))))
     spec = _spec(store, task, options)
     folder = run_folder(root, store.recipe["dataset"], spec.key)
-    progress = progress or SilentProgress()
     progress.say(f"probing {store.recipe['dataset']} / {store.recipe['backbone']} / {options.head}")
     with recording.writing(folder) as hidden:
         run = _probe(gather(store, task), store, spec, hidden, progress)
     return replace(run, folder=folder)
 
 
-def existing_run(store: FeatureStore, task: Task, root: Path, options: Options) -> Run | None:
-    """Return the run that answered this question before; None when there is none, or another version wrote it."""
-    try:
-        return read_run(run_folder(root, store.recipe["dataset"], _spec(store, task, options).key))
-    except DataError:
-        return None
+def existing_run(
+    store: FeatureStore, task: Task, root: Path, options: Options, *, progress: Progress | None = None
+) -> Run | None:
+    """Return the run that answered this question before; None when there is none that can be believed.
+
+    One that cannot be read, or whose files are not those that were written, is named to `progress`.
+    """
+    return believed_run(run_folder(root, store.recipe["dataset"], _spec(store, task, options).key), progress)
 
 
 def _spec(store: FeatureStore, task: Task, options: Options) -> RunSpec:

@@ -13,12 +13,22 @@ from numpy.typing import NDArray
 
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures.calibration import scale
-from medfeat.evaluation.runs.run import MODEL_FOLDER, NOT_SAVED, RUNS, SCORES_FILE, Run, read_run, read_scores
+from medfeat.evaluation.runs.run import (
+    MODEL_FOLDER,
+    NOT_SAVED,
+    RUNS,
+    SCORES_FILE,
+    Run,
+    read_run,
+    read_scores,
+    refuse_changed_model,
+)
 from medfeat.heads import HEADS, trusted_types
 from medfeat.heads.inputs import bad_rows
 from medfeat.heads.saving import load_model
 from medfeat.types import Fitted, FloatArray, LabelArray, TaskType
 from medfeat_cache import differing_fields, recipe_digest, write_whole
+from medfeat_cache.reading import read_json
 
 FORMAT = "medfeat-probe"
 VERSION = 1
@@ -102,9 +112,10 @@ def load_probe(folder: Path) -> SavedProbe:
     """
     run = read_run(folder)
     _refuse_without_head(run)
+    refuse_changed_model(folder)
     path = folder / MODEL_FOLDER / PROBE_FILE
     try:
-        facts = json.loads(path.read_bytes())
+        facts = read_json(path)
         if facts["format"] != FORMAT or facts["version"] != VERSION:
             raise DataError(f"{path} is {facts['format']} {facts['version']}, this medfeat reads {FORMAT} {VERSION}")
         recipe, info, task = facts["recipe"], facts["info"], facts["task"]
@@ -137,6 +148,8 @@ def _val(folder: Path) -> tuple[LabelArray, FloatArray]:
     try:
         found = read_scores(folder)
         return found["val_labels"], found["val_scores"]
+    except DataError:
+        raise
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise DataError(f"{folder / SCORES_FILE} cannot be read ({type(error).__name__}): probe again") from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from medfeat.report.tables import Table, number
 from medfeat.types import UInt8Array
 from medfeat.workflows.looking.listed import Listed
 from medfeat_cache import slug
+from medfeat_cache.reading import read_json
 
 SHOWN = 20
 
@@ -75,7 +75,7 @@ def audits(root: Path, dataset: str) -> list[dict[str, Any]]:
     found = []
     for path in (root / RUNS / slug(dataset)).glob("audit-*.json"):
         try:
-            found.append((path.stat().st_mtime, json.loads(path.read_text(encoding="utf-8"))))
+            found.append((path.stat().st_mtime, read_json(path)))
         except (OSError, ValueError):
             continue
     return [facts for _, facts in sorted(found, key=lambda one: -one[0])]

@@ -17,9 +17,9 @@ import torch
 from medfeat.backbones import Backbone, describe, load_backbone
 from medfeat.backbones.weights.weights_file import tuning_of
 from medfeat.cost import EnergyMeter
-from medfeat.errors import DataError
 from medfeat.evaluation.judging.tuned import Tuning, record_tuned
-from medfeat.evaluation.runs.run import Run, read_run
+from medfeat.evaluation.runs.reuse import believed_run
+from medfeat.evaluation.runs.run import Run
 from medfeat.extraction.network.device import describe_machine, peak_memory
 from medfeat.extraction.network.volumes import views_for
 from medfeat.finetuning.assemble import (
@@ -48,6 +48,7 @@ from medfeat.types import Dataset, Progress, Task, View
 from medfeat.workflows.tuning.finetune_request import FinetuneOptions, NetworkOptions
 from medfeat.workflows.tuning.finetune_start import Start, ValJudge
 from medfeat_cache import FeatureStore, canonical_json, make_folder, write_whole
+from medfeat_cache.reading import read_json
 
 FORMAT = "medfeat-tuned"
 VERSION = 1
@@ -194,10 +195,10 @@ def _settings(job: TrainingJob, backbone: Backbone) -> TrainingSettings:
 
 def _done(folder: Path) -> Run | None:
     try:
-        stored = json.loads((folder / DONE_FILE).read_bytes())
-        return read_run(folder.parents[2] / stored["run"])
-    except (OSError, ValueError, KeyError, DataError):
+        run = str(read_json(folder / DONE_FILE)["run"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+    return believed_run(folder.parents[2] / run, None)
 
 
 @contextmanager
