@@ -19,14 +19,16 @@ from medfeat.evaluation.measures import official_scores as metrics
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.measures.evaluate import Metrics, evaluate
 from medfeat.evaluation.runs.run import Run, read_scores, task_digest
+from medfeat.extraction.ask.made_from import MadeFrom
+from medfeat.extraction.remake import RemakeOptions
 from medfeat.types import Progress, SilentProgress, Task
 from medfeat.workflows.asking.question import Question
-from medfeat.workflows.auditing.audit_images import StoredImages, open_again
+from medfeat.workflows.auditing.audit_images import StoredImages
 from medfeat.workflows.auditing.audit_report import AuditReport
 from medfeat.workflows.load import one_store
 from medfeat.workflows.probe import heads_for
 from medfeat.workflows.results.kept import keep_result
-from medfeat.workflows.stores.embedding import Images
+from medfeat.workflows.stores.remake import Remake
 from medfeat.workflows.stores.store_names import shown_name
 from medfeat_cache import FeatureStore, resolve_root
 
@@ -93,14 +95,13 @@ def audit(
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
     header = one_store(data, backbone, cache_dir=cache_dir, size=size, **query)
     question = Question(task, labels, partial=labels is not None, classes=classes)
-    asked = Images(
-        "", weights=weights, data_root=data_root, device=device, offline=offline, trust_remote_code=trust_remote_code
-    )
+    options = RemakeOptions(data_root, weights, device, offline, trust_remote_code)
     with FeatureStore(header.path) as store:
         answer = _Answer.of(store, question)
-        images, notes = _images(store, root, asked, threshold, progress)
-        if threshold is None and images is not None:
-            line = images.calibrate(asked, sample=sample, seed=seed, progress=progress)
+        remake = Remake(MadeFrom.of(store.recipe, store.info), options, root, progress)
+        images, notes = (None, []) if threshold is not None else _images(store, remake)
+        if images is not None:
+            line = images.calibrate(sample=sample, seed=seed)
         else:
             line = Calibration(float(threshold or 1.0), None)
         pairs = _pairs(store, answer, line, images)
@@ -116,8 +117,8 @@ def audit(
             out=None if out is None else Path(out),
         )
         if answer.task is not None:
-            options = Options(heads_for(header, head, question)[0], seed, False, resamples)
-            run = probe_store(store, answer.task, root, options, progress=progress)
+            how = Options(heads_for(header, head, question)[0], seed, False, resamples)
+            run = probe_store(store, answer.task, root, how, progress=progress)
             report = _with_scores(report, run, answer.task, store)
     if report.out is not None:
         report.write(report.out)
@@ -156,13 +157,9 @@ class _Answer:
         return cls(task, ids, splits, [known[name][1] if name in known else None for name in ids.tolist()])
 
 
-def _images(
-    store: FeatureStore, root: Path, asked: Images, threshold: float | None, progress: Progress
-) -> tuple[StoredImages | None, list[str]]:
-    if threshold is not None:
-        return None, []
+def _images(store: FeatureStore, remake: Remake) -> tuple[StoredImages | None, list[str]]:
     try:
-        return StoredImages(store, open_again(store, root, asked.data_root, progress)), []
+        return StoredImages(store, remake), []
     except (MedfeatError, OSError) as error:
         reason = f"near duplicates were not looked for, the images cannot be opened: {error}"
         return None, [f"{reason} (or give --threshold)"]

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.errors import DataError, MedfeatError, MissingFileError, NotByImageError, UsageError
+from medfeat.errors import DataError, MedfeatError, NotByImageError, UsageError
 from medfeat.evaluation.runs.leftovers import collect_leftovers
+from medfeat.extraction.ask.made_from import MadeFrom
+from medfeat.extraction.network.device import resolve_device
+from medfeat.extraction.network.forward import RowEmbedder
+from medfeat.extraction.remake import RemakeOptions
 from medfeat.tasks.versions import image_key
-from medfeat.types import Progress, SilentProgress
+from medfeat.types import Dataset, Progress, SilentProgress
 from medfeat.workflows.asking.given_names import asked_names
 from medfeat.workflows.stores.cache_report import Repaired, Verified
-from medfeat.workflows.stores.canary import embed_again
+from medfeat.workflows.stores.canary import sing
+from medfeat.workflows.stores.remake import Remake, again
 from medfeat.workflows.stores.store_names import meant, versions_of
 from medfeat_cache import (
     FeatureStore,
@@ -138,7 +143,7 @@ def verify(
         Hears of every chunk of rows.
     """
     progress = progress or SilentProgress()
-    source = _Source(device, data_root, weights, offline, trust_remote_code, progress)
+    options = RemakeOptions(data_root, weights, device, offline, trust_remote_code)
     checked = []
     for path in paths:
         header = _header(path)
@@ -147,23 +152,29 @@ def verify(
         progress.finish()
         found = Verified(path, report)
         if canary and header is not None and not report.damaged:
-            found = _sung(found, header, source, alone=len(paths) == 1)
+            found = _sung(found, header, options, progress, alone=len(paths) == 1)
         checked.append(found)
     return checked
 
 
-def _sung(found: Verified, header: StoreHeader, source: _Source, *, alone: bool) -> Verified:
+def _sung(found: Verified, header: StoreHeader, options: RemakeOptions, progress: Progress, *, alone: bool) -> Verified:
     """Add the canary to what the digests say; a layer that was once taken may be refused today."""
-    if not source.knows(header):
+    remake = _remake(header, options, progress)
+    if remake.made.network is None or not (remake.made.data.source or remake.made.data.held_by):
         return replace(found, silent="it was imported, so no image of it can be embedded")
     try:
-        return replace(found, canary=embed_again(header, source))
+        return replace(found, canary=sing(header, remake))
     except NotByImageError as error:
         return replace(found, refused=str(error))
     except MedfeatError as error:
         if alone:
             raise
         return replace(found, silent=str(error))
+
+
+def _remake(header: StoreHeader, options: RemakeOptions, progress: Progress) -> Remake:
+    root = header.path.absolute().parent.parent.parent
+    return Remake(MadeFrom.of(header.recipe, header.info), options, root, progress)
 
 
 def _header(path: Path) -> StoreHeader | None:
@@ -198,29 +209,30 @@ def repair(
     report = verify_store(path)
     if report.ok:
         return Repaired(path, report)
-    source = _Source(device, data_root, weights, offline, trust_remote_code, progress or SilentProgress())
-    dataset = source.open(header)
+    options = RemakeOptions(data_root, weights, device, offline, trust_remote_code)
+    remake = _remake(header, options, progress or SilentProgress())
+    dataset = remake.open()
     if _restore_columns(header, dataset, report):
         report = verify_store(path)  # a look reads the whole store: only where something was written
     todo = report.rows_to_repair()
     if not todo:
         return Repaired(path, report)
-    embedder = source.embedder(header, dataset)
-    exact = [_repair_group(header, dataset, embedder, group, places) for group, places in todo.items()]
+    network = remake.network(dataset)
+    exact = [_repair_group(header, dataset, network, group, places) for group, places in todo.items()]
     count = sum(len(places) for places in todo.values())
-    return Repaired(path, verify_store(path), rows=count, exact=all(exact), device=str(source.device))
+    return Repaired(path, verify_store(path), rows=count, exact=all(exact), device=str(resolve_device(device)))
 
 
-def _repair_group(header: StoreHeader, dataset: Any, embedder: Any, group: str, places: NDArray[np.int64]) -> bool:
+def _repair_group(
+    header: StoreHeader, dataset: Dataset, network: RowEmbedder, group: str, places: NDArray[np.int64]
+) -> bool:
     """Embed some rows of a group again; return whether they are byte for byte what they first were."""
-    from medfeat.extraction.again import embed_rows
-
     with FeatureStore(header.path) as store:
-        source, hashes = store.rows(group)[places], store.image_hash(group)[places]
-    again = embed_rows(embedder, dataset, group, source)
-    if not np.array_equal(again.rows, source) or not np.array_equal(again.hashes, hashes):
-        raise DataError(f"{header.recipe['dataset']} {group}: an image is not the one that was embedded: extract again")
-    return repair_rows(header.path, group, places, again.embeddings).exact
+        there, rows = again(store, group, places, dataset, network)
+    if len(there) < len(places):
+        name = header.recipe["dataset"]
+        raise DataError(f"{name} {group}: {len(places) - len(there)} images to embed again cannot be read any more")
+    return repair_rows(header.path, group, places, rows).exact
 
 
 def delete(paths: Sequence[Path]) -> int:
@@ -242,64 +254,7 @@ def tidy(
     return found + collect_leftovers(root, dry_run=dry_run)
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Where rows of a store are embedded again, and from what."""
-
-    asked: str
-    data_root: str | Path | None
-    weights: str | Path | None
-    offline: bool
-    trust_remote_code: bool
-    progress: Progress
-
-    @property
-    def device(self) -> Any:
-        """The device that was asked for, or the best there is."""
-        from medfeat.extraction.network.device import resolve_device
-
-        return resolve_device(self.asked)
-
-    @staticmethod
-    def knows(header: StoreHeader) -> bool:
-        """Tell whether the rows of a store were made here, and can be made again."""
-        return "data" in (header.info.get("source") or {}) and "asked" in header.info
-
-    def open(self, header: StoreHeader) -> Any:
-        """Open the dataset of a store."""
-        from medfeat.workflows.asking.data_options import DataOptions
-
-        was = (header.info.get("source") or {}).get("object")
-        if was is not None:
-            raise UsageError(
-                f"{header.path} was made from an object of Python ({was}): its rows cannot be read again from here; "
-                "`medfeat cache rm` it and extract the object again"
-            )
-        if not self.knows(header):
-            raise UsageError(f"{header.path} was imported: its rows cannot be embedded again; import it anew")
-        data, options = DataOptions.from_source(header.info["source"], data_root=self.data_root)
-        root = header.path.absolute().parent.parent.parent
-        dataset = replace(options, offline=self.offline).open(data, root=root, progress=self.progress)
-        if dataset.info.name != header.recipe["dataset"]:
-            name = header.recipe["dataset"]
-            raise MissingFileError(f"{data} is now {dataset.info.name}, not {name}: pass --data-root")
-        return dataset
-
-    def embedder(self, header: StoreHeader, dataset: Any, *, batch_size: int | None = None) -> Any:
-        """Build the network of a store, with the batch size it was made with or another one."""
-        from medfeat.extraction.again import embedder_for, load_for_recipe
-
-        backbone = load_for_recipe(
-            header.recipe,
-            header.info,
-            weights=self.weights,
-            offline=self.offline,
-            trust_remote_code=self.trust_remote_code,
-        )
-        return embedder_for(backbone, header.recipe, header.info, dataset, self.device, batch_size=batch_size)
-
-
-def _restore_columns(header: StoreHeader, dataset: Any, report: Report) -> bool:
+def _restore_columns(header: StoreHeader, dataset: Dataset, report: Report) -> bool:
     """Write damaged ids and labels again, where the store's digests say they are right; say whether there were any."""
     damaged = {problem.group for problem in report.problems if problem.level == "damage" and not problem.rows}
     damaged &= set(header.counts)

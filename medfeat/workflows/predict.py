@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures.conformal import calibrate
 from medfeat.evaluation.runs.saved_probe import SavedProbe, find_run, load_probe, refuse_other_recipe
+from medfeat.extraction.ask.made_from import MadeFrom
+from medfeat.extraction.remake import RemakeOptions
 from medfeat.types import BadImage, IdArray, Progress, SilentProgress
 from medfeat.workflows.results.predict_report import PredictReport
-from medfeat.workflows.stores.embedding import Images, embed_new, open_images
+from medfeat.workflows.stores.remake import NewImages, Remake
 from medfeat.workflows.stores.store_names import find_meant
 from medfeat_cache import FeatureStore, resolve_root
 
@@ -84,10 +86,9 @@ def predict(
     conformal = calibrate(probe.val_labels, probe.val_scores, probe.task_type, error_rate)
     bad: list[BadImage] = []
     if images is not None:
-        asked = Images(
-            images, intensity, path_column, volumes, size, data_root, weights, device, offline, trust_remote_code
-        )
-        found = list(_of_images(probe, asked, root, bad, progress))
+        options = RemakeOptions(data_root, weights, device, offline, trust_remote_code)
+        remake = Remake(MadeFrom.of(probe.recipe, probe.info), options, root, progress)
+        found = list(_of_images(probe, NewImages(images, intensity, path_column, volumes, size), remake, bad))
     else:
         found = list(_of_store(probe, str(data), root))
     ids = np.concatenate([part[0] for part in found]) if found else np.empty(0, np.str_)
@@ -115,9 +116,8 @@ def predict(
 Part = tuple[IdArray, NDArray[np.float64]]
 
 
-def _of_images(probe: SavedProbe, asked: Images, root: Path, bad: list[BadImage], progress: Progress) -> Iterator[Part]:
-    dataset = open_images(asked, probe.info, progress, root)
-    for batch in embed_new(dataset, asked, probe.recipe, probe.info, progress):
+def _of_images(probe: SavedProbe, images: NewImages, remake: Remake, bad: list[BadImage]) -> Iterator[Part]:
+    for batch in remake.embed(remake.open_new(images)):
         bad.extend(batch.bad)
         if len(batch.ids):
             yield batch.ids, probe.scores(batch.features)

@@ -8,11 +8,13 @@ from typing import Any
 
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.audit.nearest import nearest
+from medfeat.extraction.ask.made_from import MadeFrom
+from medfeat.extraction.remake import RemakeOptions
 from medfeat.report.tables import Table
 from medfeat.tasks import find_task, official
 from medfeat.types import FloatArray, Progress, SilentProgress, Task
 from medfeat.workflows.load import one_store
-from medfeat.workflows.stores.embedding import Images, embed_new, open_images
+from medfeat.workflows.stores.remake import NewImages, Remake
 from medfeat_cache import FeatureStore, resolve_root
 
 
@@ -107,15 +109,10 @@ def search(
         if id is not None:
             vector = store.take([id])[0]
         else:
-            asked = Images(
-                str(image),
-                intensity=intensity,
-                weights=weights,
-                device=device,
-                offline=offline,
-                trust_remote_code=trust_remote_code,
-            )
-            vector = _embedded(store, asked, resolve_root(cache_dir), progress or SilentProgress())
+            options = RemakeOptions(None, weights, device, offline, trust_remote_code)
+            made = MadeFrom.of(store.recipe, store.info)
+            remake = Remake(made, options, resolve_root(cache_dir), progress or SilentProgress())
+            vector = _embedded(NewImages(str(image), intensity), remake)
         ids, cosines = nearest(store, vector, k + (id is not None))
         found = [(str(name), float(cosine)) for name, cosine in zip(ids, cosines, strict=True) if str(name) != id][:k]
         labels = _labels(store, task)
@@ -123,15 +120,14 @@ def search(
     return SearchReport(str(id or image), data, backbone, hits, int(image is not None))
 
 
-def _embedded(store: FeatureStore, asked: Images, root: Path, progress: Progress) -> FloatArray:
-    if not Path(asked.path).is_file():
-        raise UsageError(f"there is no image file {asked.path}")
-    dataset = open_images(asked, store.info, progress, root)
-    parts = list(embed_new(dataset, asked, store.recipe, store.info, progress))
+def _embedded(image: NewImages, remake: Remake) -> FloatArray:
+    if not Path(image.path).is_file():
+        raise UsageError(f"there is no image file {image.path}")
+    parts = list(remake.embed(remake.open_new(image)))
     found = [part for part in parts if len(part.ids)]
     if len(found) != 1 or len(found[0].ids) != 1:
         bad = [one.reason for part in parts for one in part.bad]
-        raise DataError(f"{asked.path} could not be read as one image{': ' + bad[0] if bad else ''}")
+        raise DataError(f"{image.path} could not be read as one image{': ' + bad[0] if bad else ''}")
     vector: FloatArray = found[0].features[0]
     return vector
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.errors import DataError
 from medfeat.evaluation.audit.duplicates import Calibration, calibrate_threshold
 from medfeat.evaluation.audit.nearest import Near, nearest
-from medfeat.types import Dataset, FloatArray, Progress, UInt8Array
-from medfeat.workflows.asking.data_options import DataOptions
+from medfeat.types import FloatArray, UInt8Array
 from medfeat.workflows.auditing.copies import COPIES, detail_correlation, thumbnail
-from medfeat.workflows.stores.embedding import Images, network_of
+from medfeat.workflows.stores.remake import Remake
 from medfeat_cache import FeatureStore
 
 
@@ -22,14 +18,17 @@ class StoredImages:
 
     Attributes
     ----------
-    store, dataset
-        The embeddings, and where their images are.
+    store, remake
+        The embeddings, and what opens their images and builds their network.
+    dataset
+        Of these images.
     embedded
         How many copies went through the network so far; stored images never do.
     """
 
-    def __init__(self, store: FeatureStore, dataset: Dataset) -> None:
-        self.store, self.dataset = store, dataset
+    def __init__(self, store: FeatureStore, remake: Remake) -> None:
+        self.store, self.remake = store, remake
+        self.dataset = dataset = remake.open(whole=True)
         self.embedded = 0
         self._volume = dataset.info.ndim == 3
         self._groups = np.concatenate([np.full(store.n(group), i) for i, group in enumerate(store.groups)])
@@ -67,7 +66,7 @@ class StoredImages:
             ]
         )
 
-    def calibrate(self, asked: Images, *, sample: int, seed: int, progress: Progress) -> Calibration:
+    def calibrate(self, *, sample: int, seed: int) -> Calibration:
         """Embed augmented copies of a few images, and draw the line so that they are found."""
         count = len(self._rows)
         rows = np.sort(np.random.default_rng(seed).choice(count, min(sample, count), replace=False))
@@ -75,7 +74,7 @@ class StoredImages:
         rows = np.array([row for row in rows.tolist() if row in images], np.int64)
         ids = np.concatenate([self.store.ids(group) for group in self.store.groups])
         originals = self.store.take(ids[rows]).astype(np.float32)
-        network = network_of(self.dataset, asked, self.store.recipe, self.store.info, count=len(COPIES) * len(rows))
+        network, progress = self.remake.network(self.dataset, count=len(COPIES) * len(rows)), self.remake.progress
         cosines: dict[str, FloatArray] = {}
         details: dict[str, FloatArray] = {}
         progress.start(len(COPIES) * len(rows), "embedding copies")
@@ -108,24 +107,6 @@ class StoredImages:
             others.append(place[str(names[pick])])
             cosines.append(float(found[pick]))
         return np.array(others, np.int64), np.array(cosines, np.float32)
-
-
-def open_again(store: FeatureStore, root: Path, data_root: str | Path | None, progress: Progress) -> Dataset:
-    """Open the dataset a store was made from, where it was or where `data_root` says.
-
-    Raises
-    ------
-    DataError
-        The store does not know, or the images there are others now.
-    """
-    source = store.info.get("source") or {}
-    if "data" not in source:
-        raise DataError(f"{store.path} does not know where its images are: give --threshold instead")
-    data, options = DataOptions.from_source(source, data_root=data_root)
-    dataset = options.open(data, root=root, progress=progress)
-    if dataset.info.fingerprint != store.recipe["fingerprint"]:
-        raise DataError(f"the images of {data} are not those that were embedded: extract them again first")
-    return dataset
 
 
 def _cosine(a: FloatArray, b: FloatArray) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,25 +11,18 @@ from numpy.typing import NDArray
 from medfeat.errors import DataError
 from medfeat_cache import FeatureStore, StoreHeader
 
+if TYPE_CHECKING:
+    from medfeat.workflows.stores.remake import Remake
+
 CANARY_ROWS = 16
+# small, so that a look is quick, and odd, so that the batch is no part of a store's own
+_BATCHES = (7, 5)
 CANARY_COSINE = 0.9999
 CANARY_DISPLACED = {"fp32": 0.05, "bf16": 0.5, "fp16": 0.5}
 """How far a row may lie from where it was, in distances of two images: half precision rounds alike images together."""
 
 ALIKE = {"fp32": 2e-4, "bf16": 2e-2, "fp16": 4e-3}
 """Two images whose rows are all but equal lie this far apart, of the length of a row: what rounding does is no move."""
-
-
-class CanarySource(Protocol):
-    """Where rows of a store are embedded again, and from what."""
-
-    def open(self, header: StoreHeader) -> Any:
-        """Open the dataset of a store."""
-        ...
-
-    def embedder(self, header: StoreHeader, dataset: Any, *, batch_size: int | None = None) -> Any:
-        """Build the network of a store, with the batch size it was made with or another one."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -64,46 +57,45 @@ class Canary:
         return self.min_cosine >= CANARY_COSINE and self.displaced <= self.allowed
 
 
-def embed_again(header: StoreHeader, source: CanarySource) -> Canary:
+def sing(header: StoreHeader, remake: Remake) -> Canary:
     """Embed a sample of a store's rows again, in another order and beside others than they were made.
 
     Parameters
     ----------
     header
         Of the store.
-    source
-        What opens its dataset and builds its network.
+    remake
+        What opens its images and builds its network.
 
     Raises
     ------
     DataError
         When none of the images can be read any more, or they are others than those that were embedded.
     """
-    from medfeat.extraction.again import canary_batch, embed_rows
     from medfeat.extraction.measure.trials import row_cosines, sample_rows
+    from medfeat.workflows.stores.remake import again
 
-    dataset = source.open(header)
+    dataset = remake.open()
     group = max(header.counts, key=lambda name: header.counts[name])
     with FeatureStore(header.path) as store:
         places = sample_rows(store.n(group), CANARY_ROWS)
-        picked, rows = store.rows(group)[places], store.embeddings(group)[places]
-        hashes = store.image_hash(group)[places]
-    # in another order and beside others: a row that depends on its neighbours comes out as another one
-    other = canary_batch(header.info["settings"]["batch_size"], len(picked))
-    embedder = source.embedder(header, dataset, batch_size=other)
-    again = embed_rows(embedder, dataset, group, picked, backwards=True)
-    if not len(again.rows):
-        raise DataError(f"none of {len(picked)} images of {header.recipe['dataset']} {group} can be read any more")
-    there = np.isin(picked, again.rows)
-    if not np.array_equal(again.hashes, hashes[there]):
-        name = header.recipe["dataset"]
-        raise DataError(f"{name} {group}: the images are not those that were embedded: extract again")
-    stored = np.asarray(rows[there], np.float64)
-    new = np.asarray(again.embeddings, np.float64)
+        # in another order and beside others: a row that depends on its neighbours comes out as another one
+        network = remake.network(dataset, batch_size=_other_batch(header.info["settings"]["batch_size"], len(places)))
+        there, rows = again(store, group, places, dataset, network, backwards=True)
+        stored = np.asarray(store.embeddings(group)[there], np.float64)
+    if not len(there):
+        raise DataError(f"none of {len(places)} images of {header.recipe['dataset']} {group} can be read any more")
+    new = np.asarray(rows, np.float64)
     deviation, cosine = float(np.abs(stored - new).max()), float(row_cosines(stored, new).min())
     precision = header.recipe["precision"]
     displaced = _displaced(stored, new, ALIKE[precision])
     return Canary(len(new), deviation, cosine, displaced, CANARY_DISPLACED[precision])
+
+
+def _other_batch(batch_size: int, rows: int) -> int:
+    """Return another batch size than a store was made with, and less than all rows, so that neighbours are others."""
+    most = max(1, rows // 2)
+    return next(size for size in (*(min(size, most) for size in _BATCHES), 2, 1) if size != batch_size)
 
 
 def _displaced(stored: NDArray[np.float64], new: NDArray[np.float64], alike: float) -> float:

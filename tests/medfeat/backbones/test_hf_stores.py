@@ -13,11 +13,13 @@ import torch
 from medfeat.backbones import BACKBONES, describe, load_backbone, takes_raw
 from medfeat.datasets import open_dataset
 from medfeat.errors import MissingFileError, UsageError, WeightsError
-from medfeat.extraction.again import load_for_recipe
 from medfeat.extraction.ask.asked import describe_request
+from medfeat.extraction.ask.made_from import MadeFrom, NetworkThen
 from medfeat.extraction.ask.request import Request
+from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.ask.store_plan import build_recipe
 from medfeat.extraction.network.volumes import views_for
+from medfeat.extraction.remake import RemakeOptions, load_again
 from medfeat.types import DatasetInfo, View
 from medfeat.workflows.cache import verify
 from medfeat.workflows.extract import extract
@@ -54,17 +56,20 @@ def test_a_request_is_the_same_before_and_after_the_download(hub: Path, request:
     assert [asked(name) for name in names] == before
 
 
-def made_with(name: str, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the recipe and the facts of a store of this backbone."""
+def made_with(name: str, **options: Any) -> NetworkThen:
+    """Return the network of a store of this backbone, as the store knows it."""
     backbone = load_backbone(name, offline=True, **options)
     recipe = build_recipe(FLAT, backbone.info, backbone.views[0], fit="whole", precision="fp32").to_dict()
     folder = options.get("weights")
     used = {"origin": "file", "path": str(folder)} if folder else {"origin": "pretrained"}
-    return recipe, {"asked": {"backbone": name, "weights": used}}
+    settings = RunSettings.here(torch.device("cpu"), "fp32", 8, False, 1).to_dict()
+    network = MadeFrom.of(recipe, {"asked": {"backbone": name, "weights": used}, "settings": settings}).network
+    assert network is not None
+    return network
 
 
 def test_a_store_is_embedded_again_at_its_own_commit(repository: Path) -> None:
-    recipe, info = made_with("hf:clinic/tiny")
+    network = made_with("hf:clinic/tiny")
     newer = shutil.copytree(repository, repository.parent / ("f" * 40))
     (newer / "model.safetensors").unlink()
     from transformers import AutoConfig, AutoModel
@@ -72,29 +77,29 @@ def test_a_store_is_embedded_again_at_its_own_commit(repository: Path) -> None:
     torch.manual_seed(1)
     AutoModel.from_config(AutoConfig.from_pretrained(newer)).save_pretrained(newer)
     (repository.parent.parent / "refs" / "main").write_text("f" * 40)
-    assert load_backbone("hf:clinic/tiny", offline=True).info.weights_digest != recipe["weights_digest"]
-    assert load_for_recipe(recipe, info, offline=True).info.weights_digest == recipe["weights_digest"]
+    assert load_backbone("hf:clinic/tiny", offline=True).info.weights_digest != network.recipe.weights_digest
+    assert load_again(network, RemakeOptions(offline=True)).info.weights_digest == network.recipe.weights_digest
     shutil.rmtree(repository)
     with pytest.raises(MissingFileError, match=f"--revision {repository.name}"):
-        load_for_recipe(recipe, info, offline=True)
+        load_again(network, RemakeOptions(offline=True))
 
 
 def test_a_store_is_not_embedded_again_with_another_configuration(repository: Path, tmp_path: Path) -> None:
     own = shutil.copytree(repository, tmp_path / "own")
-    recipe, info = made_with("hf:clinic/mine", weights=own)
-    assert load_for_recipe(recipe, info, offline=True).info.source_id == recipe["source_id"]
+    network = made_with("hf:clinic/mine", weights=own)
+    assert load_again(network, RemakeOptions(offline=True)).info.source_id == network.recipe.source_id
     config = json.loads((own / "config.json").read_text())
     (own / "config.json").write_text(json.dumps(config | {"num_attention_heads": 4}))
     with pytest.raises(WeightsError, match=r"the configuration of hf:clinic/mine is not the one .* --weights FOLDER"):
-        load_for_recipe(recipe, info, offline=True)
+        load_again(network, RemakeOptions(offline=True))
 
 
 def test_code_is_run_again_only_when_that_is_allowed_again(homemade: Path) -> None:
-    recipe, info = made_with("hf:clinic/tiny", trust_remote_code=True)
+    network = made_with("hf:clinic/tiny", trust_remote_code=True)
     with pytest.raises(UsageError, match="trust_remote_code"):
-        load_for_recipe(recipe, info, offline=True)
-    again = load_for_recipe(recipe, info, offline=True, trust_remote_code=True)
-    assert again.info.weights_digest == recipe["weights_digest"]
+        load_again(network, RemakeOptions(offline=True))
+    again = load_again(network, RemakeOptions(offline=True, trust_remote_code=True))
+    assert again.info.weights_digest == network.recipe.weights_digest
 
 
 def test_checks_and_searches_run_code_of_a_repository_only_where_asked(homemade: Path, tmp_path: Path) -> None:

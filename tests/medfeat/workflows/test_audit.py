@@ -159,3 +159,19 @@ def test_audits_that_cannot_be_meant_are_one_line(cache_root, options, error, sa
     plant(cache_root, counts=SIZES)
     with pytest.raises(error, match=said):
         audit("planted", "fake", cache_dir=cache_root, **options)
+
+
+def test_offline_reaches_the_images_that_are_opened_again(cache_root, monkeypatch):
+    from medfeat.workflows.asking.data_options import DataOptions
+
+    embed(cache_root, backbone="stats")
+    asked, opened = [], DataOptions.open
+
+    def opening(self, *args, **options):
+        asked.append(self.offline)
+        return opened(self, *args, **options)
+
+    monkeypatch.setattr(DataOptions, "open", opening)
+    for offline in (True, False):
+        audit("synthetic-binary", "stats", sample=2, offline=offline, cache_dir=cache_root, **QUICK)
+    assert asked == [True, False]

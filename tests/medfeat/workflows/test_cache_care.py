@@ -115,25 +115,25 @@ def test_repair_says_whether_the_rows_are_the_first_ones_and_where_they_were_mad
     data = bytearray(path.read_bytes())
     data[data.index(row) + 3] ^= 16
     path.write_bytes(data)
-    from medfeat.extraction import again
+    from medfeat.extraction import remake
 
-    honest = again.embed_rows
+    honest = remake.embed_rows
 
-    def rounded(*args):
-        return (found := honest(*args))._replace(embeddings=found.embeddings * np.float32(1 + 1e-6))
+    def rounded(*args, **options):
+        return (found := honest(*args, **options))._replace(embeddings=found.embeddings * np.float32(1 + 1e-6))
 
-    monkeypatch.setattr(again, "embed_rows", rounded)
+    monkeypatch.setattr(remake, "embed_rows", rounded)
     code, out, _ = cli(capsys, "cache", "repair", path, "--offline", "--device", "cpu")
     assert (code, out.splitlines()[0]) == (0, f"ok  {path}")
     assert "embedded again on cpu, not byte for byte" in out
 
 
 def test_offline_reaches_the_weights_and_the_data(cache_root, monkeypatch):
-    from medfeat.extraction import again
+    from medfeat.extraction import remake
     from medfeat.workflows.asking.data_options import DataOptions
 
     path = embed(cache_root, backbone="stats", offline=True)
-    asked, load, opened = [], again.load_for_recipe, DataOptions.open
+    asked, load, opened = [], remake.load_backbone, DataOptions.open
 
     def loading(*args, offline, **options):
         asked.append(offline)
@@ -143,7 +143,7 @@ def test_offline_reaches_the_weights_and_the_data(cache_root, monkeypatch):
         asked.append(self.offline)
         return opened(self, *args, **options)
 
-    monkeypatch.setattr(again, "load_for_recipe", loading)
+    monkeypatch.setattr(remake, "load_backbone", loading)
     monkeypatch.setattr(DataOptions, "open", opening)
     for offline in (True, False):
         [found] = cache.verify([path], canary=True, device="cpu", offline=offline)

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from medfeat.backbones import Backbone
 from medfeat.errors import WeightsError
-from medfeat.extraction.again import load_for_recipe
+from medfeat.extraction.ask.made_from import MadeFrom
+from medfeat.extraction.remake import RemakeOptions, load_again
 from medfeat.workflows.cache import repair, verify
 from medfeat.workflows.extract import extract, plan
-from medfeat_cache import FeatureStore, Stamp, read_header
+from medfeat_cache import FeatureStore, Stamp, StoreHeader, read_header
 
 NAME = "squeezenet1_1"
 
@@ -71,14 +73,21 @@ def test_the_canary_and_a_repair_read_the_part_again(cache_root: Path, data: Pat
     assert path.read_bytes() == whole
 
 
+def again(header: StoreHeader, weights: object = None) -> Backbone:
+    """Load the network of a store, its weights given anew or where they were."""
+    network = MadeFrom.of(header.recipe, header.info).network
+    assert network is not None
+    return load_again(network, RemakeOptions(weights=weights))
+
+
 def test_a_moved_file_is_given_without_its_part_or_with_it(cache_root: Path, data: Path, file: Path) -> None:
     header = read_header(store(cache_root, data, f"{file}::target"))
     moved = file.rename(file.with_name("moved.pth"))
     for weights in (moved, f"{moved}::target"):
-        found = load_for_recipe(header.recipe, header.info, weights=weights)
+        found = again(header, weights)
         assert found.info.weights_digest == header.recipe["weights_digest"]
     with pytest.raises(WeightsError, match="are not the ones its store was made with"):
-        load_for_recipe(header.recipe, header.info, weights=f"{moved}::online")
+        again(header, f"{moved}::online")
 
 
 def test_resampled_patches_are_allowed_once_and_read_again(cache_root: Path, data: Path, tmp_path: Path) -> None:
@@ -94,5 +103,5 @@ def test_resampled_patches_are_allowed_once_and_read_again(cache_root: Path, dat
     [outcome] = extract(data, name, weights=tmp_path / "p32.pth", adapt=True, **options).stores
     header = read_header(outcome.path)
     assert header.info["asked"]["weights"]["adapt"] is True
-    assert load_for_recipe(header.recipe, header.info).info.weights_digest == header.recipe["weights_digest"]
+    assert again(header).info.weights_digest == header.recipe["weights_digest"]
     json.dumps(header.info["asked"])

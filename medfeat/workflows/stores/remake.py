@@ -1,0 +1,224 @@
+"""More rows as those of a store: its images opened again or new ones beside them, its network built again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfeat.datasets import open_dataset
+from medfeat.errors import DataError, MissingFileError, UsageError
+from medfeat.extraction import remake
+from medfeat.extraction.ask.made_from import MadeFrom
+from medfeat.extraction.network.forward import RowEmbedder
+from medfeat.types import BadImage, Dataset, FloatArray, IdArray, Progress
+from medfeat.workflows.asking.data_options import DataOptions
+from medfeat_cache import FeatureStore
+
+PLAIN_INTENSITY = "uint8"
+# Compiling takes half a minute; below this many images it is not repaid.
+WORTH_COMPILING = 5000
+
+
+@dataclass(frozen=True)
+class NewImages:
+    """Images that are in no store yet.
+
+    Attributes
+    ----------
+    path
+        A folder, CSV, npz, image or DICOM series, or a registered name.
+    intensity
+        How their values become 0..255; None means as the store's images did.
+    path_column
+        Of a CSV.
+    volumes
+        ``series`` makes volumes of DICOM slices; None means as the store's images were read.
+    size
+        Of a registered dataset.
+    """
+
+    path: str | Path
+    intensity: str | None = None
+    path_column: str | None = None
+    volumes: str | None = None
+    size: int | None = None
+
+
+class EmbeddedImages(NamedTuple):
+    """One batch: ids and (n, d) features of what could be read, and what could not."""
+
+    ids: IdArray
+    features: FloatArray
+    bad: tuple[BadImage, ...]
+
+
+@dataclass(frozen=True)
+class Remake:
+    """What opens the images of a store, builds its network, and embeds more as the store was made.
+
+    Attributes
+    ----------
+    made
+        What the store was made from.
+    options
+        Where data and weights are now, and how the network runs here.
+    root
+        Of the cache: digests of files are remembered there.
+    progress
+        Hears of files and batches.
+    """
+
+    made: MadeFrom
+    options: remake.RemakeOptions
+    root: Path
+    progress: Progress
+
+    def open(self, *, whole: bool = False) -> Dataset:
+        """Open the images that the store was made from.
+
+        Parameters
+        ----------
+        whole
+            Refuse a dataset that holds any other image than then; else rows are told by their own images, see `again`.
+
+        Raises
+        ------
+        UsageError
+            Nobody knows where they are: the features were imported, or a program held the images.
+        MissingFileError
+            Another dataset is there now.
+        DataError
+            With `whole`, other images are there now.
+        """
+        was = self.made.data
+        if was.held_by:
+            raise UsageError(
+                f"{was.name} was made from an object of Python ({was.held_by}): its rows cannot be read again from "
+                "here; `medfeat cache rm` it and extract the object again"
+            )
+        if not was.source:
+            raise UsageError(f"{was.name} was imported: its rows cannot be embedded again; import it anew")
+        data, kept = DataOptions.from_source(was.source, data_root=self.options.data_root)
+        dataset = replace(kept, offline=self.options.offline).open(data, root=self.root, progress=self.progress)
+        if dataset.info.name != was.name:
+            raise MissingFileError(f"{data} is now {dataset.info.name}, not {was.name}: pass --data-root")
+        if whole and dataset.info.fingerprint != was.fingerprint:
+            raise DataError(f"the images of {data} are not those that were embedded: extract them again first")
+        return dataset
+
+    def open_new(self, images: NewImages) -> Dataset:
+        """Open new images under the contract of the store's, unless another is declared.
+
+        Raises
+        ------
+        UsageError
+            Volumes where the store holds images, or images where it holds volumes.
+        """
+        was = self.made.data
+        contract = images.intensity or was.intensity
+        size = images.size or (was.size if images.path == was.name else None)
+        # how the store's images were read, where new ones can be read so: a single file is what it is
+        folders = Path(images.path).is_dir() or str(images.path).lower().endswith(".csv")
+        dataset = open_dataset(
+            images.path,
+            size=size or None,
+            data_root=self.options.data_root,
+            offline=self.options.offline,
+            intensity=None if contract == PLAIN_INTENSITY else contract,
+            path_column=images.path_column,
+            volumes=images.volumes or (was.volumes if folders else None),
+            progress=self.progress,
+            memory=self.root,
+        )
+        kinds = {2: "images", 3: "volumes"}
+        if was.ndim not in (None, dataset.info.ndim):
+            raise UsageError(
+                f"{images.path} holds {kinds[dataset.info.ndim]}, and {was.name} holds {kinds[was.ndim]}: "
+                "the network was fed those"
+            )
+        return dataset
+
+    def network(self, dataset: Dataset, *, count: int | None = None, batch_size: int | None = None) -> RowEmbedder:
+        """Build the network of the store.
+
+        Parameters
+        ----------
+        dataset
+            Whose images it is to embed.
+        count
+            How many new images, which decides whether compiling is worth it; None builds it just as it was.
+        batch_size
+            Another one than the store's; None for its own.
+
+        Raises
+        ------
+        DataError
+            The store was imported, and nobody knows by which network.
+        """
+        if self.made.network is None:
+            name = self.made.data.name
+            raise DataError(f"the features of {name} were not made by medfeat: no new image can join them")
+        compiled = count is None or count >= WORTH_COMPILING
+        return remake.build_again(
+            self.made.network, self.options, dataset.info, batch_size=batch_size, compiled=compiled
+        )
+
+    def embed(self, dataset: Dataset) -> Iterator[EmbeddedImages]:
+        """Yield every image of a dataset, embedded as the store was, a batch at a time."""
+        count = sum(dataset.info.counts.values())
+        network = self.network(dataset, count=count)
+        self.progress.start(count, "embedding")
+        for group in dataset.info.counts:
+            ids = dataset.ids(group)
+            for batch in dataset.batches(group, network.batch_size):
+                if len(batch.rows):
+                    found = network(batch.images)[0]
+                    yield EmbeddedImages(ids[batch.rows], found.reshape(len(found), -1), batch.bad)
+                elif batch.bad:
+                    yield EmbeddedImages(ids[:0], np.empty((0, 0), np.float32), batch.bad)
+                self.progress.advance(len(batch.rows) + len(batch.bad))
+        self.progress.finish()
+
+
+def again(
+    store: FeatureStore,
+    group: str,
+    places: NDArray[np.int64],
+    dataset: Dataset,
+    network: RowEmbedder,
+    *,
+    backwards: bool = False,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Embed stored rows of a group again.
+
+    Parameters
+    ----------
+    store, group, places
+        Which: (m,) positions of rows in the store.
+    dataset, network
+        Of that store.
+    backwards
+        Send the images of each batch through the network last first.
+
+    Returns
+    -------
+    tuple
+        Those of `places` whose image could be read, and the (m, d) embeddings of these.
+
+    Raises
+    ------
+    DataError
+        An image is not the one that was embedded.
+    """
+    rows = store.rows(group)[places]
+    found = remake.embed_rows(network, dataset, group, rows, backwards=backwards)
+    there = places[np.isin(rows, found.rows)]
+    if not np.array_equal(found.hashes, store.image_hash(group)[there]):
+        name = store.recipe["dataset"]
+        raise DataError(f"{name} {group}: an image is not the one that was embedded: extract again")
+    return there, found.embeddings
