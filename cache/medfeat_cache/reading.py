@@ -9,11 +9,13 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from medfeat_cache.errors import StoreInputError
+from medfeat_cache.errors import StoreError, StoreInputError
 
 # Parsed, the worst JSON of this size stays below a gigabyte: lists and objects are counted apart.
 JSON_BYTES = 64 << 20
 JSON_CONTAINERS = 4_000_000
+# A table of labels of some million images.
+TABLE_BYTES = 256 << 20
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -23,7 +25,7 @@ _KINDS = (
 )
 
 
-class NoFile(StoreInputError):  # noqa: N818 - reads as what it says: there is no file
+class NoFile(StoreError, OSError, ValueError):  # noqa: N818 - reads as what it says: there is no file
     """What is at a path is no regular file: a pipe, a device, a folder, a link to itself."""
 
 

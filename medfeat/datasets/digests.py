@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from medfeat.types import Progress, SilentProgress
 from medfeat_cache import Stamp, make_folder, write_whole
-from medfeat_cache.reading import read_json
+from medfeat_cache.reading import look_at, read_json
 
 MEMORY_NAME = "digests.json"
 # A larger memory is one of more than a million files, and is begun anew.
@@ -35,11 +36,17 @@ def file_digest(path: Path, algorithm: str, *, progress: Progress | None = None)
     -------
     str
         Hexadecimal digest.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, or is no file: a pipe or a device would be read for ever.
     """
     bar = progress or SilentProgress()
     digest = (
         hashlib.blake2b(digest_size=32) if algorithm == "blake2b" else hashlib.new(algorithm, usedforsecurity=False)
     )
+    look_at(path)
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)
@@ -79,7 +86,7 @@ class DigestMemory:
 
     def recall(self, path: Path, algorithm: str) -> str | None:
         """Return what is remembered of the file as it is now, or None."""
-        key = str(path.resolve())
+        key = os.path.realpath(path)
         entry = self._new.get(key) or self._read().get(key, {})
         stamp = asdict(Stamp.of(path))
         if not isinstance(entry, dict) or {name: entry.get(name) for name in stamp} != stamp:
@@ -89,7 +96,7 @@ class DigestMemory:
 
     def remember(self, path: Path, algorithm: str, digest: str) -> None:
         """Note the digest of the file as it is now; `save` makes it last."""
-        key, stamp = str(path.resolve()), asdict(Stamp.of(path))
+        key, stamp = os.path.realpath(path), asdict(Stamp.of(path))
         entry = self._new.get(key, {})
         kept = entry if {k: entry.get(k) for k in stamp} == stamp else stamp
         self._new[key] = {**kept, algorithm: digest}

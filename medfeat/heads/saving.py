@@ -15,10 +15,12 @@ import numpy as np
 from medfeat.errors import DataError, MissingFileError
 from medfeat.types import Fitted
 from medfeat_cache import make_folder, write_whole
-from medfeat_cache.reading import read_json
+from medfeat_cache.reading import read_bounded, read_json
 
 FORMAT = "medfeat-head"
 VERSION = 1
+# A kNN head keeps its training rows; beyond this no head is loaded whole.
+HEAD_BYTES = 16 << 30
 PROBES = (
     "medfeat.heads.linear.LinearProbe",
     "medfeat.heads.knn.NeighboursProbe",
@@ -121,7 +123,7 @@ def _load_skops(path: Path, declared: Sequence[str]) -> Fitted:
 
     if not path.is_file():
         raise MissingFileError(f"{path} is missing: run `medfeat probe` again")
-    content = path.read_bytes()
+    content = read_bounded(path, HEAD_BYTES)
     if not content.startswith(b"PK\x03\x04"):
         raise DataError(f"{path} is not a skops file (a pickle, perhaps): it was not opened; run `medfeat probe` again")
     try:
@@ -148,7 +150,7 @@ def _load_boosting(path: Path, header: dict[str, Any]) -> Fitted:
         raise MissingFileError(f"{path} is missing: run `medfeat probe` again")
     try:
         probe = BoostingProbe(**header["parameters"])
-        probe.booster_ = xgboost.Booster(model_file=bytearray(path.read_bytes()))
+        probe.booster_ = xgboost.Booster(model_file=bytearray(read_bounded(path, HEAD_BYTES)))
         probe.features_ = np.array(header["features"], dtype=np.int64)
         probe.rounds_ = probe.booster_.num_boosted_rounds()
     except (KeyError, TypeError, ValueError, xgboost.core.XGBoostError) as error:

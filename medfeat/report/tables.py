@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from medfeat.report.harmless import harmless
 from medfeat.report.spreadsheet import csv_lines
 from medfeat.types import Interval
 
@@ -39,6 +40,13 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     strong: frozenset[int] = frozenset()
+
+    def __post_init__(self) -> None:
+        # Ids, classes and names are other people's: whatever renders a table, they are words and no commands.
+        object.__setattr__(self, "title", harmless(self.title))
+        object.__setattr__(self, "columns", tuple(map(harmless, self.columns)))
+        object.__setattr__(self, "rows", tuple(tuple(map(harmless, row)) for row in self.rows))
+        object.__setattr__(self, "notes", tuple(map(harmless, self.notes)))
 
 
 def number(value: float | None, digits: int = 3) -> str:

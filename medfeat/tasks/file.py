@@ -13,6 +13,7 @@ from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.tasks.check import check_task
 from medfeat.types import IdArray, LabelArray, Task
 from medfeat_cache import make_folder, slug, write_whole
+from medfeat_cache.coverage import refuse_long
 from medfeat_cache.reading import read_json
 
 FORMAT = "medfeat-task"
@@ -128,4 +129,5 @@ def _task(content: dict[str, Any], path: Path) -> Task:
 def _names(values: list[str]) -> IdArray:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise ValueError("ids, split and group must be lists of text")
+    refuse_long(values, "a task")
     return np.array(values, dtype=np.str_)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from medfeat.errors import MissingExtraError
+
+# A file may unpack to this much whatever its size, and beyond to so many times its size: real images stay below 100.
+FREE_BYTES = 64 << 20
+MOST_RATIO = 500
 
 
 class BadFile(ValueError):  # noqa: N818 - it names what the file is, and never reaches a user as an exception
@@ -12,3 +18,23 @@ class BadFile(ValueError):  # noqa: N818 - it names what the file is, and never 
 def missing_extra(what: str, package: str, extra: str, error: ImportError) -> MissingExtraError:
     """Build the error for a format whose package is not installed."""
     return MissingExtraError(f"{what} files need the package {package} ({error}): pip install 'medfeat[{extra}]'")
+
+
+def refuse_bomb(path: Path, unpacked: int) -> None:
+    """Refuse a file that declares, or gives, far more bytes than an image in a file of its size can hold.
+
+    Parameters
+    ----------
+    path
+        The file.
+    unpacked
+        Bytes of its values, or as many as were unpacked so far.
+
+    Raises
+    ------
+    BadFile
+        It is a bomb, or a large image of one value.
+    """
+    there = path.stat().st_size
+    if unpacked > max(FREE_BYTES, MOST_RATIO * there):
+        raise BadFile(f"{there} bytes that unpack to {unpacked >> 20} MB or more, which no image does")

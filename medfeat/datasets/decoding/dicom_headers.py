@@ -121,7 +121,7 @@ def may_be_dicom(path: Path) -> bool:
 def read_slice(root: Path, file: str) -> Slice | None:
     """Read the header of a file, None when it is no DICOM file or cannot be understood."""
     path = root / file
-    if not may_be_dicom(path):
+    if not may_be_dicom(path) or not path.is_file():
         return None
     import pydicom
 

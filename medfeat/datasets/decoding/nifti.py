@@ -11,7 +11,7 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.datasets.decoding.bad_file import BadFile, missing_extra
+from medfeat.datasets.decoding.bad_file import BadFile, missing_extra, refuse_bomb
 from medfeat.datasets.decoding.file_kinds import GZIP_MARK
 from medfeat.datasets.decoding.intensity import Stored
 from medfeat.datasets.decoding.orientation import laid_out
@@ -41,6 +41,7 @@ def read_nifti(path: Path) -> Stored:
         with _plain(path) as file:
             volume = _opened(path, file)
             _check_shape(volume.shape)
+            refuse_bomb(path, math.prod(volume.shape) * volume.dataobj.dtype.itemsize)
             values = _voxels(volume.dataobj)
             _read_to_the_end(file)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:

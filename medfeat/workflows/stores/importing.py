@@ -13,6 +13,7 @@ from medfeat.tasks.check import examples
 from medfeat.tasks.versions import split_name
 from medfeat.workflows.stores.store_names import known_ids, versions_of
 from medfeat_cache import TORCH, Features, import_arrays, named_features, read_features, resolve_root
+from medfeat_cache.reading import NoFile, look_at
 
 
 def import_store(
@@ -74,9 +75,12 @@ def _tensors(path: Path) -> dict[str, Any]:
     import torch
 
     try:
+        look_at(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise MissingFileError(f"no file {path}: name an npz, npy, HDF5 or torch file of features") from error
+    except NoFile:
+        raise
     except Exception as error:  # torch says it in many ways, in many lines
         raise WeightsError(
             f"{path} is not a file of plain tensors, and nothing else is loaded: save it as npz"
