@@ -294,7 +294,7 @@ class Task:
     images: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Interval:
     """A point estimate with a two-sided percentile interval of the stated level; NaN bounds when undefined."""
 

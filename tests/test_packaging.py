@@ -27,7 +27,7 @@ def test_the_wheel_holds_the_three_packages_and_their_data(wheel):
         assert f"{package}/__init__.py" in names
         assert f"{package}/py.typed" in names
     assets = {f"medfeat/report/page/assets/{name}" for name in ("page.css", "page.js", "map.js")}
-    for data in ("medfeat/datasets/medmnist_table.json", "medfeat/evaluation/published.csv", *assets):
+    for data in ("medfeat/datasets/medmnist_table.json", "medfeat/evaluation/compare/published.csv", *assets):
         assert data in names
     sources = {f"medfeat/{path.relative_to(ROOT / 'medfeat').as_posix()}" for path in (ROOT / "medfeat").rglob("*.py")}
     assert sources <= names

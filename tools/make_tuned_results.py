@@ -16,7 +16,7 @@ from pathlib import Path
 
 from make_results import PAGE, TUNED, WEIGHTS
 
-from medfeat.evaluation.judging.tuned import TunedBeside, beside_starts
+from medfeat.evaluation.compare.tuned_beside import TunedBeside, beside_starts
 from medfeat.evaluation.runs.run import Run, list_runs
 from medfeat.extraction.network.device import processor_name
 from medfeat.report.tables import Table, markdown, number, with_interval

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 
 from medfeat.evaluation.compare import published
-from medfeat.evaluation.compare.comparison import Beside, Comparison, CourseLine, Gap
+from medfeat.evaluation.compare.comparison import Beside, Comparison, CourseLine, Gap, beside
 from medfeat.evaluation.compare.paired import Difference
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.runs.run import Run
@@ -49,7 +51,6 @@ def comparison_table(comparison: Comparison, *, shown: int = SHOWN_RUNS) -> Tabl
         How many of our runs get a column, best on val first; `pair_table` has them all.
     """
     runs = _shown(comparison.runs, shown)
-    pairs = {(pair.run, id(pair.row)): pair for pair in comparison.pairs}
     columns = ("system", "val AUC", "training", "pixels", "AUC", "ACC", "source", "confidence", *_run_columns(runs))
     names = network_names(comparison.runs)
     ours = [_our_row(run, name, len(runs)) for run, name in zip(comparison.runs, names, strict=True)]
@@ -63,7 +64,7 @@ def comparison_table(comparison: Comparison, *, shown: int = SHOWN_RUNS) -> Tabl
             number(row.acc),
             row.source,
             row.confidence,
-            *(_cell(pairs[run.key, id(row)]) for run in runs),
+            *(_cell(beside(run, row)) for run in runs),
         )
         for row in comparison.rows
     ]
@@ -89,10 +90,11 @@ def _run_columns(runs: Sequence[Run]) -> list[str]:
 
 def network_names(runs: Sequence[Run]) -> list[str]:
     """Name the network of each run; its embedding too where that alone tells some of the runs apart."""
-    alike = [(run.backbone, run.head, run.protocol["training"], run.protocol["pixels"]) for run in runs]
+    words = [(run.backbone, run.head, run.protocol["training"], run.protocol["pixels"]) for run in runs]
+    alike = Counter(words)
     return [
-        f"{run.backbone}, {run.store['embedding']}" if alike.count(one) > 1 else run.backbone
-        for run, one in zip(runs, alike, strict=True)
+        f"{run.backbone}, {run.store['embedding']}" if alike[one] > 1 else run.backbone
+        for run, one in zip(runs, words, strict=True)
     ]
 
 
@@ -161,8 +163,8 @@ def _seed_notes(runs: Sequence[Run]) -> Iterable[str]:
 def pair_table(comparison: Comparison) -> Table:
     """Return one row for each of our runs and each published row; published rows alone when nothing has been run."""
     runs = {run.key: run for run in comparison.runs}
-    empty = [Beside("", row, None, None, ()) for row in comparison.rows]
-    rows = tuple(_pair_row(comparison.dataset, runs.get(pair.run), pair) for pair in comparison.pairs or empty)
+    empty = () if comparison.runs else (Beside("", row, None, None, ()) for row in comparison.rows)
+    rows = tuple(_pair_row(comparison.dataset, runs.get(pair.run), pair) for pair in chain(comparison.pairs, empty))
     return Table(comparison.dataset, _PAIR_COLUMNS, rows)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from medfeat.evaluation.judging.tuned import TunedBeside
+from medfeat.evaluation.compare.tuned_beside import TunedBeside
 from medfeat.evaluation.runs.run import Run
 from medfeat.report.run_tables import NAMES
 from medfeat.report.tables import Table, number, with_interval

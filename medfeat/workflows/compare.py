@@ -12,7 +12,7 @@ from medfeat.errors import DataError, UsageError, unknown_name
 from medfeat.evaluation.compare import published
 from medfeat.evaluation.compare.comparison import Comparison, CourseLine, compare_dataset, course_lines
 from medfeat.evaluation.compare.paired import Difference, compare_runs
-from medfeat.evaluation.judging.tuned import TunedBeside, beside_starts
+from medfeat.evaluation.compare.tuned_beside import TunedBeside, beside_starts
 from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.runs.run import Run, list_runs
 from medfeat.report import tables as rendering

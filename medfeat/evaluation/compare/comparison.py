@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -48,15 +48,24 @@ class Beside:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything about one dataset: our runs (best on val first), the published rows, and each pair of both."""
+    """Everything about one dataset: our runs (best on val first), the published rows, and each pair of both.
+
+    The pairs are made when they are asked for, one at a time: of thousands of runs there are hundreds of thousands, and
+    a table shows those of a few.
+    """
 
     dataset: str
     runs: tuple[Run, ...]
     rows: tuple[PublishedRow, ...]
-    pairs: tuple[Beside, ...]
+
+    @property
+    def pairs(self) -> Iterator[Beside]:
+        """Each run beside each published row, run after run."""
+        return (beside(run, row) for run in self.runs for row in self.rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; runs by key and scores, the whole of them is in their folders."""
+        place = {id(row): i for i, row in enumerate(self.rows)}
         facts: dict[str, Any] = without_nan(
             {
                 "dataset": self.dataset,
@@ -65,7 +74,7 @@ class Comparison:
                 "pairs": [
                     {
                         "run": pair.run,
-                        "published": self.rows.index(pair.row),
+                        "published": place[id(pair.row)],
                         "auc": asdict(pair.auc) if pair.auc else None,
                         "acc": asdict(pair.acc) if pair.acc else None,
                         "differs": list(pair.differs),
@@ -90,8 +99,7 @@ def compare_dataset(dataset: str, runs: Sequence[Run]) -> Comparison:
     mine = [run for run in runs if run.dataset == dataset and run.task["name"] == "official"]
     mine.sort(key=_val_auc, reverse=True)
     rows = sorted(published.rows(dataset), key=lambda row: _row_order(row, mine[0] if mine else None))
-    pairs = tuple(beside(run, row) for run in mine for row in rows)
-    return Comparison(dataset, tuple(mine), tuple(rows), pairs)
+    return Comparison(dataset, tuple(mine), tuple(rows))
 
 
 def beside(run: Run, row: PublishedRow) -> Beside:

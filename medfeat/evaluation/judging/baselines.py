@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from medfeat.heads.majority import Majority
 from medfeat.types import FloatArray, LabelArray, TaskType
 
 BASELINE_BACKBONES = ("stats", "pixels")
@@ -20,5 +19,7 @@ def majority_scores(train_labels: LabelArray, n: int, task_type: TaskType, n_cla
 
     Its AUC is 0.5 by construction, its ACC the share of the class that is most frequent in train.
     """
+    from medfeat.heads.majority import Majority
+
     nothing = np.zeros((len(train_labels), 1))
     return Majority(task_type=task_type, n_classes=n_classes).fit(nothing, train_labels).scores(np.zeros((n, 1)))

@@ -15,7 +15,7 @@ _LOG_RANGE = (-3.0, 3.0)  # temperatures from 0.05 to 20: beyond these a model i
 _TINY = float(np.finfo(np.float64).eps)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ReliabilityBin:
     """One bar of a reliability diagram: how sure the model was in this bin, and how often it was right."""
 

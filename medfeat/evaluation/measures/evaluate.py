@@ -22,7 +22,7 @@ UNDEFINED = Interval(math.nan, math.nan, math.nan)
 FEW_CLUSTERS = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClassRow:
     """How one class (multi-label: one label) fared; NaN where there is nothing to divide by."""
 

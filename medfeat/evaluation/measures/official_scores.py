@@ -11,7 +11,6 @@ import re
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from medfeat.errors import DataError
 from medfeat.types import FloatArray, LabelArray, TaskType
@@ -93,6 +92,8 @@ def binary_auc(positive: NDArray[np.bool_], score: FloatArray) -> float:
     n_negative = positive.size - n_positive
     if n_positive == 0 or n_negative == 0:
         return float("nan")
+    from scipy.stats import rankdata  # a second of imports that reading runs does not need
+
     rank_sum = float(rankdata(score)[positive].sum())
     return (rank_sum - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
 

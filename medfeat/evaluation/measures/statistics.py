@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from medfeat.evaluation.measures.official_scores import checked, one_vs_rest, predictions
 from medfeat.types import FloatArray, LabelArray, TaskType
@@ -93,6 +92,8 @@ def _decisions(
     labels: NDArray[np.int64], predicted: NDArray[np.int64], scores: NDArray[np.float64], task_type: TaskType
 ) -> dict[str, Statistic]:
     """Return the metrics of the confusion matrix: accuracy, balanced accuracy, macro F1, two more if ordinal."""
+    from scipy import sparse  # not while runs are only read
+
     if task_type == "multi-label":
         size, codes = 2, 2 * labels + predicted
     else:
@@ -179,6 +180,8 @@ def _ece(labels: NDArray[np.int64], p: NDArray[np.float64], task_type: TaskType)
 
     Of the predicted class's probability; for multi-label of each label's probability, averaged over labels.
     """
+    from scipy import sparse
+
     if task_type == "multi-label":
         confidence, right = p, labels.astype(np.float64)
     else:

@@ -5,8 +5,10 @@ It lives in `<root>/runs/<dataset>/<key12>/`; `medfeat.evaluation.runs.write_run
 
 from __future__ import annotations
 
+import gc
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -191,18 +193,31 @@ def read_run(folder: Path) -> Run:
 def list_runs(root: Path, dataset: str | None = None) -> tuple[list[Run], list[str]]:
     """Return every run in the cache, and one line for each folder that cannot be read or believed."""
     runs, problems = [], []
-    for path in sorted((root / RUNS).glob(f"{slug(dataset) if dataset else '*'}/*/{RUN_FILE}")):
-        if path.parent.name.startswith("."):
-            continue  # a run that is being written, or was killed: not there yet
-        try:
-            runs.append(read_run(path.parent))
-        except DataError as error:
-            problems.append(str(error))
+    with _uncollected():
+        for path in sorted((root / RUNS).glob(f"{slug(dataset) if dataset else '*'}/*/{RUN_FILE}")):
+            if path.parent.name.startswith("."):
+                continue  # a run that is being written, or was killed: not there yet
+            try:
+                runs.append(read_run(path.parent))
+            except DataError as error:
+                problems.append(str(error))
     unvouched = sum(not run.vouched for run in runs)
     if unvouched:
         said = "1 run has" if unvouched == 1 else f"{unvouched} runs have"
         problems.append(f"{said} no digests (of an older medfeat): nothing vouches for them; see `medfeat runs verify`")
     return runs, problems
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let Python look for no garbage meanwhile: among thousands of runs that stay, that is half of reading them."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 def load_run_model(run: Run) -> Fitted:

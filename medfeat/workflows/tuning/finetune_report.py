@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from medfeat.evaluation.compare.paired import Difference
-from medfeat.evaluation.judging.tuned import TunedBeside
+from medfeat.evaluation.compare.tuned_beside import TunedBeside
 from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.runs.run import Run
 from medfeat.report.run_tables import NAMES, runs_tables

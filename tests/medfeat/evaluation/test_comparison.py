@@ -6,19 +6,22 @@ from types import SimpleNamespace
 
 import pytest
 
-from medfeat.evaluation.compare import published
+from medfeat.evaluation.compare import comparison, published
 from medfeat.evaluation.compare.comparison import beside, compare_dataset, course_lines
 from medfeat.evaluation.runs.wording import cautions, embedding, pixels, training
+from medfeat.report import comparison_tables
 from medfeat.types import Interval
 
 
 def run(backbone="resnet18", *, dataset="bloodmnist", auc=(0.95, 0.9, 0.97), acc=(0.8, 0.75, 0.85), val=0.9, **facts):
     metrics = SimpleNamespace(n=100, auc=Interval(*auc), acc=Interval(*acc))
-    protocol = {"training": "linear probe", "pixels": "native 224", "refit": False} | facts.pop("protocol", {})
+    protocol = {"training": "linear probe", "pixels": "native 224", "refit": False, "seed": 0} | facts.pop(
+        "protocol", {}
+    )
     return SimpleNamespace(
         key=f"{backbone}-{val}", dataset=dataset, backbone=backbone, head="linear", size=224, test=metrics,
         val=SimpleNamespace(auc=Interval(val, val, val), acc=Interval(val, val, val)), protocol=protocol,
-        task={"name": "official"}, store={"embedding": ""}, cautions=(), folder=None, **facts,
+        task={"name": "official"}, store={"embedding": "", "digest": backbone}, cautions=(), folder=None, **facts,
     )  # fmt: skip
 
 
@@ -67,14 +70,26 @@ def test_a_refit_and_a_choice_on_test_are_flagged():
 def test_every_run_stands_beside_every_row_and_the_nearest_protocol_comes_first():
     found = compare_dataset("bloodmnist", [run("a", val=0.8), run("b", val=0.9), run("c", dataset="octmnist")])
     assert [one.backbone for one in found.runs] == ["b", "a"]
-    assert len(found.pairs) == 2 * len(found.rows) == 2 * len(published.rows("bloodmnist"))
+    assert len(list(found.pairs)) == 2 * len(found.rows) == 2 * len(published.rows("bloodmnist"))
     assert found.rows[0].protocol == "linear probe, native 224"
+
+
+def test_a_table_makes_only_the_pairs_that_it_shows(monkeypatch):
+    """Of 5,000 runs there are half a million pairs: held at once, they were 500 MB."""
+    made = []
+    for module in (comparison, comparison_tables):
+        monkeypatch.setattr(module, "beside", lambda *pair: made.append(pair) or beside(*pair))
+    found = compare_dataset("bloodmnist", [run(f"net{i}", val=i / 100) for i in range(40)])
+    table = comparison_tables.comparison_table(found, shown=2)
+    assert len(made) == 2 * len(found.rows)
+    assert len(comparison_tables.pair_table(found).rows) == 40 * len(found.rows)
+    assert [name for name in table.columns if name.startswith("vs ")] == ["vs net39 linear", "vs net38 linear"]
 
 
 def test_runs_on_other_tasks_are_not_compared():
     other = run()
     other.task = {"name": "my-labels"}
-    assert compare_dataset("bloodmnist", [other]).pairs == ()
+    assert list(compare_dataset("bloodmnist", [other]).pairs) == []
 
 
 def test_the_course_table_takes_our_best_run_on_val_and_no_random_weights():
