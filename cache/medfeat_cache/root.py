@@ -26,6 +26,22 @@ def _user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
+def user_root() -> Path:
+    """Return the folder of all stores of a user who says nothing else; nothing is created.
+
+    Raises
+    ------
+    StoreInputError
+        No home folder is known.
+    """
+    try:
+        return _user_cache() / "medfeat"
+    except RuntimeError as error:  # what pathlib raises
+        raise StoreInputError(
+            f"no home folder is known for the cache (HOME is not set): set {ENVIRONMENT} or --cache-dir to a folder"
+        ) from error
+
+
 def resolve_root(cache_dir: str | Path | None = None) -> Path:
     """Return the folder of all stores; nothing is created.
 
@@ -41,7 +57,7 @@ def resolve_root(cache_dir: str | Path | None = None) -> Path:
     """
     asked = cache_dir if cache_dir is not None else os.environ.get(ENVIRONMENT)
     try:
-        return Path(asked).expanduser().absolute() if asked else _user_cache() / "medfeat"
+        return Path(asked).expanduser().absolute() if asked else user_root()
     except RuntimeError as error:  # what pathlib raises
         raise StoreInputError(
             f"no home folder is known for the cache (HOME is not set): set {ENVIRONMENT} or --cache-dir to a folder"

@@ -20,16 +20,9 @@ from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs import write_run as recording
 from medfeat.evaluation.runs.card import CARD_FILE, card
 from medfeat.evaluation.runs.choice import Scored
+from medfeat.evaluation.runs.places import run_folder
 from medfeat.evaluation.runs.reuse import believed_run
-from medfeat.evaluation.runs.run import (
-    MODEL_FOLDER,
-    NOT_SAVED,
-    Run,
-    RunSpec,
-    headline,
-    run_folder,
-    task_digest,
-)
+from medfeat.evaluation.runs.run import MODEL_FOLDER, NOT_SAVED, Run, RunSpec, headline, task_digest
 from medfeat.evaluation.runs.saved_probe import write_probe
 from medfeat.heads import HEADS, head_identity, trusted_types
 from medfeat.heads.saving import save_model
@@ -104,6 +97,8 @@ def probe_store(
         return replace(found, cautions=tuple(dict.fromkeys((*found.cautions, *wording.class_cautions(task)))))
     spec = _spec(store, task, options)
     folder = run_folder(root, store.recipe["dataset"], spec.key)
+    if not folder.is_relative_to(root):
+        progress.say(f"{root} cannot be written: the run goes to {folder}")
     progress.say(f"probing {store.recipe['dataset']} / {store.recipe['backbone']} / {options.head}")
     with recording.writing(folder) as hidden:
         run = _probe(gather(store, task), store, spec, hidden, progress)

@@ -15,8 +15,9 @@ from medfeat.evaluation.judging.protocol import read_test, refuse_bad
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs import write_run as recording
 from medfeat.evaluation.runs.choice import RULE, Choice, Tried
+from medfeat.evaluation.runs.places import run_folder
 from medfeat.evaluation.runs.reuse import believed_run
-from medfeat.evaluation.runs.run import Run, RunSpec, run_folder, task_digest
+from medfeat.evaluation.runs.run import Run, RunSpec, task_digest
 from medfeat.tasks import Samples, gather
 from medfeat.types import Fitted, Progress, SilentProgress, Task
 from medfeat_cache import FeatureStore, canonical_json

@@ -7,7 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
-from medfeat.evaluation.runs.run import RUNS
+from medfeat.evaluation.runs.places import RUNS, runs_roots
 from medfeat.evaluation.runs.write_run import WRITER_LOCK
 from medfeat_cache import Garbage
 from medfeat_cache.lock import is_stale
@@ -37,7 +37,8 @@ def collect_leftovers(root: Path, *, dry_run: bool = False) -> list[Garbage]:
     list of Garbage
         What went, or would go.
     """
-    runs = [path for path in sorted(root.glob(f"{RUNS}/*/.*")) if _RUN.fullmatch(path.name) and path.is_dir()]
+    hidden = (path for one in runs_roots(root) for path in sorted(one.glob(f"{RUNS}/*/.*")))
+    runs = [path for path in hidden if _RUN.fullmatch(path.name) and path.is_dir()]
     files = sorted({path for place in _PLACES for path in root.glob(place) if _is_file_of_ours(path)})
     gone = [Garbage(path, _bytes(path), WHY) for path in runs if _is_abandoned(path)]
     gone += [Garbage(path, _bytes(path), WHY) for path in files if _hours(path) > FILE_HOURS]

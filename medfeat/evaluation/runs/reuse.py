@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from medfeat.errors import DataError
-from medfeat.evaluation.runs.run import RUN_FILE, Run, read_run
+from medfeat.evaluation.runs.places import RUN_FILE
+from medfeat.evaluation.runs.run import Run, read_run
 from medfeat.evaluation.runs.vouching import disagreements
 from medfeat.types import Progress
 

@@ -1,6 +1,6 @@
 """A run: one head on one store and one task, with everything needed to believe it and to make it again.
 
-It lives in `<root>/runs/<dataset>/<key12>/`; `medfeat.evaluation.runs.write_run` writes that folder.
+It lives in `<root>/runs/<dataset>/<key12>/`, or where `medfeat.evaluation.runs.places` says; `write_run` writes it.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from medfeat.datasets.npz.npz_arrays import npz_members, read_array
 from medfeat.errors import DataError
 from medfeat.evaluation.measures.evaluate import Metrics, without_nan
 from medfeat.evaluation.runs.choice import PROTOCOL
+from medfeat.evaluation.runs.places import RUN_FILE, run_folders
 from medfeat.evaluation.runs.run_shape import check_shape
 from medfeat.evaluation.runs.vouching import AGAIN, refuse_changed
 from medfeat.tasks import OFFICIAL
 from medfeat.types import Fitted, Task
-from medfeat_cache import canonical_json, slug
+from medfeat_cache import canonical_json
 from medfeat_cache.reading import JSON_BYTES, parse_json, read_bounded
 
-RUNS = "runs"
-RUN_FILE = "run.json"
 CHOICE_FILE = "choice.json"
 SCORES_FILE = "scores.npz"
 MODEL_FOLDER = "model"
@@ -165,11 +164,6 @@ def task_digest(task: Task) -> str:
     return digest.hexdigest()
 
 
-def run_folder(root: Path, dataset: str, key: str) -> Path:
-    """Return where a run lies, whether or not it is there."""
-    return root / RUNS / slug(dataset) / key[:12]
-
-
 def read_run(folder: Path) -> Run:
     """Read a run's folder.
 
@@ -194,11 +188,9 @@ def list_runs(root: Path, dataset: str | None = None) -> tuple[list[Run], list[s
     """Return every run in the cache, and one line for each folder that cannot be read or believed."""
     runs, problems = [], []
     with _uncollected():
-        for path in sorted((root / RUNS).glob(f"{slug(dataset) if dataset else '*'}/*/{RUN_FILE}")):
-            if path.parent.name.startswith("."):
-                continue  # a run that is being written, or was killed: not there yet
+        for folder in run_folders(root, dataset):
             try:
-                runs.append(read_run(path.parent))
+                runs.append(read_run(folder))
             except DataError as error:
                 problems.append(str(error))
     unvouched = sum(not run.vouched for run in runs)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures.calibration import scale
+from medfeat.evaluation.runs.places import RUNS, runs_roots
 from medfeat.evaluation.runs.run import (
     MODEL_FOLDER,
     NOT_SAVED,
-    RUNS,
     SCORES_FILE,
     Run,
     read_run,
@@ -166,7 +166,7 @@ def find_run(root: Path, run: str | Path) -> Path:
         if not Path(run).is_dir():
             raise UsageError(f"there is no run in {run}: `medfeat probe --json` says where its runs are (folder)")
         return Path(run)
-    folders = [path for path in (root / RUNS).glob("*/*") if path.is_dir()]
+    folders = [path for one in runs_roots(root) for path in (one / RUNS).glob("*/*") if path.is_dir()]
     # A folder is named by the first 12 digits of its key; JSON tells the whole key.
     found = sorted(path for path in folders if run and path.name.startswith(run[:12]))
     if len(found) != 1:

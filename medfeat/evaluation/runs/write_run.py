@@ -18,7 +18,8 @@ import numpy as np
 from medfeat.errors import MedfeatError
 from medfeat.evaluation.measures.evaluate import Metrics
 from medfeat.evaluation.runs.choice import Choice, Scored
-from medfeat.evaluation.runs.run import CHOICE_FILE, NOT_WRITTEN, RUN_FILE, SCORES_FILE, Run
+from medfeat.evaluation.runs.places import RUN_FILE
+from medfeat.evaluation.runs.run import CHOICE_FILE, NOT_WRITTEN, SCORES_FILE, Run
 from medfeat.evaluation.runs.vouching import vouch
 from medfeat.types import IdArray
 from medfeat_cache.files import make_folder, share, sync_folder, temporary_name

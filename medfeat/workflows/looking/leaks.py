@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.evaluation.audit.duplicates import NEAR, same_pixels
-from medfeat.evaluation.runs.run import RUNS
+from medfeat.evaluation.runs.places import RUNS, runs_roots
 from medfeat.report.page.page_names import counted
 from medfeat.report.tables import Table, number
 from medfeat.types import UInt8Array
@@ -73,7 +73,7 @@ def patient_table(listed: Listed, shown: Mapping[str, str]) -> Table | None:
 def audits(root: Path, dataset: str) -> list[dict[str, Any]]:
     """Return the audits of a dataset that were kept, newest first; what cannot be read is left out."""
     found = []
-    for path in (root / RUNS / slug(dataset)).glob("audit-*.json"):
+    for path in (path for one in runs_roots(root) for path in (one / RUNS / slug(dataset)).glob("audit-*.json")):
         try:
             found.append((path.stat().st_mtime, read_json(path)))
         except (OSError, ValueError):

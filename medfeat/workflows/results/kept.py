@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medfeat.evaluation.measures.evaluate import without_nan
-from medfeat.evaluation.runs.run import RUNS
+from medfeat.evaluation.runs.places import RUNS, runs_root
 from medfeat_cache import canonical_json, make_folder, slug, write_whole
 
 
@@ -17,7 +17,7 @@ def keep_result(root: Path, dataset: str, kind: str, facts: Mapping[str, Any], *
     """Write a result under a name made of `key` (by default, of the result itself), whole or not at all."""
     plain = without_nan(dict(facts))
     digest = hashlib.blake2b(canonical_json(plain if key is None else key).encode(), digest_size=6).hexdigest()
-    path = root / RUNS / slug(dataset) / f"{kind}-{digest}.json"
+    path = runs_root(root) / RUNS / slug(dataset) / f"{kind}-{digest}.json"
     make_folder(path.parent)
     write_whole(path, [json.dumps(plain, indent=1, allow_nan=False).encode()], f"writing the {kind}")
     return path

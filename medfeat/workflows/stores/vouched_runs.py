@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medfeat.errors import DataError
-from medfeat.evaluation.runs.run import RUN_FILE, RUNS, read_run, read_scores
+from medfeat.evaluation.runs.places import run_folders
+from medfeat.evaluation.runs.run import read_run, read_scores
 from medfeat.evaluation.runs.saved_probe import find_run
 from medfeat.evaluation.runs.vouching import disagreements
 from medfeat_cache import resolve_root
@@ -55,11 +56,7 @@ def verify_runs(runs: Sequence[str | Path] | None = None, *, cache_dir: str | Pa
         A run that is not there, or a beginning that several have.
     """
     root = resolve_root(cache_dir)
-    if runs is None:
-        found = sorted(path.parent for path in root.glob(f"{RUNS}/*/*/{RUN_FILE}"))
-        folders = [folder for folder in found if not folder.name.startswith(".")]
-    else:
-        folders = [find_run(root, run) for run in runs]
+    folders = run_folders(root) if runs is None else [find_run(root, run) for run in runs]
     return [_verified(folder) for folder in folders]
 
 
