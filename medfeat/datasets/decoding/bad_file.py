@@ -20,7 +20,7 @@ def missing_extra(what: str, package: str, extra: str, error: ImportError) -> Mi
     return MissingExtraError(f"{what} files need the package {package} ({error}): pip install 'medfeat[{extra}]'")
 
 
-def refuse_bomb(path: Path, unpacked: int) -> None:
+def refuse_bomb(path: Path, unpacked: int, ratio: int = MOST_RATIO) -> None:
     """Refuse a file that declares, or gives, far more bytes than an image in a file of its size can hold.
 
     Parameters
@@ -29,6 +29,8 @@ def refuse_bomb(path: Path, unpacked: int) -> None:
         The file.
     unpacked
         Bytes of its values, or as many as were unpacked so far.
+    ratio
+        How many times its size a file of this kind can hold.
 
     Raises
     ------
@@ -36,5 +38,5 @@ def refuse_bomb(path: Path, unpacked: int) -> None:
         It is a bomb, or a large image of one value.
     """
     there = path.stat().st_size
-    if unpacked > max(FREE_BYTES, MOST_RATIO * there):
+    if unpacked > max(FREE_BYTES, ratio * there):
         raise BadFile(f"{there} bytes that unpack to {unpacked >> 20} MB or more, which no image does")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.datasets.decoding.bad_file import BadFile, missing_extra, refuse_bomb
+from medfeat.datasets.decoding.bad_file import BadFile, missing_extra
+from medfeat.datasets.decoding.deflated import refuse_deflated_bomb
 from medfeat.datasets.decoding.dicom_decoders import stored_pixels
 from medfeat.datasets.decoding.dicom_frames import frame_count
 from medfeat.datasets.decoding.dicom_grey import Padded, grey
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from pydicom.uid import UID
 
 MAX_VALUES = 1 << 27
-# A deflated data set is held whole, beside the values read from it.
-MAX_DEFLATED, PIECE_BYTES = 256 << 20, 1 << 20
 GREY = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", PALETTE)
@@ -93,7 +91,7 @@ def _opened(path: Path) -> Any:
     import pydicom
     from pydicom.errors import InvalidDicomError
 
-    _refuse_deflated_bomb(path)
+    refuse_deflated_bomb(path)
     try:
         return pydicom.dcmread(path)
     except InvalidDicomError as error:
@@ -108,33 +106,6 @@ def _opened(path: Path) -> Any:
     if "TransferSyntaxUID" not in file.file_meta:
         file.file_meta.TransferSyntaxUID = _plain_syntax(file)
     return file
-
-
-def _refuse_deflated_bomb(path: Path) -> None:
-    """Unpack a deflated data set piece by piece, holding none, before pydicom unpacks it at once and holds all."""
-    from pydicom.filereader import read_file_meta_info
-    from pydicom.uid import DeflatedExplicitVRLittleEndian
-
-    try:
-        meta = read_file_meta_info(path)
-        deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
-        # Preamble, mark and the group length element are 128, 4 and 12 bytes.
-        start = 144 + int(meta.FileMetaInformationGroupLength) if deflated else 0
-    except Exception:  # no mark, no meta information, or a damaged one: what reads the file says so
-        return
-    if not deflated:
-        return
-    unpacked, unpacker = 0, zlib.decompressobj(-zlib.MAX_WBITS)
-    with path.open("rb") as file:
-        file.seek(start)
-        while piece := unpacker.unconsumed_tail or file.read(PIECE_BYTES):
-            try:
-                unpacked += len(unpacker.decompress(piece, PIECE_BYTES))
-            except zlib.error:
-                return
-            refuse_bomb(path, unpacked)
-            if unpacked > MAX_DEFLATED:
-                raise BadFile(f"too large (more than {MAX_DEFLATED >> 20} MB once inflated); save it uncompressed")
 
 
 def _plain_syntax(file: Any) -> UID:

@@ -58,6 +58,7 @@ def read_picture(path: Path) -> Stored:
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
+            _check(image)
             refuse_bomb(path, image.width * image.height * len(image.getbands()))
             return stored_picture(image)
     except UnidentifiedImageError as error:
