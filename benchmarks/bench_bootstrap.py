@@ -17,6 +17,7 @@ import numpy as np
 from medfeat.cost import usable_cores
 from medfeat.evaluation.measures import official_scores as metrics
 from medfeat.evaluation.measures.bootstrap import bootstrap, resample_weights, strata_of
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.statistics import mean_auc, statistics
 from medfeat.workflows.probe import probe
 from medfeat_cache import GroupSpec, StoreWriter, recipe_digest, store_path
@@ -39,7 +40,7 @@ def scores_of(n, seed=0):
 def test_the_array_bootstrap_equals_the_loop_and_is_far_faster():
     y, scores = scores_of(N)
     strata = strata_of(y, "multi-class")
-    auc = {"auc": mean_auc(metrics.one_vs_rest(y[:, 0], scores, "multi-class"))}
+    auc = {"auc": mean_auc(LabelledScores.of(y, scores, "multi-class").one_vs_rest)}
     start = time.perf_counter()
     draws = bootstrap(auc, strata, resamples=RESAMPLES)["auc"]
     seconds = time.perf_counter() - start
@@ -48,11 +49,11 @@ def test_the_array_bootstrap_equals_the_loop_and_is_far_faster():
     start = time.perf_counter()
     for b in range(NAIVE):
         taken = np.repeat(np.arange(N), weights[:, b])
-        assert abs(draws[b] - metrics.auc(y[taken], scores[taken], "multi-class")) < 1e-12
+        assert abs(draws[b] - metrics.auc(LabelledScores.of(y[taken], scores[taken], "multi-class"))) < 1e-12
     naive = (time.perf_counter() - start) / NAIVE * RESAMPLES
 
     start = time.perf_counter()
-    bootstrap(statistics(y, scores, "multi-class"), strata, resamples=RESAMPLES)
+    bootstrap(statistics(LabelledScores.of(y, scores, "multi-class")), strata, resamples=RESAMPLES)
     everything = time.perf_counter() - start
     keep(
         "bootstrap",

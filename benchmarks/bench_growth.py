@@ -18,6 +18,7 @@ import numpy as np
 from machine import MEASURING, RESULTS, keep
 
 STORES, RUNS = (2_000, 5_000) if MEASURING else (40, 60)
+AUDITED = (100_000, 2_048) if MEASURING else (400, 16)
 CLASSES = 8
 
 
@@ -122,3 +123,12 @@ def test_many_runs_are_compared(tmp_path):
     printed, cost = measured("compare", "--cache-dir", root)
     assert printed.count("ours: network") == RUNS
     note("compare", {"runs": RUNS, **cost})
+
+
+def test_a_large_store_is_audited(tmp_path):
+    n, dim = AUDITED
+    write_store(tmp_path, recipe_of("set00", "network"), published_labels(n), dim, info=made_up_info("set00"))
+    asked = ("--data", "set00", "--backbone", "network", "--threshold", "0.95")
+    printed, cost = measured("audit", *asked, "--cache-dir", tmp_path)
+    assert "without duplicates" in printed or "likely label errors" in printed
+    note("audit", {"rows": n, "dim": dim, **cost})

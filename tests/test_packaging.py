@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,20 @@ def test_the_constraints_name_versions_only():
     pins = [line for line in lines if line and not line.startswith("#")]
     assert pins
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.]+", pin) for pin in pins)
+
+
+def test_every_dependency_is_imported_somewhere():
+    import grimp
+
+    graph = grimp.build_graph("medfeat", "medfeat_cli", "medfeat_cache", include_external_packages=True, cache_dir=None)
+    brought: dict[str, set[str]] = {}
+    for module, names in packages_distributions().items():
+        for name in names:
+            brought.setdefault(re.sub(r"[-_.]+", "-", name).lower(), set()).add(module)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = {re.match(r"[A-Za-z0-9._-]+", line)[0].lower() for line in project["dependencies"]}
+    assert asked
+    assert {name for name in asked if not brought[name] & graph.modules} == set()
 
 
 def test_no_file_names_a_machine_path():

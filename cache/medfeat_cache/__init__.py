@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from medfeat_cache.donors import DATA_FIELDS, find_donors, iter_known
     from medfeat_cache.export import export_store
     from medfeat_cache.files import make_folder, replacing, write_whole
-    from medfeat_cache.find import Found, differences, find_stores, locate, store_files
+    from medfeat_cache.find import Catalogue, Found, differences, find_stores, locate, store_files
     from medfeat_cache.header import StoreHeader, read_header
     from medfeat_cache.ingest import TORCH, Features, import_arrays, named_features, read_features
     from medfeat_cache.key import canonical_json, differing_fields, recipe_digest
@@ -58,6 +58,7 @@ _WHERE = {
     "differing_fields": "key",
     "export_store": "export",
     "find_donors": "donors",
+    "Catalogue": "find",
     "find_stores": "find",
     "find_unfinished": "collect",
     "import_arrays": "ingest",
@@ -85,6 +86,7 @@ _WHERE = {
 __all__ = [
     "DATA_FIELDS",
     "TORCH",
+    "Catalogue",
     "FeatureStore",
     "Features",
     "Found",

@@ -126,6 +126,36 @@ def find_stores(root: str | Path, **query: Any) -> Found:
     return Found(headers, problems)
 
 
+class Catalogue:
+    """The stores below a root, looked at once for many questions: none of them is listed or read a second time.
+
+    Parameters
+    ----------
+    root
+        From `medfeat_cache.resolve_root`.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        self._every: Found | None = None
+
+    def find(self, **query: Any) -> Found:
+        """Return what `find_stores` would: all there are, once they were asked for, are told apart from memory."""
+        narrow = query.get("dataset") is not None or query.get("backbone") is not None
+        if self._every is None and narrow:
+            return find_stores(self.root, **query)  # one folder may be all that anybody asks for
+        if self._every is None:
+            self._every = find_stores(self.root)
+        asked = {name: value for name, value in query.items() if value is not None}
+        data, network = _folders(query.get("dataset")), _folders(query.get("backbone"))
+        near = [
+            (path, problem)
+            for path, problem in self._every.problems
+            if {"*", path.parent.parent.name} & {*data} and {"*", path.parent.name} & {*network}
+        ]
+        return Found([header for header in self._every if _matches(header, asked)], near)
+
+
 def differences(headers: Iterable[StoreHeader]) -> dict[str, list[Any]]:
     """Return the recipe fields in which stores differ, each with its values: what to name when several match."""
     recipes = [header.recipe for header in headers]

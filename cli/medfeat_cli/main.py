@@ -97,7 +97,7 @@ def _is_homeless(problem: Exception) -> bool:
 
 def _unforeseen(problem: Exception) -> str:
     """Return a bug of ours as one line; raise it where tracebacks were asked for."""
-    from medfeat.workflows.results.unforeseen import debugging, in_one_line
+    from medfeat.workflows.jobs.unforeseen import debugging, in_one_line
 
     if debugging():
         raise problem

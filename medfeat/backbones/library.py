@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from medfeat.backbones.weights.state import Adapt, State
-from medfeat.types import BackboneInfo
+from medfeat.types import BackboneInfo, Progress, SilentProgress
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,11 +53,14 @@ class Access:
         Let a Hugging Face repository run its own code.
     folder
         A saved Hugging Face model of the user's own, where configurations are looked for first.
+    progress
+        Told of what is downloaded.
     """
 
     offline: bool = False
     trust_remote_code: bool = False
     folder: Path | None = None
+    progress: Progress = field(default_factory=SilentProgress, compare=False)
 
 
 def on_meta(build: Callable[[], T]) -> T:

@@ -21,7 +21,7 @@ from medfeat.backbones.weights.network_in_file import without_twins
 from medfeat.backbones.weights.part_spelling import split_part
 from medfeat.backbones.weights.weights_file import read_part, refuse_list, tuning_of, weights_digest
 from medfeat.errors import UsageError
-from medfeat.types import BackboneInfo, View
+from medfeat.types import BackboneInfo, Progress, SilentProgress, View
 
 
 def load_backbone(
@@ -33,6 +33,7 @@ def load_backbone(
     adapt: bool = False,
     offline: bool = False,
     trust_remote_code: bool = False,
+    progress: Progress | None = None,
 ) -> Backbone:
     """Load a frozen backbone: its architecture, its weights, and how to read it.
 
@@ -53,6 +54,8 @@ def load_backbone(
         Make no network call.
     trust_remote_code
         Let a Hugging Face repository run its own code.
+    progress
+        Told of what is downloaded.
 
     Returns
     -------
@@ -72,7 +75,8 @@ def load_backbone(
         raise UsageError("views must name at least one view, got none")
     place, part = split_part(weights) if weights is not None else (None, "")
     folder = place.expanduser() if place is not None else None
-    access = Access(offline, trust_remote_code, folder if folder and folder.is_dir() else None)
+    configured = folder if folder and folder.is_dir() else None
+    access = Access(offline, trust_remote_code, configured, progress or SilentProgress())
     entry = find(name, access)
     if entry.build is not None:
         return load_own(entry, views, weights=weights, seed=seed)

@@ -114,7 +114,8 @@ class DigestMemory:
         self._known = None  # another process may have added to it meanwhile
         merged = {**self._read(), **self._new}
         try:
-            _write_json(self.path, merged)
+            make_folder(self.path.parent)
+            write_whole(self.path, [json.dumps(merged, indent=0).encode()], "remembering digests in")
         except OSError:
             return  # a read-only cache costs hashing again, nothing else
         self._known, self._new = merged, {}
@@ -131,8 +132,3 @@ def _read_json(path: Path) -> dict[str, dict[str, Any]]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _write_json(path: Path, content: dict[str, dict[str, Any]]) -> None:
-    make_folder(path.parent)
-    write_whole(path, [json.dumps(content, indent=0).encode()], "noting digests")

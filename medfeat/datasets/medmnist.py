@@ -86,9 +86,10 @@ def _fetch(file: MedmnistFile, path: Path, request: OpenRequest) -> None:
             f"{path} is not there and offline forbids to fetch it: get {file.url} (MD5 {file.md5}) and put it there, "
             "or name the folder that has it with --data-root"
         )
-    from medfeat.datasets.download import download  # brings in http and ssl
+    from medfeat.download import Expected, download  # brings in http and ssl
 
-    download(file.url, path, md5=file.md5, progress=request.progress)
+    wanted, otherwise = Expected("md5", file.md5), "name the folder that has it with --data-root"
+    download(file.url, path, expected=wanted, otherwise=otherwise, progress=request.progress)
     request.memory.remember(path, "md5", file.md5)
     request.memory.save()
 

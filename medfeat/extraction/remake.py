@@ -18,7 +18,7 @@ from medfeat.extraction.network.build import make_embedder
 from medfeat.extraction.network.compiling import compile_problem
 from medfeat.extraction.network.device import resolve_device
 from medfeat.extraction.network.forward import RowEmbedder, Rows
-from medfeat.types import BackboneInfo, Dataset, DatasetInfo, Recipe
+from medfeat.types import BackboneInfo, Dataset, DatasetInfo, Progress, Recipe
 
 if TYPE_CHECKING:
     from medfeat.backbones import Backbone
@@ -61,8 +61,8 @@ class RowsAgain(NamedTuple):
     hashes: NDArray[np.uint8]
 
 
-def load_again(network: NetworkThen, options: RemakeOptions) -> Backbone:
-    """Load the backbone a store was made with.
+def load_again(network: NetworkThen, options: RemakeOptions, progress: Progress | None = None) -> Backbone:
+    """Load the backbone a store was made with; `progress` is told of what is downloaded.
 
     Raises
     ------
@@ -78,6 +78,7 @@ def load_again(network: NetworkThen, options: RemakeOptions) -> Backbone:
         adapt=network.adapt,
         offline=options.offline,
         trust_remote_code=options.trust_remote_code,
+        progress=progress,
     )
     _refuse_another(backbone.info, network.recipe)
     if brings_weights(network.name):
@@ -140,6 +141,7 @@ def build_again(
     *,
     batch_size: int | None = None,
     compiled: bool = True,
+    progress: Progress | None = None,
 ) -> RowEmbedder:
     """Load the network of a store, and build it with the fit, precision and batch size the store was made with.
 
@@ -153,10 +155,12 @@ def build_again(
         Another one than the store's; None for its own.
     compiled
         Whether compiling is worth it, where the store's network was compiled.
+    progress
+        Told of what is downloaded.
     """
     device, settings = resolve_device(options.device), network.settings
     return make_embedder(
-        load_again(network, options),
+        load_again(network, options, progress),
         dataset,
         fit=network.recipe.fit,
         device=device,

@@ -101,6 +101,7 @@ class _Session:
             adapt=request.adapt,
             offline=request.offline,
             trust_remote_code=request.trust_remote_code,
+            progress=progress,
         )
         for line in self.backbone.reported:
             progress.say(line)
@@ -116,8 +117,19 @@ class _Session:
         there = [target for target in targets if target.path.is_file()]
         outcomes = {target.view: found(target, self.root) for target in there}
         missing = [target for target in targets if target not in there]
-        if missing:
-            outcomes |= self._make(missing, precision, choice)
+        for last in (False, True):
+            begun_elsewhere: list[Target] = []
+            for settings, together in _by_settings(missing).items():
+                made = self._settled(settings) or choice or self._measure(precision)
+                run = Pass(self.dataset, self.backbone, made, begun=settings, root=self.root, progress=self.progress)
+                try:
+                    outcomes |= run.make(together, source=self.request.source)
+                except BegunElsewhere:
+                    # Another process began these stores, with settings of its own, while we measured or waited.
+                    if last:
+                        raise
+                    begun_elsewhere += together
+            missing, choice = begun_elsewhere, None
         return outcomes
 
     def _known_precision(self) -> Precision | None:
@@ -177,33 +189,14 @@ class _Session:
             compiled=compiled,
         )
 
-    def _make(
-        self, targets: list[Target], precision: Precision, choice: Decision | None, *, again: bool = False
-    ) -> dict[View, StoreOutcome]:
-        """Make the stores; those that an interrupted run left with other settings take a pass of their own."""
-        outcomes: dict[View, StoreOutcome] = {}
-        begun: dict[RunSettings | None, list[Target]] = {}
-        for target in targets:
-            begun.setdefault(unfinished_settings(target.path), []).append(target)
-        for settings, together in begun.items():
-            made = self._chosen(settings, precision, choice)
-            run = Pass(self.dataset, self.backbone, made, begun=settings, root=self.root, progress=self.progress)
-            try:
-                outcomes |= run.make(together, source=self.request.source)
-            except BegunElsewhere:
-                # Another process began these stores, with settings of its own, while we measured or waited.
-                if again:
-                    raise
-                outcomes |= self._make(together, precision, None, again=True)
-        return outcomes
-
-    def _chosen(self, begun: RunSettings | None, precision: Precision, choice: Decision | None) -> Decision:
+    def _settled(self, begun: RunSettings | None) -> Decision | None:
+        """Return what needs no measurement: an interrupted run goes on as it was begun, raw images as they are."""
         if begun is not None:
             return self._continued(begun)
         if self.backbone.takes_raw:
             plain = RunSettings.here(self.device, "fp32", self.request.batch_size or _RAW_BATCH, False, _RAW_BATCH)
             return Decision(plain, self._build("fp32", plain.batch_size, compiled=False, copied=True))
-        return choice or self._measure(precision)
+        return None
 
     def _continued(self, begun: RunSettings) -> Decision:
         """Go on with the settings a store was begun with, as far as this machine can."""
@@ -212,3 +205,11 @@ class _Session:
         if self.request.batch_size not in (None, begun.batch_size):
             self.progress.say(f"resuming with the batch size this store was begun with: {begun.batch_size}")
         return Decision(here, self._build(here.precision, here.batch_size, compiled=here.compiled, copied=True))
+
+
+def _by_settings(targets: list[Target]) -> dict[RunSettings | None, list[Target]]:
+    """Group stores by the settings that an interrupted run left them with: each group takes a pass of its own."""
+    groups: dict[RunSettings | None, list[Target]] = {}
+    for target in targets:
+        groups.setdefault(unfinished_settings(target.path), []).append(target)
+    return groups

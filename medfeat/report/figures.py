@@ -1,4 +1,4 @@
-"""Figures for a report: scores beside published ones, classes, calibration, and a map of the embeddings."""
+"""Figures for a report: scores beside published ones, and calibration."""
 
 from __future__ import annotations
 
@@ -100,23 +100,6 @@ def _training_legend(axes: Axes, rows: Sequence[PublishedRow], *, with_ours: boo
     axes.legend(handles=marks, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=8.5)
 
 
-def classes_figure(run: Run) -> Figure:
-    """Draw recall and precision of each class of test, in the order of the classes."""
-    rows = run.test.per_class[::-1]
-    figure, axes = new_figure(7.2, 1.3 + 0.42 * len(rows))
-    y = np.arange(len(rows))
-    for shift, name, colour in ((0.19, "recall", "#0072b2"), (-0.19, "precision", "#e69f00")):
-        values = [getattr(row, name) for row in rows]
-        axes.barh(y + shift, np.nan_to_num(values), height=0.34, color=colour, label=name)
-    axes.set_yticks(y, [plain(f"{row.name}  (n = {row.support})") for row in rows], fontsize=8.5)
-    axes.set_xlim(0, 1)
-    axes.set_title(plain(f"{run.dataset}: {run.backbone}, {run.head}"), loc="left", fontweight="bold", fontsize=11)
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=8.5)
-    axes.grid(axis="x", color=FAINT, lw=0.5, alpha=0.6)
-    axes.set_axisbelow(True)
-    return figure
-
-
 def reliability_figure(run: Run) -> Figure:
     """Draw how often the model was right against how sure it was; each dot's area is its share of test."""
     rows = run.test.reliability
@@ -136,45 +119,6 @@ def reliability_figure(run: Run) -> Figure:
         fontweight="bold",
         fontsize=11,
     )
-    return figure
-
-
-def embedding_figure(
-    X: FloatArray,
-    labels: NDArray[np.int64],
-    classes: Sequence[str],
-    *,
-    title: str = "",
-    seed: int = 0,
-    most: int = 4000,
-) -> Figure:
-    """Draw embeddings on their two strongest principal components, coloured by class.
-
-    Parameters
-    ----------
-    X
-        (n, d) embeddings.
-    labels
-        (n,) class numbers.
-    classes
-        Names in label order.
-    title
-        Above the figure.
-    seed, most
-        At most `most` samples are drawn, picked from `seed`; the components are those of the drawn ones.
-    """
-    pick = np.random.default_rng(seed).permutation(len(X))[:most]
-    points, share = principal_components(X[pick])
-    y = np.asarray(labels).reshape(-1)[pick]
-    figure, axes = new_figure(6.8, 4.8)
-    size = 26 if len(pick) < 500 else 9
-    for i, name in enumerate(classes):
-        colour = CLASS_COLOURS[i % len(CLASS_COLOURS)]
-        axes.scatter(*points[y == i].T, s=size, lw=0, alpha=0.7, color=colour, label=name)
-    axes.set(xlabel=f"component 1 ({share[0]:.0%} of variance)", ylabel=f"component 2 ({share[1]:.0%})")
-    axes.set(xticks=[], yticks=[])
-    axes.set_title(title, loc="left", fontweight="bold", fontsize=11)
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=8.5, markerscale=1.6)
     return figure
 
 

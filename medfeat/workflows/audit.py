@@ -18,6 +18,7 @@ from medfeat.evaluation.judging.probe_store import Options, probe_store
 from medfeat.evaluation.measures import official_scores as metrics
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.measures.evaluate import Metrics, evaluate
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.run import Run, read_scores, task_digest
 from medfeat.extraction.ask.made_from import MadeFrom
 from medfeat.extraction.remake import RemakeOptions
@@ -25,14 +26,16 @@ from medfeat.types import Progress, SilentProgress, Task
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.auditing.audit_images import StoredImages
 from medfeat.workflows.auditing.audit_report import AuditReport
+from medfeat.workflows.jobs.store_jobs import heads_for
 from medfeat.workflows.load import one_store
-from medfeat.workflows.probe import heads_for
 from medfeat.workflows.results.kept import keep_result
 from medfeat.workflows.stores.remake import Remake
 from medfeat.workflows.stores.store_names import shown_name
-from medfeat_cache import FeatureStore, resolve_root
+from medfeat_cache import Catalogue, FeatureStore, resolve_root
 
 SAMPLE = 64
+# Near pairs that are looked at: seconds of comparing details; a store with more of them holds series of images.
+MOST_PAIRS = 200_000
 
 
 def audit(
@@ -104,9 +107,10 @@ def audit(
             line = images.calibrate(sample=sample, seed=seed)
         else:
             line = Calibration(float(threshold or 1.0), None)
-        pairs = _pairs(store, answer, line, images)
+        pairs, unseen = _pairs(store, answer, line, images)
+        notes += unseen
         report = AuditReport(
-            dataset=shown_name(header, root),
+            dataset=shown_name(header, Catalogue(root)),
             backbone=str(store.recipe["backbone"]),
             task="" if answer.task is None else answer.task.name,
             task_type="" if answer.task is None else answer.task.task_type,
@@ -165,12 +169,15 @@ def _images(store: FeatureStore, remake: Remake) -> tuple[StoredImages | None, l
         return None, [f"{reason} (or give --threshold)"]
 
 
-def _pairs(store: FeatureStore, answer: _Answer, line: Calibration, images: StoredImages | None) -> list[Pair]:
+def _pairs(
+    store: FeatureStore, answer: _Answer, line: Calibration, images: StoredImages | None
+) -> tuple[list[Pair], list[str]]:
     first, second = exact_pairs(store)
+    unseen: list[str] = []
     same = set(zip(first.tolist(), second.tolist(), strict=True))
     found = [_pair(answer, a, b, EXACT, cosine=1.0, detail=1.0) for a, b in same]
     if line.threshold < 1.0 or images is not None:
-        near = near_pairs(store, line.threshold)
+        near, unseen = _nearest_first(near_pairs(store, line.threshold))
         details = np.full(len(near.first), np.nan) if images is None else images.details(near)
         # Where the images can be looked at, features alone do not make two of them the same.
         keep = np.isnan(details) if line.detail is None else details >= line.detail
@@ -180,7 +187,19 @@ def _pairs(store: FeatureStore, answer: _Answer, line: Calibration, images: Stor
             for a, b, cosine, detail in zip(*_only(near, keep), details[keep], strict=True)
             if alike.get(int(a), -1) != alike.get(int(b), -2)
         ]
-    return sorted(found, key=lambda pair: (not pair.across, pair.kind, -pair.cosine, pair.first, pair.second))
+    found.sort(key=lambda pair: (not pair.across, pair.kind, -pair.cosine, pair.first, pair.second))
+    return found, unseen
+
+
+def _nearest_first(near: Near) -> tuple[Near, list[str]]:
+    """Keep the `MOST_PAIRS` pairs of the largest cosine, and say how many were not looked at."""
+    more = len(near.first) - MOST_PAIRS
+    if more <= 0:
+        return near, []
+    kept = np.sort(np.argsort(-near.cosine, kind="stable")[:MOST_PAIRS])
+    least = f"{float(near.cosine[kept].min()):.4f}"
+    said = f"{more} more pairs reach the threshold and were not looked at: of {MOST_PAIRS}, the least cosine is {least}"
+    return Near(near.first[kept], near.second[kept], near.cosine[kept]), [said]
 
 
 def _families_of(first: NDArray[np.int64], second: NDArray[np.int64]) -> dict[int, int]:
@@ -208,7 +227,7 @@ def _with_scores(report: AuditReport, run: Run, task: Task, store: FeatureStore)
         together = families(task.ids, report.pairs) if task.group is None else task.group
         scores = cross_scores(store, task, run.head, together=together, seed=run.protocol["seed"])
         errors = tuple(find_label_errors(task, scores))
-        right = metrics.acc(task.labels, scores, task.task_type)
+        right = metrics.acc(LabelledScores.of(task.labels, scores, task.task_type))
         note = f"left out, {right:.0%} of labels are predicted right: the fewer, the less a doubt means"
         report = replace(report, notes=(*report.notes, note))
     return replace(report, head=run.head, before=run.test, after=after, removed=removed, label_errors=errors)
@@ -226,11 +245,9 @@ def _without(run: Run, task: Task, gone: set[str]) -> tuple[Metrics | None, int]
         of = dict(zip(task.ids.tolist(), task.group.tolist(), strict=True))
         group = np.array([of[name] for name in stored["test_ids"][kept].tolist()])
     found = evaluate(
-        stored["test_labels"][kept],
-        stored["test_scores"][kept],
-        task.task_type,
+        LabelledScores.of(stored["test_labels"][kept], stored["test_scores"][kept], task.task_type),
         task.classes,
-        val=(stored["val_labels"], stored["val_scores"]),
+        val=LabelledScores.of(stored["val_labels"], stored["val_scores"], task.task_type),
         groups=group,
         seed=run.protocol["seed"],
         resamples=run.protocol["resamples"],

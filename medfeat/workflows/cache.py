@@ -24,6 +24,7 @@ from medfeat.workflows.stores.canary import sing
 from medfeat.workflows.stores.remake import Remake, again
 from medfeat.workflows.stores.store_names import meant, versions_of
 from medfeat_cache import (
+    Catalogue,
     FeatureStore,
     Found,
     Garbage,
@@ -33,7 +34,6 @@ from medfeat_cache import (
     StoreNotFoundError,
     collect_garbage,
     export_store,
-    find_stores,
     locate,
     read_header,
     remove,
@@ -56,16 +56,16 @@ def list_stores(
 
     All versions of a dataset are listed; ``name@2`` names one.
     """
-    root = resolve_root(cache_dir)
+    cache = Catalogue(resolve_root(cache_dir))
     found: list[StoreHeader] = []
     problems: dict[Path, str] = {}
-    for one in meant(root, data) or (None,):
-        where = find_stores(root, dataset=one and one.name, backbone=asked_names(backbone), size=size)
+    for one in meant(cache, data) or (None,):
+        where = cache.find(dataset=one and one.name, backbone=asked_names(backbone), size=size)
         problems |= dict(where.problems)
         if one is None or one.number is None:
             found += where
         else:
-            keys = versions_of(root, one.name).numbered(one.number).keys
+            keys = versions_of(cache, one.name).numbered(one.number).keys
             found += [header for header in where if image_key(header.info) in keys]
     return Found(sorted({header.path: header for header in found}.values(), key=lambda one: one.path), problems.items())
 

@@ -35,7 +35,7 @@ from medfeat.workflows.looking.listed import (
 from medfeat.workflows.looking.look import MOST, Kinds, Seen, look, sample_rows
 from medfeat.workflows.looking.maps import row_keys
 from medfeat.workflows.stores.store_names import find_meant
-from medfeat_cache import FeatureStore, StoreHeader, make_folder, resolve_root, slug, write_whole
+from medfeat_cache import Catalogue, FeatureStore, StoreHeader, make_folder, resolve_root, slug, write_whole
 from medfeat_cache.errors import saying
 
 
@@ -200,7 +200,7 @@ def _opened(
     """Open images by what they are called: a registered name, a path, or a name of the cache, which knows the path."""
     try:
         if data not in DATASETS and not Path(data).expanduser().exists():
-            known = [header.info.get("source") for header in find_meant(root, [data])]
+            known = [header.info.get("source") for header in find_meant(Catalogue(root), [data])]
             source = next((one for one in known if one), None)
             if source is not None:
                 where, kept = DataOptions.from_source(source, data_root=options.data_root)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from medfeat.backbones import Entry, describe
 from medfeat.datasets import DATASETS
@@ -16,13 +16,14 @@ from medfeat.extraction.ask.request import Request, StoreOutcome
 from medfeat.extraction.ask.store_plan import StorePlan
 from medfeat.extraction.loop.in_memory import kept_in_memory
 from medfeat.extraction.network.device import resolve_device
+from medfeat.extraction.network.embedding_length import embedding_length
 from medfeat.extraction.session import embed
-from medfeat.types import Progress, SilentProgress, TaskType
-from medfeat.workflows.asking.claiming import claim, remember_labels
+from medfeat.types import Dataset, Progress, SilentProgress, TaskType
+from medfeat.workflows.asking.claiming import Claim, claim, remember_labels
 from medfeat.workflows.asking.data_options import DataOptions, Source
-from medfeat.workflows.asking.wanted import checked_request, wanted_data, wanted_networks
-from medfeat.workflows.results.extract_report import ExtractReport, Failure, PlanReport
-from medfeat.workflows.results.unforeseen import in_one_line, show_traceback
+from medfeat.workflows.asking.wanted import Wanted, wanted_request, wanted_views
+from medfeat.workflows.jobs.each import Done, Failure, each
+from medfeat.workflows.results.extract_report import ExtractReport, Pair, PlanReport
 from medfeat_cache import resolve_root
 
 if TYPE_CHECKING:
@@ -131,9 +132,12 @@ def extract(
         patient_column=patient_column,
         volumes=volumes,
     )
-    request = replace(
-        checked_request(layer, pool, slices, fit=fit, precision=precision, batch_size=batch_size),
-        weights=None if weights is None else str(weights),
+    request = wanted_request(
+        wanted_views(layer, pool, slices),
+        fit=fit,
+        precision=precision,
+        batch_size=batch_size,
+        weights=weights,
         seed=seed,
         adapt=adapt,
         offline=offline,
@@ -141,122 +145,102 @@ def extract(
         recheck=recheck,
         compile=compile,
     )
-    run = _Run(options, request, resolve_root(cache_dir), resolve_device(device), progress or SilentProgress())
-    return run.every(wanted_data(data, ids, run.progress), wanted_networks(backbone, request, run.progress))
+    return extract_wanted(Wanted(data, backbone, request, options, ids, cache_dir), device=device, progress=progress)
 
 
-def plan(
-    data: object,
-    backbone: str | Entry | Sequence[str | Entry],
-    *,
-    ids: Sequence[str] | None = None,
-    size: int | None = None,
-    weights: str | Path | None = None,
-    seed: int = 0,
-    adapt: bool = False,
-    pool: str | Sequence[str] | None = None,
-    layer: str | Sequence[str] | None = None,
-    slices: str | Sequence[str] | None = None,
-    fit: str = "whole",
-    precision: str = "auto",
-    cache_dir: str | Path | None = None,
-    recheck: bool = False,
-    progress: Progress | None = None,
-    **data_options: Any,
-) -> PlanReport:
-    """Say what `extract` would do with the same arguments, and why; fetches, loads and embeds nothing.
+def extract_wanted(wanted: Wanted, *, device: str = "auto", progress: Progress | None = None) -> ExtractReport:
+    """Do what `extract` says, with what is wanted in one value."""
+    progress = progress or SilentProgress()
+    sources, networks = wanted.sources(progress), wanted.networks(progress)
+    alone, where = len(sources) * len(networks) == 1, resolve_device(device)
+    root = resolve_root(wanted.cache_dir)
+    run = _Run(wanted.options, wanted.request, root, where, progress, networks, alone)
+    if len(networks) == 1 and ":" not in networks[0]:
+        describe(networks[0])  # a mistyped name is said before a gigabyte of images is fetched
+    progress.say(f"device: {where}")
+    done = list(map(run.dataset, sources))
+    stores = tuple(store for one in done for outcomes in one.results for store in outcomes)
+    return ExtractReport(stores, tuple(failure for one in done for failure in one.failures), str(where))
 
-    Parameters
-    ----------
-    data, backbone, ids, size, weights, seed, adapt, pool, layer, slices, fit, precision, cache_dir, recheck, progress
-        As `extract` takes them.
-    **data_options
-        The other options of `extract` that say what the data is.
+
+def plan(wanted: Wanted, *, progress: Progress | None = None) -> PlanReport:
+    """Say what `extract_wanted` would do, and why; fetches, loads and embeds nothing.
 
     Returns
     -------
     PlanReport
         A plan for each store: reuse, resume or compute.
     """
-    options = replace(DataOptions.of(size=size, **data_options), offline=True)
-    request = replace(
-        checked_request(layer, pool, slices, fit=fit, precision=precision),
-        weights=None if weights is None else str(weights),
-        seed=seed,
-        adapt=adapt,
-        recheck=recheck,
-    )
-    root, progress = resolve_root(cache_dir), progress or SilentProgress()
-    plans: list[StorePlan] = []
-    failures: list[Failure] = []
-    sources, networks = wanted_data(data, ids, progress), wanted_networks(backbone, request, progress)
-    for source, network in itertools.product(sources, networks):
+    root, progress = resolve_root(wanted.cache_dir), progress or SilentProgress()
+    options = replace(wanted.options, offline=True)
+    sources, networks = wanted.sources(progress), wanted.networks(progress)
+
+    def planned(pair: Pair) -> list[StorePlan]:
         try:
-            given = options.given(source, root=root, progress=progress)
-            dataset = given.dataset
-            claim(dataset, root, source=given.place, progress=progress)
-            plans.extend(plan_stores(dataset, network, request, root=root))
-        except MissingFileError as error:
-            if not isinstance(source, str) or source not in DATASETS:
-                failures.append(Failure(str(source), network, str(error)))
-            else:
-                plans.extend(plan_to_fetch(DATASETS[source], network, request))
-        except Exception as error:
-            show_traceback(error)
-            failures.append(Failure(str(source), network, in_one_line(error)))
-    return PlanReport(tuple(plans), tuple(failures))
+            given = options.given(pair.source, root=root, progress=progress)
+        except MissingFileError:
+            if not isinstance(pair.source, str) or pair.source not in DATASETS:
+                raise
+            return plan_to_fetch(DATASETS[pair.source], pair.backbone, wanted.request, lengths=embedding_length)
+        claim(given.dataset, root, source=given.place, progress=progress)
+        return plan_stores(given.dataset, pair.backbone, wanted.request, root=root, lengths=embedding_length)
+
+    done = each(itertools.starmap(Pair, itertools.product(sources, networks)), planned)
+    return PlanReport(tuple(itertools.chain.from_iterable(done.results)), done.failures)
 
 
+@dataclass(frozen=True)
 class _Run:
-    """The pairs of one call: each is tried, none stops the others."""
+    """What the datasets of one call share."""
 
-    def __init__(
-        self, options: DataOptions, request: Request, root: Path, device: torch.device, progress: Progress
-    ) -> None:
-        self.options, self.request, self.root = options, request, root
-        self.device, self.progress, self.alone = device, progress, False
-        self.stores: list[StoreOutcome] = []
-        self.failures: list[Failure] = []
+    options: DataOptions
+    request: Request
+    root: Path
+    device: torch.device
+    progress: Progress
+    networks: tuple[str, ...]
+    alone: bool
 
-    def every(self, datasets: Sequence[Source], networks: Sequence[str]) -> ExtractReport:
-        """Send each dataset through each network; what goes wrong with one pair alone is raised."""
-        self.alone = len(datasets) * len(networks) == 1
-        if len(networks) == 1 and ":" not in networks[0]:
-            describe(networks[0])  # a mistyped name is said before a gigabyte of images is fetched
-        self.progress.say(f"device: {self.device}")
-        for source in datasets:
-            self.dataset(source, networks)
-        return ExtractReport(tuple(self.stores), tuple(self.failures), str(self.device))
-
-    def dataset(self, source: Source, networks: Sequence[str]) -> None:
-        """Open one dataset and send it through every network."""
-        try:
-            recheck = self.request.recheck
-            given = self.options.given(source, root=self.root, progress=self.progress, recheck=recheck)
-            dataset = given.dataset
-            claimed = claim(dataset, self.root, source=given.place, progress=self.progress)
-            if claimed is not None:
-                remember_labels(dataset, self.root, claimed.version.content, self.progress)
-        except Exception as error:
-            self._failed(error, *(Failure(str(source), network, in_one_line(error)) for network in networks))
-            return
-        # Read once, however many networks follow.
-        images = kept_in_memory(dataset) if len(networks) > 1 else dataset
-        request = replace(self.request, source=given.source)
-        for network in networks:
-            try:
-                self.stores += embed(
-                    images, network, request, root=self.root, device=self.device, progress=self.progress
-                )
-                if claimed is not None:
-                    claimed.settle()
-            except Exception as error:
-                self._failed(error, Failure(dataset.info.name, network, in_one_line(error)))
-            finally:
-                self.progress.finish()
-
-    def _failed(self, error: Exception, *failures: Failure) -> None:
+    def dataset(self, source: Source) -> Done[Pair, list[StoreOutcome]]:
+        """Open one dataset and send it through every network; an error that is all there is gets raised."""
+        opening = each([Pair(source, ", ".join(self.networks))], self.opened)
+        failures = tuple(Failure(Pair(source, name), one.error) for one in opening.failures for name in self.networks)
+        done = Done[Pair, list[StoreOutcome]]((), failures, opening.errors)
+        for opened in opening.results:
+            done = each([Pair(opened.dataset.info.name, name) for name in self.networks], opened.embedded)
         if self.alone:
-            raise error
-        show_traceback(error)
-        self.failures += failures
+            done.raise_if_alone()
+        return done
+
+    def opened(self, pair: Pair) -> _Opened:
+        """Open a dataset, say which version it is, and keep its labels."""
+        given = self.options.given(pair.source, root=self.root, progress=self.progress, recheck=self.request.recheck)
+        claimed = claim(given.dataset, self.root, source=given.place, progress=self.progress)
+        if claimed is not None:
+            remember_labels(given.dataset, self.root, claimed.version.content, self.progress)
+        # Read once, however many networks follow.
+        images = kept_in_memory(given.dataset) if len(self.networks) > 1 else given.dataset
+        return _Opened(self, images, claimed, replace(self.request, source=given.source))
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A dataset that is open."""
+
+    run: _Run
+    dataset: Dataset
+    claimed: Claim | None
+    request: Request
+
+    def embedded(self, pair: Pair) -> list[StoreOutcome]:
+        """Send it through one network."""
+        run = self.run
+        try:
+            made = embed(
+                self.dataset, pair.backbone, self.request, root=run.root, device=run.device, progress=run.progress
+            )
+        finally:
+            run.progress.finish()
+        if self.claimed is not None:
+            self.claimed.settle()
+        return made

@@ -11,16 +11,17 @@ from medfeat.evaluation.judging.few_shot import Curve, CurveOptions, learning_po
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import PROTOCOL
 from medfeat.evaluation.runs.run import task_digest
-from medfeat.heads import HEADS
 from medfeat.report.few_shot import curve_tables, draw_curves
 from medfeat.report.tables import Table
 from medfeat.types import Progress, SilentProgress, Task, as_names
 from medfeat.workflows.asking.question import Question, SaidOnce
-from medfeat.workflows.probe import Failure, find_probed, heads_for
+from medfeat.workflows.jobs.each import Failure, each
+from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
 from medfeat.workflows.results.kept import keep_result
-from medfeat.workflows.results.unforeseen import in_one_line, show_traceback
-from medfeat.workflows.stores.store_names import shown_name
-from medfeat_cache import FeatureStore, resolve_root
+from medfeat_cache import FeatureStore
+
+SHOTS = ("1", "2", "5", "10", "20", "50", "all")
+RESAMPLES = 200
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class FewShotReport:
 
     curves: tuple[Curve, ...]
     options: CurveOptions
-    failed: tuple[Failure, ...] = ()
+    failed: tuple[Failure[StoreJob], ...] = ()
     figure: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -49,7 +50,7 @@ class FewShotReport:
         return {
             "curves": [curve.to_dict() for curve in self.curves],
             "options": asdict(self.options),
-            "failed": [asdict(failure) for failure in self.failed],
+            "failed": [failure.to_dict() for failure in self.failed],
             "figure": None if self.figure is None else str(self.figure),
         }
 
@@ -62,7 +63,7 @@ def few_shot(
     data: str | Sequence[str] | None = None,
     backbone: str | Sequence[str] | None = None,
     *,
-    shots: str | Sequence[str | int] = ("1", "2", "5", "10", "20", "50", "all"),
+    shots: str | Sequence[str | int] = SHOTS,
     draws: int = 20,
     head: str | Sequence[str] = "linear",
     size: int | None = None,
@@ -75,7 +76,7 @@ def few_shot(
     partial: bool = False,
     classes: str | Sequence[str] | None = None,
     seed: int = 0,
-    resamples: int = 200,
+    resamples: int = RESAMPLES,
     figure: str | Path | None = None,
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
@@ -105,28 +106,38 @@ def few_shot(
     FewShotReport
         Curves with intervals over draws alone, and over draws and test together.
     """
-    root, progress = resolve_root(cache_dir), progress or SilentProgress()
+    question = Question(
+        task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
+    )
+    asked = ProbeRequest(data, backbone, head, size, question, seed, cache_dir)
+    return few_shot_of(asked, shots=shots, draws=draws, resamples=resamples, figure=figure, progress=progress)
+
+
+def few_shot_of(
+    asked: ProbeRequest,
+    *,
+    shots: str | Sequence[str | int] = SHOTS,
+    draws: int = 20,
+    resamples: int = RESAMPLES,
+    figure: str | Path | None = None,
+    progress: Progress | None = None,
+) -> FewShotReport:
+    """Do what `few_shot` says, with what is asked in one value."""
+    cache, progress = asked.catalogue(), progress or SilentProgress()
     words = as_names(shots) if isinstance(shots, str) else tuple(map(str, shots))
-    options = CurveOptions(words, draws, seed, resamples)
-    question = Question(task, labels, drop, keep, relabel, name, partial, classes)
-    curves, failed, errors = [], [], []
+    options = CurveOptions(words, draws, asked.seed, resamples)
     once = SaidOnce(progress, set())
-    for header in find_probed(root, data, backbone, size):
-        shown = shown_name(header, root)
-        for one in heads_for(header, head, question):
-            HEADS[one]
-            try:
-                with FeatureStore(header.path) as store:
-                    curve = _curve(store, question.of(store, once), one, options, root=root, progress=progress)
-                    curves.append(replace(curve, dataset=shown))
-            except Exception as error:
-                show_traceback(error)
-                errors.append(error)
-                failed.append(Failure(f"{shown} / {header.recipe['backbone']} / {one}", in_one_line(error)))
-    if not curves and len({str(error) for error in errors}) == 1:
-        raise errors[0]
+
+    def curve_of(job: StoreJob) -> Curve:
+        with FeatureStore(job.header.path) as store:
+            curve = _curve(store, asked.question.of(store, once), job.head, options, root=cache.root, progress=progress)
+        return replace(curve, dataset=job.dataset)
+
+    done = each(asked.jobs(cache, asked.stores(cache)), curve_of)
+    done.raise_if_alone()
+    curves = done.results
     drawn = draw_curves(curves, Path(figure)) if figure is not None and curves else None
-    return FewShotReport(tuple(curves), options, tuple(failed), drawn)
+    return FewShotReport(curves, options, done.failures, drawn)
 
 
 def _curve(

@@ -18,10 +18,10 @@ from medfeat.report.run_tables import NAMES, settings
 from medfeat.report.tables import Table, number, with_interval
 from medfeat.types import Progress, SilentProgress, Task, as_names
 from medfeat.workflows.asking.question import Question
-from medfeat.workflows.probe import find_probed, heads_for
+from medfeat.workflows.jobs.store_jobs import ProbeRequest, heads_for
 from medfeat.workflows.results.kept import keep_result
 from medfeat.workflows.stores.store_names import shown_name
-from medfeat_cache import FeatureStore, StoreHeader, resolve_root
+from medfeat_cache import Catalogue, FeatureStore, StoreHeader
 
 
 @dataclass(frozen=True)
@@ -122,42 +122,56 @@ def fuse(
     DataError
         Stores that do not hold the same ids.
     """
-    check_draws(seed, resamples)
-    root, progress = resolve_root(cache_dir), progress or SilentProgress()
-    headers = _one_each(find_probed(root, data, backbone, size), data, root)
-    question = Question(task, labels, drop, keep, relabel, name, partial, classes)
-    heads = heads_for(headers[0], head, question)
+    question = Question(
+        task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
+    )
+    asked = ProbeRequest(data, backbone, head, size, question, seed, cache_dir)
+    return fuse_of(asked, ways=ways, resamples=resamples, progress=progress)
+
+
+def fuse_of(
+    asked: ProbeRequest,
+    *,
+    ways: str | Sequence[str] = WAYS,
+    resamples: int = RESAMPLES,
+    progress: Progress | None = None,
+) -> FusionReport:
+    """Do what `fuse` says, with what is asked in one value."""
+    check_draws(asked.seed, resamples)
+    cache, progress = asked.catalogue(), progress or SilentProgress()
+    root, headers = cache.root, _one_each(asked.stores(cache), asked.data, cache)
+    heads = heads_for(headers[0], asked.head, asked.question)
     one = heads[0]
     HEADS[one]
-    if head is not None and len(heads) > 1:
+    if asked.head is not None and len(heads) > 1:
         raise UsageError(f"fusion takes one head, got {', '.join(heads)}")
     with ExitStack() as stack:
         stores = [stack.enter_context(FeatureStore(header.path)) for header in headers]
-        asked = question.of(stores[0], progress)
+        question = asked.question.of(stores[0], progress)
 
         def write_down(tried: Sequence[Way], chosen: int) -> None:
-            facts = {"task": asked.name, "head": one, "ways": [asdict(way) for way in tried], "chosen": chosen}
+            facts = {"task": question.name, "head": one, "ways": [asdict(way) for way in tried], "chosen": chosen}
             keep_result(root, str(headers[0].recipe["dataset"]), "fusion-choice", facts)
 
         fusion = fuse_stores(
             stores,
-            asked,
+            question,
             head=one,
             ways=as_names(ways),
-            seed=seed,
+            seed=asked.seed,
             resamples=resamples,
             write_down=write_down,
             progress=progress,
         )
     digests = tuple(header.digest for header in headers)
-    dataset, cautions = shown_name(headers[0], root), wording.class_cautions(asked)
-    report = FusionReport(dataset, asked.name, asked.task_type, one, digests, fusion, cautions)
+    dataset, cautions = shown_name(headers[0], cache), wording.class_cautions(question)
+    report = FusionReport(dataset, question.name, question.task_type, one, digests, fusion, cautions)
     keep_result(root, str(headers[0].recipe["dataset"]), "fusion", report.to_dict())
     return report
 
 
-def _one_each(headers: Sequence[StoreHeader], data: str, root: Path) -> list[StoreHeader]:
-    datasets = sorted({shown_name(header, root) for header in headers})
+def _one_each(headers: Sequence[StoreHeader], data: str | Sequence[str] | None, cache: Catalogue) -> list[StoreHeader]:
+    datasets = sorted({shown_name(header, cache) for header in headers})
     names = [str(header.recipe["backbone"]) for header in headers]
     if len(datasets) != 1:
         raise UsageError(f"fusion is for one dataset, {data} names {', '.join(datasets)}")

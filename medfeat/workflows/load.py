@@ -13,7 +13,7 @@ from medfeat.errors import DataError, MissingExtraError, UsageError, unknown_nam
 from medfeat.tasks import OFFICIAL, find_task, gather, official
 from medfeat.types import OFFICIAL_GROUPS, FloatArray, IdArray, LabelArray, Recipe
 from medfeat.workflows.stores.store_names import find_meant, other_versions
-from medfeat_cache import FeatureStore, StoreHeader, differences, resolve_root
+from medfeat_cache import Catalogue, FeatureStore, StoreHeader, differences, resolve_root
 
 DEFAULT = "default"
 _FIELDS = frozenset(field.name for field in fields(Recipe))
@@ -123,14 +123,15 @@ def one_store(data: str, backbone: str, *, cache_dir: str | Path | None = None, 
         As in `load`; None means any value, ``"default"`` the one that nobody named.
     """
     root = resolve_root(cache_dir)
+    cache = Catalogue(root)
     wanted = {name: (None,) if isinstance(value, str) and value == DEFAULT else value for name, value in query.items()}
     if not _FIELDS.issuperset(query):
-        _refuse_unknown_fields(query, find_meant(root, [data], backbone=backbone))
-    found = find_meant(root, [data], backbone=backbone, **wanted)
+        _refuse_unknown_fields(query, find_meant(cache, [data], backbone=backbone))
+    found = find_meant(cache, [data], backbone=backbone, **wanted)
     if len(found) == 1:
         return found[0]
     if not found:
-        others = other_versions(root, [data], backbone=backbone, **wanted)
+        others = other_versions(cache, [data], backbone=backbone, **wanted)
         if others:
             raise UsageError(
                 f"no store of {data} x {backbone} in {root}, of the images that {data} means now: run `medfeat extract "

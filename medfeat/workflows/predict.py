@@ -18,7 +18,7 @@ from medfeat.types import BadImage, IdArray, Progress, SilentProgress
 from medfeat.workflows.results.predict_report import PredictReport
 from medfeat.workflows.stores.remake import NewImages, Remake
 from medfeat.workflows.stores.store_names import find_meant
-from medfeat_cache import FeatureStore, resolve_root
+from medfeat_cache import Catalogue, FeatureStore, resolve_root
 
 ERROR_RATE = 0.1
 
@@ -83,7 +83,7 @@ def predict(
         raise UsageError("give either --images (to be embedded) or --data (in the cache already)")
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
     probe = load_probe(find_run(root, run))
-    conformal = calibrate(probe.val_labels, probe.val_scores, probe.task_type, error_rate)
+    conformal = calibrate(probe.val, error_rate)
     bad: list[BadImage] = []
     if images is not None:
         options = RemakeOptions(data_root, weights, device, offline, trust_remote_code)
@@ -124,13 +124,13 @@ def _of_images(probe: SavedProbe, images: NewImages, remake: Remake, bad: list[B
 
 
 def _of_store(probe: SavedProbe, data: str, root: Path) -> Iterator[Part]:
-    with FeatureStore(matching_store(root, data, probe.recipe)) as store:
+    with FeatureStore(matching_store(Catalogue(root), data, probe.recipe)) as store:
         for group in store.groups:
             for ids, features in store.batches(group):
                 yield ids, probe.scores(features)
 
 
-def matching_store(root: Path, data: str, recipe: Mapping[str, Any]) -> Path:
+def matching_store(cache: Catalogue, data: str, recipe: Mapping[str, Any]) -> Path:
     """Return the store of a dataset that was embedded by a recipe, the data itself set aside.
 
     Raises
@@ -138,10 +138,10 @@ def matching_store(root: Path, data: str, recipe: Mapping[str, Any]) -> Path:
     UsageError
         There is none; the fields in which the nearest differs are named.
     """
-    stores = find_meant(root, [data], backbone=recipe["backbone"])
+    stores = find_meant(cache, [data], backbone=recipe["backbone"])
     if not stores:
         raise UsageError(
-            f"no store of {data} x {recipe['backbone']} in {root}: run `medfeat extract --backbone "
+            f"no store of {data} x {recipe['backbone']} in {cache.root}: run `medfeat extract --backbone "
             f"{recipe['backbone']} --data {data}` first"
         )
     problems: list[UsageError] = []

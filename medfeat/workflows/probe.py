@@ -3,44 +3,28 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from medfeat.errors import DataError, UnsuitedHeadError, UsageError, unknown_name
+from medfeat.errors import DataError, UnsuitedHeadError
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.judging.probe_store import Options, probe_store
 from medfeat.evaluation.judging.select_stores import Contender, Selection, contender, select_contender
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs.run import Run
-from medfeat.heads import HEADS, all_heads
+from medfeat.heads import HEADS
 from medfeat.report.run_tables import runs_tables, selection_tables
 from medfeat.report.tables import Table
 from medfeat.tasks.versions import split_name
-from medfeat.types import Progress, SilentProgress, Task, as_names
+from medfeat.types import Progress, SilentProgress, Task
 from medfeat.workflows.asking.given_names import asked_names
 from medfeat.workflows.asking.question import Question, SaidOnce
-from medfeat.workflows.results.unforeseen import in_one_line, show_traceback
-from medfeat.workflows.stores.store_names import find_meant, meant, other_versions, shown_names
-from medfeat_cache import FeatureStore, StoreHeader, find_stores, resolve_root
-
-T = TypeVar("T")
-DEFAULT_HEADS = ("linear",)
-REGRESSION_HEADS = ("ridge", "xgboost")
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What could not be probed, and why, in one line."""
-
-    what: str
-    error: str
-
-    def line(self) -> str:
-        """Return both in one line."""
-        return f"{self.what}: {self.error}"
+from medfeat.workflows.jobs.each import Failure, each
+from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
+from medfeat.workflows.stores.store_names import find_meant, other_versions
+from medfeat_cache import Catalogue, FeatureStore, StoreHeader
 
 
 @dataclass(frozen=True)
@@ -66,7 +50,7 @@ class ProbeReport:
     runs: tuple[Run, ...]
     baselines: tuple[Run, ...] = ()
     reused: int = 0
-    failed: tuple[Failure, ...] = ()
+    failed: tuple[Failure[StoreJob], ...] = ()
     notes: tuple[str, ...] = ()
     selections: tuple[Selection, ...] = ()
 
@@ -76,7 +60,7 @@ class ProbeReport:
             "runs": [run.to_dict() for run in self.runs],
             "baselines": [run.to_dict() for run in self.baselines],
             "reused": self.reused,
-            "failed": [asdict(failure) for failure in self.failed],
+            "failed": [failure.to_dict() for failure in self.failed],
             "notes": list(self.notes),
             "selections": [selection.to_dict() for selection in self.selections],
         }
@@ -147,173 +131,114 @@ def probe(
     UsageError
         Nothing in the cache fits what was asked; the message says what to run.
     """
-    for one in asked_names(head) or ():
-        HEADS[one]  # a mistyped name is said before anything is looked for
-    root = resolve_root(cache_dir)
-    question = Question(task, labels, drop, keep, relabel, name, partial, classes)
-    stores = find_probed(root, data, backbone, size)
-    names = shown_names(stores, root)
-    jobs = [
-        Job(header, Options(one, seed, refit, resamples), names[header.digest])
-        for header in stores
-        for one in heads_for(header, head, question)
-    ]
-    work = _Work(root, question, progress or SilentProgress(), lenient=head == "all")
-    selections = work.select(jobs) if select else []
-    chosen = winners(jobs, selections) if select else jobs
-    runs = work.run(chosen)
-    work.raise_if_alone(runs)
-    extra = work.run(_baseline_jobs(root, chosen))
-    reused = sum(run.reused for run in (*runs, *extra))
+    question = Question(
+        task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
+    )
+    asked = ProbeRequest(data, backbone, head, size, question, seed, cache_dir)
+    return probe_stores(asked, refit=refit, resamples=resamples, select=select, progress=progress)
+
+
+def probe_stores(
+    asked: ProbeRequest,
+    *,
+    refit: bool = False,
+    resamples: int = RESAMPLES,
+    select: bool = False,
+    progress: Progress | None = None,
+) -> ProbeReport:
+    """Do what `probe` says, with what is asked in one value."""
+    cache = asked.catalogue()
+    stores = asked.stores(cache)
+    jobs = asked.jobs(cache, stores)
+    options = Options(seed=asked.seed, refit=refit, resamples=resamples)
+    work = _Work(cache.root, asked.question, options, SaidOnce(progress or SilentProgress(), set()))
+    # all heads were asked for, and some cannot learn such a task
+    passed_over = (UnsuitedHeadError,) if asked.head == "all" else ()
+    stood = each(jobs if select else (), work.stand, passed_over=passed_over)
+    selections = work.selections(stood.results)
+    jobs = winners(jobs, selections) if select else jobs
+    chosen = each(jobs, work.probe, passed_over=passed_over)
+    replace(chosen, errors=(*stood.errors, *chosen.errors)).raise_if_alone()
+    extra = each(_baseline_jobs(cache, jobs), work.probe, passed_over=passed_over)
+    runs = (*chosen.results, *extra.results)
+    reused = sum(run.reused for run in runs)
     return ProbeReport(
-        runs=tuple(sorted(runs, key=_order)),
-        baselines=tuple(extra),
+        runs=tuple(sorted(chosen.results, key=_order)),
+        baselines=extra.results,
         reused=reused,
-        failed=tuple(work.failed),
+        failed=(*stood.failures, *chosen.failures, *extra.failures),
         notes=(
-            *_notes([*runs, *extra], stores, reused),
-            *_left_out(root, data, backbone, size),
-            *_unreadable(root),
-            *_broken(head),
+            *_notes(runs, stores, reused),
+            *_left_out(cache, asked),
+            *_unreadable(cache),
+            *_broken(asked.head),
         ),
         selections=tuple(selections),
     )
 
 
 @dataclass(frozen=True)
-class Job:
-    """One store to be probed with one head; `dataset` names its images, with the version where there are several."""
-
-    header: StoreHeader
-    options: Options
-
-    dataset: str
-
-    @property
-    def name(self) -> str:
-        """What it is, in a few words."""
-        return f"{self.dataset} / {self.header.recipe['backbone']} / {self.options.head}"
-
-
 class _Work:
-    """Runs jobs one by one; one that fails is kept for the report and does not stop the others."""
+    """What is done to each job of one probe."""
 
-    def __init__(self, root: Path, question: Question, progress: Progress, *, lenient: bool) -> None:
-        self.root, self.question, self.progress, self.lenient = root, question, progress, lenient
-        self.failed: list[Failure] = []
-        self.said: set[str] = set()
-        self._errors: list[Exception] = []
+    root: Path
+    question: Question
+    options: Options
+    progress: Progress
 
-    def run(self, jobs: Sequence[Job]) -> list[Run]:
-        return self._each(jobs, self._probe)
+    def probe(self, job: StoreJob) -> Run:
+        """Let val choose, and read test once."""
+        with FeatureStore(job.header.path) as store:
+            options = replace(self.options, head=job.head)
+            run = probe_store(store, self._task(store), self.root, options, progress=self.progress)
+        return replace(run, data=job.dataset)
 
-    def select(self, jobs: Sequence[Job]) -> list[Selection]:
+    def stand(self, job: StoreJob) -> _Stood:
+        """See what val says, with test closed."""
+        with FeatureStore(job.header.path) as store:
+            task, options = self._task(store), replace(self.options, head=job.head)
+            return _Stood(job, task, contender(store, task, self.root, options, progress=self.progress))
+
+    def selections(self, stood: Sequence[_Stood]) -> list[Selection]:
         """Let val choose one job a dataset, and write each choice down."""
         found = []
-        for dataset in dict.fromkeys(job.dataset for job in jobs):
-            mine = [job for job in jobs if job.dataset == dataset]
-            stood = self._each(mine, self._stand)
-            if stood:
-                selection = select_contender(dataset, stood[0][0], [one for _, one in stood])
-                selection.write(self.root)
-                found.append(selection)
-        return found
-
-    def _probe(self, store: FeatureStore, task: Task, job: Job) -> Run:
-        found = probe_store(store, task, self.root, job.options, progress=self.progress)
-        return replace(found, data=job.dataset)
-
-    def _stand(self, store: FeatureStore, task: Task, job: Job) -> tuple[Task, Contender]:
-        return task, contender(store, task, self.root, job.options, progress=self.progress)
-
-    def _each(self, jobs: Sequence[Job], do: Callable[[FeatureStore, Task, Job], T]) -> list[T]:
-        found = []
-        for job in jobs:
-            try:
-                with FeatureStore(job.header.path) as store:
-                    found.append(do(store, self._task(store), job))
-            except Exception as error:
-                if self.lenient and isinstance(error, UnsuitedHeadError):
-                    continue  # all heads were asked for, and this one cannot learn such a task
-                show_traceback(error)
-                self._errors.append(error)
-                self.failed.append(Failure(job.name, in_one_line(error)))
+        for dataset in dict.fromkeys(one.job.dataset for one in stood):
+            mine = [one for one in stood if one.job.dataset == dataset]
+            found.append(select_contender(dataset, mine[0].task, [one.contender for one in mine]))
+            found[-1].write(self.root)
         return found
 
     def _task(self, store: FeatureStore) -> Task:
         if self.question.plain and not store.info.get("dataset"):
             name = store.recipe["dataset"]
             raise DataError(f"{name} was imported without a task: give labels with --labels FILE.csv (id,label,split)")
-        return self.question.of(store, SaidOnce(self.progress, self.said))
-
-    def raise_if_alone(self, runs: Sequence[Run]) -> None:
-        """Raise what went wrong when it was the one thing that did: there is no report to put it in."""
-        if not runs and len({str(error) for error in self._errors}) == 1:
-            raise self._errors[0]
+        return self.question.of(store, self.progress)
 
 
-def heads_for(header: StoreHeader, head: str | Sequence[str] | None, question: Question) -> tuple[str, ...]:
-    """Return the heads that were asked for, or those that suit the question."""
-    if head is not None:
-        return all_heads() if head == "all" else as_names(head)
-    kind = (header.info.get("dataset") or {}).get("task")
-    if not question.plain:
-        # What cannot be asked of this store is said when its job comes, beside the others.
-        with suppress(Exception), FeatureStore(header.path) as store:
-            kind = question.of(store).task_type
-    return REGRESSION_HEADS if kind == "regression" else DEFAULT_HEADS
+@dataclass(frozen=True)
+class _Stood:
+    """A job as val saw it."""
+
+    job: StoreJob
+    task: Task
+    contender: Contender
 
 
-def winners(jobs: Sequence[Job], selections: Sequence[Selection]) -> list[Job]:
+def winners(jobs: Sequence[StoreJob], selections: Sequence[Selection]) -> list[StoreJob]:
     """Return the jobs that were selected."""
     chosen = {(one.store, one.head) for s in selections for one in (s.contenders[s.chosen],)}
-    return [job for job in jobs if (job.header.digest, job.options.head) in chosen]
+    return [job for job in jobs if (job.header.digest, job.head) in chosen]
 
 
-def find_probed(
-    root: Path, data: str | Sequence[str] | None, backbone: str | Sequence[str] | None, size: int | None
-) -> list[StoreHeader]:
-    """Return the stores that were asked for.
-
-    Raises
-    ------
-    UsageError
-        When there are none, saying what is there and what to run.
-    """
-    everything = find_stores(root)
-    if not everything and everything.problems:
-        raise UsageError(f"no readable store in {root}: {everything.problems[0][1]}")
-    if not everything:
-        raise UsageError(
-            f"no stores in {root}: run `medfeat extract --data NAME --backbone NAME` first, or `medfeat demo`"
-        )
-    named = meant(root, data)
-    names = {"dataset": None if named is None else tuple(one.name for one in named), "backbone": asked_names(backbone)}
-    for field, wanted in names.items():
-        stored = {str(header.recipe.get(field)) for header in everything}
-        for name in wanted or ():
-            if name not in stored:
-                error = unknown_name(f"{field} in the cache", name, stored)
-                raise UsageError(f"{error}; to add it, run `medfeat extract --data NAME --backbone NAME`")
-    found = find_meant(root, data, backbone=names["backbone"], size=size)
-    if not found:
-        sizes = sorted({int(header.recipe.get("size") or 0) for header in everything})
-        asked = ", ".join(f"{key} {value}" for key, value in {**names, "size": size}.items() if value)
-        others = other_versions(root, data, backbone=names["backbone"], size=size)
-        hint = f" for it, or ask {', '.join(f'--data {one}' for one in others)}, which has" if others else " for it"
-        raise UsageError(f"no store in {root} has {asked}; sizes there: {sizes}; run `medfeat extract`{hint}")
-    return list(found)
-
-
-def _baseline_jobs(root: Path, jobs: Sequence[Job]) -> list[Job]:
+def _baseline_jobs(cache: Catalogue, jobs: Sequence[StoreJob]) -> list[StoreJob]:
     """Return the weights-free stores of the same datasets and sizes, with the same heads, that are no jobs already."""
-    there = {(job.header.digest, job.options) for job in jobs}
-    wanted = {(job.dataset, job.header.recipe.get("size"), job.options) for job in jobs}
+    there = {(job.header.digest, job.head) for job in jobs}
+    wanted = {(job.dataset, job.header.recipe.get("size"), job.head) for job in jobs}
     return [
-        Job(header, options, dataset)
-        for dataset, size, options in sorted(wanted, key=str)
-        for header in find_meant(root, [dataset], backbone=BASELINE_BACKBONES, size=size)
-        if (header.digest, options) not in there
+        StoreJob(header, head, dataset)
+        for dataset, size, head in sorted(wanted, key=str)
+        for header in find_meant(cache, [dataset], backbone=BASELINE_BACKBONES, size=size)
+        if (header.digest, head) not in there
     ]
 
 
@@ -338,15 +263,13 @@ def _source(header: StoreHeader) -> str:
     return str((header.info.get("source") or {}).get("data") or header.recipe["dataset"])
 
 
-def _left_out(
-    root: Path, data: str | Sequence[str] | None, backbone: str | Sequence[str] | None, size: int | None
-) -> list[str]:
-    others = other_versions(root, data, backbone=asked_names(backbone), size=size)
+def _left_out(cache: Catalogue, asked: ProbeRequest) -> list[str]:
+    others = other_versions(cache, asked.data, backbone=asked_names(asked.backbone), size=asked.size)
     return [f"left out, other versions of the images: {', '.join(others)}; say --data {others[0]}"] if others else []
 
 
-def _unreadable(root: Path) -> list[str]:
-    problems = find_stores(root).problems
+def _unreadable(cache: Catalogue) -> list[str]:
+    problems = cache.find().problems
     more = f" (and {len(problems) - 1} more: `medfeat cache verify`)" if len(problems) > 1 else ""
     return [f"left out: {problems[0][1]}{more}"] if problems else []
 

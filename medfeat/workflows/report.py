@@ -26,7 +26,16 @@ from medfeat.workflows.explore import framed, write_page
 from medfeat.workflows.looking import leaks, mistakes
 from medfeat.workflows.looking.listed import list_store
 from medfeat.workflows.stores.store_names import meant, versions_of
-from medfeat_cache import FeatureStore, StoreHeader, find_stores, make_folder, resolve_root, slug, write_whole
+from medfeat_cache import (
+    Catalogue,
+    FeatureStore,
+    StoreHeader,
+    find_stores,
+    make_folder,
+    resolve_root,
+    slug,
+    write_whole,
+)
 from medfeat_cache.errors import saying
 
 FORMATS = {"md": rendering.markdown, "csv": rendering.csv_text, "tex": rendering.latex}
@@ -124,19 +133,20 @@ def write_report(
 def _runs(root: Path, data: str | Sequence[str] | None, **wanted: Any) -> tuple[list[Run], list[str]]:
     found, problems = list_runs(root)
     runs = kept_runs(found, **wanted) if found else []
-    named = meant(root, data)
+    cache = Catalogue(root)
+    named = meant(cache, data)
     if named is not None:
-        runs = [run for run in runs if any(_is_meant(root, run, one.name, one.number) for one in named)]
+        runs = [run for run in runs if any(_is_meant(cache, run, one.name, one.number) for one in named)]
     if not runs:
         what = f" of {', '.join(one.name for one in named)}" if named is not None else ""
         raise UsageError(f"no runs{what} in {root}: run `medfeat probe` first, which makes some of every store")
     return runs, problems
 
 
-def _is_meant(root: Path, run: Run, name: str, number: int | None) -> bool:
+def _is_meant(cache: Catalogue, run: Run, name: str, number: int | None) -> bool:
     if run.dataset != name:
         return False
-    return number is None or run.task.get("images") in versions_of(root, name).numbered(number).keys
+    return number is None or run.task.get("images") in versions_of(cache, name).numbered(number).keys
 
 
 def _questions(runs: Sequence[Run]) -> dict[str, list[Run]]:

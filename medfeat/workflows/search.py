@@ -6,13 +6,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.audit.nearest import nearest
 from medfeat.extraction.ask.made_from import MadeFrom
 from medfeat.extraction.remake import RemakeOptions
 from medfeat.report.tables import Table
 from medfeat.tasks import find_task, official
-from medfeat.types import FloatArray, Progress, SilentProgress, Task
+from medfeat.types import FloatArray, LabelArray, Progress, SilentProgress, Task
 from medfeat.workflows.load import one_store
 from medfeat.workflows.stores.remake import NewImages, Remake
 from medfeat_cache import FeatureStore, resolve_root
@@ -115,7 +117,7 @@ def search(
             vector = _embedded(NewImages(str(image), intensity), remake)
         ids, cosines = nearest(store, vector, k + (id is not None))
         found = [(str(name), float(cosine)) for name, cosine in zip(ids, cosines, strict=True) if str(name) != id][:k]
-        labels = _labels(store, task)
+        labels = _labels(store, task, [name for name, _ in found])
         hits = tuple(Hit(name, cosine, *labels.get(name, _unlabelled(name))) for name, cosine in found)
     return SearchReport(str(id or image), data, backbone, hits, int(image is not None))
 
@@ -132,24 +134,27 @@ def _embedded(image: NewImages, remake: Remake) -> FloatArray:
     return vector
 
 
-def _labels(store: FeatureStore, name: str | None) -> dict[str, tuple[str, str]]:
-    """Return split and label in words by id; nothing for a dataset without labels."""
+def _labels(store: FeatureStore, name: str | None, ids: list[str]) -> dict[str, tuple[str, str]]:
+    """Return split and label in words of some ids; nothing for a dataset without labels."""
     try:
         task = find_task(name, store) if name else official(store)
     except DataError:
         if name:
             raise
         return {}
-    words = _words(task)
-    return {str(id_): (str(split), word) for id_, split, word in zip(task.ids, task.split, words, strict=True)}
+    here = np.isin(task.ids, ids)
+    words = _words(task, task.labels[here])
+    return {
+        str(id_): (str(split), word) for id_, split, word in zip(task.ids[here], task.split[here], words, strict=True)
+    }
 
 
-def _words(task: Task) -> list[str]:
+def _words(task: Task, labels: LabelArray) -> list[str]:
     if task.task_type == "regression":
-        return ["|".join(f"{value:g}" for value in row) for row in task.labels]
+        return ["|".join(f"{value:g}" for value in row) for row in labels]
     if task.task_type == "multi-label":
-        return ["|".join(n for n, here in zip(task.classes, row, strict=True) if here) for row in task.labels]
-    return [task.classes[int(number)] for number in task.labels[:, 0]]
+        return ["|".join(n for n, here in zip(task.classes, row, strict=True) if here) for row in labels]
+    return [task.classes[int(number)] for number in labels[:, 0]]
 
 
 def _unlabelled(name: str) -> tuple[str, str]:

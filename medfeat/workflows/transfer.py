@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from medfeat.errors import UsageError
 from medfeat.evaluation.judging.probe_store import Options, probe_store
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.measures.evaluate import Metrics, evaluate
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.run import Run, headline, read_scores
 from medfeat.evaluation.runs.saved_probe import SavedProbe, load_probe
 from medfeat.report.run_tables import NAMES
@@ -21,12 +22,12 @@ from medfeat.task_types import shortened
 from medfeat.tasks import Split, align, gather
 from medfeat.types import OFFICIAL_GROUPS, Progress, SilentProgress, Task
 from medfeat.workflows.asking.question import Question
+from medfeat.workflows.jobs.each import Failure, each
+from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
 from medfeat.workflows.predict import matching_store
-from medfeat.workflows.probe import Failure, find_probed, heads_for
 from medfeat.workflows.results.kept import keep_result
-from medfeat.workflows.results.unforeseen import in_one_line, show_traceback
 from medfeat.workflows.stores.store_names import shown_name
-from medfeat_cache import FeatureStore, read_header, resolve_root
+from medfeat_cache import FeatureStore, read_header
 
 EVERYTHING = "all"
 
@@ -69,13 +70,13 @@ class TransferReport:
     """What became of each head elsewhere, and what could not be tried."""
 
     transfers: tuple[Transfer, ...]
-    failed: tuple[Failure, ...] = ()
+    failed: tuple[Failure[StoreJob], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
             "transfers": [transfer.to_dict() for transfer in self.transfers],
-            "failed": [asdict(failure) for failure in self.failed],
+            "failed": [failure.to_dict() for failure in self.failed],
         }
 
     def tables(self) -> list[Table]:
@@ -155,35 +156,54 @@ def transfer(
     UsageError
         No store of the same backbone and recipe (the data set aside), or other classes; both are named.
     """
+    question = Question(task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, classes=classes)
+    asked = ProbeRequest(data, backbone, head, size, question, seed, cache_dir)
+    there = Elsewhere(onto, split, onto_drop, onto_relabel, onto_labels)
+    return transfer_of(asked, there, resamples=resamples, progress=progress)
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Another dataset that a head is tested on, which of its samples, and how its labels are mapped."""
+
+    data: str
+    split: str = "test"
+    drop: str | None = None
+    relabel: str | None = None
+    labels: str | Path | None = None
+
+    def question(self, classes: str | Sequence[str] | None) -> Question:
+        """Return what is asked there; the trained classes number those of a plain file of labels."""
+        plain = self.labels is not None and self.drop is None and self.relabel is None
+        return Question(labels=self.labels, drop=self.drop, relabel=self.relabel, classes=classes if plain else None)
+
+
+def transfer_of(
+    asked: ProbeRequest, elsewhere: Elsewhere, *, resamples: int = RESAMPLES, progress: Progress | None = None
+) -> TransferReport:
+    """Do what `transfer` says, with what is asked in one value; the question is saved under no name."""
+    split, onto = elsewhere.split, elsewhere.data
     if split not in (*OFFICIAL_GROUPS, EVERYTHING):
         raise UsageError(f"--test-split must be one of {', '.join((*OFFICIAL_GROUPS, EVERYTHING))}, got {split!r}")
-    root, progress = resolve_root(cache_dir), progress or SilentProgress()
-    here = Question(task, labels, drop, keep, relabel, classes=classes)
-    plain = onto_labels is not None and onto_drop is None and onto_relabel is None
-    there = Question(labels=onto_labels, drop=onto_drop, relabel=onto_relabel, classes=classes if plain else None)
-    found, failed, errors = [], [], []
-    for header in find_probed(root, data, backbone, size):
-        for one in heads_for(header, head, here):
-            try:
-                options = Options(one, seed, False, resamples)
-                with FeatureStore(header.path) as store, _other(root, onto, header.recipe) as other:
-                    run = probe_store(store, here.of(store, progress), root, options, progress=progress)
-                    run = replace(run, data=shown_name(header, root))
-                    shown = shown_name(read_header(other.path), root)
-                    found.append(_test(run, store, other, there, split=split, onto=shown))
-            except Exception as error:
-                show_traceback(error)
-                errors.append(error)
-                failed.append(Failure(f"{data} / {header.recipe['backbone']} / {one} on {onto}", in_one_line(error)))
-    if not found and len({str(error) for error in errors}) == 1:
-        raise errors[0]
-    for result in found:
-        keep_result(root, result.run.dataset, "transfer", result.to_dict())
-    return TransferReport(tuple(found), tuple(failed))
+    cache, progress = asked.catalogue(), progress or SilentProgress()
+    here = replace(asked.question, name=None, partial=False)
+    there = elsewhere.question(here.classes)
 
+    def tested(job: StoreJob) -> Transfer:
+        options, other_path = (
+            Options(job.head, asked.seed, False, resamples),
+            matching_store(cache, onto, job.header.recipe),
+        )
+        with FeatureStore(job.header.path) as store, FeatureStore(other_path) as other:
+            run = probe_store(store, here.of(store, progress), cache.root, options, progress=progress)
+            shown = shown_name(read_header(other_path), cache)
+            return _test(replace(run, data=job.dataset), store, other, there, split=split, onto=shown)
 
-def _other(root: Path, onto: str, recipe: dict[str, Any]) -> FeatureStore:
-    return FeatureStore(matching_store(root, onto, recipe))
+    done = each(asked.jobs(cache, asked.stores(cache), onto=onto), tested)
+    done.raise_if_alone()
+    for result in done.results:
+        keep_result(cache.root, result.run.dataset, "transfer", result.to_dict())
+    return TransferReport(done.results, done.failures)
 
 
 def _test(run: Run, store: FeatureStore, other: FeatureStore, question: Question, *, split: str, onto: str) -> Transfer:
@@ -193,11 +213,9 @@ def _test(run: Run, store: FeatureStore, other: FeatureStore, question: Question
     task = align(question.of(other), probe.classes)
     part = _part(other, task, split)
     metrics = evaluate(
-        part.y,
-        probe.scores(part.X),
-        probe.task_type,
+        LabelledScores.of(part.y, probe.scores(part.X), probe.task_type),
         probe.classes,
-        val=(probe.val_labels, probe.val_scores),
+        val=probe.val,
         groups=part.group,
         seed=run.protocol["seed"],
         resamples=run.protocol["resamples"],

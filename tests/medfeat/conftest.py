@@ -15,6 +15,7 @@ from installing import install_clinic
 from medfeat.backbones.backbone_table import BACKBONES, Entry
 from medfeat.types import BackboneInfo
 from medfeat_cache import GroupSpec, StoreWriter, recipe_digest, store_path
+from mirror import Mirror, serving
 
 
 @dataclass
@@ -55,6 +56,13 @@ class CountingNetwork(nn.Module):
         copy = CountingNetwork(self.counter[0])
         copy.load_state_dict(self.state_dict())
         return copy.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def mirror() -> Iterator[Mirror]:
+    """A server on the loopback."""
+    with serving() as mirror:
+        yield mirror
 
 
 @pytest.fixture

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from medfeat_cli import options, output
 from medfeat_cli.progress import for_terminal
+
+if TYPE_CHECKING:
+    from medfeat.workflows.asking.wanted import Wanted
 
 
 def extract(
@@ -47,20 +50,43 @@ def extract(
 
     Example: medfeat extract --backbone resnet101 --data bloodmnist
     """
-    asked = {key: value for key, value in locals().items() if key not in _NOT_FOR_PLAN}
-    if dry_run:
-        _plan(asked, json=json)
-        return
-    from medfeat.workflows.extract import extract as run
+    from medfeat.workflows.asking.data_options import DataOptions
+    from medfeat.workflows.asking.wanted import Wanted, wanted_request, wanted_views
 
-    report = run(
-        **asked,
-        batch_size=batch_size,
-        device=device,
-        compile=not no_compile,
-        trust_remote_code=trust_remote_code,
-        progress=for_terminal(),
+    opened = DataOptions.of(
+        size=size,
+        data_root=data_root,
+        offline=offline,
+        name=name,
+        intensity=intensity,
+        task=task,
+        classes=classes,
+        path_column=path_column,
+        label_column=label_column,
+        split_column=split_column,
+        patient_column=patient_column,
+        volumes=volumes,
     )
+    request = wanted_request(
+        wanted_views(layer, pool, slices),
+        fit=fit,
+        precision=precision,
+        batch_size=batch_size,
+        weights=weights,
+        seed=seed,
+        adapt=adapt,
+        offline=offline,
+        trust_remote_code=trust_remote_code,
+        recheck=recheck,
+        compile=not no_compile,
+    )
+    wanted = Wanted(data, backbone, request, opened, cache_dir=cache_dir)
+    if dry_run:
+        _plan(wanted, json=json)
+        return
+    from medfeat.workflows.extract import extract_wanted
+
+    report = extract_wanted(wanted, device=device, progress=for_terminal())
     if json:
         output.as_json(report.to_dict())
     else:
@@ -69,14 +95,10 @@ def extract(
     raise typer.Exit(report.exit_code(skip_bad=skip_bad))
 
 
-# How to run, and how to show it: the plan of an extraction depends on neither.
-_NOT_FOR_PLAN = frozenset(("batch_size", "device", "skip_bad", "no_compile", "trust_remote_code", "dry_run", "json"))
-
-
-def _plan(asked: dict[str, Any], *, json: bool) -> None:
+def _plan(wanted: Wanted, *, json: bool) -> None:
     from medfeat.workflows.extract import plan
 
-    report = plan(**asked, progress=for_terminal())
+    report = plan(wanted, progress=for_terminal())
     if json:
         output.as_json(report.to_dict())
     else:

@@ -3,38 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from medfeat_cli import output
 from medfeat_cli.progress import for_terminal
 
+if TYPE_CHECKING:
+    from medfeat.workflows.jobs.store_jobs import ProbeRequest
+    from medfeat.workflows.transfer import Elsewhere
 
-def few_shot(asked: dict[str, Any], *, shots: str, draws: int, figure: Path | None, json: bool) -> None:
+
+def few_shot(
+    asked: ProbeRequest, *, shots: str, draws: int, figure: Path | None, resamples: int | None, json: bool
+) -> None:
     """Show how the score grows with the number of labels."""
-    from medfeat.workflows.few_shot import few_shot as run
+    from medfeat.workflows.few_shot import RESAMPLES, few_shot_of
 
-    report = run(**asked, shots=shots, draws=draws, figure=figure, progress=for_terminal())
+    often = RESAMPLES if resamples is None else resamples
+    report = few_shot_of(asked, shots=shots, draws=draws, resamples=often, figure=figure, progress=for_terminal())
     _show(report, json=json)
     if report.figure is not None:
         output.note(f"wrote {report.figure}")
     _stop(report.failed)
 
 
-def fuse(asked: dict[str, Any], *, ways: str, json: bool) -> None:
+def fuse(asked: ProbeRequest, *, ways: str, resamples: int | None, json: bool) -> None:
     """Show each backbone alone, and several together."""
-    from medfeat.workflows.fusion import fuse as run
+    from medfeat.evaluation.measures.bootstrap import RESAMPLES
+    from medfeat.workflows.fusion import fuse_of
 
-    _show(run(**asked, ways=ways, progress=for_terminal()), json=json)
+    often = RESAMPLES if resamples is None else resamples
+    _show(fuse_of(asked, ways=ways, resamples=often, progress=for_terminal()), json=json)
 
 
-def transfer(asked: dict[str, Any], *, onto: str, json: bool, **there: Any) -> None:
+def transfer(asked: ProbeRequest, there: Elsewhere, *, resamples: int | None, json: bool) -> None:
     """Show how a head does on another dataset."""
-    from medfeat.workflows.transfer import transfer as run
+    from medfeat.evaluation.measures.bootstrap import RESAMPLES
+    from medfeat.workflows.transfer import transfer_of
 
-    wanted = {key: value for key, value in asked.items() if key not in ("name", "partial")}
-    report = run(**wanted, onto=onto, **there, progress=for_terminal())
+    often = RESAMPLES if resamples is None else resamples
+    report = transfer_of(asked, there, resamples=often, progress=for_terminal())
     _show(report, json=json)
     _stop(report.failed)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from medfeat_cli import options, output, task_options
 from medfeat_cli.commands import new_tasks
 from medfeat_cli.progress import for_terminal
+
+if TYPE_CHECKING:
+    from medfeat.workflows.jobs.store_jobs import ProbeRequest
 
 
 def _heads(incomplete: str) -> list[str]:
@@ -63,24 +66,25 @@ def probe(
 
     Example: medfeat probe
     """
-    asked: dict[str, Any] = {key: value for key, value in locals().items() if key in _QUESTION}
-    if resamples is not None:
-        asked["resamples"] = resamples
+    from medfeat.workflows.asking.question import Question
+    from medfeat.workflows.jobs.store_jobs import ProbeRequest
+
     _refuse_together({"--shots": shots, "--fuse": fuse, "--test-on": test_on, "--select": select, "--refit": refit})
+    question = Question(
+        task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
+    )
+    asked = ProbeRequest(data, backbone, head, size, question, seed, cache_dir)
     if shots is not None:
-        new_tasks.few_shot(asked, shots=shots, draws=draws, figure=figure, json=json)
+        new_tasks.few_shot(asked, shots=shots, draws=draws, figure=figure, resamples=resamples, json=json)
     elif fuse is not None:
-        new_tasks.fuse(asked, ways=fuse, json=json)
+        new_tasks.fuse(asked, ways=fuse, resamples=resamples, json=json)
     elif test_on is not None:
-        there = {"split": test_split, "onto_relabel": test_relabel, "onto_drop": test_drop, "onto_labels": test_labels}
-        new_tasks.transfer(asked, onto=test_on, json=json, **there)
+        from medfeat.workflows.transfer import Elsewhere
+
+        there = Elsewhere(test_on, test_split, test_drop, test_relabel, test_labels)
+        new_tasks.transfer(asked, there, resamples=resamples, json=json)
     else:
-        _probe(asked | {"refit": refit, "select": select}, json=json)
-
-
-_QUESTION = frozenset(
-    ("data", "backbone", "size", "head", "task", "labels", "relabel", "keep", "drop", "name", "partial", "seed")
-) | {"cache_dir", "classes"}
+        _probe(asked, refit=refit, select=select, resamples=resamples, json=json)
 
 
 def _refuse_together(given: dict[str, Any]) -> None:
@@ -90,10 +94,12 @@ def _refuse_together(given: dict[str, Any]) -> None:
         raise typer.BadParameter(f"{' and '.join(named)} exclude each other: give one of them")
 
 
-def _probe(asked: dict[str, Any], *, json: bool) -> None:
-    from medfeat.workflows.probe import probe as run
+def _probe(asked: ProbeRequest, *, refit: bool, select: bool, resamples: int | None, json: bool) -> None:
+    from medfeat.evaluation.measures.bootstrap import RESAMPLES
+    from medfeat.workflows.probe import probe_stores
 
-    report = run(**asked, progress=for_terminal())
+    draws = RESAMPLES if resamples is None else resamples
+    report = probe_stores(asked, refit=refit, select=select, resamples=draws, progress=for_terminal())
     if json:
         output.as_json(report.to_dict())
     else:

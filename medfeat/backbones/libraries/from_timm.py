@@ -160,7 +160,7 @@ def locate(info: BackboneInfo, access: Access) -> tuple[BackboneInfo, Path]:
         return info, file_of_repo(repo, names, offline=access.offline)
     if not config["url"]:
         raise WeightsError(f"timm has no weights for {info.name}: give a file with --weights FILE, or --weights random")
-    return info, file_of_url(config["url"], offline=access.offline)
+    return info, file_of_url(config["url"], offline=access.offline, progress=access.progress)
 
 
 def fill(network: Network, state: State, entry: Entry, origin: str) -> tuple[nn.Module, list[str]]:

@@ -196,7 +196,7 @@ def locate(info: BackboneInfo, access: Access) -> tuple[BackboneInfo, Path]:
     """Find the weights in torch's hub cache, downloading them on first use."""
     name, _, tag = info.source_id.partition(".")
     weights = torchvision.models.get_model_weights(name)[tag]
-    return info, file_of_url(weights.url, offline=access.offline)
+    return info, file_of_url(weights.url, offline=access.offline, progress=access.progress)
 
 
 def fill(network: Network, state: State, entry: Entry, origin: str) -> tuple[nn.Module, list[str]]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 from medfeat.errors import MissingFileError
+from medfeat.types import Progress
 
 _TIMEOUT_S = 15.0
 _KNOCK_S = 5.0
-_BLOCK = 1 << 20
+_OTHERWISE = "give a file with --weights FILE"
 
 
-def file_of_url(url: str, *, offline: bool) -> Path:
+def file_of_url(url: str, *, offline: bool, progress: Progress) -> Path:
     """Return the file of a URL in torch's hub cache, downloading it when it is not there.
 
     Parameters
@@ -26,11 +24,15 @@ def file_of_url(url: str, *, offline: bool) -> Path:
         Its last part is the file's name there; a digest at the name's end is checked, as torch.hub does.
     offline
         Make no network call.
+    progress
+        Told of each piece, in bytes.
 
     Raises
     ------
     MissingFileError
-        When the file is not there and may not, or cannot, be fetched.
+        When the file is not there and may not, or cannot, be fetched; what arrived so far is kept.
+    DataError
+        When what arrived has another digest, or there is no place for it.
     """
     import torch
 
@@ -38,37 +40,15 @@ def file_of_url(url: str, *, offline: bool) -> Path:
     if place.is_file():
         return place
     if offline:
-        raise MissingFileError(_missing(place.name, url, place))
-    try:
-        _download(url, place)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise MissingFileError(f"{_missing(place.name, url, place)} (download failed: {reason})") from error
+        raise MissingFileError(
+            f"weights {place.name} are not on this machine: get {url} and put it at {place}, or {_OTHERWISE}"
+        )
+    from medfeat.download import Expected, download  # brings in http and ssl
+
+    named = re.search(r"-([0-9a-f]{8,})\.", place.name)
+    wanted = Expected("sha256", named[1]) if named else None
+    download(url, place, expected=wanted, otherwise=_OTHERWISE, progress=progress)
     return place
-
-
-def _missing(name: str, url: str, place: Path) -> str:
-    return (
-        f"weights {name} are not on this machine: get {url} and put it at {place}, or give a file with --weights FILE"
-    )
-
-
-def _download(url: str, place: Path) -> None:
-    """Write beside the target, check, rename: a half-written file never passes for weights."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    expected = re.search(r"-([0-9a-f]{8,})\.", place.name)
-    digest = hashlib.sha256()
-    handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
-            while block := answer.read(_BLOCK):
-                digest.update(block)
-                file.write(block)
-        if expected and not digest.hexdigest().startswith(expected[1]):
-            raise ValueError(f"SHA-256 is {digest.hexdigest()[:12]}, the name says {expected[1]}")
-        Path(name).replace(place)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def file_of_repo(repo: str, names: tuple[str, ...], *, revision: str | None = None, offline: bool) -> Path:

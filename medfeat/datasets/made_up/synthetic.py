@@ -153,7 +153,7 @@ def write_synthetic(path: str | Path, name: str = "synthetic", *, seed: int = 0,
     if name not in SYNTHETIC:
         raise unknown_name("synthetic dataset", name, SYNTHETIC)
     target = Path(path)
-    with replacing(target, "writing the made-up dataset") as temporary, temporary.open("xb") as file:
+    with replacing(target, "writing the synthetic set") as temporary, temporary.open("xb") as file:
         np.savez_compressed(file, allow_pickle=False, **draw_synthetic(name, seed=seed, size=size))
     return target
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.statistics import statistics, value
 from medfeat.heads import HEADS
 from medfeat.tasks.readable import Readable
@@ -81,7 +82,8 @@ def cross_scores(
         for one in HEADS[head]().candidates(train, train, task.task_type, len(task.classes), **asked):
             tried.setdefault(_name(one), []).append((out, np.asarray(one.model.scores(X[out]), np.float64)))
     whole = [_joined(parts, len(X)) for parts in tried.values() if len(parts) == len(used)]
-    losses = [value(statistics(task.labels, one, task.task_type)["log_loss"], len(X)) for one in whole]
+    given = [LabelledScores.of(task.labels, one, task.task_type) for one in whole]
+    losses = [value(statistics(one)["log_loss"], len(X)) for one in given]
     return whole[int(np.argmin(losses))]
 
 

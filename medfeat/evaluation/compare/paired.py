@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medfeat.errors import DataError
 from medfeat.evaluation.measures.bootstrap import RESAMPLES, bootstrap, interval, strata_of
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.statistics import statistics, value
 from medfeat.evaluation.runs.run import Run, read_scores
 from medfeat.types import FloatArray, IdArray, Interval, LabelArray, TaskType
@@ -67,7 +68,8 @@ def compare_pair(
     """
     if len(first) != len(second):
         raise DataError(f"two runs must score the same samples, got {len(first)} and {len(second)}")
-    both = {"a": statistics(labels, first, task_type)[metric], "b": statistics(labels, second, task_type)[metric]}
+    of = {"a": first, "b": second}
+    both = {name: statistics(LabelledScores.of(labels, one, task_type))[metric] for name, one in of.items()}
     draws = bootstrap(both, strata_of(labels, task_type), seed=seed, resamples=resamples, groups=groups)
     differences = draws["a"] - draws["b"]
     point = value(both["a"], len(labels)) - value(both["b"], len(labels))
@@ -137,7 +139,8 @@ def draw_pairs(runs: Sequence[Run], *, metric: str, seed: int = 0, resamples: in
         if len(images) > 1 or not same:
             pair = f"{runs[0].key[:12]} and {run.key[:12]}"
             raise DataError(f"runs {pair} did not score the same samples: compare runs on the same images and task")
-    found = {str(i): statistics(one["labels"], one["scores"], task_type)[metric] for i, one in enumerate(scores)}
+    given = [LabelledScores.of(one["labels"], one["scores"], task_type) for one in scores]
+    found = {str(i): statistics(one)[metric] for i, one in enumerate(given)}
     strata = strata_of(first["labels"], task_type)
     draws = bootstrap(found, strata, seed=seed, resamples=resamples, groups=first.get("groups"))
     points = np.array([value(statistic, len(strata)) for statistic in found.values()])

@@ -18,6 +18,7 @@ from medfeat.errors import UsageError
 from medfeat.evaluation.judging.protocol import refuse_bad, select
 from medfeat.evaluation.measures.bootstrap import check_draws, interval, resample_weights, strata_of
 from medfeat.evaluation.measures.evaluate import without_nan
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.statistics import statistics, value
 from medfeat.evaluation.runs.choice import Tried
 from medfeat.heads import HEADS
@@ -199,7 +200,7 @@ def _intervals(
     asked: dict[str, Any] = {"seed": options.seed, "resamples": options.resamples, "groups": test.group}
     blocks = list(resample_weights(strata, **asked)) if len(strata) * options.resamples < 1 << 24 else None
     for one in scores:
-        found = statistics(test.y, one, task.task_type)
+        found = statistics(LabelledScores.of(test.y, one, task.task_type))
         for name in METRICS:
             alone[name].append(value(found[name], len(test.y)))
             pooled[name] += [found[name](weights) for weights in blocks or resample_weights(strata, **asked)]

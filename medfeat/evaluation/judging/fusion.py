@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from medfeat.errors import UsageError
-from medfeat.evaluation.judging.protocol import choose, refuse_bad
-from medfeat.evaluation.measures import official_scores as metrics
+from medfeat.evaluation.judging.protocol import choose, refuse_bad, val_scores
 from medfeat.evaluation.measures.evaluate import Metrics, evaluate
-from medfeat.evaluation.measures.statistics import statistics, value
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.choice import Choice, Tried
 from medfeat.heads import HEADS
 from medfeat.heads.standardise import Standardiser
@@ -150,12 +149,15 @@ def fuse_stores(
     write_down([one.way for one in contenders], best)
     winner = contenders[best]
     facts: dict[str, Any] = {"seed": seed, "resamples": resamples}
+    of_val = LabelledScores.of(val, winner.val, task.task_type)
     test, scores = whole.test, winner.test()
     return Fusion(
         tuple(one.way for one in contenders),
         best,
-        evaluate(val, winner.val, task.task_type, task.classes, groups=whole.val.group, **facts),
-        evaluate(test.y, scores, task.task_type, task.classes, val=(val, winner.val), groups=test.group, **facts),
+        evaluate(of_val, task.classes, groups=whole.val.group, **facts),
+        evaluate(
+            LabelledScores.of(test.y, scores, task.task_type), task.classes, val=of_val, groups=test.group, **facts
+        ),
     )
 
 
@@ -182,12 +184,7 @@ def _stand(
 
 def _averaged(alone: Sequence[_Contender], labels: LabelArray, task_type: TaskType) -> _Contender:
     val = np.mean([one.val for one in alone], axis=0)
-    if task_type == "regression":
-        found = statistics(labels, val, task_type)
-        first, second = value(found["r2"], len(labels)), -value(found["mae"], len(labels))
-    else:
-        aucs = metrics.class_aucs(labels, val, task_type)
-        first, second = float(np.nanmean(aucs)), metrics.acc(labels, val, task_type)
+    first, second = val_scores(LabelledScores.of(labels, val, task_type))
     settings = {one.way.name: dict(one.way.settings) for one in alone}
     best = Tried(settings, first, second, sum(one.way.best.complexity for one in alone))
     way = Way(f"{AVERAGE} of {len(alone)}", settings, best)

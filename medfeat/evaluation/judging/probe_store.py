@@ -15,6 +15,7 @@ from medfeat.evaluation.judging.baselines import looking_at_nothing, majority_sc
 from medfeat.evaluation.judging.protocol import run_protocol
 from medfeat.evaluation.measures.bootstrap import RESAMPLES, check_draws
 from medfeat.evaluation.measures.evaluate import Metrics, evaluate
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.statistics import statistics, value
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs import write_run as recording
@@ -198,12 +199,11 @@ def _saved(scored: Scored, run: Run, store: FeatureStore, hidden: Path) -> Run:
 
 def _metrics(scored: Scored, task: Task, spec: RunSpec, progress: Progress) -> tuple[Metrics, Metrics]:
     """Evaluate both splits; temperature and thresholds for test come from val."""
-    val, test, val_scores = scored.val, scored.test, scored.choice.val_scores
+    val = LabelledScores.of(scored.val.y, scored.choice.val_scores, task.task_type)
+    test = LabelledScores.of(scored.test.y, scored.test_scores, task.task_type)
     facts: dict[str, Any] = {"seed": spec.seed, "resamples": spec.resamples, "progress": progress}
-    of_val = evaluate(val.y, val_scores, task.task_type, task.classes, groups=val.group, **facts)
-    of_test = evaluate(
-        test.y, scored.test_scores, task.task_type, task.classes, val=(val.y, val_scores), groups=test.group, **facts
-    )
+    of_val = evaluate(val, task.classes, groups=scored.val.group, **facts)
+    of_test = evaluate(test, task.classes, val=val, groups=scored.test.group, **facts)
     return of_val, of_test
 
 
@@ -264,7 +264,7 @@ def _majority(scored: Scored, samples: Samples) -> dict[str, dict[str, float]]:
     found = {}
     for name, labels in (("val", scored.val.y), ("test", scored.test.y)):
         scores = majority_scores(samples.train.y, len(labels), task.task_type, len(task.classes))
-        every = statistics(labels, scores, task.task_type)
+        every = statistics(LabelledScores.of(labels, scores, task.task_type))
         found[name] = {metric: value(every[metric], len(labels)) for metric in headline(task.task_type)}
     return found
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures import official_scores as metrics
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.statistics import statistics, value
 from medfeat.evaluation.runs.choice import RULE, Choice, Scored, Tried
 from medfeat.heads.inputs import bad_rows
@@ -49,7 +50,9 @@ def select(candidates: Iterable[Candidate], val_X: FloatArray, val_y: LabelArray
     seen: list[Tried] = []
     for candidate in candidates:
         scores = np.asarray(candidate.model.scores(val_X), np.float64)
-        tried = Tried(candidate.settings, *val_scores(val_y, scores, task_type), float(candidate.complexity))
+        tried = Tried(
+            candidate.settings, *val_scores(LabelledScores.of(val_y, scores, task_type)), float(candidate.complexity)
+        )
         seen.append(tried)
         if best is None or tried.beats(best[0]):
             best = tried, candidate.model, scores
@@ -58,15 +61,15 @@ def select(candidates: Iterable[Candidate], val_X: FloatArray, val_y: LabelArray
     return Choice(best[0], tuple(seen), RULE[task_type == "regression"], best[1], best[2])
 
 
-def val_scores(labels: LabelArray, scores: FloatArray, task_type: TaskType) -> tuple[float, float]:
+def val_scores(val: LabelledScores) -> tuple[float, float]:
     """Return the two numbers by which candidates are compared, larger is better: AUC and ACC, or R2 and minus MAE."""
-    if task_type == "regression":
-        found = statistics(labels, scores, task_type)
-        return _or_worst(value(found["r2"], len(labels))), -value(found["mae"], len(labels))
-    aucs = metrics.class_aucs(labels, scores, task_type)
+    if val.task_type == "regression":
+        found = statistics(val)
+        return _or_worst(value(found["r2"], len(val))), -value(found["mae"], len(val))
+    aucs = metrics.class_aucs(val)
     defined = aucs[~np.isnan(aucs)]
     auc = float(defined.mean()) if defined.size else -math.inf
-    return auc, metrics.acc(labels, scores, task_type)
+    return auc, metrics.acc(val)
 
 
 def _or_worst(score: float) -> float:

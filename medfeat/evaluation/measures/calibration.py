@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.evaluation.measures.official_scores import checked, predictions
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.statistics import ECE_BINS, bins
-from medfeat.types import FloatArray, LabelArray, TaskType
+from medfeat.types import FloatArray, TaskType
 
 _LOG_RANGE = (-3.0, 3.0)  # temperatures from 0.05 to 20: beyond these a model is either certain or says nothing
 _TINY = float(np.finfo(np.float64).eps)
@@ -26,15 +26,13 @@ class ReliabilityBin:
     accuracy: float
 
 
-def reliability(
-    labels: LabelArray, scores: FloatArray, task_type: TaskType, *, count: int = ECE_BINS
-) -> tuple[ReliabilityBin, ...]:
+def reliability(given: LabelledScores, *, count: int = ECE_BINS) -> tuple[ReliabilityBin, ...]:
     """Return the reliability table whose mean gap, weighted by count, is the ECE.
 
     Parameters
     ----------
-    labels, scores, task_type
-        As in `medfeat.evaluation.measures.official_scores.auc`.
+    given
+        Of any task but a regression.
     count
         Number of equal-width bins over 0..1.
 
@@ -44,12 +42,12 @@ def reliability(
         The bins that hold a sample. Confidence is the predicted class's probability; for multi-label each label's
         probability, and accuracy is then how often the label is there (all labels pooled).
     """
-    y, s = checked(labels, scores, task_type)
-    if task_type == "multi-label":
+    y, s = given.labels, given.scores
+    if given.task_type == "multi-label":
         confidence, right = s.ravel(), y.ravel().astype(np.float64)
     else:
-        confidence = np.maximum(s[:, -1], 1 - s[:, -1]) if task_type == "binary-class" else s.max(axis=1)
-        right = (predictions(s, task_type) == y).astype(np.float64)
+        confidence = np.maximum(s[:, -1], 1 - s[:, -1]) if given.task_type == "binary-class" else s.max(axis=1)
+        right = (given.predicted == y).astype(np.float64)
     cell = bins(confidence, count)
     return tuple(
         ReliabilityBin(
@@ -63,7 +61,7 @@ def reliability(
     )
 
 
-def fit_temperature(labels: LabelArray, scores: FloatArray, task_type: TaskType) -> float:
+def fit_temperature(val: LabelledScores) -> float:
     """Return the temperature that makes the scores' log loss smallest; fitted on val, never on test.
 
     Probabilities are turned back into logits, divided by the temperature and normalised again (Guo et al., On
@@ -76,12 +74,12 @@ def fit_temperature(labels: LabelArray, scores: FloatArray, task_type: TaskType)
     """
     from scipy.optimize import minimize_scalar
 
-    if task_type == "regression" or len(labels) == 0:
+    if val.task_type == "regression" or len(val) == 0:
         return 1.0
-    y, s = checked(labels, scores, task_type)
 
     def loss(log_temperature: float) -> float:
-        return _log_loss(y, scale(s, float(np.exp(log_temperature)), task_type), task_type)
+        scaled = scale(val.scores, float(np.exp(log_temperature)), val.task_type)
+        return _log_loss(val.labels, scaled, val.task_type)
 
     found = minimize_scalar(loss, bounds=_LOG_RANGE, method="bounded", options={"xatol": 1e-4})
     return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0

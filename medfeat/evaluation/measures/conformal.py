@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import UsageError
-from medfeat.evaluation.measures.official_scores import checked
-from medfeat.types import FloatArray, LabelArray, TaskType
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
+from medfeat.types import FloatArray, TaskType
 
 
 @dataclass(frozen=True)
@@ -64,18 +64,18 @@ class Conformal:
         sizes = self.sets(scores).sum(axis=-1)
         return np.asarray((sizes.reshape(len(scores), -1) != 1).any(axis=1))
 
-    def covers(self, labels: LabelArray, scores: FloatArray) -> NDArray[np.bool_]:
+    def covers(self, given: LabelledScores) -> NDArray[np.bool_]:
         """Return (n,) whether the true value is in the set (multi-label and regression: all of them)."""
-        return strangeness(labels, scores, self.task_type, self.scale) <= self.limit
+        return strangeness(given, self.scale) <= self.limit
 
 
-def calibrate(labels: LabelArray, scores: FloatArray, task_type: TaskType, error_rate: float) -> Conformal:
+def calibrate(val: LabelledScores, error_rate: float) -> Conformal:
     """Find the limit on val.
 
     Parameters
     ----------
-    labels, scores, task_type
-        Of val, as in `medfeat.evaluation.measures.official_scores.auc`; never of test.
+    val
+        Of val, never of test.
     error_rate
         Share of samples whose set may miss the truth, between 0 and 1.
 
@@ -86,24 +86,20 @@ def calibrate(labels: LabelArray, scores: FloatArray, task_type: TaskType, error
     """
     if not 0 < error_rate < 1:
         raise UsageError(f"--error-rate must be between 0 and 1, got {error_rate}")
-    n = len(labels)
-    errors = np.asarray(labels, np.float64).reshape(n, -1) - scores if task_type == "regression" else np.empty((n, 0))
+    n = len(val)
+    errors = val.labels - val.scores if val.task_type == "regression" else np.empty((n, 0))
     spread = tuple(float(part) or 1.0 for part in np.sqrt(np.mean(errors**2, axis=0)))
-    strange = np.sort(strangeness(labels, scores, task_type, spread))
+    strange = np.sort(strangeness(val, spread))
     rank = math.ceil((n + 1) * (1 - error_rate))
-    return Conformal(task_type, error_rate, n, float(strange[rank - 1]) if rank <= n else math.inf, spread)
+    return Conformal(val.task_type, error_rate, n, float(strange[rank - 1]) if rank <= n else math.inf, spread)
 
 
-def strangeness(
-    labels: LabelArray, scores: FloatArray, task_type: TaskType, spread: tuple[float, ...] = ()
-) -> NDArray[np.float64]:
+def strangeness(given: LabelledScores, spread: tuple[float, ...] = ()) -> NDArray[np.float64]:
     """Return (n,) how little each sample's true value is expected: the largest over labels or targets."""
-    if task_type == "regression":
-        off = np.abs(np.asarray(labels, np.float64).reshape(len(labels), -1) - scores)
-        return np.asarray((off / np.array(spread)).max(axis=1))
-    y, s = checked(labels, scores, task_type)
-    p = _two_columns(s, task_type)
-    if task_type == "multi-label":
+    if given.task_type == "regression":
+        return np.asarray((np.abs(given.labels - given.scores) / np.array(spread)).max(axis=1))
+    y, p = given.labels, given.by_class
+    if given.task_type == "multi-label":
         return np.asarray(np.abs(y - p).max(axis=1))
     return np.asarray(1 - p[np.arange(len(p)), y])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from medfeat.evaluation.measures import official_scores as metrics
 from medfeat.evaluation.measures.bootstrap import LEVEL, RESAMPLES, bootstrap, interval, strata_of
 from medfeat.evaluation.measures.calibration import ReliabilityBin, fit_temperature, reliability, scale
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.operating import OperatingPoint, choose_thresholds, operating_points
 from medfeat.evaluation.measures.statistics import Statistic, statistics, value
-from medfeat.types import FloatArray, IdArray, Interval, LabelArray, Progress, TaskType
+from medfeat.types import IdArray, Interval, Progress
 
 UNDEFINED = Interval(math.nan, math.nan, math.nan)
 # Below this many clusters the percentile interval of a cluster bootstrap is known to be too narrow.
@@ -104,12 +105,10 @@ class Metrics:
 
 
 def evaluate(
-    labels: LabelArray,
-    scores: FloatArray,
-    task_type: TaskType,
+    given: LabelledScores,
     classes: tuple[str, ...],
     *,
-    val: tuple[LabelArray, FloatArray] | None = None,
+    val: LabelledScores | None = None,
     groups: IdArray | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
@@ -120,12 +119,8 @@ def evaluate(
 
     Parameters
     ----------
-    labels
-        (n,) or (n, k).
-    scores
-        (n, c) probabilities; (n, targets) predictions for regression.
-    task_type
-        One of `medfeat.types.TASK_TYPES`.
+    given
+        Labels and scores of the split.
     classes
         Names in label order.
     val
@@ -142,26 +137,26 @@ def evaluate(
     Metrics
         The point estimates are the metrics themselves, never bootstrap means.
     """
-    found = dict(statistics(labels, scores, task_type))
-    temperature = fit_temperature(*val, task_type) if val is not None and task_type != "regression" else None
+    task_type, found = given.task_type, dict(statistics(given))
+    temperature = fit_temperature(val) if val is not None and task_type != "regression" else None
     if temperature is not None:
-        scaled = statistics(labels, scale(scores, temperature, task_type), task_type)
+        scaled = statistics(replace(given, scores=scale(given.scores, temperature, task_type)))
         found |= {f"{name}_scaled": scaled[name] for name in ("ece", "brier", "log_loss")}
     draws = bootstrap(
-        found, strata_of(labels, task_type), seed=seed, resamples=resamples, groups=groups, progress=progress
+        found, strata_of(given.labels, task_type), seed=seed, resamples=resamples, groups=groups, progress=progress
     )
-    values = {name: interval(point, draws[name], level) for name, point in _points(found, labels, scores, task_type)}
-    notes = (*_cluster_notes(groups), *_undefined(labels, scores, task_type, classes))
+    values = {name: interval(point, draws[name], level) for name, point in _points(found, given)}
+    notes = (*_cluster_notes(groups), *_undefined(given, classes))
     if task_type == "regression":
-        return Metrics(n=len(labels), values=values, notes=notes)
+        return Metrics(n=len(given), values=values, notes=notes)
     binary = task_type == "binary-class"
     return Metrics(
-        n=len(labels),
+        n=len(given),
         values=values,
-        per_class=class_table(labels, scores, task_type, classes),
-        confusion=() if task_type == "multi-label" else confusion(labels, scores, task_type, len(classes)),
-        reliability=reliability(labels, scores, task_type),
-        operating_points=operating_points(labels, scores, choose_thresholds(*val)) if binary and val else (),
+        per_class=class_table(given, classes),
+        confusion=() if task_type == "multi-label" else confusion(given, len(classes)),
+        reliability=reliability(given),
+        operating_points=operating_points(given, choose_thresholds(val)) if binary and val is not None else (),
         temperature=temperature,
         notes=notes,
     )
@@ -176,42 +171,37 @@ def _cluster_notes(groups: IdArray | None) -> Iterator[str]:
         yield f"the samples are of {clusters} patients only: the intervals are likely too narrow"
 
 
-def _undefined(labels: LabelArray, scores: FloatArray, task_type: TaskType, classes: tuple[str, ...]) -> Iterator[str]:
+def _undefined(given: LabelledScores, classes: tuple[str, ...]) -> Iterator[str]:
     """Say which headline metric is undefined, and why."""
-    if task_type != "regression":
-        note = metrics.undefined_auc(labels, scores, task_type, classes)
+    if given.task_type != "regression":
+        note = metrics.undefined_auc(given, classes)
         yield from [note] if note else []
         return
-    constant = np.flatnonzero((labels == labels[:1]).reshape(len(labels), -1).all(axis=0))
+    constant = np.flatnonzero((given.labels == given.labels[:1]).all(axis=0))
     if len(constant):
         names = ", ".join(classes[i] for i in constant[:3])
         yield f"R2 is undefined: {names} has one value only in these samples"
 
 
-def _points(
-    found: Mapping[str, Statistic], labels: LabelArray, scores: FloatArray, task_type: TaskType
-) -> list[tuple[str, float]]:
+def _points(found: Mapping[str, Statistic], given: LabelledScores) -> list[tuple[str, float]]:
     """Each metric on the samples as they are; the official two by their official formulas."""
-    points = {name: value(statistic, len(labels)) for name, statistic in found.items()}
-    if task_type != "regression":
-        points["auc"] = metrics.auc(labels, scores, task_type)
-        points["acc"] = metrics.acc(labels, scores, task_type)
+    points = {name: value(statistic, len(given)) for name, statistic in found.items()}
+    if given.task_type != "regression":
+        points["auc"] = metrics.auc(given)
+        points["acc"] = metrics.acc(given)
     return list(points.items())
 
 
-def class_table(
-    labels: LabelArray, scores: FloatArray, task_type: TaskType, classes: tuple[str, ...]
-) -> tuple[ClassRow, ...]:
+def class_table(given: LabelledScores, classes: tuple[str, ...]) -> tuple[ClassRow, ...]:
     """Return precision, recall, F1, one-vs-rest AUC and support of each class, or of each label."""
-    y, s = metrics.checked(labels, scores, task_type)
-    predicted = metrics.predictions(s, task_type)
-    if task_type == "multi-label":
+    y, predicted = given.labels, given.predicted
+    if given.task_type == "multi-label":
         truth, called = y == 1, predicted == 1
     else:
         numbers = np.arange(max(len(classes), 2))
         truth, called = y[:, None] == numbers, predicted[:, None] == numbers
-    aucs = metrics.class_aucs(labels, scores, task_type)
-    aucs = np.repeat(aucs, truth.shape[1]) if task_type == "binary-class" else aucs
+    aucs = metrics.class_aucs(given)
+    aucs = np.repeat(aucs, truth.shape[1]) if given.task_type == "binary-class" else aucs
     return tuple(
         _class_row(classes[i] if i < len(classes) else str(i), truth[:, i], called[:, i], float(aucs[i]))
         for i in range(truth.shape[1])
@@ -230,11 +220,10 @@ def _class_row(name: str, truth: NDArray[np.bool_], called: NDArray[np.bool_], a
     )
 
 
-def confusion(labels: LabelArray, scores: FloatArray, task_type: TaskType, size: int) -> tuple[tuple[int, ...], ...]:
+def confusion(given: LabelledScores, size: int) -> tuple[tuple[int, ...], ...]:
     """Return counts with true classes as rows and predicted classes as columns."""
-    y, s = metrics.checked(labels, scores, task_type)
     table = np.zeros((max(size, 2), max(size, 2)), np.int64)
-    np.add.at(table, (y, metrics.predictions(s, task_type)), 1)
+    np.add.at(table, (given.labels, given.predicted), 1)
     return tuple(tuple(int(cell) for cell in row) for row in table)
 
 

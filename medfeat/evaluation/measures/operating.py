@@ -6,10 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from medfeat.evaluation.measures.official_scores import checked
-from medfeat.types import FloatArray, Interval, LabelArray
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
+from medfeat.types import Interval
 
 SPECIFICITIES = (0.80, 0.90, 0.95)
 _Z95 = 1.959963984540054
@@ -29,15 +28,13 @@ class OperatingPoint:
     specificity: Interval
 
 
-def choose_thresholds(labels: LabelArray, scores: FloatArray) -> dict[str, float]:
+def choose_thresholds(val: LabelledScores) -> dict[str, float]:
     """Choose thresholds on val: one for each fixed specificity, one by Youden's index, and the official 0.5.
 
     Parameters
     ----------
-    labels
-        (n,) or (n, 1) of 0 and 1, from val.
-    scores
-        (n, 2) or (n, 1), from val.
+    val
+        Of a binary task.
 
     Returns
     -------
@@ -45,7 +42,7 @@ def choose_thresholds(labels: LabelArray, scores: FloatArray) -> dict[str, float
         Rule in words to threshold. At a fixed specificity it is the lowest threshold that keeps it on these samples,
         so that sensitivity is as high as it can be. Youden, Cancer 3:32-35, 1950.
     """
-    y, score = _positive_scores(labels, scores)
+    y, score = val.labels, val.scores[:, -1]
     negatives, positives = np.sort(score[y == 0]), np.sort(score[y == 1])
     found = {"official 0.5": 0.5}
     if not negatives.size or not positives.size:
@@ -60,11 +57,9 @@ def choose_thresholds(labels: LabelArray, scores: FloatArray) -> dict[str, float
     return found
 
 
-def operating_points(
-    labels: LabelArray, scores: FloatArray, thresholds: dict[str, float]
-) -> tuple[OperatingPoint, ...]:
+def operating_points(given: LabelledScores, thresholds: dict[str, float]) -> tuple[OperatingPoint, ...]:
     """Apply thresholds chosen elsewhere to these samples."""
-    y, score = _positive_scores(labels, scores)
+    y, score = given.labels, given.scores[:, -1]
     return tuple(
         OperatingPoint(
             rule=rule,
@@ -84,8 +79,3 @@ def wilson(hits: int, n: int, z: float = _Z95) -> Interval:
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return Interval(share, max(0.0, centre - half), min(1.0, centre + half))
-
-
-def _positive_scores(labels: LabelArray, scores: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    y, s = checked(labels, scores, "binary-class")
-    return y, s[:, -1]

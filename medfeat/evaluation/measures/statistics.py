@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.evaluation.measures.official_scores import checked, one_vs_rest, predictions
-from medfeat.types import FloatArray, LabelArray, TaskType
+from medfeat.evaluation.measures.labelled_scores import LabelledScores, OneVsRest
+from medfeat.types import TaskType
 
 Weights = NDArray[np.float64]
 Values = NDArray[np.float64]
@@ -23,28 +23,24 @@ ECE_BINS = 15
 _TINY = float(np.finfo(np.float64).eps)
 
 
-def statistics(labels: LabelArray, scores: FloatArray, task_type: TaskType) -> dict[str, Statistic]:
+def statistics(given: LabelledScores) -> dict[str, Statistic]:
     """Return every metric that suits the task, headline metrics first.
 
     Parameters
     ----------
-    labels
-        (n,) or (n, k).
-    scores
-        (n, c) probabilities; (n, targets) predictions for regression.
-    task_type
-        One of `medfeat.types.TASK_TYPES`.
+    given
+        Of n samples.
 
     Returns
     -------
     dict
         Name to a function from (n, b) weights to (b,) values; NaN where a resample leaves the metric undefined.
     """
+    y, task_type = given.labels, given.task_type
     if task_type == "regression":
-        return _regression(np.asarray(labels, np.float64), np.asarray(scores, np.float64))
-    y, s = checked(labels, scores, task_type)
-    found = {"auc": mean_auc(one_vs_rest(y, s, task_type))} | _decisions(y, predictions(s, task_type), s, task_type)
-    p = _two_columns(s) if task_type == "binary-class" else s
+        return _regression(y, given.scores)
+    found = {"auc": mean_auc(given.one_vs_rest)} | _decisions(given)
+    p = given.by_class
     found |= {"log_loss": _mean(_log_loss(y, p, task_type)), "brier": _mean(_brier(y, p, task_type))}
     found["ece"] = _ece(y, p, task_type)
     return found
@@ -55,7 +51,7 @@ def value(statistic: Statistic, n: int) -> float:
     return float(statistic(np.ones((n, 1)))[0])
 
 
-def mean_auc(pairs: list[tuple[NDArray[np.bool_], NDArray[np.float64]]]) -> Statistic:
+def mean_auc(pairs: OneVsRest) -> Statistic:
     """Return the mean over (positives, score) pairs of the AUC.
 
     Scores are sorted once. For each resample the negatives' weights are summed cumulatively in that order, and each
@@ -88,16 +84,15 @@ def _auc(plan: tuple[NDArray[np.intp], ...], weights: Weights) -> Values:
     return _ratio(np.einsum("ij,ij->j", taken, beaten), taken.sum(axis=0) * mass[-1])
 
 
-def _decisions(
-    labels: NDArray[np.int64], predicted: NDArray[np.int64], scores: NDArray[np.float64], task_type: TaskType
-) -> dict[str, Statistic]:
+def _decisions(given: LabelledScores) -> dict[str, Statistic]:
     """Return the metrics of the confusion matrix: accuracy, balanced accuracy, macro F1, two more if ordinal."""
     from scipy import sparse  # not while runs are only read
 
+    labels, predicted, task_type = given.labels, given.predicted, given.task_type
     if task_type == "multi-label":
         size, codes = 2, 2 * labels + predicted
     else:
-        size = max(scores.shape[1], 2, int(labels.max(initial=0)) + 1)
+        size = max(given.scores.shape[1], 2, int(labels.max(initial=0)) + 1)
         codes = (size * labels + predicted)[:, None]
     n, k = codes.shape
     cells = (codes + np.arange(k) * size * size).ravel()
@@ -202,7 +197,6 @@ def bins(confidence: NDArray[np.float64], count: int = ECE_BINS) -> NDArray[np.i
 
 def _regression(y: NDArray[np.float64], s: NDArray[np.float64]) -> dict[str, Statistic]:
     """Return R2, MAE, RMSE and Spearman's rho, each averaged over targets."""
-    y, s = y.reshape(len(y), -1), s.reshape(len(s), -1)
     columns = list(zip(y.T, s.T, strict=True))
 
     def of(measure: Callable[[NDArray[np.float64], NDArray[np.float64]], Statistic]) -> Statistic:
@@ -266,8 +260,3 @@ def _mean(values: NDArray[np.float64]) -> Statistic:
 def _ratio(above: NDArray[np.float64], below: NDArray[Any]) -> Values:
     """Divide, with NaN where there is nothing to divide by."""
     return np.asarray(np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0))
-
-
-def _two_columns(scores: NDArray[np.float64]) -> Values:
-    """Return binary scores as (n, 2); a single column is the score of class 1."""
-    return scores if scores.shape[1] == 2 else np.column_stack([1 - scores[:, -1], scores[:, -1]])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures.calibration import scale
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.places import RUNS, runs_roots
 from medfeat.evaluation.runs.run import (
     MODEL_FOLDER,
@@ -26,7 +27,7 @@ from medfeat.evaluation.runs.run import (
 from medfeat.heads import HEADS, trusted_types
 from medfeat.heads.inputs import bad_rows
 from medfeat.heads.saving import load_model
-from medfeat.types import Fitted, FloatArray, LabelArray, TaskType
+from medfeat.types import Fitted, FloatArray, TaskType
 from medfeat_cache import differing_fields, recipe_digest, write_whole
 from medfeat_cache.reading import read_json
 
@@ -55,7 +56,7 @@ class SavedProbe:
         What it answers.
     temperature
         By which its probabilities are calibrated, fitted on val.
-    val_labels, val_scores
+    val
         What it said about val, on which error rates are calibrated.
     """
 
@@ -66,8 +67,7 @@ class SavedProbe:
     task_type: TaskType
     classes: tuple[str, ...]
     temperature: float
-    val_labels: LabelArray
-    val_scores: FloatArray
+    val: LabelledScores
 
     def scores(self, X: FloatArray) -> NDArray[np.float64]:
         """Return (n, c) scores of (n, d) features, as the run's own are."""
@@ -129,9 +129,9 @@ def load_probe(folder: Path) -> SavedProbe:
         raise DataError(
             f"{path} was saved for another recipe than its run ({fields} differ): run `medfeat probe` again"
         )
-    labels, scores = _val(folder)
+    val = _val(folder, task["type"])
     model = load_model(folder / MODEL_FOLDER, trusted=trusted_types(run.head))
-    return SavedProbe(run, recipe, info, model, task["type"], tuple(task["classes"]), temperature, labels, scores)
+    return SavedProbe(run, recipe, info, model, task["type"], tuple(task["classes"]), temperature, val)
 
 
 def _refuse_without_head(run: Run) -> None:
@@ -144,10 +144,10 @@ def _refuse_without_head(run: Run) -> None:
         raise DataError(f"run {run.key[:12]} was made by the head {run.head!r}: install the package that brings it")
 
 
-def _val(folder: Path) -> tuple[LabelArray, FloatArray]:
+def _val(folder: Path, task_type: TaskType) -> LabelledScores:
     try:
         found = read_scores(folder)
-        return found["val_labels"], found["val_scores"]
+        return LabelledScores.of(found["val_labels"], found["val_scores"], task_type)
     except DataError:
         raise
     except (OSError, ValueError, KeyError, EOFError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
@@ -15,6 +15,9 @@ from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.ask.store_plan import Asked, StorePlan, decide
 from medfeat.types import Dataset, Precision, View
 from medfeat_cache import StoreHeader, Unfinished, find_stores, find_unfinished, unfinished
+
+# How long the embedding of a backbone's view is, for images (2) or volumes (3); None where nobody knows beforehand.
+Lengths = Callable[[str, View, int], int | None]
 
 
 def describe_request(dataset: Dataset, backbone: str, request: Request, view: View) -> Asked:
@@ -35,11 +38,18 @@ def describe_request(dataset: Dataset, backbone: str, request: Request, view: Vi
     )
 
 
-def plan_stores(dataset: Dataset, backbone: str, request: Request, *, root: Path) -> list[StorePlan]:
-    """Say what `embed` would do for each view, and why; reads neither weights nor images."""
+def plan_stores(dataset: Dataset, backbone: str, request: Request, *, root: Path, lengths: Lengths) -> list[StorePlan]:
+    """Say what `embed` would do for each view, and why; reads neither weights nor images.
+
+    Parameters
+    ----------
+    dataset, backbone, request, root
+        As for `embed`.
+    lengths
+        Asked where neither the table nor an earlier store says how long an embedding is.
+    """
     counts = sum(dataset.info.counts.values())
     earlier = find_stores(root, backbone=describe(backbone).name)
-    dim = describe(backbone).dim
     rates = [rate for header in earlier if (rate := header.info.get("environment", {}).get("images_per_second"))]
     plans = []
     for view in request.views:
@@ -50,25 +60,26 @@ def plan_stores(dataset: Dataset, backbone: str, request: Request, *, root: Path
                 counts=counts,
                 remembered=None if request.recheck else lookup.remembered_store(root, asked.to_dict()),
                 unfinished_rows=next((sum(begun.done.values()) for begun in _unfinished(root, asked)), None),
-                known_dim=_known_dim(earlier, dim, view, dataset.info.ndim),
+                known_dim=_known_dim(earlier, backbone, view, dataset.info.ndim, lengths),
                 known_rate=rates[-1] if rates else None,
             )
         )
     return plans
 
 
-def _known_dim(earlier: Sequence[StoreHeader], dim: int, view: View, ndim: int) -> int | None:
-    """Return how long an embedding will be, if the table or an earlier store of the same view says so."""
+def _known_dim(earlier: Sequence[StoreHeader], backbone: str, view: View, ndim: int, lengths: Lengths) -> int | None:
+    """Return how long an embedding will be: the table says so, an earlier store of the same view, or the network."""
+    dim = describe(backbone).dim
     if dim and view == View() and ndim == 2:
         return dim
     alike = [header.dim for header in earlier if header.info.get("view") == asdict(view)]
-    return alike[-1] if alike else None
+    return alike[-1] if alike else lengths(backbone, view, ndim)
 
 
-def plan_to_fetch(entry: DatasetEntry, backbone: str, request: Request) -> list[StorePlan]:
-    """Say what would be done for a registered dataset whose file is not here yet."""
+def plan_to_fetch(entry: DatasetEntry, backbone: str, request: Request, *, lengths: Lengths) -> list[StorePlan]:
+    """Say what would be done for a registered dataset whose file is not here yet; as `plan_stores`."""
     counts = sum(entry.counts.values())
-    dim = describe(backbone).dim
+    dims = {view: _known_dim((), backbone, view, entry.ndim, lengths) for view in request.views}
     return [
         StorePlan(
             action="compute",
@@ -78,7 +89,7 @@ def plan_to_fetch(entry: DatasetEntry, backbone: str, request: Request) -> list[
             view=view,
             store=None,
             images=counts,
-            disk_bytes=4 * dim * counts if dim and view == View() else None,
+            disk_bytes=4 * dim * counts if (dim := dims[view]) is not None else None,
             seconds=None,
         )
         for view in request.views

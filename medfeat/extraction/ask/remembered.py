@@ -75,7 +75,7 @@ def remember_store(root: Path, asked: Mapping[str, Any], store: Path) -> None:
     text = json.dumps({"store": store.resolve().relative_to(root.resolve()).as_posix(), "asked": dict(asked)})
     try:
         make_folder(note.parent)
-        write_whole(note, [text.encode()], "noting what was asked")
+        write_whole(note, [text.encode()], "remembering what was asked in")
     except OSError:
         return
 

@@ -104,7 +104,17 @@ class Pass:
             self._agree_on_settings(running)
             for target in left:
                 self._declare(target, running[target.index])
-            figures, cost = self._run(running) if left else (Figures(), Energy(0.0, ""))
+            if not left:
+                return done
+            embedder, settings = self.choice.embedder, self.choice.settings
+            before, meter = fingerprint(embedder.module), EnergyMeter()
+            on_gpu = embedder.device.type == "cuda"
+            parts, progress = settings.part_batches, self.progress
+            figures = extract_rows(
+                self.dataset, embedder, running, part_batches=parts, progress=progress, background=on_gpu
+            )
+            cost = meter.read(str(embedder.device))
+            self._refuse_changed(before, running)
             return done | {t.view: self._publish(t, running[t.index], figures, cost) for t in left}
 
     def _open(self, target: Target, source: Mapping[str, Any], stack: ExitStack) -> StoreWriter:
@@ -156,27 +166,14 @@ class Pass:
         donors = donors_for(self.root, target.recipe, target.path, self.dataset)
         target.copied = copy_known_rows(writer, self.dataset, donors)
 
-    def _run(self, running: Mapping[int, StoreWriter]) -> tuple[Figures, Energy]:
-        embedder = self.choice.embedder
-        device = embedder.device
-        before = fingerprint(embedder.module)
-        meter = EnergyMeter()
-        figures = extract_rows(
-            self.dataset,
-            embedder,
-            running,
-            part_batches=self.choice.settings.part_batches,
-            progress=self.progress,
-            background=device.type == "cuda",
-        )
-        cost = meter.read(str(device))
-        if fingerprint(embedder.module) != before:
+    def _refuse_changed(self, before: str, running: Mapping[int, StoreWriter]) -> None:
+        """Throw away what a network embedded that was not frozen."""
+        if fingerprint(self.choice.embedder.module) != before:
             for writer in running.values():
                 writer.discard()
             raise NotFrozenError(
                 f"parameters or buffers of {self.backbone.info.name} changed while it embedded: nothing was published"
             )
-        return figures, cost
 
     def _publish(self, target: Target, writer: StoreWriter, figures: Figures, cost: Energy) -> StoreOutcome:
         device = self.choice.embedder.device

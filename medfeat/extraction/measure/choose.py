@@ -172,12 +172,12 @@ class _Chooser:
 
     def _trial(self, precision: Precision, batch: int) -> _Trial:
         embedder = self.make(precision, batch, compiled=False, copied=True)
-        return _Trial(precision, embedder, self._seconds(embedder))
+        some = self._some(embedder)
+        return _Trial(precision, embedder, seconds_per_batch(embedder, some) / len(some))
 
-    def _seconds(self, embedder: RowEmbedder) -> float:
-        """Measure seconds an image; one volume has slices enough to measure on."""
-        some = self.sample[: 1 if self.volumes else embedder.batch_size]
-        return seconds_per_batch(embedder, some) / len(some)
+    def _some(self, embedder: RowEmbedder) -> Images:
+        """Return a batch to measure on; one volume has slices enough."""
+        return self.sample[: 1 if self.volumes else embedder.batch_size]
 
     def _pays(self, eager: _Trial) -> bool:
         """Decide whether the run is long enough to repay compiling."""
@@ -190,7 +190,9 @@ class _Chooser:
         started = time.perf_counter()
         try:
             embedder = self.make(eager.precision, batch, compiled=True, copied=True)
-            compiled = _Trial(eager.precision, embedder, self._seconds(embedder), compiled=True, final=True)
+            some = self._some(embedder)
+            seconds = seconds_per_batch(embedder, some) / len(some)
+            compiled = _Trial(eager.precision, embedder, seconds, compiled=True, final=True)
         except Exception as error:
             if is_out_of_memory(error):
                 raise

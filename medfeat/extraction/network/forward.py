@@ -135,7 +135,7 @@ class Forward:
 
     def __call__(self, images: Images) -> list[Rows]:
         """Embed 1 to `batch_size` images and wait for the result: one (n, ...) float32 array a view."""
-        return self.submit(images).result()
+        return Pending(self.tensors(images)).result()
 
     def submit(self, images: Images) -> Pending:
         """Start embedding 1 to `batch_size` images; on a GPU this returns before the work is done."""
@@ -146,33 +146,28 @@ class Forward:
         import torch
 
         while True:
+            passes, size = [], self.pass_size
             try:
                 with torch.inference_mode(), _on(self.device), _full_float32():
-                    return self._in_passes(images)
+                    for start in range(0, len(images), size):
+                        part = images[start : start + size]
+                        outputs = self._network(self._inputs(_padded(part, size)))
+                        refuse_other_rows(outputs, size)
+                        passes.append([output[: len(part)].float() for output in outputs])
+                    return passes[0] if len(passes) == 1 else [torch.cat(views) for views in zip(*passes, strict=True)]
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                if self.pass_size == 1:
+                if size == 1:
                     raise OutOfMemoryError(
                         f"one image does not fit into the memory of {self.device}: "
                         "use a smaller backbone, or --device cpu"
                     ) from error
-            self.pass_size = max(1, self.pass_size // 2)
+            passes.clear()  # what holds memory must go before less of it is asked for
+            self.pass_size = max(1, size // 2)
             self.backoff.append(self.pass_size)
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-
-    def _in_passes(self, images: Images) -> list[torch.Tensor]:
-        import torch
-
-        size = self.pass_size
-        passes = [self._one_pass(images[start : start + size]) for start in range(0, len(images), size)]
-        return passes[0] if len(passes) == 1 else [torch.cat(views) for views in zip(*passes, strict=True)]
-
-    def _one_pass(self, images: Images) -> list[torch.Tensor]:
-        outputs = self._network(self._inputs(_padded(images, self.pass_size)))
-        refuse_other_rows(outputs, self.pass_size)
-        return [output[: len(images)].float() for output in outputs]
 
     def _inputs(self, images: Images) -> torch.Tensor:
         import torch

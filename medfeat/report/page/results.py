@@ -11,7 +11,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from medfeat.evaluation.compare.comparison import Comparison
-from medfeat.evaluation.measures.official_scores import checked, one_vs_rest
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.threshold_curves import benefit_line, benefit_of_all, precision_line, roc_line
 from medfeat.evaluation.runs.run import Run
 from medfeat.report.comparison_tables import comparison_table, network_names
@@ -228,7 +228,7 @@ def _curves(question: QuestionResults) -> Iterator[tuple[Figure, str]]:
         )
     if task == "regression" or question.labels is None or question.scores is None:
         return
-    pairs, names = one_vs_rest(*checked(question.labels, question.scores, task), task), list(run.task["classes"])
+    pairs, names = LabelledScores.of(question.labels, question.scores, task).one_vs_rest, list(run.task["classes"])
     names = names[-1:] if task == "binary-class" else names
     largest = sorted(range(len(pairs)), key=lambda i: -int(pairs[i][0].sum()))[: curve_charts.MOST_CURVES]
     kept = [(names[i], *pairs[i]) for i in sorted(largest)]

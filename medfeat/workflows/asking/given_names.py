@@ -10,7 +10,7 @@ from medfeat.datasets import DATASETS, own_name
 from medfeat.errors import UsageError
 from medfeat.tasks.versions import Versions, known_versions, read_versions, split_name
 from medfeat.types import as_names
-from medfeat_cache import find_stores
+from medfeat_cache import Catalogue
 
 
 def asked_names(names: str | Sequence[str] | None) -> tuple[str, ...] | None:
@@ -29,15 +29,15 @@ def asked_names(names: str | Sequence[str] | None) -> tuple[str, ...] | None:
     return found
 
 
-def asked_datasets(data: str | Sequence[str] | None, root: Path | None = None) -> tuple[str, ...] | None:
+def asked_datasets(data: str | Sequence[str] | None, cache: Catalogue | None = None) -> tuple[str, ...] | None:
     """Return the names that datasets have in the cache, None for all of them.
 
     Parameters
     ----------
     data
         Names, ``name@2`` for a version, or paths.
-    root
-        Of the cache: a path is then the version that was extracted there, under whatever name.
+    cache
+        Where a path is the version that was extracted there, under whatever name.
 
     Raises
     ------
@@ -45,10 +45,10 @@ def asked_datasets(data: str | Sequence[str] | None, root: Path | None = None) -
         A path whose name in the cache is that of images elsewhere.
     """
     names = asked_names(data)
-    return None if names is None else tuple(_dataset_name(name, root) for name in names)
+    return None if names is None else tuple(_dataset_name(name, cache) for name in names)
 
 
-def _dataset_name(data: str, root: Path | None) -> str:
+def _dataset_name(data: str, cache: Catalogue | None) -> str:
     """Own images are named by their folder or file, as extraction names them; an official file by its set."""
     base, number = (data, None) if Path(data).expanduser().exists() else split_name(data)
     path = Path(base).expanduser()
@@ -60,17 +60,18 @@ def _dataset_name(data: str, root: Path | None) -> str:
         return official
     if number is not None:
         return f"{name}@{number}"
-    return name if root is None or not path.exists() else _extracted(root, path, name)
+    return name if cache is None or not path.exists() else _extracted(cache, path, name)
 
 
-def _extracted(root: Path, path: Path, name: str) -> str:
+def _extracted(cache: Catalogue, path: Path, name: str) -> str:
     """Return the version that was extracted at a path; the name alone where nobody can tell (a folder that moved)."""
     where = str(path.absolute())
-    at = [(one, _version_at(one, where)) for folder in sorted(root.glob("*/")) if (one := read_versions(folder)).known]
+    every = [one for folder in sorted(cache.root.glob("*/")) if (one := read_versions(folder)).known]
+    at = [(one, _version_at(one, where)) for one in every]
     found = [f"{versions.dataset}@{number}" for versions, number in at if number]
     if found:
         return next((one for one in found if split_name(one)[0] == name), found[-1])
-    versions = known_versions(root, name, find_stores(root, dataset=name))
+    versions = known_versions(cache.root, name, cache.find(dataset=name))
     elsewhere = {source for one in versions.known for source in one.sources if Path(source).exists()} - {where}
     if elsewhere and not any(where in one.sources for one in versions.known):
         raise UsageError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -13,10 +14,10 @@ from medfeat.errors import UsageError
 from medfeat.extraction.ask.request import Request
 from medfeat.registry import Registry
 from medfeat.types import Fit, Precision, Progress, View, as_names
-from medfeat.workflows.asking.data_options import ObjectSource, Source
+from medfeat.workflows.asking.data_options import DataOptions, ObjectSource, Source
 
 
-def wanted_data(data: object, ids: Sequence[str] | None, progress: Progress) -> tuple[Source, ...]:
+def _wanted_data(data: object, ids: Sequence[str] | None, progress: Progress) -> tuple[Source, ...]:
     """Return what is to be embedded: names and paths as they are, what a program holds as one object."""
     if isinstance(data, (list, tuple)) and any(isinstance(one, str) and one in DATASETS for one in data):
         for one in data:
@@ -51,7 +52,7 @@ def _is_there(data: str) -> bool:
         return False
 
 
-def wanted_networks(
+def _wanted_networks(
     backbone: str | Entry | Sequence[str | Entry], request: Request, progress: Progress
 ) -> tuple[str, ...]:
     """Return the names of the networks that are wanted; one that is given as it is becomes known by its name."""
@@ -78,27 +79,84 @@ def _as_known(backbone: Entry | Sequence[str | Entry]) -> list[str]:
     return [one if isinstance(one, str) else registered(one) for one in every]
 
 
-def checked_request(
-    layer: str | Sequence[str] | None,
-    pool: str | Sequence[str] | None,
-    slices: str | Sequence[str] | None,
+def wanted_views(
+    layer: str | Sequence[str] | None = None,
+    pool: str | Sequence[str] | None = None,
+    slices: str | Sequence[str] | None = None,
+) -> tuple[View, ...]:
+    """Return a view for each layer, pooling and slice policy that is named."""
+    parts = ([None] if part is None else list(as_names(part)) or [None] for part in (layer, pool, slices))
+    return tuple(View(*choice) for choice in itertools.product(*parts))
+
+
+def wanted_request(
+    views: tuple[View, ...],
     *,
-    fit: str,
-    precision: str,
+    fit: str = "whole",
+    precision: str = "auto",
     batch_size: int | str = "auto",
+    weights: str | Path | None = None,
+    seed: int = 0,
+    adapt: bool = False,
+    offline: bool = False,
+    trust_remote_code: bool = False,
+    recheck: bool = False,
+    compile: bool = True,
 ) -> Request:
-    """Take what may be mistyped of how to embed; everything else is as when nobody asked."""
+    """Take how to embed as a person says it; what may be mistyped is refused by name.
+
+    Parameters
+    ----------
+    views
+        From `wanted_views`.
+    fit, precision, batch_size, weights, seed, adapt, offline, trust_remote_code, recheck, compile
+        As `medfeat.extract` takes them.
+    """
     return Request(
-        views=_views(layer, pool, slices),
+        weights=None if weights is None else str(weights),
+        seed=seed,
+        adapt=adapt,
+        views=views,
         fit=_checked_fit(fit),
         precision=_checked_precision(precision),
         batch_size=_checked_batch(batch_size),
+        offline=offline,
+        trust_remote_code=trust_remote_code,
+        recheck=recheck,
+        compile=compile,
     )
 
 
-def _views(*parts: str | Sequence[str] | None) -> tuple[View, ...]:
-    layers, pools, slices = ([None] if part is None else list(as_names(part)) or [None] for part in parts)
-    return tuple(View(*choice) for choice in itertools.product(layers, pools, slices))
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be embedded, with what, and how.
+
+    Attributes
+    ----------
+    data, backbone, ids
+        As `medfeat.extract` takes them.
+    request
+        How to embed.
+    options
+        How the data is opened.
+    cache_dir
+        Where stores live; None means the usual place.
+    """
+
+    data: object
+    backbone: str | Entry | Sequence[str | Entry]
+    request: Request
+    options: DataOptions = field(default_factory=DataOptions)
+    ids: Sequence[str] | None = None
+    cache_dir: str | Path | None = None
+
+    def sources(self, progress: Progress) -> tuple[Source, ...]:
+        """Return the datasets, checked."""
+        return _wanted_data(self.data, self.ids, progress)
+
+    def networks(self, progress: Progress) -> tuple[str, ...]:
+        """Return the names of the networks, checked."""
+        return _wanted_networks(self.backbone, self.request, progress)
 
 
 def _checked_fit(fit: str) -> Fit:

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.evaluation.audit.duplicates import Calibration, calibrate_threshold
-from medfeat.evaluation.audit.nearest import Near, nearest
+from medfeat.evaluation.audit.nearest import Near, nearest_to_each
 from medfeat.types import FloatArray, UInt8Array
-from medfeat.workflows.auditing.copies import COPIES, detail_correlation, thumbnail
+from medfeat.workflows.auditing.copies import COPIES, detail_correlation, detail_correlations, thumbnail
 from medfeat.workflows.stores.remake import Remake
 from medfeat_cache import FeatureStore
 
@@ -55,16 +55,30 @@ class StoredImages:
             images = self.read(new[start : start + step])
             self._thumbnails.update({row: thumbnail(image, volume=self._volume) for row, image in images.items()})
 
-    def details(self, pairs: Near) -> NDArray[np.float64]:
+    def details(self, pairs: Near, step: int = 4096) -> NDArray[np.float64]:
         """Return the correlation of the fine detail of each pair; NaN where an image cannot be read."""
         self.look(np.concatenate([pairs.first, pairs.second]))
+        found = np.full(len(pairs.first), np.nan)
+        for start in range(0, len(found), step):
+            some = slice(start, start + step)
+            found[some] = self._some_details(pairs.first[some], pairs.second[some])
+        return found
+
+    def _some_details(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Compare the thumbnails of some pairs, those of one shape together; of two shapes, nothing is alike."""
         kept = self._thumbnails
-        return np.array(
-            [
-                detail_correlation(kept[a], kept[b]) if a in kept and b in kept else np.nan
-                for a, b in zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)
-            ]
-        )
+        shapes = [(kept[a].shape, kept[b].shape) if a in kept and b in kept else None
+                  for a, b in zip(first.tolist(), second.tolist(), strict=True)]  # fmt: skip
+        found = np.full(len(first), np.nan)
+        for pair in {one for one in shapes if one is not None}:
+            here = np.flatnonzero([one == pair for one in shapes])
+            if pair[0] != pair[1]:
+                found[here] = -1.0
+                continue
+            rows, places = np.unique(np.concatenate([first[here], second[here]]), return_inverse=True)
+            a, b = places.reshape(2, -1)
+            found[here] = detail_correlations(np.stack([kept[row] for row in rows.tolist()]), a, b)
+        return found
 
     def calibrate(self, *, sample: int, seed: int) -> Calibration:
         """Embed augmented copies of a few images, and draw the line so that they are found."""
@@ -101,8 +115,7 @@ class StoredImages:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         place = {str(name): i for i, name in enumerate(ids.tolist())}
         others, cosines = [], []
-        for row, vector in zip(rows.tolist(), originals, strict=True):
-            names, found = nearest(self.store, vector, 2)
+        for row, (names, found) in zip(rows.tolist(), nearest_to_each(self.store, originals, 2), strict=True):
             pick = next(i for i, name in enumerate(names.tolist()) if place[name] != row)
             others.append(place[str(names[pick])])
             cosines.append(float(found[pick]))

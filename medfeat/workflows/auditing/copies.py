@@ -82,27 +82,52 @@ def detail_correlation(one: UInt8Array, other: UInt8Array) -> float:
 
     Coarse shading, which all images of a kind have in common, is taken away first; brightness does not matter.
     """
-    a, b = _detail(one), _detail(other)
-    if a.shape != b.shape:
+    if one.shape != other.shape:
         return -1.0
-    steps = range(-REACH, REACH + 1)
-    return max(_correlation(_moved(a, dy, dx), _moved(b, -dy, -dx)) for dy in steps for dx in steps)
+    first, second = np.array([0]), np.array([1])
+    return float(detail_correlations(np.stack([one, other]), first, second)[0])
 
 
-def _detail(image: UInt8Array) -> Grey:
+def detail_correlations(images: UInt8Array, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return `detail_correlation` for many pairs of (n, height, width) thumbnails, named by their positions.
+
+    An image is moved once for all its pairs: its 25 shifts times the details of its partners are one product.
+    """
+    details = _details(images).reshape(len(images), -1)
+    shifts = (_shifts(one) for one in details.reshape(images.shape))
+    moments = np.array([(moved.sum(axis=1), np.square(moved).sum(axis=1)) for moved in shifts])
+    count = np.maximum(np.count_nonzero(_shifts(np.ones(images.shape[1:])), axis=1), 1)
+    best = np.empty(len(first))
+    order = np.argsort(first, kind="stable")
+    for pairs in np.split(order, np.flatnonzero(np.diff(first[order])) + 1) if len(order) else ():
+        i, j = first[pairs[0]], second[pairs]
+        product = details[j] @ _shifts(details[i].reshape(images.shape[1:])).T
+        # What overlaps of the partner is what overlaps of it at the opposite shift.
+        (sums, squares), others = moments[i], moments[j][:, :, ::-1]
+        shared = product - sums * others[:, 0] / count
+        spread = _spread(sums, squares, count) * _spread(others[:, 0], others[:, 1], count)
+        best[pairs] = np.divide(shared, np.sqrt(spread), out=np.zeros_like(shared), where=spread > 0).max(axis=1)
+    return best
+
+
+def _shifts(image: Grey) -> Grey:
+    """Return (25, height * width): the image at each shift of up to `REACH` pixels, zeros where nothing overlaps."""
+    padded = np.pad(image, REACH)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, image.shape)
+    moved: Grey = windows.reshape(-1, image.size)
+    return moved
+
+
+def _spread(sums: Grey, squares: Grey, count: NDArray[np.int64]) -> Grey:
+    """Return the sum of squares about the mean; 0 where rounding alone would make one."""
+    spread: Grey = squares - sums**2 / count
+    spread[spread <= 1e-12 * squares] = 0.0
+    return spread
+
+
+def _details(images: UInt8Array) -> Grey:
     from scipy.ndimage import uniform_filter
 
-    grey = image.astype(np.float64)
-    fine: Grey = grey - uniform_filter(grey, BLUR, mode="nearest")
+    grey = images.astype(np.float64)
+    fine: Grey = grey - uniform_filter(grey, (1, BLUR, BLUR), mode="nearest")
     return fine
-
-
-def _moved(image: Grey, dy: int, dx: int) -> Grey:
-    height, width = image.shape
-    return image[max(0, dy) : height + min(0, dy), max(0, dx) : width + min(0, dx)]
-
-
-def _correlation(a: Grey, b: Grey) -> float:
-    a, b = a - a.mean(), b - b.mean()
-    size = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum() / size) if size > 0 else 0.0

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import MedfeatError
-from medfeat.evaluation.measures.official_scores import checked, predictions
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.run import Run
 from medfeat.report.page.page_names import shown_ids
 from medfeat.report.page.pictures import flat
@@ -45,22 +45,18 @@ def wrong(labels: NDArray[Any], scores: NDArray[Any], task: str, classes: Sequen
         off = np.abs(scores - labels.reshape(scores.shape)).max(axis=1)
         rows = np.argsort(-off, kind="stable")[:MOST]
         return [(int(i), f"is {labels.reshape(scores.shape)[i, 0]:g}, predicted {scores[i, 0]:.4g}") for i in rows]
-    y, s = checked(labels, scores, task)  # type: ignore[arg-type]
-    called = predictions(s, task)  # type: ignore[arg-type]
+    given = LabelledScores.of(labels, scores, task)  # type: ignore[arg-type]
+    y, called = given.labels, given.predicted
     if task == "multi-label":
-        off = np.where(called != y, np.abs(s - y), 0.0)
+        off = np.where(called != y, np.abs(given.scores - y), 0.0)
         sure = off.max(axis=1)
     else:
-        sure = np.where(called != y, np.take_along_axis(_by_class(s), called[:, None], axis=1)[:, 0], 0.0)
+        sure = np.where(called != y, np.take_along_axis(given.by_class, called[:, None], axis=1)[:, 0], 0.0)
     rows = np.argsort(-sure, kind="stable")[:MOST]
     truth = words_of(y.reshape(len(y), -1), task, classes)  # type: ignore[arg-type]
     said = words_of(called.reshape(len(called), -1), task, classes)  # type: ignore[arg-type]
     mine = [(int(i), number(float(sure[i]), 2)) for i in rows if sure[i] > 0]
     return [(i, f"labelled {truth[i]}, predicted {said[i]} ({score})") for i, score in mine]
-
-
-def _by_class(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.column_stack([1 - scores[:, 0], scores[:, 0]]) if scores.shape[1] == 1 else scores
 
 
 def mistakes_of(

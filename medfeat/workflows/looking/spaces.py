@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from medfeat.cost import usable_cores
 from medfeat.errors import UsageError
 from medfeat.evaluation.looking.projection import MOST_3D, STEPS, Map, Stepped
-from medfeat.evaluation.measures.official_scores import checked, predictions
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import Run, list_runs, read_scores
 from medfeat.report.page.columns import UNKNOWN, PointColumn
@@ -26,7 +26,7 @@ from medfeat.workflows.looking.listed import Listed, words_of
 from medfeat.workflows.looking.look import Seen
 from medfeat.workflows.looking.maps import FOLDER, Space, map_of, row_keys
 from medfeat.workflows.stores.store_names import find_meant
-from medfeat_cache import FeatureStore, StoreHeader, slug
+from medfeat_cache import Catalogue, FeatureStore, StoreHeader, slug
 
 # More maps than these no screen shows side by side.
 MOST_SPACES = 6
@@ -54,7 +54,7 @@ def asked_stores(
     UsageError
         A backbone was named that has no store; the message names the command that makes it.
     """
-    found = list(find_meant(root, [dataset], size=size))
+    found = list(find_meant(Catalogue(root), [dataset], size=size))
     for name in backbones or ():
         if all(header.recipe["backbone"] != name for header in found):
             raise UsageError(
@@ -224,10 +224,10 @@ def _columns_of(run: Run, name: str, ids: Sequence[str]) -> list[PointColumn]:
     if task == "regression":
         numbers = [float(scores[at[one], 0]) if one in at else np.nan for one in ids]
         return [PointColumn(f"prediction of {title}", numbers=np.array(numbers))]
-    y, s = checked(labels, scores, task)
-    called = predictions(s, task)
+    given = LabelledScores.of(labels, scores, task)
+    called = given.predicted
     words = words_of(called.reshape(len(called), -1), task, classes)
-    right = (called == y).reshape(len(called), -1).all(axis=1)
+    right = (called == given.labels).reshape(len(called), -1).all(axis=1)
     said = [words[at[one]] if one in at else UNKNOWN for one in ids]
     hits = [("right" if right[at[one]] else "wrong") if one in at else UNKNOWN for one in ids]
     return [

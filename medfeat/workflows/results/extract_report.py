@@ -7,19 +7,30 @@ from typing import Any
 
 from medfeat.extraction.ask.request import StoreOutcome
 from medfeat.extraction.ask.store_plan import StorePlan
+from medfeat.workflows.asking.data_options import Source
+from medfeat.workflows.jobs.each import Failure
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A pair that could not be embedded, and why; the other pairs went on."""
+class Pair:
+    """One dataset, by its name or as it was asked for, and one backbone."""
 
-    dataset: str
+    source: Source
     backbone: str
-    reason: str
 
-    def line(self) -> str:
-        """Return it as one line."""
-        return f"{self.dataset} x {self.backbone}: {self.reason}"
+    @property
+    def dataset(self) -> str:
+        """The dataset, in words."""
+        return str(self.source)
+
+    @property
+    def name(self) -> str:
+        """Both in a few words."""
+        return f"{self.dataset} x {self.backbone}"
+
+
+def _failure_dict(failure: Failure[Pair]) -> dict[str, Any]:
+    return {"dataset": failure.job.dataset, "backbone": failure.job.backbone, "reason": failure.error}
 
 
 @dataclass(frozen=True)
@@ -37,14 +48,14 @@ class ExtractReport:
     """
 
     stores: tuple[StoreOutcome, ...]
-    failures: tuple[Failure, ...]
+    failures: tuple[Failure[Pair], ...]
     device: str
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
             "stores": [store.to_dict() for store in self.stores],
-            "failures": [asdict(failure) for failure in self.failures],
+            "failures": [_failure_dict(failure) for failure in self.failures],
             "device": self.device,
         }
 
@@ -69,12 +80,12 @@ class PlanReport:
     """What `extract` would do."""
 
     plans: tuple[StorePlan, ...]
-    failures: tuple[Failure, ...]
+    failures: tuple[Failure[Pair], ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         plans = [asdict(plan) | {"store": None if plan.store is None else str(plan.store)} for plan in self.plans]
-        return {"plans": plans, "failures": [asdict(failure) for failure in self.failures]}
+        return {"plans": plans, "failures": [_failure_dict(failure) for failure in self.failures]}
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Return column names and rows for a table."""

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.evaluation.measures import official_scores as metrics
 from medfeat.evaluation.measures.conformal import Conformal
+from medfeat.evaluation.measures.labelled_scores import predictions
 from medfeat.report.spreadsheet import write_csv
 from medfeat.report.tables import Table, number
 from medfeat.types import BadImage, IdArray, TaskType
@@ -58,7 +58,7 @@ class PredictReport:
         """(n,) the answer in words: a class, labels joined by ``|``, or numbers joined by ``|``."""
         if self.task_type == "regression":
             return ["|".join(f"{value:.6g}" for value in row) for row in self.scores]
-        decided = metrics.predictions(self.scores, self.task_type)
+        decided = predictions(self.scores, self.task_type)
         if self.task_type == "multi-label":
             return [self._joined(row.astype(bool)) for row in decided]
         return [self.classes[i] for i in decided]

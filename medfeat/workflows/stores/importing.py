@@ -12,7 +12,7 @@ from medfeat.errors import DataError, MissingFileError, WeightsError
 from medfeat.tasks.check import examples
 from medfeat.tasks.versions import split_name
 from medfeat.workflows.stores.store_names import known_ids, versions_of
-from medfeat_cache import TORCH, Features, import_arrays, named_features, read_features, resolve_root
+from medfeat_cache import TORCH, Catalogue, Features, import_arrays, named_features, read_features, resolve_root
 from medfeat_cache.reading import NoFile, look_at
 
 
@@ -49,12 +49,13 @@ def import_store(
     else:
         features = read_features(path, ids=ids)
     root = resolve_root(cache_dir)
+    cache = Catalogue(root)
     name, number = split_name(data)
-    versions = versions_of(root, name)
+    versions = versions_of(cache, name)
     if number is None and not versions.known:
         return import_arrays(features, root, dataset=data, backbone=backbone, info={"imported_from": path.name})
     version = versions.numbered(versions.current if number is None else number)
-    _refuse_other_ids(features, known_ids(root, name, version), versions.name(version.content), path)
+    _refuse_other_ids(features, known_ids(cache, name, version), versions.name(version.content), path)
     # Nothing in the file shows an image: that the features are of these is taken on trust, and written down.
     facts = {"imported_from": path.name, "images": version.content}
     recipe = {"images": version.content}

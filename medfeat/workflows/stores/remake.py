@@ -165,7 +165,12 @@ class Remake:
             raise DataError(f"the features of {name} were not made by medfeat: no new image can join them")
         compiled = count is None or count >= WORTH_COMPILING
         return remake.build_again(
-            self.made.network, self.options, dataset.info, batch_size=batch_size, compiled=compiled
+            self.made.network,
+            self.options,
+            dataset.info,
+            batch_size=batch_size,
+            compiled=compiled,
+            progress=self.progress,
         )
 
     def embed(self, dataset: Dataset) -> Iterator[EmbeddedImages]:
@@ -220,5 +225,5 @@ def again(
     there = places[np.isin(rows, found.rows)]
     if not np.array_equal(found.hashes, store.image_hash(group)[there]):
         name = store.recipe["dataset"]
-        raise DataError(f"{name} {group}: an image is not the one that was embedded: extract again")
+        raise DataError(f"{name} {group}: the images are not those that were embedded: extract again")
     return there, found.embeddings

@@ -13,6 +13,7 @@ from medfeat.finetuning.estimate import Needs, needs_of
 from medfeat.types import Progress, SilentProgress
 from medfeat.workflows.asking.data_options import DataOptions
 from medfeat.workflows.asking.question import Question
+from medfeat.workflows.asking.wanted import Wanted, wanted_request, wanted_views
 from medfeat.workflows.extract import plan as extract_plan
 from medfeat.workflows.tuning.finetune_request import FinetuneOptions, NetworkOptions, question_and_meaning
 from medfeat_cache import FeatureStore, resolve_root
@@ -130,7 +131,7 @@ def plan(
 _DATA = (
     "data_root", "name", "intensity", "path_column", "label_column", "split_column", "patient_column", "volumes",
 )  # fmt: skip
-_NETWORK = ("weights", "seed", "pool", "slices", "fit", "precision")
+_NETWORK = ("weights", "seed", "fit", "precision")
 _QUESTION = ("task", "labels", "relabel", "keep", "drop", "partial", "classes")
 
 
@@ -143,8 +144,10 @@ def frozen_store(
     data: str, backbone: str, *, size: int | None, root: Path, progress: Progress, others: Mapping[str, Any]
 ) -> Path | None:
     """Return the store of the frozen features that a training would start from; None where it is not there."""
-    options = {"size": size, **given(_DATA + _NETWORK, others), **asked(data, others)[1]}
-    found = extract_plan(data, backbone, cache_dir=root, progress=progress, **options).plans
+    views = wanted_views(pool=others.get("pool"), slices=others.get("slices"))
+    request = wanted_request(views, **given(_NETWORK, others))
+    options = DataOptions.of(size=size, **given(_DATA, others), **asked(data, others)[1])
+    found = extract_plan(Wanted(data, backbone, request, options, cache_dir=root), progress=progress).plans
     return found[0].store if found else None
 
 

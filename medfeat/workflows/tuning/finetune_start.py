@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from medfeat.errors import UsageError
 from medfeat.evaluation.judging.probe_store import Options, probe_store
 from medfeat.evaluation.judging.protocol import val_scores
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.choice import Tried
 from medfeat.evaluation.runs.run import Run, load_run_model, read_run
 from medfeat.evaluation.runs.saved_probe import find_run
@@ -109,7 +110,7 @@ class ValJudge:
         """Return AUC and ACC, or R2 and minus MAE, of (n, c) outputs."""
         wide: FloatArray = outputs.astype(np.float64)
         scores = wide if self._task_type == "regression" else self._model.scores_of(wide)
-        return val_scores(self._labels, scores, self._task_type)
+        return val_scores(LabelledScores.of(self._labels, scores, self._task_type))
 
     def beats(self, new: Epoch, old: Epoch) -> bool:
         """Tell whether `new` is chosen before `old`; ties go to the earlier epoch."""

@@ -169,6 +169,7 @@ def _backbone(job: TrainingJob) -> Backbone:
         seed=options.seed,
         offline=options.offline,
         trust_remote_code=options.trust_remote_code,
+        progress=job.progress,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 from pathlib import Path
@@ -11,7 +12,10 @@ import torch
 from safetensors.torch import save_file
 
 from medfeat.backbones import describe, load_backbone, readiness, weights_digest
-from medfeat.errors import MissingFileError, UsageError, WeightsError
+from medfeat.backbones.libraries import from_torchvision
+from medfeat.backbones.weights.hub import file_of_url
+from medfeat.errors import DataError, MissingFileError, UsageError, WeightsError
+from mirror import CountedBytes, Mirror
 
 
 @pytest.fixture(scope="module")
@@ -163,29 +167,44 @@ def test_offline_says_what_to_get_from_where(name: str, parts: list[str]) -> Non
     assert readiness(name) == (False, str(error.value))
 
 
-def test_a_failed_download_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import urllib.request
-
-    def refuse(*_: object, **__: object) -> None:
-        raise urllib.error.URLError("no route to host")
-
+@pytest.fixture
+def served(tmp_path, monkeypatch, state, mirror) -> Mirror:
+    """SqueezeNet's weights on the loopback, and nothing in torch's cache."""
+    content = io.BytesIO()
+    torch.save(state, content)
+    mirror.content = content.getvalue()
+    mirror.url = mirror.url.replace("file.npz", f"squeezenet1_1-{mirror.sha256[:8]}.pth")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    with pytest.raises(MissingFileError, match="download failed: no route to host"):
-        load_backbone("resnet18")
+    monkeypatch.setattr(from_torchvision, "file_of_url", lambda _, **options: file_of_url(mirror.url, **options))
+    return mirror
+
+
+def test_weights_whose_download_is_cut_off_go_on_where_they_stopped(tmp_path: Path, served: Mirror, digest: str):
+    progress = CountedBytes()
+    served.cut_after = [200_000, 200_000, 200_000]
+    with pytest.raises(MissingFileError, match=r"600000 of \d+ bytes.*go on where it stopped.*--weights FILE") as error:
+        load_backbone("squeezenet1_1", progress=progress)
+    assert "\n" not in str(error.value)
+    assert progress.seen["done"] == 600_000
+    assert load_backbone("squeezenet1_1", progress=progress).info.weights_digest == digest
+    assert served.requests[-1] == "bytes=600000-"
+    assert progress.seen["done"] == progress.seen["total"] == len(served.content)
+    assert [file.suffix for file in tmp_path.rglob("*") if file.is_file()] == [".pth"]
+
+
+def test_a_download_with_the_wrong_digest_never_passes_for_weights(tmp_path: Path, served: Mirror):
+    served.served = [b"something else"]
+    with pytest.raises(DataError, match="gave a file of SHA-256") as error:
+        load_backbone("squeezenet1_1")
+    assert served.sha256[:8] in str(error.value) and "\n" not in str(error.value)
     assert not [file for file in tmp_path.rglob("*") if file.is_file()]
 
 
-def test_a_download_with_the_wrong_digest_never_passes_for_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import io
-    import urllib.request
-
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: io.BytesIO(b"something else"))
-    with pytest.raises(MissingFileError, match="SHA-256"):
-        load_backbone("resnet18")
+def test_a_failed_download_is_one_line_and_leaves_nothing(tmp_path: Path, served: Mirror):
+    served.status = 503
+    with pytest.raises(MissingFileError, match=r"Service Unavailable.*--weights FILE") as error:
+        load_backbone("squeezenet1_1")
+    assert "\n" not in str(error.value)
     assert not [file for file in tmp_path.rglob("*") if file.is_file()]
 
 

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,66 +13,6 @@ from PIL import Image
 from medfeat.types import Dataset
 
 from .folders import spelled
-
-
-@dataclass
-class Mirror:
-    """A server on the loopback that can be told to misbehave."""
-
-    content: bytes
-    resumes: bool = True
-    status: int = 200
-    cut_after: list[int] = field(default_factory=list)
-    requests: list[str | None] = field(default_factory=list)
-    served: list[bytes] = field(default_factory=list)
-    url: str = ""
-
-    @property
-    def md5(self) -> str:
-        return hashlib.md5(self.content).hexdigest()
-
-
-def _handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked = self.headers.get("Range")
-            mirror.requests.append(asked)
-            body = mirror.served.pop(0) if mirror.served else mirror.content
-            if mirror.status != 200:
-                self.send_error(mirror.status)
-                return
-            start = int(re.match(r"bytes=(\d+)-", asked).group(1)) if asked and mirror.resumes else 0
-            if start and start >= len(body):
-                self.send_response(416)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            self.send_response(206 if start else 200)
-            if start:
-                self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-            self.send_header("Content-Length", str(len(body) - start))
-            self.end_headers()
-            stop = mirror.cut_after.pop(0) if mirror.cut_after else len(body)
-            self.wfile.write(body[start : start + stop])
-
-        def log_message(self, *args: object) -> None:
-            """Stay silent."""
-
-    return Handler
-
-
-@pytest.fixture
-def mirror() -> Iterator[Mirror]:
-    mirror = Mirror(np.random.default_rng(0).bytes(1_000_000))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(mirror))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    mirror.url = f"http://127.0.0.1:{server.server_port}/file.npz"
-    yield mirror
-    server.shutdown()
-    server.server_close()
-    thread.join()
 
 
 @pytest.fixture

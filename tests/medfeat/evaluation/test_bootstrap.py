@@ -10,6 +10,7 @@ from medfeat.evaluation.compare.paired import Drawn, alike, compare_pair, holm, 
 from medfeat.evaluation.measures import official_scores as metrics
 from medfeat.evaluation.measures.bootstrap import bootstrap, check_draws, interval, resample_weights, strata_of
 from medfeat.evaluation.measures.evaluate import evaluate
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.statistics import statistics, value
 
 
@@ -36,15 +37,15 @@ def example(task_type, *, n=90, c=4, ties=False, seed=0):
 def test_every_statistic_equals_the_naive_loop_over_resamples(task_type, ties):
     labels, scores = example(task_type, ties=ties)
     strata = strata_of(labels, task_type)
-    draws = bootstrap(statistics(labels, scores, task_type), strata, seed=3, resamples=40)
+    draws = bootstrap(statistics(LabelledScores.of(labels, scores, task_type)), strata, seed=3, resamples=40)
     weights = np.concatenate(list(resample_weights(strata, seed=3, resamples=40)), axis=1).astype(int)
     for b in range(40):
         taken = np.repeat(np.arange(len(labels)), weights[:, b])
-        again = statistics(labels[taken], scores[taken], task_type)
+        again = statistics(LabelledScores.of(labels[taken], scores[taken], task_type))
         for name, statistic in again.items():
             assert draws[name][b] == pytest.approx(value(statistic, len(taken)), abs=1e-10, nan_ok=True), name
         if task_type != "regression":
-            official = metrics.auc(labels[taken], scores[taken], task_type)
+            official = metrics.auc(LabelledScores.of(labels[taken], scores[taken], task_type))
             assert draws["auc"][b] == pytest.approx(official, abs=1e-12, nan_ok=True)
 
 
@@ -70,8 +71,10 @@ def test_correlated_clusters_widen_the_interval():
     score = np.repeat(rng.normal(size=40), 10) + labels[:, 0] + 0.1 * rng.normal(size=400)
     p = 1 / (1 + np.exp(-score))
     scores = np.column_stack([1 - p, p])
-    alone = evaluate(labels, scores, "binary-class", ("a", "b"), resamples=300).auc
-    clustered = evaluate(labels, scores, "binary-class", ("a", "b"), resamples=300, groups=patient.astype(str)).auc
+    alone = evaluate(LabelledScores.of(labels, scores, "binary-class"), ("a", "b"), resamples=300).auc
+    clustered = evaluate(
+        LabelledScores.of(labels, scores, "binary-class"), ("a", "b"), resamples=300, groups=patient.astype(str)
+    ).auc
     assert clustered.high - clustered.low > 2 * (alone.high - alone.low)
 
 
@@ -79,15 +82,18 @@ def test_correlated_clusters_widen_the_interval():
 def test_few_patients_are_said_and_one_gives_no_interval(patients, said):
     labels, scores = example("binary-class")
     groups = (np.arange(len(labels)) % patients).astype(str)
-    found = evaluate(labels, scores, "binary-class", ("a", "b"), resamples=50, groups=groups)
+    found = evaluate(LabelledScores.of(labels, scores, "binary-class"), ("a", "b"), resamples=50, groups=groups)
     assert np.isnan(found.auc.low) == (patients == 1)
-    assert found.auc.value == evaluate(labels, scores, "binary-class", ("a", "b"), resamples=0).auc.value
+    assert (
+        found.auc.value
+        == evaluate(LabelledScores.of(labels, scores, "binary-class"), ("a", "b"), resamples=0).auc.value
+    )
     assert [said in note for note in found.notes] == ([True] if said else [])
 
 
 def test_a_target_that_never_varies_has_no_r2_and_that_is_said():
     labels = np.stack([np.full(30, 2.0), np.arange(30.0)], axis=1)
-    found = evaluate(labels, labels + 0.5, "regression", ("age", "size"), resamples=20)
+    found = evaluate(LabelledScores.of(labels, labels + 0.5, "regression"), ("age", "size"), resamples=20)
     assert found.notes == ("R2 is undefined: age has one value only in these samples",)
 
 
@@ -103,7 +109,10 @@ def test_draws_that_cannot_be_made_are_refused(draws, said):
 
 def test_the_same_seed_gives_the_same_interval_and_another_a_slightly_different_one():
     labels, scores = example("multi-class")
-    a, b, other = (evaluate(labels, scores, "multi-class", tuple("abcd"), resamples=200, seed=s).auc for s in (1, 1, 2))
+    a, b, other = (
+        evaluate(LabelledScores.of(labels, scores, "multi-class"), tuple("abcd"), resamples=200, seed=s).auc
+        for s in (1, 1, 2)
+    )
     assert a == b and a != other
     assert other.low == pytest.approx(a.low, abs=0.05)
 
@@ -121,14 +130,16 @@ def test_the_auc_interval_agrees_with_scipy():
     theirs = stats.bootstrap(
         (positive, negative), auc, n_resamples=4000, method="percentile", rng=np.random.default_rng(0), batch=200
     ).confidence_interval
-    ours = evaluate(labels, scores, "binary-class", ("a", "b"), resamples=4000).auc
+    ours = evaluate(LabelledScores.of(labels, scores, "binary-class"), ("a", "b"), resamples=4000).auc
     assert ours.low == pytest.approx(theirs.low, abs=0.006)
     assert ours.high == pytest.approx(theirs.high, abs=0.006)
 
 
 def test_the_mean_interval_has_its_closed_form_width():
     errors = np.random.default_rng(0).normal(size=(2000, 1))
-    draws = bootstrap(statistics(errors, np.zeros_like(errors), "regression"), np.zeros(2000, np.int64))
+    draws = bootstrap(
+        statistics(LabelledScores.of(errors, np.zeros_like(errors), "regression")), np.zeros(2000, np.int64)
+    )
     found = interval(float(np.abs(errors).mean()), draws["mae"])
     half = 1.96 * np.abs(errors).std() / np.sqrt(2000)
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.07)
@@ -159,7 +170,7 @@ def test_the_paired_interval_is_that_of_scipy_and_narrower_than_the_unpaired_one
     ).confidence_interval  # fmt: skip
     assert ours.low == pytest.approx(theirs.low, abs=0.004)
     assert ours.high == pytest.approx(theirs.high, abs=0.004)
-    alone = evaluate(y, a, "regression", ("t",), resamples=500).values["mae"]
+    alone = evaluate(LabelledScores.of(y, a, "regression"), ("t",), resamples=500).values["mae"]
     assert ours.high - ours.low < alone.high - alone.low
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from medfeat.evaluation.measures.calibration import fit_temperature, reliability, scale
 from medfeat.evaluation.measures.evaluate import evaluate
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.operating import choose_thresholds, operating_points, wilson
 from medfeat.evaluation.measures.statistics import statistics, value
 
@@ -23,14 +24,15 @@ def calibrated(n=20_000, c=4, seed=0):
 def test_the_temperature_that_was_applied_is_found_again():
     labels, p = calibrated()
     too_sure = scale(p, 0.4, "multi-class")
-    assert fit_temperature(labels, too_sure, "multi-class") == pytest.approx(2.5, rel=0.03)
-    assert fit_temperature(labels, p, "multi-class") == pytest.approx(1.0, abs=0.03)
+    assert fit_temperature(LabelledScores.of(labels, too_sure, "multi-class")) == pytest.approx(2.5, rel=0.03)
+    assert fit_temperature(LabelledScores.of(labels, p, "multi-class")) == pytest.approx(1.0, abs=0.03)
 
 
 def test_scaling_keeps_the_decisions_and_mends_the_calibration():
     labels, p = calibrated()
     too_sure = scale(p, 0.4, "multi-class")
-    found = evaluate(labels, too_sure, "multi-class", tuple("abcd"), val=(labels, too_sure), resamples=20)
+    given = LabelledScores.of(labels, too_sure, "multi-class")
+    found = evaluate(given, tuple("abcd"), val=given, resamples=20)
     assert (scale(too_sure, 3.0, "multi-class").argmax(axis=1) == p.argmax(axis=1)).all()
     assert found.values["ece"].value > 0.1
     assert found.values["ece_scaled"].value < 0.02
@@ -46,10 +48,12 @@ def test_scaling_a_label_is_scaling_its_odds():
 @pytest.mark.parametrize("task_type", ["binary-class", "multi-class"])
 def test_the_reliability_table_sums_to_the_calibration_error(task_type):
     labels, p = calibrated(n=2000, c=2 if task_type == "binary-class" else 4)
-    table = reliability(labels, p, task_type)
+    table = reliability(LabelledScores.of(labels, p, task_type))
     assert sum(row.count for row in table) == len(labels)
     gap = sum(row.count * abs(row.confidence - row.accuracy) for row in table) / len(labels)
-    assert gap == pytest.approx(value(statistics(labels, p, task_type)["ece"], len(labels)), abs=1e-12)
+    assert gap == pytest.approx(
+        value(statistics(LabelledScores.of(labels, p, task_type))["ece"], len(labels)), abs=1e-12
+    )
 
 
 def test_a_threshold_keeps_the_specificity_it_promises_with_the_best_sensitivity():
@@ -57,8 +61,8 @@ def test_a_threshold_keeps_the_specificity_it_promises_with_the_best_sensitivity
     labels = rng.integers(0, 2, (300, 1))
     s = np.round(np.clip(rng.normal(0.4 + 0.2 * labels, 0.2), 0, 1), 2)
     scores = np.column_stack([1 - s, s])
-    chosen = choose_thresholds(labels, scores)
-    for point in operating_points(labels, scores, chosen):
+    chosen = choose_thresholds(LabelledScores.of(labels, scores, "binary-class"))
+    for point in operating_points(LabelledScores.of(labels, scores, "binary-class"), chosen):
         if not point.rule.startswith("specificity"):
             continue
         promised = float(point.rule.split()[1])
@@ -76,7 +80,8 @@ def test_youdens_threshold_is_that_of_the_roc_curve():
     labels = rng.integers(0, 2, 200)
     s = rng.random(200) * 0.5 + 0.3 * labels
     fpr, tpr, _ = roc_curve(labels, s)
-    point = operating_points(labels, s[:, None], {"Youden": choose_thresholds(labels, s[:, None])["Youden on val"]})[0]
+    given = LabelledScores.of(labels, s, "binary-class")
+    point = operating_points(given, {"Youden": choose_thresholds(given)["Youden on val"]})[0]
     assert point.sensitivity.value + point.specificity.value - 1 == pytest.approx(np.max(tpr - fpr))
 
 
@@ -90,4 +95,5 @@ def test_wilsons_interval_equals_statsmodels():
 
 
 def test_val_with_one_class_offers_the_official_threshold_alone():
-    assert choose_thresholds(np.zeros(5, np.int64), np.full((5, 1), 0.3)) == {"official 0.5": 0.5}
+    given = LabelledScores.of(np.zeros(5), np.full((5, 1), 0.3), "binary-class")
+    assert choose_thresholds(given) == {"official 0.5": 0.5}

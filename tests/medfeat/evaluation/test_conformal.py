@@ -7,6 +7,7 @@ import pytest
 
 from medfeat.errors import UsageError
 from medfeat.evaluation.measures.conformal import calibrate
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 
 
 def answers(task_type, n, seed):
@@ -27,40 +28,42 @@ def answers(task_type, n, seed):
 )
 @pytest.mark.parametrize("error_rate", [0.05, 0.2])
 def test_coverage_is_within_two_points_of_what_was_asked(task_type, error_rate):
-    conformal = calibrate(*answers(task_type, 4000, 1), task_type, error_rate)
+    conformal = calibrate(LabelledScores.of(*answers(task_type, 4000, 1), task_type), error_rate)
     labels, scores = answers(task_type, 20000, 2)
-    covered = conformal.covers(labels, scores)
+    covered = conformal.covers(LabelledScores.of(labels, scores, conformal.task_type))
     assert covered.mean() == pytest.approx(1 - error_rate, abs=0.02)
 
 
 def test_sets_bounds_and_abstentions_say_what_coverage_counts():
     labels, scores = answers("multi-class", 500, 3)
-    conformal = calibrate(labels, scores, "multi-class", 0.1)
+    conformal = calibrate(LabelledScores.of(labels, scores, "multi-class"), 0.1)
     sets = conformal.sets(scores)
-    np.testing.assert_array_equal(sets[np.arange(500), labels[:, 0]], conformal.covers(labels, scores))
+    np.testing.assert_array_equal(
+        sets[np.arange(500), labels[:, 0]], conformal.covers(LabelledScores.of(labels, scores, conformal.task_type))
+    )
     np.testing.assert_array_equal(conformal.abstains(scores), sets.sum(axis=1) != 1)
     labels, scores = answers("multi-label", 500, 3)
-    conformal = calibrate(labels, scores, "multi-label", 0.1)
+    conformal = calibrate(LabelledScores.of(labels, scores, "multi-label"), 0.1)
     sets = conformal.sets(scores)
     inside = np.take_along_axis(sets, labels[:, :, None], axis=2)[:, :, 0].all(axis=1)
-    np.testing.assert_array_equal(inside, conformal.covers(labels, scores))
+    np.testing.assert_array_equal(inside, conformal.covers(LabelledScores.of(labels, scores, conformal.task_type)))
     labels, scores = answers("regression", 500, 3)
-    conformal = calibrate(labels, scores, "regression", 0.1)
+    conformal = calibrate(LabelledScores.of(labels, scores, "regression"), 0.1)
     low, high = np.moveaxis(conformal.bounds(scores), 2, 0)
     inside = ((low <= labels + 1e-9) & (labels <= high + 1e-9)).all(axis=1)
-    np.testing.assert_array_equal(inside, conformal.covers(labels, scores))
+    np.testing.assert_array_equal(inside, conformal.covers(LabelledScores.of(labels, scores, conformal.task_type)))
 
 
 def test_a_single_column_of_scores_is_that_of_class_one():
     labels, scores = answers("binary-class", 300, 4)
-    both = calibrate(labels, scores, "binary-class", 0.1)
-    one = calibrate(labels, scores[:, 1:], "binary-class", 0.1)
+    both = calibrate(LabelledScores.of(labels, scores, "binary-class"), 0.1)
+    one = calibrate(LabelledScores.of(labels, scores[:, 1:], "binary-class"), 0.1)
     assert one.limit == pytest.approx(both.limit)
     np.testing.assert_array_equal(one.sets(scores[:, 1:]), both.sets(scores))
 
 
 def test_too_few_samples_decide_nothing():
-    conformal = calibrate(*answers("multi-class", 8, 5), "multi-class", 0.1)
+    conformal = calibrate(LabelledScores.of(*answers("multi-class", 8, 5), "multi-class"), 0.1)
     assert np.isinf(conformal.limit)
     assert conformal.abstains(answers("multi-class", 20, 6)[1]).all()
 
@@ -68,4 +71,4 @@ def test_too_few_samples_decide_nothing():
 @pytest.mark.parametrize("error_rate", [0, 1, -0.1, 7])
 def test_an_error_rate_is_between_zero_and_one(error_rate):
     with pytest.raises(UsageError, match="--error-rate must be between 0 and 1"):
-        calibrate(*answers("binary-class", 50, 1), "binary-class", error_rate)
+        calibrate(LabelledScores.of(*answers("binary-class", 50, 1), "binary-class"), error_rate)

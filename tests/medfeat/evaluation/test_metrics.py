@@ -10,6 +10,7 @@ import pytest
 from medfeat.errors import DataError
 from medfeat.evaluation.measures import official_scores as metrics
 from medfeat.evaluation.measures.evaluate import Metrics, class_table, confusion, evaluate
+from medfeat.evaluation.measures.labelled_scores import LabelledScores, predictions
 from medfeat.evaluation.measures.statistics import statistics, value
 
 OFFICIAL = {"multi-label": "multi-label, binary-class"}
@@ -35,7 +36,7 @@ TASKS = ["binary-class", "multi-class", "multi-label", "ordinal-regression"]
 
 
 def point(labels, scores, task_type, name):
-    return value(statistics(labels, scores, task_type)[name], len(labels))
+    return value(statistics(LabelledScores.of(labels, scores, task_type))[name], len(labels))
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -47,16 +48,24 @@ def test_auc_and_acc_equal_the_official_evaluator(task_type, ties):
     for seed in range(20):
         labels, scores = example(task_type, seed=seed, ties=ties)
         name = OFFICIAL.get(task_type, task_type)
-        assert metrics.auc(labels, scores, task_type) == pytest.approx(getAUC(labels, scores, name), abs=1e-12)
-        assert metrics.acc(labels, scores, task_type) == pytest.approx(getACC(labels, scores, name), abs=1e-12)
+        assert metrics.auc(LabelledScores.of(labels, scores, task_type)) == pytest.approx(
+            getAUC(labels, scores, name), abs=1e-12
+        )
+        assert metrics.acc(LabelledScores.of(labels, scores, task_type)) == pytest.approx(
+            getACC(labels, scores, name), abs=1e-12
+        )
 
 
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("task_type", TASKS)
 def test_the_weighted_form_with_weights_of_one_is_the_official_score(task_type, ties):
     labels, scores = example(task_type, ties=ties)
-    assert point(labels, scores, task_type, "auc") == pytest.approx(metrics.auc(labels, scores, task_type), abs=1e-12)
-    assert point(labels, scores, task_type, "acc") == pytest.approx(metrics.acc(labels, scores, task_type), abs=1e-12)
+    assert point(labels, scores, task_type, "auc") == pytest.approx(
+        metrics.auc(LabelledScores.of(labels, scores, task_type)), abs=1e-12
+    )
+    assert point(labels, scores, task_type, "acc") == pytest.approx(
+        metrics.acc(LabelledScores.of(labels, scores, task_type)), abs=1e-12
+    )
 
 
 def test_a_single_column_of_binary_scores_is_the_score_of_class_one():
@@ -71,7 +80,7 @@ def test_metrics_of_decisions_equal_scikit_learn(task_type):
     from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, f1_score
 
     labels, scores = example(task_type)
-    truth, predicted = labels[:, 0], metrics.predictions(scores, task_type)
+    truth, predicted = labels[:, 0], predictions(scores, task_type)
     expected = {
         "balanced_accuracy": balanced_accuracy_score(truth, predicted),
         "macro_f1": f1_score(truth, predicted, average="macro"),
@@ -151,7 +160,7 @@ def test_the_table_of_classes_and_the_confusion_matrix_equal_scikit_learn():
     labels, scores = example("multi-class")
     truth, predicted = labels[:, 0], scores.argmax(axis=1)
     names = tuple("abcde")
-    rows = class_table(labels, scores, "multi-class", names)
+    rows = class_table(LabelledScores.of(labels, scores, "multi-class"), names)
     precision, recall, f1, support = precision_recall_fscore_support(truth, predicted)
     assert [row.name for row in rows] == list(names)
     assert [row.support for row in rows] == support.tolist()
@@ -159,13 +168,15 @@ def test_the_table_of_classes_and_the_confusion_matrix_equal_scikit_learn():
     np.testing.assert_allclose([row.recall for row in rows], recall)
     np.testing.assert_allclose([row.f1 for row in rows], f1)
     np.testing.assert_allclose([row.auc for row in rows], [roc_auc_score(truth == i, scores[:, i]) for i in range(5)])
-    np.testing.assert_array_equal(confusion(labels, scores, "multi-class", 5), confusion_matrix(truth, predicted))
+    np.testing.assert_array_equal(
+        confusion(LabelledScores.of(labels, scores, "multi-class"), 5), confusion_matrix(truth, predicted)
+    )
 
 
 def test_a_class_absent_from_test_leaves_auc_undefined_and_says_so():
     labels, scores = example("multi-class")
     labels[labels == 3] = 2
-    found = evaluate(labels, scores, "multi-class", tuple("abcde"), resamples=20)
+    found = evaluate(LabelledScores.of(labels, scores, "multi-class"), tuple("abcde"), resamples=20)
     assert np.isnan(found.auc.value) and np.isnan(found.auc.low)
     assert found.acc.low < found.acc.value < found.acc.high
     assert found.notes == (
@@ -176,7 +187,7 @@ def test_a_class_absent_from_test_leaves_auc_undefined_and_says_so():
 
 def test_one_class_only_in_a_binary_test_is_said_too():
     _, scores = example("binary-class")
-    found = evaluate(np.ones((len(scores), 1), np.int64), scores, "binary-class", ("no", "yes"), resamples=20)
+    found = evaluate(LabelledScores.of(np.ones((len(scores), 1)), scores, "binary-class"), ("no", "yes"), resamples=20)
     assert np.isnan(found.auc.value)
     assert "all of one class" in found.notes[0]
 
@@ -188,7 +199,12 @@ def test_metrics_survive_json(task_type):
     labels, scores = example(task_type, n=100)
     labels[labels == 4] = 3
     classes = ("no", "yes") if task_type == "binary-class" else tuple("abcde")
-    found = evaluate(labels, scores, task_type, classes, val=(labels, scores), resamples=20)
+    found = evaluate(
+        LabelledScores.of(labels, scores, task_type),
+        classes,
+        val=LabelledScores.of(labels, scores, task_type),
+        resamples=20,
+    )
     text = json.dumps(found.to_dict(), allow_nan=False)
     again = Metrics.from_dict(json.loads(text))
     assert again.to_dict() == found.to_dict()
@@ -201,17 +217,18 @@ def test_metrics_survive_json(task_type):
         (np.zeros(3, np.int64), np.zeros((4, 2)), "binary-class", "one row a sample"),
         (np.zeros((3, 2), np.int64), np.zeros((3, 4)), "multi-label", "one column a label"),
         (np.zeros(3, np.int64), np.full((3, 2), np.nan), "binary-class", "finite"),
+        (np.zeros((3, 2)), np.zeros((3, 1)), "regression", "one column a target"),
         (np.zeros(3), np.zeros((3, 1)), "regression", "MAE"),
     ],
 )
 def test_scores_that_do_not_fit_the_labels_are_refused_in_one_line(labels, scores, task_type, said):
     with pytest.raises(DataError, match=said) as caught:
-        metrics.auc(labels, scores, task_type)
+        metrics.auc(LabelledScores.of(labels, scores, task_type))
     assert "\n" not in str(caught.value)
 
 
 def test_many_absent_classes_are_counted_and_amounts_are_suspected():
     names = tuple(map(str, range(20, 50)))
     labels = np.arange(40)[:, None] % 10
-    said = metrics.undefined_auc(labels, np.full((40, 30), 1 / 30), "multi-class", names)
+    said = metrics.undefined_auc(LabelledScores.of(labels, np.full((40, 30), 1 / 30), "multi-class"), names)
     assert "of class 30, 31, 32, 33, 34 and 15 more; see" in said and said.endswith("ask for --task regression")

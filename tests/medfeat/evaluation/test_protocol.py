@@ -13,6 +13,7 @@ from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.judging.baselines import majority_scores
 from medfeat.evaluation.judging.probe_store import Options, probe_store
 from medfeat.evaluation.judging.protocol import choose, run_protocol, select
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.official_scores import acc, auc
 from medfeat.evaluation.runs.run import CHOICE_FILE, RunSpec, task_digest
 from medfeat.heads import HEADS
@@ -96,7 +97,7 @@ def test_poisoned_test_labels_do_not_change_the_selection_but_the_score(store, t
     ]
     assert scored[0].choice.to_dict() == scored[1].choice.to_dict()
     np.testing.assert_array_equal(scored[0].test_scores, scored[1].test_scores)
-    scores = [auc(s.test.y, s.test_scores, "multi-class") for s in scored]
+    scores = [auc(LabelledScores.of(s.test.y, s.test_scores, "multi-class")) for s in scored]
     assert scores[0] > 0.7 > scores[1]
 
 
@@ -136,7 +137,7 @@ def test_a_refit_trains_on_val_too_and_says_so(store):
 @pytest.mark.parametrize("head", ["linear", "knn", "xgboost", "mlp"])
 def test_every_head_can_be_refitted_at_what_val_chose(store, head):
     scored = run_protocol(gather(store, official(store)), HEADS[head](), write_down=lambda _: None, refit=True)
-    assert auc(scored.test.y, scored.test_scores, "multi-class") > 0.6
+    assert auc(LabelledScores.of(scored.test.y, scored.test_scores, "multi-class")) > 0.6
 
 
 def test_a_model_that_is_no_estimator_cannot_be_refitted(store):
@@ -171,8 +172,8 @@ def test_nan_features_are_refused_in_one_line(make_store, cache_root, group):
 def test_the_majority_class_has_an_auc_of_a_half_and_the_accuracy_of_its_share():
     train, test = np.array([[0], [0], [1], [2]]), np.array([[0], [1], [2], [0], [0]])
     scores = majority_scores(train, 5, "multi-class", 3)
-    assert auc(test, scores, "multi-class") == 0.5
-    assert acc(test, scores, "multi-class") == 0.6
+    assert auc(LabelledScores.of(test, scores, "multi-class")) == 0.5
+    assert acc(LabelledScores.of(test, scores, "multi-class")) == 0.6
     np.testing.assert_allclose(majority_scores(np.array([[1.0], [3.0]]), 2, "regression", 1), [[2.0], [2.0]])
 
 

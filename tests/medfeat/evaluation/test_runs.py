@@ -11,6 +11,7 @@ import pytest
 
 from medfeat.errors import MedfeatError
 from medfeat.evaluation.judging.probe_store import Options, probe_store
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs import write_run as recording
 from medfeat.evaluation.runs.run import list_runs, load_run_model, read_run, read_scores
 from medfeat.tasks import official, subset
@@ -197,3 +198,16 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     with pytest.raises(MedfeatError, match="cannot write runs") as caught, recording.writing(tmp_path / "runs/set/abc"):
         pass
     assert "\n" not in str(caught.value)
+
+
+def test_labels_and_scores_are_checked_once_each(make_store, cache_root, monkeypatch):
+    check, checked = LabelledScores.of.__func__, []
+
+    def of(cls, *given):
+        checked.append(given)
+        return check(cls, *given)
+
+    monkeypatch.setattr(LabelledScores, "of", classmethod(of))
+    run = probed(make_store(), cache_root)
+    # Each candidate on val; the chosen one on val and test; the majority class on both.
+    assert len(checked) == len(run.choice["tried"]) + 4

@@ -44,24 +44,10 @@ def test_published_scores_alone_make_a_figure_too():
     assert figures.scores_figure(compare_dataset("synapsemnist3d", [])).axes[0].get_yticklabels()
 
 
-def test_each_class_has_its_bars(run):
-    axes = figures.classes_figure(run).axes[0]
-    assert len(axes.patches) == 2 * 4
-    assert [label.get_text() for label in axes.get_yticklabels()][-1] == "class 0  (n = 20)"
-
-
 def test_the_reliability_curve_shows_every_bin_and_the_ece(run):
     axes = figures.reliability_figure(run).axes[0]
     assert f"ECE {run.test.values['ece'].value:.3f}" in axes.get_title(loc="left")
     assert len(axes.lines[1].get_xdata()) == len(run.test.reliability)
-
-
-def test_the_map_draws_every_class_and_at_most_the_samples_asked_for():
-    rng = np.random.default_rng(0)
-    y = rng.integers(0, 3, 500)
-    X = np.eye(3)[y] @ rng.normal(size=(3, 20)) * 3 + rng.normal(size=(500, 20))
-    axes = figures.embedding_figure(X, y, ["a", "b", "c"], most=300).axes[0]
-    assert sum(len(part.get_offsets()) for part in axes.collections) == 300
 
 
 def test_the_map_is_the_principal_components_of_standardised_features():
@@ -76,8 +62,9 @@ def test_the_map_is_the_principal_components_of_standardised_features():
     np.testing.assert_allclose(share, pca.explained_variance_ratio_)
 
 
-def test_features_without_spread_are_drawn_without_a_warning():
-    figures.embedding_figure(np.ones((5, 1)), np.zeros(5, np.int64), ["only"])
+def test_features_without_spread_lie_on_one_point_without_a_warning():
+    points, share = figures.principal_components(np.ones((5, 1)))
+    assert not points.any() and not share.any()
 
 
 def test_drawing_leaves_no_figure_open(run):

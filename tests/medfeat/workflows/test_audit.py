@@ -10,11 +10,14 @@ import pytest
 
 from medfeat.datasets.made_up.synthetic import draw_synthetic
 from medfeat.errors import DataError, UsageError
+from medfeat.evaluation.audit import nearest
 from medfeat.evaluation.audit.label_errors import draw_folds
 from medfeat.types import Task
+from medfeat.workflows import audit as audit_workflow
 from medfeat.workflows.audit import audit
 from medfeat.workflows.auditing.copies import COPIES
 from medfeat.workflows.probe import probe
+from medfeat_cache import FeatureStore
 
 from .embedded import QUICK, embed, export_images, plant
 
@@ -175,3 +178,33 @@ def test_offline_reaches_the_images_that_are_opened_again(cache_root, monkeypatc
     for offline in (True, False):
         audit("synthetic-binary", "stats", sample=2, offline=offline, cache_dir=cache_root, **QUICK)
     assert asked == [True, False]
+
+
+@pytest.mark.parametrize("side", [5, 4096])
+@pytest.mark.parametrize("threshold", [-1.0, 0.3])
+def test_near_pairs_are_those_of_every_two_rows(tmp_path, monkeypatch, side, threshold):
+    """Tiles are multiplied once and serve the rows of both sides."""
+    monkeypatch.setattr(nearest, "SIDE", side)
+    with FeatureStore(plant(tmp_path, counts={"train": 23, "val": 4, "test": 9})) as store:
+        X = np.concatenate([store.read(group) for group in store.groups]).astype(np.float64)
+        cosine = X @ X.T / np.outer(*[np.linalg.norm(X, axis=1)] * 2)
+        np.fill_diagonal(cosine, -2)
+        expected = set()
+        for row, order in enumerate(np.argsort(-cosine, axis=1)[:, :3]):
+            expected |= {(min(row, int(c)), max(row, int(c))) for c in order if cosine[row, c] >= threshold}
+        found = nearest.near_pairs(store, threshold, most=3)
+    assert set(zip(found.first.tolist(), found.second.tolist(), strict=True)) == expected
+    assert np.allclose(found.cosine, cosine[found.first, found.second], atol=1e-6)
+
+
+def test_more_pairs_than_are_looked_at_are_said(tmp_path, monkeypatch):
+    plant(tmp_path, counts={"train": 30, "val": 10, "test": 10})
+    asked = {"threshold": 0.8, "head": "linear", "resamples": 20, "cache_dir": tmp_path}
+    whole = audit("planted", "fake", **asked)
+    cosines = sorted((pair.cosine for pair in whole.pairs), reverse=True)
+    assert len(cosines) > 4 and not any("were not looked at" in line for line in whole.notes)
+    monkeypatch.setattr(audit_workflow, "MOST_PAIRS", 4)
+    report = audit("planted", "fake", **asked)
+    assert sorted((pair.cosine for pair in report.pairs), reverse=True) == cosines[:4]
+    (said,) = (line for line in report.notes if "were not looked at" in line)
+    assert said.startswith(f"{len(cosines) - 4} more pairs") and said.endswith(f"{cosines[3]:.4f}")

@@ -11,7 +11,10 @@ from PIL import Image
 
 import medfeat
 from medfeat.errors import DataError, UsageError
+from medfeat.extraction.ask.request import Request
 from medfeat.types import SilentProgress
+from medfeat.workflows.asking.data_options import DataOptions
+from medfeat.workflows.asking.wanted import Wanted
 from medfeat.workflows.extract import extract, plan
 from medfeat_cache import FeatureStore, find_stores
 
@@ -175,17 +178,22 @@ def test_several_views_come_from_one_pass(cache_root):
     assert outcome.stores[0].backbone == "squeezenet1_1-random0"
 
 
+def planned(cache_root, **request):
+    """Plan the counting backbone over the synthetic set."""
+    [found] = plan(Wanted("synthetic-binary", "counting", Request(**request), cache_dir=cache_root)).plans
+    return found
+
+
 def test_a_plan_says_what_would_be_done_and_why(counting, cache_root):
-    assert plan("synthetic-binary", "counting", cache_dir=cache_root).plans[0].action == "compute"
+    assert planned(cache_root).action == "compute"
     counting.error, counting.fail_after = DataError("cut short"), 40
     with pytest.raises(DataError):
         run(cache_root)
-    options = {"precision": "fp32", "cache_dir": cache_root}
-    resumed = plan("synthetic-binary", "counting", **options).plans[0]
+    resumed = planned(cache_root, precision="fp32")
     assert resumed.action == "resume"
     counting.error = None
     run(cache_root)
-    reused = plan("synthetic-binary", "counting", **options).plans[0]
+    reused = planned(cache_root, precision="fp32")
     assert (reused.action, reused.images) == ("reuse", 0)
     assert "answered before" in reused.why
 
@@ -236,12 +244,38 @@ def test_load_says_how_several_stores_differ(counting, cache_root):
 
 
 def test_a_plan_fetches_nothing(cache_root, tmp_path):
-    [found] = plan("bloodmnist", "resnet101", cache_dir=cache_root, data_root=tmp_path).plans
+    options = DataOptions(data_root=str(tmp_path))
+    [found] = plan(Wanted("bloodmnist", "resnet101", Request(), options, cache_dir=cache_root)).plans
     assert found.action == "compute"
     assert "not here yet" in found.why
     assert found.images == 17092
     assert found.disk_bytes == 17092 * 2048 * 4
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "asked", "length"),
+    [
+        ("synthetic-binary", {"layer": "layer2"}, 128),
+        ("synthetic-binary", {"layer": "layer3", "pool": "max"}, 256),
+        ("synthetic-3d", {"layer": "layer2"}, 3 * 128),
+        ("synthetic-3d", {"layer": "layer2", "slices": "mean-average"}, 128),
+        ("synthetic-3d", {"slices": "raptor"}, None),
+        ("bloodmnist", {"layer": "layer2"}, 128),
+    ],
+)
+def test_a_plan_knows_the_room_of_a_named_layer(cache_root, tmp_path, data, asked, length):
+    network = "vit_base" if "raptor" in asked.values() else "resnet18"
+    [found] = plan(data, network, cache_dir=cache_root, data_root=tmp_path, **asked).plans
+    # resnet18's second and third stage end in 128 and 256 channels (He et al., CVPR 2016, table 1)
+    assert found.disk_bytes == (None if length is None else 4 * length * found.images)
+
+
+@pytest.mark.parametrize("data", ["synthetic-binary", "bloodmnist"])
+def test_a_plan_refuses_a_layer_that_is_not_there(cache_root, tmp_path, data):
+    found = plan(data, "resnet18", layer="layr2", cache_dir=cache_root, data_root=tmp_path)
+    assert not found.plans
+    assert "layer2" in found.failures[0].reason
 
 
 def test_a_long_comma_list_is_no_file_name(cache_root):
@@ -253,9 +287,8 @@ def test_recheck_reads_and_measures_again(counting, cache_root):
     first = run(cache_root).stores[0]
     again = run(cache_root, recheck=True).stores[0]
     assert again.path == first.path
-    assert plan("synthetic-binary", "counting", precision="fp32", cache_dir=cache_root).plans[0].action == "reuse"
-    options = {"precision": "fp32", "cache_dir": cache_root, "recheck": True}
-    assert plan("synthetic-binary", "counting", **options).plans[0].action == "compute"
+    assert planned(cache_root, precision="fp32").action == "reuse"
+    assert planned(cache_root, precision="fp32", recheck=True).action == "compute"
 
 
 def test_a_store_begun_with_other_settings_is_finished_with_them(counting, cache_root):

@@ -11,6 +11,7 @@ import pytest
 
 from medfeat.datasets import open_dataset
 from medfeat.errors import DataError, UsageError
+from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.run import read_scores
 from medfeat.workflows.predict import predict
 from medfeat.workflows.probe import probe
@@ -74,7 +75,9 @@ def test_sets_miss_the_truth_as_often_as_asked(cache_root, error_rate):
     run = probe("planted", cache_dir=cache_root, **QUICK).runs[0]
     report = predict(run.folder, data="planted", cache_dir=cache_root, error_rate=error_rate)
     test = read_scores(run.folder)
-    coverage = report.conformal.covers(test["test_labels"], test["test_scores"]).mean()
+    coverage = report.conformal.covers(
+        LabelledScores.of(test["test_labels"], test["test_scores"], report.task_type)
+    ).mean()
     assert coverage == pytest.approx(1 - error_rate, abs=0.02)
     assert 0 < report.abstain.mean() < 1
 

@@ -18,7 +18,7 @@ from medfeat.workflows.predict import matching_store
 from medfeat.workflows.probe import probe
 from medfeat.workflows.stores.importing import import_store
 from medfeat.workflows.transfer import transfer
-from medfeat_cache import FeatureStore, find_stores
+from medfeat_cache import Catalogue, FeatureStore, find_stores
 from medfeat_cli.main import run as command
 
 from .embedded import embed, extracted
@@ -223,8 +223,8 @@ def test_predictions_transfers_and_tables_keep_versions_apart(counting, cache_ro
     first, second = grown(cache_root, tmp_path)
     with FeatureStore(first) as store:
         recipe = store.recipe
-    assert matching_store(cache_root, "study", recipe) == second
-    assert matching_store(cache_root, "study@1", recipe) == first
+    assert matching_store(Catalogue(cache_root), "study", recipe) == second
+    assert matching_store(Catalogue(cache_root), "study@1", recipe) == first
     report = probe("study@1,study@2", "counting", cache_dir=cache_root, **QUICK)
     assert {table.title for table in report.tables()} == {"study@1", "study@2"}
     moved = transfer("study", "study@1", "counting", cache_dir=cache_root, **QUICK).transfers[0]

@@ -12,7 +12,9 @@ import torch
 from medfeat.backbones import Backbone
 from medfeat.errors import WeightsError
 from medfeat.extraction.ask.made_from import MadeFrom
+from medfeat.extraction.ask.request import Request
 from medfeat.extraction.remake import RemakeOptions, load_again
+from medfeat.workflows.asking.wanted import Wanted
 from medfeat.workflows.cache import repair, verify
 from medfeat.workflows.extract import extract, plan
 from medfeat_cache import FeatureStore, Stamp, StoreHeader, read_header
@@ -50,8 +52,9 @@ def test_each_part_has_a_store_of_its_own_and_is_found_again(
     assert online != target
     assert read_header(online).info["asked"]["weights"]["part"] == "online"
     for part, path in (("online", online), ("target", target)):
-        [again] = plan(data, NAME, weights=f"{file}::{part}", precision="fp32", cache_dir=cache_root).plans
-        assert (again.action, again.store) == ("reuse", path)
+        request = Request(weights=f"{file}::{part}", precision="fp32")
+        [planned] = plan(Wanted(data, NAME, request, cache_dir=cache_root)).plans
+        assert (planned.action, planned.store) == ("reuse", path)
 
 
 def test_a_file_of_two_is_refused_before_anything_is_embedded(cache_root: Path, data: Path, file: Path) -> None:

@@ -1,7 +1,8 @@
-"""Fetch a file: resumed where it stopped, checked against its MD5, published whole or not at all."""
+"""Fetch a file, of data or of weights: resumed where it stopped, checked, published whole or not at all."""
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import os
 import re
@@ -10,12 +11,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
-from medfeat.datasets.digests import file_digest
 from medfeat.errors import DataError, MissingFileError
 from medfeat.types import Progress, SilentProgress
+from medfeat_cache.files import sync_folder
 
 CHUNK_BYTES = 1 << 18
 TIMEOUT_SECONDS = 30
@@ -23,15 +25,44 @@ ATTEMPTS = 3
 WRONG_RANGE = 416
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What a file must hash to: the hexadecimal digits of its digest, or the first of them."""
+
+    algorithm: Literal["md5", "sha256"]
+    digits: str
+
+    @property
+    def called(self) -> str:
+        """The algorithm as it is written."""
+        return {"md5": "MD5", "sha256": "SHA-256"}[self.algorithm]
+
+    def of(self, path: Path) -> str:
+        """Return the digest of a file."""
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, self.algorithm).hexdigest()
+
+
 class _CutShortError(OSError):
     """The connection ended before the file did."""
 
 
-def download(url: str, target: Path, *, md5: str, progress: Progress | None = None, pause: float = 1.0) -> None:
+_NETWORK = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, _CutShortError)
+
+
+def download(
+    url: str,
+    target: Path,
+    *,
+    expected: Expected | None,
+    otherwise: str,
+    progress: Progress | None = None,
+    pause: float = 1.0,
+) -> None:
     """Fetch `url` to `target`.
 
     What arrives is kept beside the target as ``<name>.part``, so that the next call goes on from there; it takes
-    the target's name only after its MD5 was right. Two processes that want one file wait for each other.
+    the target's name only after its digest was right. Two processes that want one file wait for each other.
 
     Parameters
     ----------
@@ -39,8 +70,11 @@ def download(url: str, target: Path, *, md5: str, progress: Progress | None = No
         Where the file is.
     target
         Where it goes; the folder is made.
-    md5
-        What the file must hash to.
+    expected
+        What the file must hash to. None where nobody says: then a part of an earlier call, which may be of another
+        file, is not gone on with.
+    otherwise
+        What the user can do instead, in words that end a sentence, as "name its folder with --data-root".
     progress
         Told of each piece, in bytes.
     pause
@@ -51,7 +85,7 @@ def download(url: str, target: Path, *, md5: str, progress: Progress | None = No
     MissingFileError
         When the file cannot be had; what arrived so far is kept.
     DataError
-        When what arrived has another MD5, even after a fresh start; it is removed.
+        When what arrived has another digest, even after a fresh start; it is removed. Or when there is no place.
     """
     bar = progress or SilentProgress()
     part = target.with_name(target.name + ".part")
@@ -60,40 +94,40 @@ def download(url: str, target: Path, *, md5: str, progress: Progress | None = No
         with part.open("ab") as held, _only_one(held, bar, target):
             if target.exists():
                 return  # another process fetched it while this one waited
-            _fetch_checked(url, part, md5, bar, pause)
+            _fetch_checked(url, part, expected, bar, pause)
             part.replace(target)
-            _sync_folder(target.parent)
-    except _CutShortError as error:
-        raise _unreachable(url, target, error) from error
-    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-        raise _unreachable(url, target, error) from error
+            sync_folder(target.parent)
+    except _NETWORK as error:
+        raise _unreachable(url, target, otherwise, error) from error
     except OSError as error:
-        raise DataError(
-            f"cannot write {part}: {error.strerror or error}; name another folder with --data-root"
-        ) from error
+        raise DataError(f"cannot write {part}: {error.strerror or error}; {otherwise}") from error
     finally:
         with suppress(OSError):
             if part.stat().st_size == 0:
                 part.unlink()
 
 
-def _fetch_checked(url: str, part: Path, md5: str, bar: Progress, pause: float) -> None:
-    """Fetch to `part` until its MD5 is right; a resumed file that turns out wrong is fetched once more from zero."""
+def _fetch_checked(url: str, part: Path, expected: Expected | None, bar: Progress, pause: float) -> None:
+    """Fetch to `part` until its digest is right; a resumed file that turns out wrong is fetched once more from zero."""
     part.touch()  # a process waited for may have removed it
+    if expected is None:
+        os.truncate(part, 0)
+        return _fetch(url, part, bar, pause)
     resumed = part.stat().st_size > 0
     _fetch(url, part, bar, pause)
-    found = file_digest(part, "md5")
-    if found != md5 and resumed:
+    found = expected.of(part)
+    if not found.startswith(expected.digits) and resumed:
         bar.say(f"{part.name}: what was there from before does not belong to the file; fetching it from the start")
         os.truncate(part, 0)
         _fetch(url, part, bar, pause)
-        found = file_digest(part, "md5")
-    if found != md5:
+        found = expected.of(part)
+    if not found.startswith(expected.digits):
         part.unlink()
         raise DataError(
-            f"{url} gave a file of MD5 {found} where {md5} is expected: the server or the connection damaged it; "
-            f"run the command again, or put the right file at {part.with_suffix('')}"
+            f"{url} gave a file of {expected.called} {found} where {expected.digits} is expected: the server or the "
+            f"connection damaged it; run the command again, or put the right file at {part.with_suffix('')}"
         )
+    return None
 
 
 def _fetch(url: str, part: Path, bar: Progress, pause: float) -> None:
@@ -104,7 +138,7 @@ def _fetch(url: str, part: Path, bar: Progress, pause: float) -> None:
             raise  # the server answered; asking again changes nothing
         except (OSError, http.client.HTTPException) as error:
             stalled = isinstance(error, urllib.error.URLError) and not part.stat().st_size
-            if attempt == ATTEMPTS or stalled or not _is_network(error):
+            if attempt == ATTEMPTS or stalled or not isinstance(error, _NETWORK):
                 raise
             time.sleep(pause)
     return None
@@ -156,16 +190,11 @@ def _receive(response: http.client.HTTPResponse, part: Path, start: int, left: i
         raise _CutShortError(f"the connection ended after {received} of {total} bytes")
 
 
-def _is_network(error: Exception) -> bool:
-    kinds = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, _CutShortError)
-    return isinstance(error, kinds)
-
-
-def _unreachable(url: str, target: Path, error: Exception) -> MissingFileError:
+def _unreachable(url: str, target: Path, otherwise: str, error: Exception) -> MissingFileError:
     reason = str(getattr(error, "reason", "") or error).splitlines()[0]
     return MissingFileError(
         f"cannot download {url} ({reason}): run again to go on where it stopped, or get it another way and put it "
-        f"at {target}, or name the folder that has it with --data-root"
+        f"at {target}, or {otherwise}"
     )
 
 
@@ -184,12 +213,3 @@ def _only_one(held: IO[bytes], bar: Progress, target: Path) -> Iterator[None]:
             bar.say(f"waiting for another process that downloads {target.name}")
             fcntl.flock(held, fcntl.LOCK_EX)
     yield
-
-
-def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # some systems cannot sync a folder; the rename is atomic all the same
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

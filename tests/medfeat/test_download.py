@@ -1,35 +1,26 @@
 """A download is resumed, checked, and published whole or not at all."""
 
 import hashlib
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from medfeat.datasets.download import download
+from medfeat.download import Expected, download
 from medfeat.errors import DataError, MissingFileError
 from medfeat.types import SilentProgress
+from mirror import CountedBytes
 
 
 def fetch(mirror, target, **options):
-    download(mirror.url, target, md5=options.pop("md5", mirror.md5), pause=0.0, **options)
-
-
-class Counting(SilentProgress):
-    """Counts the bytes it is told of."""
-
-    def __init__(self):
-        super().__init__([])
-        object.__setattr__(self, "seen", {"total": 0, "done": 0})
-
-    def start(self, total, label, unit="images"):
-        self.seen.update(total=total, done=0, unit=unit)
-
-    def advance(self, count):
-        self.seen["done"] += count
+    asked = {"expected": Expected("md5", mirror.md5), "otherwise": "name another with --data-root", "pause": 0.0}
+    download(mirror.url, target, **(asked | options))
 
 
 def test_a_file_arrives_whole_and_nothing_else_is_left(mirror, tmp_path):
-    progress = Counting()
+    progress = CountedBytes()
     fetch(mirror, tmp_path / "deep" / "file.npz", progress=progress)
     assert (tmp_path / "deep" / "file.npz").read_bytes() == mirror.content
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["file.npz"]
@@ -101,6 +92,50 @@ def test_a_folder_that_cannot_be_written_is_named(mirror, tmp_path):
     blocked.write_text("in the way")
     with pytest.raises(DataError, match=r"cannot write .*--data-root"):
         fetch(mirror, blocked / "file.npz")
+
+
+def test_a_file_nobody_knows_the_digest_of_goes_on_within_a_call_and_starts_anew_in_the_next(mirror, tmp_path):
+    (tmp_path / "file.pth.part").write_bytes(b"of another file")
+    mirror.cut_after = [300_000]
+    fetch(mirror, tmp_path / "file.pth", expected=None)
+    assert mirror.requests == [None, "bytes=300000-"]
+    assert (tmp_path / "file.pth").read_bytes() == mirror.content
+
+
+def test_two_processes_share_one_fetch(mirror, tmp_path):
+    mirror.open.clear()
+    code = f"""
+from pathlib import Path
+from medfeat.download import Expected, download
+from medfeat.types import SilentProgress
+from mirror import CountedBytes
+class Aloud(SilentProgress):
+    def say(self, message):
+        print(message, flush=True)
+expected = Expected("sha256", "{mirror.sha256[:8]}")
+download({mirror.url!r}, Path({str(tmp_path / "net.pth")!r}), expected=expected, otherwise="", progress=Aloud())
+"""
+    paths = os.pathsep.join(path for path in sys.path if path)
+    both = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,
+                         env={**os.environ, "PYTHONPATH": paths})
+        for _ in range(2)
+    ]  # fmt: skip
+    lines = []
+    readers = [threading.Thread(target=lambda out=one.stdout: lines.append(out.readline())) for one in both]
+    for reader in readers:
+        reader.start()
+    while not any(lines) and any(reader.is_alive() for reader in readers):
+        readers[0].join(0.05)
+    mirror.open.set()
+    assert [one.wait(60) for one in both] == [0, 0]
+    for one, reader in zip(both, readers, strict=True):
+        reader.join()
+        one.stdout.close()
+    assert sorted(lines) == ["", "waiting for another process that downloads net.pth\n"]
+    assert len(mirror.requests) == 1
+    assert (tmp_path / "net.pth").read_bytes() == mirror.content
+    assert [path.name for path in tmp_path.iterdir()] == ["net.pth"]
 
 
 def test_two_downloads_of_one_file_share_one_fetch(mirror, tmp_path):

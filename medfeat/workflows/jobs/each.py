@@ -1,0 +1,96 @@
+"""The one loop over jobs: each is tried, one that fails stops nobody, and an error that is all there is gets raised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from medfeat.workflows.jobs.unforeseen import in_one_line, show_traceback
+
+T = TypeVar("T")
+
+
+class Job(Protocol):
+    """What is to be done: a frozen value that says what it is."""
+
+    @property
+    def name(self) -> str:
+        """What it is, in a few words."""
+        ...
+
+
+J = TypeVar("J", bound=Job)
+J_co = TypeVar("J_co", bound=Job, covariant=True)
+
+
+@dataclass(frozen=True)
+class Failure(Generic[J_co]):
+    """A job that failed, and why, in one line."""
+
+    job: J_co
+    error: str
+
+    @property
+    def what(self) -> str:
+        """The job, in a few words."""
+        return self.job.name
+
+    def line(self) -> str:
+        """Return both in one line."""
+        return f"{self.what}: {self.error}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {"what": self.what, "error": self.error}
+
+
+@dataclass(frozen=True)
+class Done(Generic[J, T]):
+    """What became of some jobs.
+
+    Attributes
+    ----------
+    results
+        Of the jobs that were done, in their order.
+    failures
+        The other ones.
+    errors
+        What each of these raised.
+    """
+
+    results: tuple[T, ...] = ()
+    failures: tuple[Failure[J], ...] = ()
+    errors: tuple[Exception, ...] = ()
+
+    def raise_if_alone(self) -> None:
+        """Raise what went wrong where it is all there is to tell: nothing was done, and every job says the same."""
+        if not self.results and len({str(error) for error in self.errors}) == 1:
+            raise self.errors[0]
+
+
+def each(jobs: Iterable[J], do: Callable[[J], T], *, passed_over: tuple[type[Exception], ...] = ()) -> Done[J, T]:
+    """Do each job; one that fails is kept for the report and stops no other.
+
+    Parameters
+    ----------
+    jobs
+        In the order in which they are done.
+    do
+        Does one.
+    passed_over
+        Errors of jobs that nobody misses.
+    """
+    results: list[T] = []
+    failures: list[Failure[J]] = []
+    errors: list[Exception] = []
+    for job in jobs:
+        try:
+            results.append(do(job))
+        except passed_over:
+            continue
+        except Exception as error:
+            show_traceback(error)
+            errors.append(error)
+            failures.append(Failure(job, in_one_line(error)))
+    return Done(tuple(results), tuple(failures), tuple(errors))

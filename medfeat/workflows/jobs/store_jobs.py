@@ -1,0 +1,146 @@
+"""Every store that is meant with every head that is asked for: the jobs of a question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medfeat.errors import UsageError, unknown_name
+from medfeat.heads import HEADS, all_heads
+from medfeat.types import as_names
+from medfeat.workflows.asking.given_names import asked_names
+from medfeat.workflows.asking.question import Question
+from medfeat.workflows.stores.store_names import find_meant, meant, other_versions, shown_names
+from medfeat_cache import Catalogue, FeatureStore, StoreHeader, resolve_root
+
+_DEFAULT_HEADS = ("linear",)
+_REGRESSION_HEADS = ("ridge", "xgboost")
+
+
+@dataclass(frozen=True)
+class StoreJob:
+    """One store with one head.
+
+    Attributes
+    ----------
+    header, head
+        Which.
+    dataset
+        Names its images, with the version where there are several.
+    onto
+        Another dataset that the head is tested on; empty for none.
+    """
+
+    header: StoreHeader
+    head: str
+    dataset: str
+    onto: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is, in a few words."""
+        there = f" on {self.onto}" if self.onto else ""
+        return f"{self.dataset} / {self.header.recipe['backbone']} / {self.head}{there}"
+
+
+@dataclass(frozen=True)
+class ProbeRequest:
+    """What is asked of the cache: which stores and heads, and which question.
+
+    Attributes
+    ----------
+    data, backbone
+        Names, several as a sequence or comma list; None (or ``all``) means every one in the cache.
+    head
+        Names of heads, or ``all`` that can learn the task; None means those that suit it.
+    size
+        Side of the stored images in pixels; None means every size.
+    question
+        By default a dataset's own.
+    seed
+        Of everything random.
+    cache_dir
+        Where stores live; None means the usual place.
+    """
+
+    data: str | Sequence[str] | None = None
+    backbone: str | Sequence[str] | None = None
+    head: str | Sequence[str] | None = None
+    size: int | None = None
+    question: Question = field(default_factory=Question)
+    seed: int = 0
+    cache_dir: str | Path | None = None
+
+    def catalogue(self) -> Catalogue:
+        """Return the stores of its cache, which are looked at once."""
+        return Catalogue(resolve_root(self.cache_dir))
+
+    def stores(self, cache: Catalogue) -> list[StoreHeader]:
+        """Return the stores that are meant.
+
+        Raises
+        ------
+        UsageError
+            When there are none, saying what is there and what to run; or a head that is not known.
+        """
+        for one in asked_names(self.head) or ():
+            HEADS[one]  # a mistyped name is said before anything is looked for
+        return _find_probed(cache, self.data, self.backbone, self.size)
+
+    def jobs(self, cache: Catalogue, stores: Sequence[StoreHeader], *, onto: str = "") -> list[StoreJob]:
+        """Return a job for each of its stores and heads."""
+        names = shown_names(stores, cache)
+        return [
+            StoreJob(header, one, names[header.digest], onto)
+            for header in stores
+            for one in heads_for(header, self.head, self.question)
+        ]
+
+
+def heads_for(header: StoreHeader, head: str | Sequence[str] | None, question: Question) -> tuple[str, ...]:
+    """Return the heads that were asked for, or those that suit the question."""
+    if head is not None:
+        return all_heads() if head == "all" else as_names(head)
+    kind = (header.info.get("dataset") or {}).get("task")
+    if not question.plain:
+        # What cannot be asked of this store is said when its job comes, beside the others.
+        with suppress(Exception), FeatureStore(header.path) as store:
+            kind = question.of(store).task_type
+    return _REGRESSION_HEADS if kind == "regression" else _DEFAULT_HEADS
+
+
+def _find_probed(
+    cache: Catalogue, data: str | Sequence[str] | None, backbone: str | Sequence[str] | None, size: int | None
+) -> list[StoreHeader]:
+    """Return the stores that were asked for.
+
+    Raises
+    ------
+    UsageError
+        When there are none, saying what is there and what to run.
+    """
+    everything = cache.find()
+    if not everything and everything.problems:
+        raise UsageError(f"no readable store in {cache.root}: {everything.problems[0][1]}")
+    if not everything:
+        raise UsageError(
+            f"no stores in {cache.root}: run `medfeat extract --data NAME --backbone NAME` first, or `medfeat demo`"
+        )
+    named = meant(cache, data)
+    names = {"dataset": None if named is None else tuple(one.name for one in named), "backbone": asked_names(backbone)}
+    for what, wanted in names.items():
+        stored = {str(header.recipe.get(what)) for header in everything}
+        for name in wanted or ():
+            if name not in stored:
+                error = unknown_name(f"{what} in the cache", name, stored)
+                raise UsageError(f"{error}; to add it, run `medfeat extract --data NAME --backbone NAME`")
+    found = find_meant(cache, data, backbone=names["backbone"], size=size)
+    if not found:
+        sizes = sorted({int(header.recipe.get("size") or 0) for header in everything})
+        asked = ", ".join(f"{key} {value}" for key, value in {**names, "size": size}.items() if value)
+        others = other_versions(cache, data, backbone=names["backbone"], size=size)
+        hint = f" for it, or ask {', '.join(f'--data {one}' for one in others)}, which has" if others else " for it"
+        raise UsageError(f"no store in {cache.root} has {asked}; sizes there: {sizes}; run `medfeat extract`{hint}")
+    return list(found)
