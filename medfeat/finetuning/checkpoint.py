@@ -110,7 +110,7 @@ class Keeper:
                 f"an unfinished training of this network on this data was begun with {said}: give the same options to "
                 "go on with it, or --restart to begin again"
             )
-        _put(model, kept["model"])
+        put(model, kept["model"])
         optimizer.load_state_dict(kept["optimizer"])
         return State(**kept["state"] | {"epochs": [Epoch(**one) for one in kept["state"]["epochs"]]})
 
@@ -140,10 +140,6 @@ class Keeper:
         for path in self.folder.glob("epoch-*.pt"):
             if path not in map(self._best, keep):
                 path.unlink(missing_ok=True)
-
-    def restore(self, model: nn.Module, number: int) -> None:
-        """Give a model the values of one of the best epochs."""
-        _put(model, self.values(number))
 
     def values(self, number: int) -> dict[str, torch.Tensor]:
         """Return the values of one of the best epochs, by name."""
@@ -193,7 +189,8 @@ def _changing(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach() for name, value in model.state_dict().items() if name in learning | buffers}
 
 
-def _put(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
+def put(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
+    """Give a model some of its values, by name."""
     with torch.no_grad():
         state = model.state_dict()
         for name, value in values.items():

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from medfeat.heads.head_registry import HEADS, LazyHead, all_heads, describe, head_identity, trusted_types
+from medfeat.heads.head_registry import (
+    HEADS,
+    LazyHead,
+    all_heads,
+    describe,
+    head_identity,
+    make_head,
+    takes_budget,
+    trusted_types,
+)
 
-__all__ = ["HEADS", "LazyHead", "all_heads", "describe", "head_identity", "trusted_types"]
+__all__ = ["HEADS", "LazyHead", "all_heads", "describe", "head_identity", "make_head", "takes_budget", "trusted_types"]

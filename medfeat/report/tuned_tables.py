@@ -35,13 +35,17 @@ def tuned_table(pairs: Sequence[TunedBeside], *, title: str = "Fine-tuned minus 
             pair.run.backbone,
             f"{pair.run.choice['settings']['mode']}, seed {pair.run.protocol['seed']}",
             *(with_interval(one.difference) for one in pair.differences),
-            *_both("seconds", pair, 1.0, 1),
-            *_both("energy_wh", pair, 1.0, 2),
+            *costs(pair),
             *_both("peak_memory_bytes", pair, 1e6, 0),
         )
         for pair in pairs
     )
     return Table(title, columns, rows, _NOTES)
+
+
+def costs(pair: TunedBeside) -> tuple[str, ...]:
+    """Return seconds of tuning and of its probe, and Wh of both."""
+    return *_both("seconds", pair, 1.0, 1), *_both("energy_wh", pair, 1.0, 2)
 
 
 def _both(name: str, pair: TunedBeside, unit: float, digits: int) -> tuple[str, str]:

@@ -98,7 +98,9 @@ def audit(
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
     header = one_store(data, backbone, cache_dir=cache_dir, size=size, **query)
     question = Question(task, labels, partial=labels is not None, classes=classes)
-    options = RemakeOptions(data_root, weights, device, offline, trust_remote_code)
+    options = RemakeOptions(
+        data_root=data_root, weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
+    )
     with FeatureStore(header.path) as store:
         answer = _Answer.of(store, question)
         remake = Remake(MadeFrom.of(store.recipe, store.info), options, root, progress)

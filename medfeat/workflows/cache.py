@@ -143,7 +143,9 @@ def verify(
         Hears of every chunk of rows.
     """
     progress = progress or SilentProgress()
-    options = RemakeOptions(data_root, weights, device, offline, trust_remote_code)
+    options = RemakeOptions(
+        data_root=data_root, weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
+    )
     checked = []
     for path in paths:
         header = _header(path)
@@ -209,7 +211,9 @@ def repair(
     report = verify_store(path)
     if report.ok:
         return Repaired(path, report)
-    options = RemakeOptions(data_root, weights, device, offline, trust_remote_code)
+    options = RemakeOptions(
+        data_root=data_root, weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
+    )
     remake = _remake(header, options, progress or SilentProgress())
     dataset = remake.open()
     if _restore_columns(header, dataset, report):

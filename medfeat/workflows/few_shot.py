@@ -109,7 +109,9 @@ def few_shot(
     question = Question(
         task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
     )
-    asked = ProbeRequest(data, backbone, head, size, question, seed, cache_dir)
+    asked = ProbeRequest(
+        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir
+    )
     return few_shot_of(asked, shots=shots, draws=draws, resamples=resamples, figure=figure, progress=progress)
 
 

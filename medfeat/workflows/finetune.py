@@ -13,6 +13,7 @@ from medfeat.errors import UsageError
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs.run import task_digest
 from medfeat.extraction.network.device import resolve_device
+from medfeat.finetuning.board import require_board
 from medfeat.tasks import few_shot
 from medfeat.types import Progress, SilentProgress, Task
 from medfeat.workflows.asking.data_options import DataOptions
@@ -47,6 +48,7 @@ def finetune(
     weight_decay: float | None = None,
     smoothing: float | None = None,
     patience: int | None = None,
+    soup: int = 1,
     class_weight: str = "none",
     loss: str = "ce",
     sampler: str = "shuffled",
@@ -58,6 +60,7 @@ def finetune(
     seed: int = 0,
     seeds: int = 1,
     restart: bool = False,
+    tensorboard: str | Path | None = None,
     task: str | Task | None = None,
     labels: str | Path | None = None,
     relabel: str | None = None,
@@ -84,7 +87,7 @@ def finetune(
         One dataset, as `medfeat.extract` takes it, with the options that say how own images are read.
     backbone, weights, pool, slices, fit, precision, offline, trust_remote_code
         One network and how images reach it, as `medfeat.extract` takes them.
-    mode, epochs, max_minutes, batch_size, lr, layer_decay, weight_decay, smoothing, patience
+    mode, epochs, max_minutes, batch_size, lr, layer_decay, weight_decay, smoothing, patience, soup
         How to train: see `tuning.finetune_request.FinetuneOptions`; None means what suits the network.
     class_weight, loss, sampler, augment, from_probe, blocks, rank, train_batch_norm
         The same.
@@ -92,6 +95,8 @@ def finetune(
         The first seed and how many: each is a training and a run of its own.
     restart
         Forget an unfinished training instead of going on with it.
+    tensorboard
+        Folder in which TensorBoard finds a curve a training; needs the extra of that name.
     task, labels, relabel, keep, drop, partial, classes
         The question, as `medfeat.probe` takes it; for own images without `labels`, `task` and `classes` say what their
         own mean.
@@ -117,13 +122,17 @@ def finetune(
         Options that cannot be meant, or an unfinished training with other ones.
     DivergedError
         The loss became NaN.
+    MissingExtraError
+        `tensorboard` was asked for and is not installed.
     """
     options = FinetuneOptions(
         mode, epochs, batch_size, lr, layer_decay, weight_decay, smoothing, patience, max_minutes, class_weight, loss,
-        sampler, augment, from_probe, blocks, rank, train_batch_norm,
+        sampler, augment, from_probe, blocks, rank, train_batch_norm, soup,
     )  # fmt: skip
     start_weights = None if weights is None else str(weights)
     network = NetworkOptions(backbone, start_weights, seed, pool, slices, fit, offline, trust_remote_code)  # type: ignore[arg-type]  # checked there
+    if tensorboard is not None:
+        require_board()
     if seeds < 1:
         raise UsageError(f"--seeds must be 1 or more, got {seeds}")
     question, meaning = question_and_meaning(
@@ -131,8 +140,9 @@ def finetune(
     )
     of_data = {"size": size, "data_root": data_root, "offline": offline, "name": name, **columns, **meaning}
     bench = _Bench(
-        str(data), network, options, of_data, precision, device, resolve_root(cache_dir), progress or SilentProgress()
-    )
+        str(data), network, options, of_data, precision, device, resolve_root(cache_dir), progress or SilentProgress(),
+        board=None if tensorboard is None else Path(tensorboard),
+    )  # fmt: skip
     return bench.run(question, range(seed, seed + seeds), shots=shots, resamples=resamples, restart=restart)
 
 
@@ -148,6 +158,7 @@ class _Bench:
     device: str
     root: Path
     progress: Progress
+    board: Path | None = None
 
     def run(
         self, question: Question, seeds: range, *, shots: int | None, resamples: int, restart: bool
@@ -202,6 +213,7 @@ class _Bench:
             folder=folder,
             resamples=resamples,
             progress=self.progress,
+            board=self.board,
         )
         identity = {"store": store.digest, "task": task_digest(task), "mode": self.options.mode, "seed": seed}
         unfinished = folder / f".unfinished-{_digest(identity)}"

@@ -86,9 +86,12 @@ def predict(
     conformal = calibrate(probe.val, error_rate)
     bad: list[BadImage] = []
     if images is not None:
-        options = RemakeOptions(data_root, weights, device, offline, trust_remote_code)
+        options = RemakeOptions(
+            data_root=data_root, weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
+        )
         remake = Remake(MadeFrom.of(probe.recipe, probe.info), options, root, progress)
-        found = list(_of_images(probe, NewImages(images, intensity, path_column, volumes, size), remake, bad))
+        new = NewImages(images, intensity=intensity, path_column=path_column, volumes=volumes, size=size)
+        found = list(_of_images(probe, new, remake, bad))
     else:
         found = list(_of_store(probe, str(data), root))
     ids = np.concatenate([part[0] for part in found]) if found else np.empty(0, np.str_)

@@ -11,6 +11,7 @@ from medfeat_cli.commands import (
     demo,
     doctor,
     explore,
+    export,
     extract,
     finetune,
     listing,
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
     app.command("probe")(probe.probe)
     app.command("finetune")(finetune.finetune)
     app.command("predict")(predict.predict)
+    app.command("export")(export.export)
     app.command("search")(search.search)
     app.command("audit")(audit.audit)
     app.command("compare")(compare.compare)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +20,7 @@ Decay = Annotated[float | None, typer.Option("--layer-decay", help="Factor of th
 Weight = Annotated[float | None, typer.Option("--weight-decay", help="Of AdamW.")]
 Smooth = Annotated[float | None, typer.Option("--label-smoothing", help="Of classes; default 0.1.")]
 Patience = Annotated[int | None, typer.Option("--patience", help="Epochs without a better val score; default 5.")]
+Soup = Annotated[int, typer.Option("--soup", help="Best epochs to average where val gains by it; 1: the best alone.")]
 ClassWeight = Annotated[
     str, typer.Option("--class-weight", help="none, balanced, or auto (by the imbalance of train).")
 ]
@@ -30,6 +32,9 @@ Blocks = Annotated[int, typer.Option("--blocks", help="Of last-blocks: how many;
 Rank = Annotated[int, typer.Option("--rank", help="Of lora.")]
 BatchNorm = Annotated[bool, typer.Option("--train-batch-norm", help="Let statistics of batch norm move.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Forget an unfinished training instead of going on.")]
+Board = Annotated[
+    Path | None, typer.Option("--tensorboard", help="Folder for TensorBoard's curves (extra: tensorboard).")
+]
 Advise = Annotated[
     bool, typer.Option("--advise", help="Say whether it is worth trying, from the cache; train nothing.")
 ]
@@ -57,6 +62,7 @@ def finetune(
     weight_decay: Weight = None,
     label_smoothing: Smooth = None,
     patience: Patience = None,
+    soup: Soup = 1,
     sampler: Sampler = "shuffled",
     blocks: Blocks = 0,
     rank: Rank = 8,
@@ -86,6 +92,7 @@ def finetune(
     volumes: options.Volumes = None,
     trust_remote_code: options.TrustRemoteCode = False,
     restart: Restart = False,
+    tensorboard: Board = None,
     advise: Advise = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,
@@ -101,7 +108,7 @@ def finetune(
         return
     from medfeat.workflows.finetune import finetune as run
 
-    report = run(**asked, restart=restart, progress=for_terminal())
+    report = run(**asked, restart=restart, tensorboard=tensorboard, progress=for_terminal())
     if json:
         output.as_json(report.to_dict())
     else:
@@ -110,7 +117,7 @@ def finetune(
             output.note(f"{report.reused} unchanged runs were reused, {len(report.runs) - report.reused} were made")
 
 
-_NOT_ASKED = frozenset(("label_smoothing", "restart", "advise", "dry_run", "json"))
+_NOT_ASKED = frozenset(("label_smoothing", "restart", "tensorboard", "advise", "dry_run", "json"))
 
 
 def _before(asked: dict[str, Any], *, advise: bool, json: bool) -> None:

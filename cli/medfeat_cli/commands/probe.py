@@ -59,6 +59,9 @@ def probe(
             help="Bootstrap resamples of each interval: 0 for none, or at least 20; default 2000, few-shot 200.",
         ),
     ] = None,
+    budget: Annotated[
+        float | None, typer.Option("--budget", help="Seconds of one core a head that trains in rounds may take.")
+    ] = None,
     cache_dir: options.CacheDir = None,
     json: options.Json = False,
 ) -> None:
@@ -70,10 +73,14 @@ def probe(
     from medfeat.workflows.jobs.store_jobs import ProbeRequest
 
     _refuse_together({"--shots": shots, "--fuse": fuse, "--test-on": test_on, "--select": select, "--refit": refit})
+    if budget is not None and any(one is not None for one in (shots, fuse, test_on)):
+        raise typer.BadParameter("--budget goes with none of --shots, --fuse and --test-on")
     question = Question(
         task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
     )
-    asked = ProbeRequest(data, backbone, head, size, question, seed, cache_dir)
+    asked = ProbeRequest(
+        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir
+    )
     if shots is not None:
         new_tasks.few_shot(asked, shots=shots, draws=draws, figure=figure, resamples=resamples, json=json)
     elif fuse is not None:
@@ -81,10 +88,10 @@ def probe(
     elif test_on is not None:
         from medfeat.workflows.transfer import Elsewhere
 
-        there = Elsewhere(test_on, test_split, test_drop, test_relabel, test_labels)
+        there = Elsewhere(test_on, split=test_split, drop=test_drop, relabel=test_relabel, labels=test_labels)
         new_tasks.transfer(asked, there, resamples=resamples, json=json)
     else:
-        _probe(asked, refit=refit, select=select, resamples=resamples, json=json)
+        _probe(asked, refit=refit, select=select, budget=budget, resamples=resamples, json=json)
 
 
 def _refuse_together(given: dict[str, Any]) -> None:
@@ -94,12 +101,14 @@ def _refuse_together(given: dict[str, Any]) -> None:
         raise typer.BadParameter(f"{' and '.join(named)} exclude each other: give one of them")
 
 
-def _probe(asked: ProbeRequest, *, refit: bool, select: bool, resamples: int | None, json: bool) -> None:
+def _probe(
+    asked: ProbeRequest, *, refit: bool, select: bool, budget: float | None, resamples: int | None, json: bool
+) -> None:
     from medfeat.evaluation.measures.bootstrap import RESAMPLES
     from medfeat.workflows.probe import probe_stores
 
     draws = RESAMPLES if resamples is None else resamples
-    report = probe_stores(asked, refit=refit, select=select, resamples=draws, progress=for_terminal())
+    report = probe_stores(asked, refit=refit, select=select, budget=budget, resamples=draws, progress=for_terminal())
     if json:
         output.as_json(report.to_dict())
     else:

@@ -212,12 +212,15 @@ def tuning_of(path: str | Path) -> dict[str, Any] | None:
     Parameters
     ----------
     path
-        A file; one that cannot be read has nothing to say.
+        As for `read_named`; what cannot be read has nothing to say.
     """
     from safetensors import SafetensorError, safe_open
 
-    file = Path(path).expanduser()
-    if file.suffix != ".safetensors" or not file.is_file():
+    try:
+        file = _file_at(Path(path).expanduser())
+    except MissingFileError:
+        return None
+    if file.suffix != ".safetensors":
         return None
     try:
         with safe_open(file, "pt") as opened:

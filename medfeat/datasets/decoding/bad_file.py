@@ -1,10 +1,8 @@
-"""A file that is no image, and a format whose package is missing."""
+"""A file that is no image."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-from medfeat.errors import MissingExtraError
 
 # A file may unpack to this much whatever its size, and beyond to so many times its size: real images stay below 100.
 FREE_BYTES = 64 << 20
@@ -13,11 +11,6 @@ MOST_RATIO = 500
 
 class BadFile(ValueError):  # noqa: N818 - it names what the file is, and never reaches a user as an exception
     """A file that is no image medfeat can embed; the message is the reason, in a few words."""
-
-
-def missing_extra(what: str, package: str, extra: str, error: ImportError) -> MissingExtraError:
-    """Build the error for a format whose package is not installed."""
-    return MissingExtraError(f"{what} files need the package {package} ({error}): pip install 'medfeat[{extra}]'")
 
 
 def refuse_bomb(path: Path, unpacked: int, ratio: int = MOST_RATIO) -> None:

@@ -11,10 +11,11 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.datasets.decoding.bad_file import BadFile, missing_extra, refuse_bomb
+from medfeat.datasets.decoding.bad_file import BadFile, refuse_bomb
 from medfeat.datasets.decoding.file_kinds import GZIP_MARK
 from medfeat.datasets.decoding.intensity import Stored
 from medfeat.datasets.decoding.orientation import laid_out
+from medfeat.errors import MissingExtraError
 
 MAX_VALUES = 1 << 27
 HEADER_BYTES = 544
@@ -38,7 +39,7 @@ def read_nifti(path: Path) -> Stored:
     try:
         import nibabel  # noqa: F401 - only seen to be there
     except ImportError as error:
-        raise missing_extra("NIfTI", "nibabel", "nifti", error) from error
+        raise MissingExtraError.of("NIfTI files need", "nibabel", "nifti", error) from error
     try:
         with _plain(path) as file:
             volume = _opened(path, file)

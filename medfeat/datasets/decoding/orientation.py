@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.datasets.decoding.bad_file import BadFile, missing_extra
+from medfeat.datasets.decoding.bad_file import BadFile
+from medfeat.errors import MissingExtraError
 
 SMALLEST_VOLUME_RATIO = 1e-6
 
@@ -37,7 +38,7 @@ def laid_out(values: NDArray[Any], affine: NDArray[np.float64]) -> NDArray[Any]:
     try:
         import nibabel
     except ImportError as error:
-        raise missing_extra("volumes", "nibabel", "nifti", error) from error
+        raise MissingExtraError.of("volumes files need", "nibabel", "nifti", error) from error
     library: Any = nibabel  # which has no types
     turns = library.io_orientation(_whole(np.asarray(affine, np.float64), values.shape))
     turned: NDArray[Any] = library.orientations.apply_orientation(values, turns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from medfeat.cost import EnergyMeter
-from medfeat.errors import DataError
+from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.judging.baselines import looking_at_nothing, majority_scores
 from medfeat.evaluation.judging.protocol import run_protocol
 from medfeat.evaluation.measures.bootstrap import RESAMPLES, check_draws
@@ -25,10 +26,10 @@ from medfeat.evaluation.runs.places import run_folder
 from medfeat.evaluation.runs.reuse import believed_run
 from medfeat.evaluation.runs.run import MODEL_FOLDER, NOT_SAVED, Run, RunSpec, headline, task_digest
 from medfeat.evaluation.runs.saved_probe import write_probe
-from medfeat.heads import HEADS, head_identity, trusted_types
+from medfeat.heads import head_identity, make_head, trusted_types
 from medfeat.heads.saving import save_model
 from medfeat.tasks import OFFICIAL, Samples, gather
-from medfeat.types import Progress, SilentProgress, Task
+from medfeat.types import Head, Progress, SilentProgress, Task
 from medfeat_cache import FeatureStore
 
 Cost = dict[str, Any]
@@ -52,6 +53,8 @@ class Options:
         Fit the chosen settings again on train and val.
     resamples
         Of the bootstrap; 0 for no intervals.
+    budget
+        Seconds of one core for heads that know budgets; None for all they would try.
 
     Raises
     ------
@@ -63,9 +66,12 @@ class Options:
     seed: int = 0
     refit: bool = False
     resamples: int = RESAMPLES
+    budget: float | None = None
 
     def __post_init__(self) -> None:
         check_draws(self.seed, self.resamples)
+        if self.budget is not None and not 0 < self.budget < math.inf:
+            raise UsageError(f"--budget is a number of seconds above 0, got {self.budget}")
 
 
 def probe_store(
@@ -102,7 +108,14 @@ def probe_store(
         progress.say(f"{root} cannot be written: the run goes to {folder}")
     progress.say(f"probing {store.recipe['dataset']} / {store.recipe['backbone']} / {options.head}")
     with recording.writing(folder) as hidden:
-        run = _probe(gather(store, task), store, spec, hidden, progress)
+        run = _probe(
+            gather(store, task),
+            store,
+            spec,
+            hidden,
+            head=make_head(options.head, options.budget),
+            progress=progress,
+        )
     return replace(run, folder=folder)
 
 
@@ -124,15 +137,17 @@ def _spec(store: FeatureStore, task: Task, options: Options) -> RunSpec:
         options.seed,
         options.refit,
         options.resamples,
-        head_digest=head_identity(options.head),
+        head_digest=head_identity(options.head, options.budget),
     )
 
 
-def _probe(samples: Samples, store: FeatureStore, spec: RunSpec, hidden: Path, progress: Progress) -> Run:
+def _probe(
+    samples: Samples, store: FeatureStore, spec: RunSpec, hidden: Path, *, head: Head, progress: Progress
+) -> Run:
     meter, started = EnergyMeter(), time.perf_counter()
     scored = run_protocol(
         samples,
-        HEADS[spec.head](),
+        head,
         write_down=lambda choice: recording.write_choice(hidden, choice),
         refit=spec.refit,
         seed=spec.seed,

@@ -15,7 +15,7 @@ from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import RULE, Tried
 from medfeat.evaluation.runs.places import RUNS, runs_root
-from medfeat.heads import HEADS
+from medfeat.heads import make_head
 from medfeat.tasks import gather
 from medfeat.tasks.versions import split_name
 from medfeat.types import Progress, Task
@@ -79,7 +79,8 @@ def contender(store: FeatureStore, task: Task, root: Path, options: Options, *, 
         first, second = (_or_worst(stored[name]) for name in ("first", "second"))
         best = Tried(stored["settings"], first, second, stored["complexity"])
     else:
-        best = choose(gather(store, task), HEADS[options.head](), seed=options.seed, progress=progress).chosen
+        head = make_head(options.head, options.budget)
+        best = choose(gather(store, task), head, seed=options.seed, progress=progress).chosen
     return Contender(
         store=store.digest,
         backbone=store.recipe["backbone"],

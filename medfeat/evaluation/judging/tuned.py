@@ -39,6 +39,9 @@ class Tuning:
         Val scores by epoch, the start first.
     best
         Number of the epoch that val chose.
+    averaged
+        Numbers of the epochs whose average val preferred to the best one, which is among them, and the average's val
+        scores; None where it preferred none.
     start
         The frozen run it started beside: its key, its costs and its cautions go along.
     cost
@@ -54,6 +57,7 @@ class Tuning:
     start: Run
     cost: Cost
     notes: tuple[str, ...] = ()
+    averaged: tuple[tuple[int, ...], tuple[float, float]] | None = None
 
 
 def record_tuned(
@@ -110,8 +114,13 @@ def _choice(samples: Samples, tuning: Tuning) -> Choice:
     val = samples.val
     refuse_bad(val.X, "val")
     tried = tuple(Tried({"epoch": i}, *both, float(i)) for i, both in enumerate(tuning.epochs))
-    shown = {name: tuning.settings[name] for name in ("mode", "lr")}
-    chosen = replace(tried[tuning.best], settings={"mode": shown["mode"], "epoch": tuning.best, "lr": shown["lr"]})
+    mode, lr = tuning.settings["mode"], tuning.settings["lr"]
+    chosen = replace(tried[tuning.best], settings={"mode": mode, "epoch": tuning.best, "lr": lr})
+    if tuning.averaged is not None:
+        epochs, scores = tuning.averaged
+        average = Tried({"average of epochs": list(epochs)}, *scores, float(len(tried)))
+        tried = (*tried, average)
+        chosen = replace(average, settings={**chosen.settings, **average.settings})
     rule = RULE[samples.task.task_type == "regression"].replace("the simpler model", "the earlier epoch")
     return Choice(chosen, tried, rule, tuning.model, np.asarray(tuning.model.scores(val.X), np.float64))
 

@@ -34,6 +34,8 @@ from medfeat_cache.reading import read_json
 FORMAT = "medfeat-probe"
 VERSION = 1
 PROBE_FILE = "probe.json"
+BUNDLED_WEIGHTS = "model.safetensors"
+"""Of the network, in the folder of a run that was exported for others."""
 # What a store's recipe says of its data; everything else must be equal for a head to mean the same.
 OF_DATA = ("dataset", "fingerprint")
 
@@ -129,9 +131,16 @@ def load_probe(folder: Path) -> SavedProbe:
         raise DataError(
             f"{path} was saved for another recipe than its run ({fields} differ): run `medfeat probe` again"
         )
+    if (folder / BUNDLED_WEIGHTS).is_file():
+        info = with_weights(info, {"origin": "file", "path": str(folder / BUNDLED_WEIGHTS)})
     val = _val(folder, task["type"])
     model = load_model(folder / MODEL_FOLDER, trusted=trusted_types(run.head))
     return SavedProbe(run, recipe, info, model, task["type"], tuple(task["classes"]), temperature, val)
+
+
+def with_weights(info: Mapping[str, Any], weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a store knew, but for where its network's weights are."""
+    return {**info, "asked": {**info["asked"], "weights": dict(weights)}}
 
 
 def _refuse_without_head(run: Run) -> None:

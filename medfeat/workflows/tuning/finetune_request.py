@@ -25,8 +25,8 @@ class FinetuneOptions:
     ----------
     mode
         ``full``, ``last-blocks``, ``lora`` or ``head``.
-    epochs, batch_size, lr, layer_decay, weight_decay, smoothing, patience
-        As in `medfeat.finetuning.training_settings.Settings`.
+    epochs, batch_size, lr, layer_decay, weight_decay, smoothing, patience, soup
+        As in `medfeat.finetuning.training_settings.TrainingSettings`.
     max_minutes
         After which training stops.
     class_weight, loss, sampler, augment
@@ -56,6 +56,7 @@ class FinetuneOptions:
     blocks: int = 0
     rank: int = 8
     train_batch_norm: bool = False
+    soup: int = 1
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -106,6 +107,7 @@ class FinetuneOptions:
             weight_decay=_or(self.weight_decay, family.weight_decay),
             smoothing=_or(self.smoothing, SMOOTHING),
             patience=_or(self.patience, 5),
+            soup=self.soup,
             class_weight=auto if self.class_weight == "auto" else self.class_weight,
             loss=self.loss,
             sampler=self.sampler,

@@ -22,7 +22,7 @@ CNN = "timm:test_resnet.r160_in1k"
 
 
 def test_published_gains_are_the_tables_own_differences():
-    text = resources.files("medfeat.evaluation").joinpath("published.csv").read_text(encoding="utf-8")
+    text = resources.files("medfeat.evaluation.compare").joinpath("published.csv").read_text(encoding="utf-8")
     table = [row for row in csv.DictReader(text.splitlines()) if row["source"] == "doerrich2025"]
     auc = {
         training: float(row["auc"])
