@@ -15,7 +15,6 @@ from medfeat.evaluation.runs.card import CARD_FILE
 from medfeat.evaluation.runs.places import RUN_FILE
 from medfeat.evaluation.runs.run import CHOICE_FILE, MODEL_FOLDER, SCORES_FILE
 from medfeat.evaluation.runs.saved_probe import BUNDLED_WEIGHTS, PROBE_FILE, SavedProbe, with_weights
-from medfeat.evaluation.runs.vouching import vouch
 from medfeat.finetuning.tuned_weights import write_weights
 from medfeat_cache.errors import saying
 
@@ -68,4 +67,3 @@ def write_bundle(probe: SavedProbe, network: nn.Module, story: Mapping[str, Any]
         card = (run / CARD_FILE).read_text(encoding="utf-8")
         (folder / README).write_text(card + _USE.format(backbone=probe.recipe["backbone"]), encoding="utf-8")
     write_weights(network, folder / BUNDLED_WEIGHTS, story)
-    vouch(folder)
