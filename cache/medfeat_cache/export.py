@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from medfeat_cache.errors import StoreError, StoreInputError, saying
 from medfeat_cache.export_file import Beside, arrays_of, stream_npy, write_csv, write_hdf5, write_npz
-from medfeat_cache.files import replacing, sync_folder, temporary_name
+from medfeat_cache.files import make_folder, replacing, sync_folder, temporary_name
 from medfeat_cache.reader import FeatureStore
 
 Format = Literal["npy", "npz", "hdf5", "parquet", "csv"]
@@ -65,7 +65,7 @@ def export_store(
     if out.exists():
         raise StoreInputError(f"{out} already exists: name another place for the export, or remove it")
     with FeatureStore(path) as store, saying(out, "exporting to"):
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out.parent)
         writers[chosen](store, out, beside or {})
     return out
 
@@ -73,7 +73,7 @@ def export_store(
 def _write_npy(store: FeatureStore, out: Path, beside: Beside) -> None:
     temporary = temporary_name(out)
     try:
-        temporary.mkdir()
+        make_folder(temporary)
         files = {group: _write_group(store, group, temporary, beside) for group in store.groups}
         facts = {
             "format": "medfeat-export",

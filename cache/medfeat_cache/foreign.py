@@ -12,7 +12,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat_cache.coverage import refuse_long
 from medfeat_cache.errors import StoreError, StoreInputError
+from medfeat_cache.reading import look_at
 
 # A real array of embeddings hardly compresses; what promises a hundred times its file is a bomb.
 MOST_RATIO = 100
@@ -53,6 +55,7 @@ def _load(file: IO[bytes], size: int, where: str) -> NDArray[Any]:
 
 def read_npy(path: Path) -> dict[str, NDArray[Any]]:
     """Read the one array of an npy file, under the name ``embeddings``."""
+    look_at(path)
     with path.open("rb") as file:
         return {"embeddings": _load(file, path.stat().st_size, str(path))}
 
@@ -82,6 +85,7 @@ def read_export(folder: Path) -> dict[str, NDArray[Any]]:
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     """Read all arrays of an npz file, by name."""
     try:
+        look_at(path)
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             _refuse_members(path, members)
@@ -116,6 +120,7 @@ def read_hdf5(path: Path) -> dict[str, NDArray[Any]]:
     """Read all datasets of an HDF5 file, by path."""
     arrays: dict[str, NDArray[Any]] = {}
     try:
+        look_at(path)
         with h5py.File(path, "r", locking=False) as file:
             _walk(path, file, "", arrays)
     except StoreError:
@@ -150,4 +155,6 @@ def _read_dataset(path: Path, dataset: h5py.Dataset, where: str) -> NDArray[Any]
             f"{where} declares {dataset.nbytes} bytes in a file of {path.stat().st_size}: it is a bomb"
         )
     values = dataset.asstr()[...] if text is not None else dataset[...]
+    if text is not None:
+        refuse_long(np.reshape(values, -1).tolist(), where)
     return np.asarray(values, dtype=np.str_) if text is not None else np.asarray(values)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from medfeat_cache.foreign import EXPORT_FACTS, read_export, read_hdf5, read_npy
 from medfeat_cache.foreign_tables import read_csv, read_parquet
 from medfeat_cache.format import HASH_BYTES
 from medfeat_cache.key import recipe_digest
+from medfeat_cache.reading import TABLE_BYTES, read_bounded, read_json
 from medfeat_cache.root import store_path
 from medfeat_cache.writer import StoreWriter
 
@@ -191,11 +191,12 @@ def _given_ids(ids: str | Path | Sequence[str] | None) -> NDArray[np.str_] | Non
     with saying(path, "reading the ids"):
         if path.suffix.lower() == ".npy":
             return as_ids(_texts(read_npy(path)["embeddings"]), "all")
-        text = path.read_text(encoding="utf-8")
-    try:
-        names = json.loads(text) if path.suffix.lower() == ".json" else text.splitlines()
-    except ValueError as error:
-        raise StoreInputError(f"{path} must hold a JSON list of ids: {error}") from error
+        if path.suffix.lower() == ".json":
+            names = read_json(path, limit=TABLE_BYTES)
+        else:
+            names = read_bounded(path, TABLE_BYTES).decode("utf-8").splitlines()
+    if not isinstance(names, list):
+        raise StoreInputError(f"{path} must hold a JSON list of ids, got {type(names).__name__}")
     return as_ids(names, "all")
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from medfeat.errors import DataError, MedfeatError, UsageError
 from medfeat.finetuning.training_settings import TrainingSettings
 from medfeat_cache import StoreError, differing_fields
-from medfeat_cache.files import replacing
+from medfeat_cache.files import make_folder, replacing
 
 FORMAT = "medfeat-training"
 VERSION = 1
@@ -85,7 +85,7 @@ class Keeper:
     def __init__(self, folder: Path, settings: TrainingSettings) -> None:
         self.folder, self.settings = folder, settings
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
         except OSError as error:
             raise MedfeatError(f"cannot keep checkpoints in {folder} ({error}): choose another --cache-dir") from error
 

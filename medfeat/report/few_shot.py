@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from medfeat.errors import MedfeatError, UsageError
+from medfeat.errors import UsageError
 from medfeat.evaluation.judging.few_shot import Curve, Point
+from medfeat.report.figures import write_figure
 from medfeat.report.tables import Table, number, with_interval
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -70,10 +71,7 @@ def draw_curves(curves: Sequence[Curve], path: Path) -> Path:
         axes.set_xlabel("labelled samples (train and val together); shots a class in brackets")
         axes.set_title(f"{group[0]}, task {group[1]}", loc="left")
         axes.legend(loc="lower right", frameon=False, title="line: mean; bars: 95 % of draws; band: of draws and test")
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise MedfeatError(f"cannot write {path} ({error}): choose another --figure") from error
+    write_figure(figure, path, "choose another --figure")
     return path
 
 

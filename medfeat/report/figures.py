@@ -14,6 +14,7 @@ from medfeat.evaluation.compare.published import PublishedRow
 from medfeat.evaluation.runs.run import Run
 from medfeat.report.comparison_tables import cautions, network_names
 from medfeat.types import FloatArray
+from medfeat_cache import make_folder, replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -168,9 +169,15 @@ def curve_figure(losses: Sequence[float], scores: Sequence[float], best: int, sc
 def save(figure: Figure, path: str | Path, *, dpi: int = 150) -> Path:
     """Write a figure; the format is that of the name's ending (PNG, SVG, PDF)."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=dpi)
+    make_folder(path.parent)
+    write_figure(figure, path, "another place for the figure", dpi=dpi)
     return path
+
+
+def write_figure(figure: Figure, path: Path, instead: str, **options: Any) -> None:
+    """Write a figure whole or not at all, in the format of the name's ending; `instead` is what an error advises."""
+    with replacing(path, "drawing the figure", instead) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:].lower() or "png", **options)
 
 
 def plain(text: Any) -> str:

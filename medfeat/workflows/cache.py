@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError, MedfeatError, NotByImageError, UsageError
+from medfeat.evaluation.runs.leftovers import collect_leftovers
 from medfeat.extraction.ask.made_from import MadeFrom
 from medfeat.extraction.network.device import resolve_device
 from medfeat.extraction.network.forward import RowEmbedder
@@ -276,7 +277,9 @@ def tidy(
     *, cache_dir: str | Path | None = None, dry_run: bool = False, unfinished_days: float | None = None
 ) -> list[Garbage]:
     """Remove what killed processes left; whatever a live process works on stays."""
-    return collect_garbage(resolve_root(cache_dir), dry_run=dry_run, unfinished_days=unfinished_days)
+    root = resolve_root(cache_dir)
+    found = collect_garbage(root, dry_run=dry_run, unfinished_days=unfinished_days)
+    return found + collect_leftovers(root, dry_run=dry_run)
 
 
 def _restore_columns(header: StoreHeader, dataset: Dataset, report: Report) -> bool:

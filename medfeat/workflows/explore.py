@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from medfeat.errors import MedfeatError, UsageError
+from medfeat.errors import UsageError
 from medfeat.evaluation.runs.write_run import versions
 from medfeat.report.page.explore import Exploration, SpaceView, explore_page
 from medfeat.report.page.explore_figures import write_figures
@@ -26,7 +26,8 @@ from medfeat.workflows.looking.look import MOST, Kinds, Seen, look, sample_rows
 from medfeat.workflows.looking.maps import row_keys
 from medfeat.workflows.looking.subject import Subject, called_patients, point_columns, shown_in
 from medfeat.workflows.results.kept import kept_results
-from medfeat_cache import FeatureStore, resolve_root, slug, write_whole
+from medfeat_cache import FeatureStore, make_folder, resolve_root, slug, write_whole
+from medfeat_cache.errors import saying
 
 
 @dataclass(frozen=True)
@@ -142,11 +143,10 @@ def explore(
 
 def write_page(path: Path, text: str) -> None:
     """Write a page whole, or say in one line why it cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, [text.encode("utf-8")], "writing the page")
-    except OSError as error:
-        raise MedfeatError(f"cannot write {path} ({error}): choose another --out") from error
+    instead = "choose another --out"
+    with saying(path, "writing the page", instead):
+        make_folder(path.parent)
+    write_whole(path, [text.encode("utf-8")], "writing the page", instead)
 
 
 def _explored(

@@ -23,7 +23,7 @@ from medfeat.workflows.tuning.finetune_report import FinetuneReport
 from medfeat.workflows.tuning.finetune_request import FinetuneOptions, NetworkOptions, question_and_meaning
 from medfeat.workflows.tuning.finetune_start import Start
 from medfeat.workflows.tuning.finetune_training import TrainingJob, Tuned, train
-from medfeat_cache import FeatureStore, canonical_json, resolve_root, slug
+from medfeat_cache import FeatureStore, canonical_json, make_folder, resolve_root, slug
 from medfeat_cache.lock import Lock
 
 TUNED = "tuned"
@@ -228,7 +228,7 @@ def _digest(facts: dict[str, Any]) -> str:
 @contextmanager
 def _alone(folder: Path, progress: Progress) -> Iterator[None]:
     """Let one process at a time train in a folder; another waits, and then finds what was done."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     lock = Lock(folder.with_name(f"{folder.name}.lock"))
     lock.acquire(on_wait=progress.say)
     try:

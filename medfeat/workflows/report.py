@@ -32,7 +32,17 @@ from medfeat.workflows.looking.saliency import heated
 from medfeat.workflows.looking.writing_up import methods_of
 from medfeat.workflows.results.kept import kept_results
 from medfeat.workflows.stores.store_names import meant, versions_of
-from medfeat_cache import Catalogue, FeatureStore, StoreHeader, find_stores, resolve_root, slug, write_whole
+from medfeat_cache import (
+    Catalogue,
+    FeatureStore,
+    StoreHeader,
+    find_stores,
+    make_folder,
+    resolve_root,
+    slug,
+    write_whole,
+)
+from medfeat_cache.errors import saying
 
 FORMATS = {"md": rendering.markdown, "csv": rendering.csv_text, "tex": rendering.latex}
 
@@ -309,15 +319,15 @@ def _made(questions: Sequence[QuestionResults], data: str | Sequence[str] | None
 
 def _write_tables(folder: Path, shown: Mapping[str, Table], files: Mapping[str, bytes]) -> list[Path]:
     paths = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, table in shown.items():
-            for ending, render in FORMATS.items():
-                paths.append(folder / f"{slug(name)}.{ending}")
-                write_whole(paths[-1], [render([table]).encode("utf-8")], "writing the tables")
-        for name, content in files.items():
-            paths.append(folder / name)
-            write_whole(paths[-1], [content], "writing the tables")
-    except OSError as error:
-        raise MedfeatError(f"cannot write tables to {folder} ({error}): choose another --tables") from error
+    instead = "choose another --tables"
+    with saying(folder, "writing tables to", instead):
+        make_folder(folder)
+    contents = {
+        f"{slug(name)}.{ending}": render([table]).encode("utf-8")
+        for name, table in shown.items()
+        for ending, render in FORMATS.items()
+    }
+    for name, content in {**contents, **files}.items():
+        paths.append(folder / name)
+        write_whole(paths[-1], [content], "writing the table", instead)
     return paths

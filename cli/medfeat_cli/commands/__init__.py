@@ -18,6 +18,7 @@ from medfeat_cli.commands import (
     predict,
     probe,
     report,
+    runs,
     search,
 )
 
@@ -36,5 +37,6 @@ def register(app: typer.Typer) -> None:
     app.command("report")(report.report)
     app.command("list")(listing.list_names)
     app.add_typer(cache.app, name="cache")
+    app.add_typer(runs.app, name="runs")
     app.command("doctor")(doctor.doctor)
     app.command("demo")(demo.demo)

@@ -104,12 +104,12 @@ def verify(
 
 
 def _say(one: Verified) -> None:
-    typer.echo(f"{one.state if one.state == 'ok' else one.state.upper()}  {one.path}  {one.report.rows} rows")
+    output.line(f"{one.state if one.state == 'ok' else one.state.upper()}  {one.path}  {one.report.rows} rows")
     if one.refused or one.silent:
-        typer.echo(f"  canary: {one.refused or f'not embedded, {one.silent}'}")
+        output.line(f"  canary: {one.refused or f'not embedded, {one.silent}'}")
     if one.canary is not None:
         deviation = f"{one.canary.max_deviation:.2g}"
-        typer.echo(f"  canary: {one.canary.rows} rows embedded again, largest deviation {deviation}")
+        output.line(f"  canary: {one.canary.rows} rows embedded again, largest deviation {deviation}")
 
 
 @app.command("repair")
@@ -138,10 +138,10 @@ def repair(
         progress=for_terminal(),
     )
     words = {"ok": "ok", "suspect": "SUSPECT", "damaged": "STILL DAMAGED"}
-    typer.echo(f"{words[after.state]}  {after.path}")
+    output.line(f"{words[after.state]}  {after.path}")
     if after.rows:
         exact = "byte for byte as they first were" if after.exact else "not byte for byte as they first were"
-        typer.echo(f"  {after.rows} rows embedded again on {after.device}, {exact}")
+        output.line(f"  {after.rows} rows embedded again on {after.device}, {exact}")
     for problem in after.report.problems:
         output.note(f"  {problem}")
     raise typer.Exit(int(after.failed))
@@ -161,10 +161,10 @@ def rm(
 
     paths = list(dict.fromkeys(cache.find_path(one, cache_dir=cache_dir) for one in stores))
     for path in paths:
-        typer.echo(f"{path}  {cache.contents(path)}")
+        output.line(f"{path}  {cache.contents(path)}")
     if not yes:
         typer.confirm(f"remove {len(paths)} stores?", abort=True)
-    typer.echo(f"freed {cache.delete(paths) / 1e6:.1f} MB")
+    output.line(f"freed {cache.delete(paths) / 1e6:.1f} MB")
 
 
 @app.command("export")
@@ -196,7 +196,7 @@ def export(
     if not atlas:
         if no_images or identifiers or data_root is not None:
             raise typer.BadParameter("--no-images, --identifiers and --data-root go with --atlas")
-        typer.echo(f"wrote {cache.export(header, out, format=fmt)}")
+        output.line(f"wrote {cache.export(header, out, format=fmt)}")
         return
     from medfeat.workflows.atlas import export_atlas
 
@@ -209,7 +209,7 @@ def export(
         cache_dir=cache_dir,
         progress=for_terminal(),
     )
-    typer.echo(f"wrote {out}, which this opens: {command}")
+    output.line(f"wrote {out}, which this opens: {command}")
 
 
 @app.command("import")
@@ -240,7 +240,7 @@ def import_(
         cache_dir=cache_dir,
         progress=for_terminal(),
     )
-    typer.echo(f"wrote {path}")
+    output.line(f"wrote {path}")
 
 
 @app.command("gc")
@@ -259,11 +259,11 @@ def gc(
 
     garbage = cache.tidy(cache_dir=cache_dir, dry_run=True, unfinished_days=unfinished_days)
     for one in garbage:
-        typer.echo(f"{one.path}  {one.size_bytes / 1e6:.1f} MB  {one.why}")
+        output.line(f"{one.path}  {one.size_bytes / 1e6:.1f} MB  {one.why}")
     if not garbage:
-        typer.echo("nothing to remove")
+        output.line("nothing to remove")
         return
     if not yes:
         typer.confirm(f"remove {len(garbage)} leftovers?", abort=True)
     gone = cache.tidy(cache_dir=cache_dir, unfinished_days=unfinished_days)
-    typer.echo(f"freed {sum(one.size_bytes for one in gone) / 1e6:.1f} MB")
+    output.line(f"freed {sum(one.size_bytes for one in gone) / 1e6:.1f} MB")

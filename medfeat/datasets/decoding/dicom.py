@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.datasets.decoding.bad_file import BadFile
+from medfeat.datasets.decoding.deflated import refuse_deflated_bomb
 from medfeat.datasets.decoding.dicom_decoders import stored_pixels
 from medfeat.datasets.decoding.dicom_frames import frame_count
 from medfeat.datasets.decoding.dicom_grey import Padded, grey
@@ -91,6 +92,7 @@ def _opened(path: Path) -> Any:
     import pydicom
     from pydicom.errors import InvalidDicomError
 
+    refuse_deflated_bomb(path)
     try:
         return pydicom.dcmread(path)
     except InvalidDicomError as error:

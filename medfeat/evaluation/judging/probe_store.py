@@ -22,16 +22,9 @@ from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs import write_run as recording
 from medfeat.evaluation.runs.card import CARD_FILE, card
 from medfeat.evaluation.runs.choice import Scored
-from medfeat.evaluation.runs.run import (
-    MODEL_FOLDER,
-    NOT_SAVED,
-    Run,
-    RunSpec,
-    headline,
-    read_run,
-    run_folder,
-    task_digest,
-)
+from medfeat.evaluation.runs.places import run_folder
+from medfeat.evaluation.runs.reuse import believed_run
+from medfeat.evaluation.runs.run import MODEL_FOLDER, NOT_SAVED, Run, RunSpec, headline, task_digest
 from medfeat.evaluation.runs.saved_probe import write_probe
 from medfeat.heads import head_identity, make_head, trusted_types
 from medfeat.heads.saving import save_model
@@ -104,13 +97,15 @@ def probe_store(
     Run
         With `reused` set when nothing had to be done.
     """
-    found = existing_run(store, task, root, options)
+    progress = progress or SilentProgress()
+    found = existing_run(store, task, root, options, progress=progress)
     if found is not None:
         # A run of before these were said says them too.
         return replace(found, cautions=tuple(dict.fromkeys((*found.cautions, *wording.class_cautions(task)))))
     spec = _spec(store, task, options)
     folder = run_folder(root, store.recipe["dataset"], spec.key)
-    progress = progress or SilentProgress()
+    if not folder.is_relative_to(root):
+        progress.say(f"{root} cannot be written: the run goes to {folder}")
     progress.say(f"probing {store.recipe['dataset']} / {store.recipe['backbone']} / {options.head}")
     with recording.writing(folder) as hidden:
         run = _probe(
@@ -124,12 +119,14 @@ def probe_store(
     return replace(run, folder=folder)
 
 
-def existing_run(store: FeatureStore, task: Task, root: Path, options: Options) -> Run | None:
-    """Return the run that answered this question before; None when there is none, or another version wrote it."""
-    try:
-        return read_run(run_folder(root, store.recipe["dataset"], _spec(store, task, options).key))
-    except DataError:
-        return None
+def existing_run(
+    store: FeatureStore, task: Task, root: Path, options: Options, *, progress: Progress | None = None
+) -> Run | None:
+    """Return the run that answered this question before; None when there is none that can be believed.
+
+    One that cannot be read, or whose files are not those that were written, is named to `progress`.
+    """
+    return believed_run(run_folder(root, store.recipe["dataset"], _spec(store, task, options).key), progress)
 
 
 def _spec(store: FeatureStore, task: Task, options: Options) -> RunSpec:

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from medfeat.errors import DataError
 from medfeat.evaluation.judging.probe_store import Cost, record
 from medfeat.evaluation.judging.protocol import read_test, refuse_bad
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs import write_run as recording
 from medfeat.evaluation.runs.choice import RULE, Choice, Tried
-from medfeat.evaluation.runs.run import Run, RunSpec, read_run, run_folder, task_digest
+from medfeat.evaluation.runs.places import run_folder
+from medfeat.evaluation.runs.reuse import believed_run
+from medfeat.evaluation.runs.run import Run, RunSpec, task_digest
 from medfeat.tasks import Samples, gather
 from medfeat.types import Fitted, Progress, SilentProgress, Task
 from medfeat_cache import FeatureStore, canonical_json
@@ -90,10 +91,9 @@ def record_tuned(
     digest = hashlib.blake2b(canonical_json(dict(tuning.settings)).encode(), digest_size=16).hexdigest()
     spec = RunSpec(store.digest, task_digest(task), HEAD, seed, False, resamples, head_digest=digest)
     folder = run_folder(root, store.recipe["dataset"], spec.key)
-    try:
-        return read_run(folder)
-    except DataError:
-        pass
+    found = believed_run(folder, progress)
+    if found is not None:
+        return found
     samples = gather(store, task)
     with recording.writing(folder) as hidden:
         scored = read_test(samples, _choice(samples, tuning), lambda choice: recording.write_choice(hidden, choice))

@@ -9,10 +9,12 @@ from pathlib import Path
 from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.evaluation.compare.paired import compare_runs
 from medfeat.evaluation.measures.evaluate import without_nan
-from medfeat.evaluation.runs.run import RUNS, Run, list_runs
+from medfeat.evaluation.runs.places import RUNS
+from medfeat.evaluation.runs.run import Run, list_runs
 from medfeat.report.against_table import Twice, against_table
 from medfeat.report.tables import Table
 from medfeat.types import Interval
+from medfeat_cache.reading import read_json
 
 RUNS_FILE = "runs.json"
 _HOW = f"give --against another cache, or a {RUNS_FILE} that `medfeat report --tables DIR` wrote"
@@ -40,7 +42,7 @@ def others_in(path: Path) -> tuple[list[Run], list[str]]:
 
 def _saved(path: Path) -> list[Run]:
     try:
-        return [Run.from_dict(stored) for stored in json.loads(path.read_text(encoding="utf-8"))["runs"]]
+        return [Run.from_dict(stored) for stored in read_json(path)["runs"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path} holds no saved runs ({type(error).__name__}): {_HOW}") from error
 

@@ -12,7 +12,8 @@ import numpy as np
 from torch import nn
 
 from medfeat.evaluation.runs.card import CARD_FILE
-from medfeat.evaluation.runs.run import CHOICE_FILE, MODEL_FOLDER, RUN_FILE, SCORES_FILE
+from medfeat.evaluation.runs.places import RUN_FILE
+from medfeat.evaluation.runs.run import CHOICE_FILE, MODEL_FOLDER, SCORES_FILE
 from medfeat.evaluation.runs.saved_probe import BUNDLED_WEIGHTS, PROBE_FILE, SavedProbe, with_weights
 from medfeat.finetuning.tuned_weights import write_weights
 from medfeat_cache.errors import saying

@@ -30,6 +30,7 @@ from medfeat_cache import (
     read_features,
     resolve_root,
 )
+from medfeat_cache.reading import NoFile, look_at
 
 # Folders of the cache beside those of datasets, and beside those of backbones; and the word for all of them.
 RESERVED_DATA = ("runs", "tuned", "all")
@@ -185,9 +186,12 @@ def _tensors(path: Path) -> dict[str, Any]:
     import torch
 
     try:
+        look_at(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise MissingFileError(f"no file {path}: name an npz, npy, HDF5 or torch file of features") from error
+    except NoFile:
+        raise
     except Exception as error:  # torch says it in many ways, in many lines
         raise WeightsError(
             f"{path} is not a file of plain tensors, and nothing else is loaded: save it as npz"

@@ -10,14 +10,14 @@ from typing import Any
 
 from torch import nn
 
-from medfeat.errors import DataError
-from medfeat.evaluation.runs.run import Run, read_run
+from medfeat.evaluation.runs.reuse import believed_run
+from medfeat.evaluation.runs.run import Run
 from medfeat.finetuning.loop import Trained
 from medfeat.finetuning.tuned_weights import WEIGHTS_FILE, write_weights
 from medfeat.report.figures import curve_figure
 from medfeat.report.run_tables import NAMES
-from medfeat_cache import write_whole
-from medfeat_cache.files import replacing
+from medfeat_cache import make_folder, replacing, write_whole
+from medfeat_cache.reading import read_json
 
 FORMAT = "medfeat-tuned"
 VERSION = 1
@@ -38,7 +38,7 @@ def write_network(folder: Path, network: nn.Module, story: Mapping[str, Any]) ->
     story
         What it was made from.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for half in folder.glob(".*"):  # of a killed command
         half.unlink(missing_ok=True)
     path = folder / WEIGHTS_FILE
@@ -49,10 +49,10 @@ def write_network(folder: Path, network: nn.Module, story: Mapping[str, Any]) ->
 def finished_run(folder: Path) -> Run | None:
     """Return the run of a training that was finished here; None where there is none."""
     try:
-        stored = json.loads((folder / DONE_FILE).read_bytes())
-        return read_run(folder.parents[2] / stored["run"])
-    except (OSError, ValueError, KeyError, DataError):
+        run = str(read_json(folder / DONE_FILE)["run"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+    return believed_run(folder.parents[2] / run, None)
 
 
 def finish(folder: Path, run: Run, facts: Mapping[str, Any], trained: Trained) -> None:

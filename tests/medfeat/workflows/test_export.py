@@ -149,5 +149,5 @@ def test_the_command_says_what_it_wrote(cache_root, tmp_path, capsys):
 
     made = probed(cache_root, small(tmp_path))
     assert run(["export", made.key[:12], "--out", str(tmp_path / "given"), "--cache-dir", str(cache_root)]) == 0
-    assert f"run {made.key[:12]} is in {tmp_path / 'given'}: 8 files" in capsys.readouterr().out
+    assert f"run {made.key[:12]} is in {tmp_path / 'given'}: 9 files" in capsys.readouterr().out
     assert read_run(tmp_path / "given").key == made.key
