@@ -20,7 +20,7 @@ from medfeat.workflows.looking import mistakes, spaces
 from medfeat.workflows.looking.listed import kinds_of, list_images, list_store
 from medfeat.workflows.looking.look import MOST, look, sample_rows
 from medfeat.workflows.looking.subject import Subject, point_columns, shown_in
-from medfeat_cache import FeatureStore, StoreHeader, resolve_root, write_whole
+from medfeat_cache import FeatureStore, StoreHeader, make_folder, resolve_root, write_whole
 
 # What embedding-atlas is told after it: `embedding-atlas FILE` and these.
 COLUMNS = {"x": "x", "y": "y", "neighbors": "neighbors", "image": "image"}
@@ -96,7 +96,7 @@ def export_atlas(
         columns.setdefault(column.name, pa.array(_values(column)))
     content = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), content)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     write_whole(out, [content.getvalue().to_pybytes()], "exporting to")
     return _command(out, columns)
 
