@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medfeat_cli import options, output, task_options
 from medfeat_cli.progress import for_terminal
+
+if TYPE_CHECKING:
+    from medfeat.workflows.tuning.finetune_request import FinetuneRequest
 
 Mode = Annotated[str, typer.Option("--mode", help="What learns: full, last-blocks, lora or head.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Of the whole schedule; default 10.")]
@@ -101,14 +104,44 @@ def finetune(
 
     Example: medfeat finetune --backbone resnet18 --data breastmnist --size 224
     """
-    asked: dict[str, Any] = {key: value for key, value in locals().items() if key not in _NOT_ASKED}
-    asked["smoothing"] = label_smoothing
+    from medfeat.workflows.asking.data_options import DataOptions
+    from medfeat.workflows.asking.question import Question
+    from medfeat.workflows.tuning.finetune_request import FinetuneOptions, FinetuneRequest, NetworkOptions
+
+    asked = FinetuneRequest(
+        data=data,
+        network=NetworkOptions(
+            backbone, None if weights is None else str(weights), seed, pool, slices,
+            fit,  # type: ignore[arg-type]  # checked there
+            offline, trust_remote_code,
+        ),
+        options=FinetuneOptions(
+            mode, epochs, batch_size, lr, layer_decay, weight_decay, label_smoothing, patience, max_minutes,
+            class_weight, loss, sampler, augment, from_probe, blocks, rank, train_batch_norm, soup,
+        ),
+        question=Question(
+            task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, partial=partial, classes=classes
+        ),
+        opened=DataOptions.of(
+            size=size, data_root=data_root, offline=offline, name=name, intensity=intensity, path_column=path_column,
+            label_column=label_column, split_column=split_column, patient_column=patient_column, volumes=volumes,
+        ),
+        precision=precision,
+        device=device,
+        shots=shots,
+        resamples=resamples,
+        cache_dir=cache_dir,
+    )  # fmt: skip
     if dry_run or advise:
         _before(asked, advise=advise, json=json)
-        return
-    from medfeat.workflows.finetune import finetune as run
+    else:
+        _tune(asked, seeds=seeds, restart=restart, tensorboard=tensorboard, json=json)
 
-    report = run(**asked, restart=restart, tensorboard=tensorboard, progress=for_terminal())
+
+def _tune(asked: FinetuneRequest, *, seeds: int, restart: bool, tensorboard: Path | None, json: bool) -> None:
+    from medfeat.workflows.finetune import tune
+
+    report = tune(asked, seeds=seeds, restart=restart, tensorboard=tensorboard, progress=for_terminal())
     if json:
         output.as_json(report.to_dict())
     else:
@@ -117,16 +150,13 @@ def finetune(
             output.note(f"{report.reused} unchanged runs were reused, {len(report.runs) - report.reused} were made")
 
 
-_NOT_ASKED = frozenset(("label_smoothing", "restart", "tensorboard", "advise", "dry_run", "json"))
-
-
-def _before(asked: dict[str, Any], *, advise: bool, json: bool) -> None:
+def _before(asked: FinetuneRequest, *, advise: bool, json: bool) -> None:
     """Say what a training would take, or whether it is worth trying, and train nothing."""
     from medfeat.workflows.tuning.finetune_advice import Advice
     from medfeat.workflows.tuning.finetune_advice import advise as weigh
     from medfeat.workflows.tuning.finetune_plan import FinetunePlan, plan
 
-    found: Advice | FinetunePlan = (weigh if advise else plan)(**asked, progress=for_terminal())
+    found: Advice | FinetunePlan = (weigh if advise else plan)(asked, progress=for_terminal())
     if json:
         output.as_json(found.to_dict())
     else:
