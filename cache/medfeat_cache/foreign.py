@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,7 @@ from medfeat_cache.reading import look_at
 MOST_RATIO = 100
 FREE_BYTES = 64 << 20
 DEEPEST = 3
+EXPORT_FACTS = "store.json"
 
 
 def _header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
@@ -56,6 +58,28 @@ def read_npy(path: Path) -> dict[str, NDArray[Any]]:
     look_at(path)
     with path.open("rb") as file:
         return {"embeddings": _load(file, path.stat().st_size, str(path))}
+
+
+def read_export(folder: Path) -> dict[str, NDArray[Any]]:
+    """Read the arrays of a folder that `export_store` wrote, as ``<group>_<column>``."""
+    try:
+        facts = json.loads((folder / EXPORT_FACTS).read_text(encoding="utf-8"))
+        files = {f"{group}_{name}": str(file) for group, of in facts["groups"].items() for name, file in of.items()}
+        known = facts["info"].get("dataset") or {}
+        if any(Path(file).name != file for file in files.values()):
+            raise StoreInputError(f"{folder}: {EXPORT_FACTS} names files elsewhere: it is hostile")
+        arrays = {
+            name: np.array(json.loads((folder / file).read_text(encoding="utf-8")), dtype=np.str_)
+            if file.endswith(".json")
+            else read_npy(folder / file)["embeddings"]
+            for name, file in files.items()
+        }
+        said = {"classes": known.get("classes"), "task_type": [known["task"]] if known.get("task") else None}
+        return arrays | {name: np.array(words, dtype=np.str_) for name, words in said.items() if words}
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreInputError(f"{folder} is not a whole export ({error}): export the store again") from error
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:

@@ -20,7 +20,7 @@ from medfeat.workflows.results.bundle import write_bundle
 from medfeat.workflows.tuning.onnx_graph import TOLERANCE, require_onnx, write_onnx
 from medfeat_cache import resolve_root, slug
 
-ONNX_FILE = "network.onnx"
+_ONNX_FILE = "network.onnx"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class ExportReport:
         found = [f"run {self.run[:12]} is in {self.folder}: {len(self.files)} files, {total:.1f} MB"]
         if self.onnx_difference is not None:
             found.append(
-                f"{ONNX_FILE} gives medfeat's scores to {self.onnx_difference:.1e} ({TOLERANCE:.0e} is allowed)"
+                f"{_ONNX_FILE} gives medfeat's scores to {self.onnx_difference:.1e} ({TOLERANCE:.0e} is allowed)"
             )
         return found
 
@@ -123,7 +123,7 @@ def export(
     told = weights or network.path
     with writing(folder) as hidden:
         write_bundle(probe, module, tuning_of(told) if told else None, hidden)
-        found = write_onnx(probe, backbone, hidden / ONNX_FILE) if onnx else None
+        found = write_onnx(probe, backbone, hidden / _ONNX_FILE) if onnx else None
         # as another person would
         load_again(_network(load_probe(hidden)), replace(options, weights=None, offline=True))
     files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}

@@ -157,5 +157,6 @@ def _curve(
         cautions=wording.class_cautions(task),
     )
     key = [store.digest, task_digest(task), head, asdict(options), PROTOCOL]
-    keep_result(root, curve.dataset, "curve", {"options": asdict(options), **curve.to_dict()}, key=key)
+    facts = {"options": asdict(options), "task_digest": task_digest(task), **curve.to_dict()}
+    keep_result(root, curve.dataset, "curve", facts, key=key)
     return curve

@@ -20,7 +20,7 @@ from medfeat.workflows.stores.remake import NewImages, Remake
 from medfeat.workflows.stores.store_names import find_meant
 from medfeat_cache import Catalogue, FeatureStore, resolve_root
 
-ERROR_RATE = 0.1
+_ERROR_RATE = 0.1
 
 
 def predict(
@@ -29,7 +29,7 @@ def predict(
     *,
     data: str | None = None,
     out: str | Path | None = None,
-    error_rate: float = ERROR_RATE,
+    error_rate: float = _ERROR_RATE,
     intensity: str | None = None,
     path_column: str | None = None,
     volumes: str | None = None,

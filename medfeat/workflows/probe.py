@@ -262,6 +262,8 @@ def _notes(runs: Sequence[Run], stores: Sequence[StoreHeader], reused: int) -> l
         missing = [name for name in BASELINE_BACKBONES if name not in there]
         if missing:
             named = split_name(dataset)[0]
+            if all("imported_from" in one.info for one in stores if one.recipe["dataset"] == named):
+                continue  # no image of it is known
             source = next((_source(header) for header in stores if header.recipe["dataset"] == named), named)
             side = f" --size {size}" if size and source == dataset else ""
             notes.append(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from medfeat.datasets.decoding.bad_file import BadFile
 from medfeat.errors import MissingExtraError
 
-SMALLEST_VOLUME_RATIO = 1e-6
+_SMALLEST_VOLUME_RATIO = 1e-6
 
 
 def laid_out(values: NDArray[Any], affine: NDArray[np.float64]) -> NDArray[Any]:
@@ -65,7 +65,7 @@ def _whole(affine: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.fl
         lengths = np.sqrt((axes**2).sum(axis=0))
     if not np.isfinite(affine).all() or not lengths.all():
         raise BadFile("its affine (sform or qform) has an axis without length; write the orientation again")
-    if abs(np.linalg.det(axes / lengths)) < SMALLEST_VOLUME_RATIO:
+    if abs(np.linalg.det(axes / lengths)) < _SMALLEST_VOLUME_RATIO:
         raise BadFile("its affine (sform or qform) has two axes along one line; write the orientation again")
     whole = affine.copy()
     whole[:3, :3] = axes

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -78,6 +78,23 @@ class Curve:
         """Return plain JSON values."""
         plain: dict[str, Any] = without_nan(asdict(self))
         return plain
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Curve:
+        """Read back what `to_dict` wrote."""
+        points = [
+            Point(**{**point, **{name: _intervals_of(point[name]) for name in ("values", "spread")}})
+            for point in stored["points"]
+        ]
+        facts = {field.name: stored[field.name] for field in fields(cls)}
+        return cls(**{**facts, "points": tuple(points), "cautions": tuple(stored["cautions"])})
+
+
+def _intervals_of(stored: Mapping[str, Mapping[str, float | None]]) -> dict[str, Interval]:
+    return {
+        name: Interval(**{end: math.nan if at is None else at for end, at in part.items()})
+        for name, part in stored.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.evaluation.audit.duplicates import NEAR, same_pixels
-from medfeat.evaluation.runs.places import RUNS, runs_roots
 from medfeat.report.page.page_names import counted
 from medfeat.report.tables import Table, number
 from medfeat.types import UInt8Array
 from medfeat.workflows.looking.listed import Listed
-from medfeat_cache import slug
-from medfeat_cache.reading import read_json
 
 SHOWN = 20
 
@@ -68,17 +64,6 @@ def patient_table(listed: Listed, shown: Mapping[str, str]) -> Table | None:
     title = f"Patients in several splits: {len(shared)} of {len(splits)}"
     more = (f"and {len(shared) - SHOWN} more",) if len(shared) > SHOWN else ()
     return Table(title, ("patient", "splits"), tuple(shared[:SHOWN]), more)
-
-
-def audits(root: Path, dataset: str) -> list[dict[str, Any]]:
-    """Return the audits of a dataset that were kept, newest first; what cannot be read is left out."""
-    found = []
-    for path in (path for one in runs_roots(root) for path in (one / RUNS / slug(dataset)).glob("audit-*.json")):
-        try:
-            found.append((path.stat().st_mtime, read_json(path)))
-        except (OSError, ValueError):
-            continue
-    return [facts for _, facts in sorted(found, key=lambda one: -one[0])]
 
 
 def audit_tables(kept: Sequence[Mapping[str, Any]], shown: Mapping[str, str], *, dataset: str) -> list[Table]:

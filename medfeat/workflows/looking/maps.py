@@ -19,7 +19,7 @@ from medfeat.types import FloatArray, IdArray, UInt8Array
 from medfeat_cache import canonical_json, make_folder, slug, write_whole
 
 # Another way to make maps is another version, and old files are no longer found.
-VERSION = 1
+VERSION = 2
 FOLDER = "maps"
 # A map is grown while at least this share of the images was in it; then it is made anew.
 OLD_SHARE = 0.5

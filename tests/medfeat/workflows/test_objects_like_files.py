@@ -367,7 +367,9 @@ def test_images_that_a_program_held_leave_pages_without_pictures(cache_root, tmp
         split: torch.from_numpy(rng.integers(0, 256, (40, 16, 16), np.uint8)) for split in ("train", "val", "test")
     }
     held = {split: TensorDataset(images, labels) for split, images in splits.items()}
-    medfeat.extract(held, "stats", name="held", cache_dir=cache_root, device="cpu")
+    [store] = medfeat.extract(held, "stats", name="held", cache_dir=cache_root, device="cpu").stores
+    [found] = cache.verify([store.path], canary=True)
+    assert found.state == "ok" and "object of Python" in found.silent
     probe(cache_dir=cache_root, resamples=0)
     report = medfeat.write_report(out=tmp_path / "results.html", cache_dir=cache_root)
     assert any("held by a program" in line for line in report.notes)
