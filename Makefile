@@ -38,7 +38,7 @@ format: $(READY) ## let ruff mend what it can
 bench: $(READY) ## measure, and write benchmarks/results/
 	MEDFEAT_BENCH=1 $(BIN)/python -m pytest benchmarks -s --timeout=0
 
-soak: $(READY) ## the long tests: every backbone, fifty kills
+soak: $(READY) ## the long tests: every backbone, hundreds of kills, every hostile input
 	$(PYTEST) -m slow --timeout=0 -s
 
 mutants: $(READY) ## change the code in one place at a time, and list the changes that no test sees

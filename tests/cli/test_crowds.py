@@ -1,4 +1,4 @@
-"""Thirty commands at once on one cache, ten on one store, few files and little memory: right, or one line."""
+"""Thirty commands at once on one cache, ten on one store, few open files: right, or one line."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks, and limi
 @pytest.mark.parametrize(
     "kind", ["few", *(pytest.param(name, marks=pytest.mark.slow) for name in ("thirty", "ten on one", "starved"))]
 )
-def test_many_commands_at_once_and_few_resources(tmp_path, kind):
+def test_many_commands_at_once_and_few_open_files(tmp_path, kind):
     paths = [str(ROOT / name) for name in ("tests", "cli", "cache", "")]
     command = [sys.executable, "-c", SCRIPT, str(tmp_path), kind, *paths]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
