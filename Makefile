@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help demo test lint bench soak docs format clean
+.PHONY: help demo test lint bench soak mutants docs format clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -38,8 +38,11 @@ format: $(READY) ## let ruff mend what it can
 bench: $(READY) ## measure, and write benchmarks/results/
 	MEDFEAT_BENCH=1 $(BIN)/python -m pytest benchmarks -s --timeout=0
 
-soak: $(READY) ## the long tests: every backbone, fifty kills
+soak: $(READY) ## the long tests: every backbone, hundreds of kills, every hostile input
 	$(PYTEST) -m slow --timeout=0 -s
+
+mutants: $(READY) ## change the code in one place at a time, and list the changes that no test sees
+	$(BIN)/python tools/mutation_sample.py --count 60
 
 docs: $(READY) ## regenerate the pages that are made from the code
 	$(BIN)/python tools/make_docs.py

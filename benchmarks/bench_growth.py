@@ -19,6 +19,8 @@ from machine import MEASURING, RESULTS, keep
 
 STORES, RUNS = (2_000, 5_000) if MEASURING else (40, 60)
 AUDITED = (100_000, 2_048) if MEASURING else (400, 16)
+SEARCHED = (1_000_000, 512) if MEASURING else (400, 16)
+BOOSTED, BUDGET = ((20_000, 784), 60) if MEASURING else ((400, 16), 1)
 CLASSES = 8
 
 
@@ -132,3 +134,22 @@ def test_a_large_store_is_audited(tmp_path):
     printed, cost = measured("audit", *asked, "--cache-dir", tmp_path)
     assert "without duplicates" in printed or "likely label errors" in printed
     note("audit", {"rows": n, "dim": dim, **cost})
+
+
+def test_a_million_rows_are_searched_and_voted_on(tmp_path):
+    n, dim = SEARCHED
+    labels = {"train": np.arange(n) % CLASSES, "val": np.arange(500) % CLASSES, "test": np.arange(500) % CLASSES}
+    write_store(tmp_path, recipe_of("set00", "network"), labels, dim, info=made_up_info("set00"))
+    asked = ("--data", "set00", "--backbone", "network", "--cache-dir", tmp_path)
+    hits, cost = measured("search", *asked, "--id", "val/3", "-k", "5")
+    assert len(hits.strip().splitlines()) == 7
+    _, voted = measured("probe", *asked, "--head", "knn", "--resamples", "20")
+    note("knn_and_search", {"rows": n, "dim": dim, "search": cost, "knn": voted})
+
+
+def test_boosting_keeps_its_budget(tmp_path):
+    n, dim = BOOSTED
+    write_store(tmp_path, recipe_of("set00", "network"), published_labels(n), dim, info=made_up_info("set00"))
+    asked = ("--data", "set00", "--backbone", "network", "--cache-dir", tmp_path, "--head", "xgboost")
+    _, cost = measured("probe", *asked, "--budget", BUDGET, "--resamples", "20")
+    note("boosting", {"rows": n, "dim": dim, "budget": BUDGET, **cost})

@@ -119,6 +119,14 @@ def test_explore_many_images(tmp_path):
     keep("looking", result)
 
 
+def test_explore_memory(tmp_path):
+    """Measure memory alone, which other work on the machine does not change as it changes seconds."""
+    path = make(tmp_path, SIZES[0])
+    first = explored(path, tmp_path, tmp_path / "page.html")
+    keep("looking-memory", {"images": SIZES[0], "dim": DIM, **first})
+    assert first["peak_mib"] < 1536
+
+
 # Many runs: real ones of one planted store and each head, copied under the names of other sets and backbones.
 REPORT = """
 import json, os, sys, time
@@ -181,3 +189,31 @@ def test_report_many_runs(tmp_path):
     assert facts["runs"] == DATASETS * BACKBONES * len(HEADS) * len(SEEDS)
     keep("report", {"datasets": DATASETS, "backbones": BACKBONES, "heads": HEADS, "seeds": SEEDS, "test_samples": TEST,
                     "page_mb": page.stat().st_size / 1e6, "load": os.getloadavg()[0], **facts})  # fmt: skip
+
+
+def test_maps_are_faithful():
+    """State how trustworthy maps are beside those of openTSNE's own defaults, on made-up rows of the two methods."""
+    import time
+
+    from openTSNE import TSNE
+    from sklearn.manifold import trustworthiness
+
+    from medfeat.evaluation.looking.projection import neighbours, principal, searched, tsne
+
+    result = {}
+    for n in (2_000, 4_000) if MEASURING else (60,):
+        centres, rng = np.random.default_rng(1).normal(size=(8, DIM)), np.random.default_rng(0)
+        X = (centres[rng.integers(0, 8, n)] + rng.normal(0, 2, (n, DIM))).astype(np.float32)
+        unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+        Z, seconds, maps = principal(X, unit=True).of(X), {}, {}
+        for name in ("medfeat", "openTSNE"):
+            start = time.process_time()
+            maps[name] = (
+                tsne(Z, *neighbours(searched(X, Z, unit=True), 90), dims=2)
+                if name == "medfeat"
+                else TSNE(random_state=0, n_jobs=1).fit(unit)
+            )
+            seconds[name] = time.process_time() - start
+        score = {name: trustworthiness(X, np.asarray(Y), n_neighbors=15, metric="cosine") for name, Y in maps.items()}
+        result[str(n)] = {"rows": n, "dim": DIM, "trustworthiness": score, "processor_seconds": seconds}
+    keep("faithful", result)

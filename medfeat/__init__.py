@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from medfeat.workflows.compare import compare
     from medfeat.workflows.embed import embed
     from medfeat.workflows.explore import explore
+    from medfeat.workflows.export import export
     from medfeat.workflows.extract import extract
     from medfeat.workflows.few_shot import few_shot
     from medfeat.workflows.finetune import finetune
@@ -44,6 +45,7 @@ _WHERE = {
     "dataset_names": "medfeat.datasets",
     "embed": "medfeat.workflows.embed",
     "explore": "medfeat.workflows.explore",
+    "export": "medfeat.workflows.export",
     "extract": "medfeat.workflows.extract",
     "few_shot": "medfeat.workflows.few_shot",
     "finetune": "medfeat.workflows.finetune",
@@ -69,6 +71,7 @@ __all__ = [
     "dataset_names",
     "embed",
     "explore",
+    "export",
     "extract",
     "few_shot",
     "finetune",

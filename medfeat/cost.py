@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-ASSUMED_WATTS_A_CORE = 10.0
+_ASSUMED_WATTS_A_CORE = 10.0
 _RAPL = Path("/sys/class/powercap/intel-rapl:0/energy_uj")
 
 
@@ -42,8 +42,8 @@ class EnergyMeter:
         if self._counter is not None and counter is not None and counter >= self._counter:
             return Energy((counter - self._counter) / 3.6e9, "RAPL counter of the processor package")
         cores = usable_cores()
-        watts = ASSUMED_WATTS_A_CORE * cores
-        return Energy(watts * seconds / 3600, f"assumed {ASSUMED_WATTS_A_CORE:.0f} W a core x {cores} cores x time")
+        watts = _ASSUMED_WATTS_A_CORE * cores
+        return Energy(watts * seconds / 3600, f"assumed {_ASSUMED_WATTS_A_CORE:.0f} W a core x {cores} cores x time")
 
 
 def usable_cores() -> int:

@@ -20,9 +20,9 @@ from medfeat.types import Progress, SilentProgress
 from medfeat_cache.files import sync_folder
 
 CHUNK_BYTES = 1 << 18
-TIMEOUT_SECONDS = 30
-ATTEMPTS = 3
-WRONG_RANGE = 416
+_TIMEOUT_SECONDS = 30
+_ATTEMPTS = 3
+_WRONG_RANGE = 416
 
 
 @dataclass(frozen=True)
@@ -131,14 +131,14 @@ def _fetch_checked(url: str, part: Path, expected: Expected | None, bar: Progres
 
 
 def _fetch(url: str, part: Path, bar: Progress, pause: float) -> None:
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, _ATTEMPTS + 1):
         try:
             return _fetch_once(url, part, bar)
         except urllib.error.HTTPError:
             raise  # the server answered; asking again changes nothing
         except (OSError, http.client.HTTPException) as error:
             stalled = isinstance(error, urllib.error.URLError) and not part.stat().st_size
-            if attempt == ATTEMPTS or stalled or not isinstance(error, _NETWORK):
+            if attempt == _ATTEMPTS or stalled or not isinstance(error, _NETWORK):
                 raise
             time.sleep(pause)
     return None
@@ -150,10 +150,10 @@ def _fetch_once(url: str, part: Path, bar: Progress) -> None:
     if have:
         request.add_header("Range", f"bytes={have}-")
     try:
-        response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == WRONG_RANGE and have:
+        if error.code == _WRONG_RANGE and have:
             return  # nothing is left to fetch; the MD5 decides
         raise
     with response:

@@ -45,6 +45,11 @@ class WeightsError(MedfeatError, ValueError):
 class MissingExtraError(MedfeatError, ImportError):
     """An optional package is needed for this; the message names the extra that installs it."""
 
+    @classmethod
+    def of(cls, who: str, package: str, extra: str, error: ImportError) -> MissingExtraError:
+        """Say who needs a package that is not installed: ``DICOM files need``."""
+        return cls(f"{who} the package {package} ({error}): pip install 'medfeat[{extra}]'")
+
 
 class PluginError(MedfeatError, ImportError):
     """An installed package brings a head, backbone or dataset that cannot be used; the message names the package."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from medfeat_cache.coverage import GroupSpec
     from medfeat_cache.donors import DATA_FIELDS, find_donors, iter_known
     from medfeat_cache.export import export_store
-    from medfeat_cache.files import write_whole
+    from medfeat_cache.files import make_folder, replacing, write_whole
     from medfeat_cache.find import Catalogue, Found, differences, find_stores, locate, store_files
     from medfeat_cache.header import StoreHeader, read_header
     from medfeat_cache.ingest import TORCH, Features, import_arrays, named_features, read_features
@@ -64,12 +64,14 @@ _WHERE = {
     "import_arrays": "ingest",
     "iter_known": "donors",
     "locate": "find",
+    "make_folder": "files",
     "named_features": "ingest",
     "read_features": "ingest",
     "read_header": "header",
     "recipe_digest": "key",
     "remove": "collect",
     "repair_rows": "repair",
+    "replacing": "files",
     "resolve_root": "root",
     "restore_column": "repair",
     "slug": "root",
@@ -117,12 +119,14 @@ __all__ = [
     "import_arrays",
     "iter_known",
     "locate",
+    "make_folder",
     "named_features",
     "read_features",
     "read_header",
     "recipe_digest",
     "remove",
     "repair_rows",
+    "replacing",
     "resolve_root",
     "restore_column",
     "slug",

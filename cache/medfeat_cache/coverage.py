@@ -12,6 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from medfeat_cache.errors import StoreConflictError, StoreInputError
 from medfeat_cache.parts import BadRow, Part
 
+# Paths are shorter; one id of a million letters would make a table of a million ids four terabytes.
+ID_LIMIT = 1000
+
 
 @dataclass(frozen=True)
 class GroupSpec:
@@ -31,6 +34,7 @@ class GroupSpec:
 
 def as_ids(values: ArrayLike, group: str) -> NDArray[np.str_]:
     """Return ids as a string array, or say which cannot be one."""
+    refuse_long(values, group)
     ids = np.asarray(values)
     if not ids.size:
         return np.empty(0, "<U1")
@@ -41,6 +45,27 @@ def as_ids(values: ArrayLike, group: str) -> NDArray[np.str_]:
     if wrong:
         raise StoreInputError(f"ids of {group!r} must be non-empty UTF-8 without NUL, got {wrong[0]!r}")
     return ids
+
+
+def refuse_long(values: Any, group: str) -> None:
+    """Refuse ids of more than `ID_LIMIT` characters, before they are held: every id takes the room of the longest.
+
+    Raises
+    ------
+    StoreInputError
+        Naming the group, the beginning of the id and its length.
+    """
+    if isinstance(values, np.ndarray) and values.dtype.kind in "US":
+        width = values.dtype.itemsize // (4 if values.dtype.kind == "U" else 1)
+        lengths = np.char.str_len(values.reshape(-1)) if width > ID_LIMIT else np.zeros(0, int)
+        longest = values.reshape(-1)[int(lengths.argmax())] if len(lengths) else ""
+    else:
+        texts = (one for one in values if isinstance(one, str))
+        longest = max(texts, key=len, default="")
+    if len(longest) > ID_LIMIT:
+        raise StoreInputError(
+            f"ids of {group!r} must have at most {ID_LIMIT} characters, got one of {len(longest)}: {longest[:40]!r}..."
+        )
 
 
 def _encodes(name: str) -> bool:

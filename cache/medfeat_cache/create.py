@@ -32,7 +32,7 @@ from medfeat_cache.format import (
 from medfeat_cache.key import canonical_json, recipe_digest
 from medfeat_cache.layout import plain_attributes
 
-DIGESTED_COLUMNS = ("block_digests", "ids", "image_hash", "labels", "rows")
+_DIGESTED_COLUMNS = ("block_digests", "ids", "image_hash", "labels", "rows")
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _create_group(group: h5py.Group, shape: GroupShape) -> GroupLayout:
     step = rows_per_block(shape.dim * np.dtype(shape.dtype).itemsize)
     group.attrs["rows_per_block"] = step
     group.attrs["source_rows"] = shape.source_rows
-    _fixed_text(group.attrs, "digests", canonical_json(dict.fromkeys(DIGESTED_COLUMNS, "0" * 64)))
+    _fixed_text(group.attrs, "digests", canonical_json(dict.fromkeys(_DIGESTED_COLUMNS, "0" * 64)))
     text = h5py.string_dtype("utf-8", max(shape.id_bytes, 1))
     columns = {
         "block_digests": _allocate(group, "block_digests", "|u1", (count_blocks(shape.rows, step), BLOCK_DIGEST_BYTES)),
@@ -143,7 +143,8 @@ def seal(path: Path, layout: Layout) -> Layout:
     with path.open("rb+", buffering=0) as file:
         for name, group in layout.groups.items():
             _seal_blocks(file, group)
-            digests = {key: column_digest(file, group.columns[key]) for key in DIGESTED_COLUMNS if key in group.columns}
+            there = [key for key in _DIGESTED_COLUMNS if key in group.columns]
+            digests = {key: column_digest(file, group.columns[key]) for key in there}
             attributes = {**group.attributes, "digests": digests_text(digests, group.attributes["digests"])}
             groups[name] = GroupLayout(attributes, group.columns)
     sealed = Layout(layout.attributes, groups)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+ANOTHER_CACHE = "choose a writable folder with --cache-dir or $MEDFEAT_CACHE"
 
 
 class StoreError(Exception):
@@ -54,7 +55,7 @@ class UnknownIdsError(StoreError, KeyError):
     """Ids, or a group, that the store does not hold."""
 
 
-def _write_error(error: OSError, path: Path, doing: str) -> StoreWriteError:
+def _write_error(error: OSError, path: Path, doing: str, instead: str) -> StoreWriteError:
     if error.errno in FULL:
         try:
             free = f"{shutil.disk_usage(path if path.is_dir() else path.parent).free / 1e6:.0f} MB free"
@@ -62,21 +63,17 @@ def _write_error(error: OSError, path: Path, doing: str) -> StoreWriteError:
             free = "free space unknown"
         return StoreWriteError(f"disk full while {doing} {path} ({free}): make room and run the same command again")
     if error.errno in FORBIDDEN:
-        return StoreWriteError(
-            f"no permission while {doing} {path} ({error.strerror}): "
-            "choose a writable folder with --cache-dir or $MEDFEAT_CACHE"
-        )
-    return StoreWriteError(
-        f"{error.strerror or error} while {doing} {path}: check the disk and run the same command again"
-    )
+        return StoreWriteError(f"no permission while {doing} {path} ({error.strerror}): {instead or ANOTHER_CACHE}")
+    advice = instead or "check the disk and run the same command again"
+    return StoreWriteError(f"{error.strerror or error} while {doing} {path}: {advice}")
 
 
 @contextmanager
-def saying(path: Path, doing: str) -> Iterator[None]:
-    """Turn the system's errors on `path` into one line that says what was being done and what to do next."""
+def saying(path: Path, doing: str, instead: str = "") -> Iterator[None]:
+    """Turn the system's errors on `path` into one line: what was being done, and what to do `instead`."""
     try:
         yield
     except StoreError:
         raise
     except OSError as error:
-        raise _write_error(error, path, doing) from error
+        raise _write_error(error, path, doing, instead) from error

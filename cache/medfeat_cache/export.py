@@ -1,10 +1,10 @@
-"""A store in forms that other tools read: npy with JSON beside it, or Parquet. Streamed, and only undamaged bytes."""
+"""A store in forms that other tools read, told by the name of the file. Streamed, and only undamaged bytes."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,15 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat_cache.errors import StoreError, StoreInputError, saying
-from medfeat_cache.files import raw, replacing, sync_folder, temporary_name
+from medfeat_cache.export_file import Beside, arrays_of, stream_npy, write_csv, write_hdf5, write_npz
+from medfeat_cache.files import make_folder, replacing, sync_folder, temporary_name
 from medfeat_cache.reader import FeatureStore
 
-Format = Literal["npy", "parquet"]
-COLUMNS = ("labels", "rows", "image_hash")
+Format = Literal["npy", "npz", "hdf5", "parquet", "csv"]
+SUFFIXES: dict[str, Format] = {
+    "": "npy", ".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5", ".parquet": "parquet", ".csv": "csv",
+}  # fmt: skip
 PARQUET_ROWS = 4096
 
 
-def export_store(path: str | Path, out: str | Path, *, format: Format = "npy") -> Path:
+def export_store(
+    path: str | Path, out: str | Path, *, format: Format | None = None, beside: Beside | None = None
+) -> Path:
     """Write a store for other tools; memory does not grow with the number of rows.
 
     Parameters
@@ -28,34 +33,48 @@ def export_store(path: str | Path, out: str | Path, *, format: Format = "npy") -
     path
         Of the store. Damage is refused, not passed on.
     out
-        A folder that does not exist yet (npy), or a file (Parquet).
+        A folder (npy) or a file that does not exist yet; its suffix tells the format (`SUFFIXES`).
     format
-        ``npy``: ``store.json``, and for each group ``<group>.embeddings.npy``, ``.labels.npy``, ``.rows.npy``,
-        ``.image_hash.npy`` and ``<group>.ids.json``. ``parquet``: one table with the columns ``id``, ``group``,
-        ``row``, ``image_hash``, ``labels``, ``embedding``; needs pyarrow.
+        Said where the suffix does not tell it. ``npy``: ``store.json``, and for each group
+        ``<group>.embeddings.npy``, ``.labels.npy``, ``.rows.npy``, ``.image_hash.npy`` and ``<group>.ids.json``.
+        ``parquet``: one table with the columns ``id``, ``group``, ``row``, ``image_hash``, ``labels``, ``embedding``;
+        needs pyarrow. ``npz``, ``hdf5``, ``csv``: see `medfeat_cache.export_file`.
+    beside
+        Words beside the ids of each group, which become columns: ``split``, ``patient``.
 
     Returns
     -------
     Path
         Of what was written.
     """
-    writers: dict[str, Callable[[FeatureStore, Path], None]] = {"npy": _write_npy, "parquet": _write_parquet}
-    if format not in writers:
-        raise StoreInputError(f"export format must be one of {', '.join(writers)}, got {format!r}")
+    writers: dict[str, Callable[[FeatureStore, Path, Beside], None]] = {
+        "npy": _write_npy,
+        "npz": write_npz,
+        "hdf5": write_hdf5,
+        "parquet": _write_parquet,
+        "csv": write_csv,
+    }
     out = Path(out).absolute()
+    chosen = format or SUFFIXES.get(out.suffix.lower())
+    if chosen not in writers:
+        asked = f"format {format!r}" if format else f"suffix {out.suffix!r}"
+        raise StoreInputError(
+            f"export format must be one of {', '.join(writers)}, got {asked}: name a folder, or a file that ends in "
+            f"{', '.join(filter(None, SUFFIXES))}"
+        )
     if out.exists():
         raise StoreInputError(f"{out} already exists: name another place for the export, or remove it")
     with FeatureStore(path) as store, saying(out, "exporting to"):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        writers[format](store, out)
+        make_folder(out.parent)
+        writers[chosen](store, out, beside or {})
     return out
 
 
-def _write_npy(store: FeatureStore, out: Path) -> None:
+def _write_npy(store: FeatureStore, out: Path, beside: Beside) -> None:
     temporary = temporary_name(out)
     try:
-        temporary.mkdir()
-        files = {group: _write_group(store, group, temporary) for group in store.groups}
+        make_folder(temporary)
+        files = {group: _write_group(store, group, temporary, beside) for group in store.groups}
         facts = {
             "format": "medfeat-export",
             "recipe": store.recipe,
@@ -72,15 +91,14 @@ def _write_npy(store: FeatureStore, out: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write_group(store: FeatureStore, group: str, folder: Path) -> dict[str, str]:
-    shape = (store.n(group), store.dim)
-    target = folder / f"{group}.embeddings.npy"
-    names = {"embeddings": _stream_npy(target, shape, store.dtype, store.iter_verified(group))}
-    for name in COLUMNS:
-        column = store.column(group, name)
-        if column is not None:
+def _write_group(store: FeatureStore, group: str, folder: Path, beside: Beside) -> dict[str, str]:
+    names = {}
+    for name, shape, dtype, pieces in arrays_of(store, group, beside):
+        if name != "ids":
             target = folder / f"{group}.{name}.npy"
-            names[name] = _stream_npy(target, column.shape, column.dtype, store.iter_column(group, name))
+            with target.open("xb") as file:
+                stream_npy(file, shape, dtype, pieces)
+            names[name] = target.name
     ids = folder / f"{group}.ids.json"
     with ids.open("x", encoding="utf-8") as file:
         file.write("[")
@@ -93,16 +111,7 @@ def _write_group(store: FeatureStore, group: str, folder: Path) -> dict[str, str
     return {**names, "ids": ids.name}
 
 
-def _stream_npy(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], pieces: Iterator[NDArray[Any]]) -> str:
-    with path.open("xb") as file:
-        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        for piece in pieces:
-            file.write(raw(piece))
-    return path.name
-
-
-def _write_parquet(store: FeatureStore, out: Path) -> None:
+def _write_parquet(store: FeatureStore, out: Path, beside: Beside) -> None:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -112,6 +121,8 @@ def _write_parquet(store: FeatureStore, out: Path) -> None:
     value = pa.float32() if store.dtype == np.float32 else pa.float16()
     fields = [("id", pa.string()), ("group", pa.string()), ("row", pa.int64()), ("image_hash", pa.binary(16))]
     label = _label_type(store, pa)
+    words = sorted({name for columns in beside.values() for name in columns})
+    fields += [(name, pa.string()) for name in words]
     schema = pa.schema([*fields, ("labels", pa.list_(label)), ("embedding", pa.list_(value, store.dim))])
     schema = schema.with_metadata({"medfeat_recipe": json.dumps(store.recipe), "medfeat_info": json.dumps(store.info)})
     with replacing(out, "exporting to") as temporary, pq.ParquetWriter(temporary, schema, compression="none") as writer:
@@ -120,7 +131,8 @@ def _write_parquet(store: FeatureStore, out: Path) -> None:
             for rows in store.iter_verified(group):
                 for first in range(0, len(rows), PARQUET_ROWS):
                     part = rows[first : first + PARQUET_ROWS]
-                    writer.write_table(_table(store, group, start + first, part, schema))
+                    table = _table(store, group, start + first, part, schema=schema, words=beside.get(group, {}))
+                    writer.write_table(table)
                 start += len(rows)
 
 
@@ -129,22 +141,29 @@ def _label_type(store: FeatureStore, pa: Any) -> Any:
     return pa.float64() if "f" in kinds else pa.int64()
 
 
-def _table(store: FeatureStore, group: str, start: int, rows: NDArray[Any], schema: Any) -> Any:
+def _table(
+    store: FeatureStore,
+    group: str,
+    start: int,
+    rows: NDArray[Any],
+    *,
+    schema: Any,
+    words: Mapping[str, NDArray[np.str_]],
+) -> Any:
     import pyarrow as pa
 
     stop = start + len(rows)
     ids = np.char.decode(store.slice(group, "ids", start, stop), "utf-8")
     hashes = store.slice(group, "image_hash", start, stop)
     has_labels = store.column(group, "labels") is not None
-    columns = [
-        pa.array(ids.tolist(), pa.string()),
-        pa.array([group] * len(rows), pa.string()),
-        pa.array(store.slice(group, "rows", start, stop)),
-        pa.array([bytes(value) for value in hashes], pa.binary(16)),
-        pa.array(
-            store.slice(group, "labels", start, stop).tolist() if has_labels else [None] * len(rows),
-            schema.field("labels").type,
-        ),
-        pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), store.dim),
-    ]
-    return pa.table(columns, schema=schema)
+    none = [None] * len(rows)
+    columns = {
+        "id": ids.tolist(),
+        "group": [group] * len(rows),
+        "row": pa.array(store.slice(group, "rows", start, stop)),
+        "image_hash": [bytes(value) for value in hashes],
+        "labels": store.slice(group, "labels", start, stop).tolist() if has_labels else none,
+        "embedding": pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), store.dim),
+    }
+    columns |= {name: values[start:stop].tolist() for name, values in words.items()}
+    return pa.table([columns.get(name, none) for name in schema.names], schema=schema)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -11,12 +12,15 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat_cache.coverage import refuse_long
 from medfeat_cache.errors import StoreError, StoreInputError
+from medfeat_cache.reading import look_at
 
 # A real array of embeddings hardly compresses; what promises a hundred times its file is a bomb.
 MOST_RATIO = 100
 FREE_BYTES = 64 << 20
 DEEPEST = 3
+EXPORT_FACTS = "store.json"
 
 
 def _header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
@@ -51,13 +55,37 @@ def _load(file: IO[bytes], size: int, where: str) -> NDArray[Any]:
 
 def read_npy(path: Path) -> dict[str, NDArray[Any]]:
     """Read the one array of an npy file, under the name ``embeddings``."""
+    look_at(path)
     with path.open("rb") as file:
         return {"embeddings": _load(file, path.stat().st_size, str(path))}
+
+
+def read_export(folder: Path) -> dict[str, NDArray[Any]]:
+    """Read the arrays of a folder that `export_store` wrote, as ``<group>_<column>``."""
+    try:
+        facts = json.loads((folder / EXPORT_FACTS).read_text(encoding="utf-8"))
+        files = {f"{group}_{name}": str(file) for group, of in facts["groups"].items() for name, file in of.items()}
+        known = facts["info"].get("dataset") or {}
+        if any(Path(file).name != file for file in files.values()):
+            raise StoreInputError(f"{folder}: {EXPORT_FACTS} names files elsewhere: it is hostile")
+        arrays = {
+            name: np.array(json.loads((folder / file).read_text(encoding="utf-8")), dtype=np.str_)
+            if file.endswith(".json")
+            else read_npy(folder / file)["embeddings"]
+            for name, file in files.items()
+        }
+        said = {"classes": known.get("classes"), "task_type": [known["task"]] if known.get("task") else None}
+        return arrays | {name: np.array(words, dtype=np.str_) for name, words in said.items() if words}
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreInputError(f"{folder} is not a whole export ({error}): export the store again") from error
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     """Read all arrays of an npz file, by name."""
     try:
+        look_at(path)
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             _refuse_members(path, members)
@@ -92,6 +120,7 @@ def read_hdf5(path: Path) -> dict[str, NDArray[Any]]:
     """Read all datasets of an HDF5 file, by path."""
     arrays: dict[str, NDArray[Any]] = {}
     try:
+        look_at(path)
         with h5py.File(path, "r", locking=False) as file:
             _walk(path, file, "", arrays)
     except StoreError:
@@ -126,4 +155,6 @@ def _read_dataset(path: Path, dataset: h5py.Dataset, where: str) -> NDArray[Any]
             f"{where} declares {dataset.nbytes} bytes in a file of {path.stat().st_size}: it is a bomb"
         )
     values = dataset.asstr()[...] if text is not None else dataset[...]
+    if text is not None:
+        refuse_long(np.reshape(values, -1).tolist(), where)
     return np.asarray(values, dtype=np.str_) if text is not None else np.asarray(values)

@@ -20,8 +20,8 @@ FORMAT = "medfeat"
 FORMAT_VERSION = 1
 EMBEDDING_DTYPES = ("<f4", "<f2")
 LABEL_DTYPES = ("<i8", "<f8")
-BLOCK_BYTES = 128 << 10
-BLOCK_ROWS = 256
+_BLOCK_BYTES = 128 << 10
+_BLOCK_ROWS = 256
 BLOCK_DIGEST_BYTES = 16
 HASH_BYTES = 16
 REQUIRED_ATTRIBUTES = ("recipe", "recipe_digest", "created_by", "created_utc", "info", "groups", "digest")
@@ -65,7 +65,7 @@ class Layout:
 
 def rows_per_block(row_bytes: int) -> int:
     """Return how many rows one block digest covers: about 128 KiB, so that little is recomputed after damage."""
-    return int(np.clip(BLOCK_BYTES // max(row_bytes, 1), 1, BLOCK_ROWS))
+    return int(np.clip(_BLOCK_BYTES // max(row_bytes, 1), 1, _BLOCK_ROWS))
 
 
 def header_digest(layout: Layout) -> str:

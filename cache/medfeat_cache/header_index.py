@@ -21,9 +21,9 @@ from medfeat_cache.header import StoreHeader, read_header
 from medfeat_cache.key import digest, recipe_digest
 from medfeat_cache.stamp import Stamp
 
-INDEX_NAME = "headers.json"
+_INDEX_NAME = "headers.json"
 VERSION = 1
-KEPT = ("digest", "recipe", "info", "counts", "dim", "dtype", "created_by", "created_utc")
+_KEPT = ("digest", "recipe", "info", "counts", "dim", "dtype", "created_by", "created_utc")
 # Reading a header costs about 10 ms: below a third of a second of that, a cache is spared the file.
 WORTH_WRITING = 32
 
@@ -39,7 +39,7 @@ class HeaderIndex:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._known = _load(root / INDEX_NAME, _stamp(root / INDEX_NAME))
+        self._known = _load(root / _INDEX_NAME, _stamp(root / _INDEX_NAME))
         self._new: dict[str, dict[str, Any]] = {}
 
     def header(self, path: Path) -> StoreHeader:
@@ -53,7 +53,7 @@ class HeaderIndex:
         now, header = time.time_ns(), read_header(path)
         if before is not None and before.settled(now) and before == _stamp(path):
             facts = asdict(header)
-            self._new[name] = {"stamp": asdict(before), "header": {key: facts[key] for key in KEPT}}
+            self._new[name] = {"stamp": asdict(before), "header": {key: facts[key] for key in _KEPT}}
         return header
 
     def save(self, among: Collection[Path] | None = None) -> None:
@@ -66,7 +66,7 @@ class HeaderIndex:
         """
         if len(self._new) < WORTH_WRITING:
             return
-        place = self.root / INDEX_NAME
+        place = self.root / _INDEX_NAME
         entries = _load(place, _stamp(place)) | self._new  # another process may have added to it meanwhile
         if among is not None:
             there = {path.relative_to(self.root).as_posix() for path in among}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,19 +15,28 @@ from numpy.typing import NDArray
 from medfeat_cache.coverage import GroupSpec, as_ids
 from medfeat_cache.errors import StoreInputError, StoreNotFoundError, saying
 from medfeat_cache.files import raw
-from medfeat_cache.foreign import read_hdf5, read_npy, read_npz
+from medfeat_cache.foreign import EXPORT_FACTS, read_export, read_hdf5, read_npy, read_npz
+from medfeat_cache.foreign_tables import read_csv, read_parquet
 from medfeat_cache.format import HASH_BYTES
 from medfeat_cache.key import recipe_digest
+from medfeat_cache.reading import TABLE_BYTES, read_bounded, read_json
 from medfeat_cache.root import store_path
 from medfeat_cache.writer import StoreWriter
 
 EMBEDDING_NAMES = ("embeddings", "features", "feats", "embedding", "x", "data")
-ID_NAMES = ("ids", "id", "image_ids", "names", "filenames", "files", "paths")
+ID_NAMES = (
+    "ids", "id", "image_ids", "names", "filenames", "files", "paths", "image_id", "name", "filename", "file", "path",
+    "filepath", "file_path", "_id",
+)  # fmt: skip
 LABEL_NAMES = ("labels", "label", "y", "targets", "target")
+SPLIT_NAMES = ("split", "splits", "subset", "partition")
+PATIENT_NAMES = ("patient", "patients", "patient_id", "patient_ids", "case_id")
+CLASS_NAMES = ("classes", "class_names")
 GROUP_NAMES = ("train", "val", "test", "all")
 TORCH = {".pt", ".pth", ".ckpt", ".bin"}
 PICKLES = {".pkl", ".pickle", ".joblib", ".dill"}
 PART_ROWS = 4096
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -42,24 +50,38 @@ class Features:
     embeddings
         (n, d) floats.
     labels
-        (n, k) or (n,) numbers, None when there are none.
+        (n, k) or (n,) numbers, or (n,) words; None when there are none.
+    split, patients
+        (n,) words beside the ids, None when there are none.
+    hashes
+        (n, 16) uint8 of the images, None when nobody knows them.
+    classes, task
+        Names in label order, and what the labels mean, where the file says it.
     """
 
     ids: NDArray[np.str_]
     embeddings: NDArray[Any]
     labels: NDArray[Any] | None = None
+    split: NDArray[np.str_] | None = None
+    patients: NDArray[np.str_] | None = None
+    hashes: NDArray[np.uint8] | None = None
+    classes: tuple[str, ...] = ()
+    task: str = ""
 
 
 def read_features(source: str | Path, *, ids: str | Path | Sequence[str] | None = None) -> dict[str, Features]:
-    """Read an npz, npy or HDF5 file of features; nothing in it is executed.
+    """Read a file of features, npz, npy, HDF5, Parquet or CSV; nothing in it is executed.
 
     Parameters
     ----------
     source
         The file. Arrays are found by name: ``embeddings`` or ``features``; ``ids``, ``names`` or ``paths``; ``labels``
-        or ``y``; alone for one group ``all``, or as ``train_features``, ``train/features`` for several.
+        or ``y``; ``split``; ``patient``; alone for one group ``all``, or as ``train_features``, ``train/features`` for
+        several. In a table a vector is one column of lists, or a column a number (``f0``, ``f1``, ...), and a column
+        ``group`` tells several groups.
     ids
-        The ids, or a file of them (``.txt`` one a line, ``.json`` a list, ``.npy``), where the source has none.
+        The ids, or a file of them (``.txt`` one a line, ``.json`` a list, ``.npy``, or a ``.csv`` of the same rows
+        with ``id``, and if known ``label``, ``split`` and ``patient``), where the source has none.
 
     Raises
     ------
@@ -67,8 +89,11 @@ def read_features(source: str | Path, *, ids: str | Path | Sequence[str] | None 
         Object arrays, pickles, links out of the file, sizes that cannot be, ids with ``..``; the message says which.
     """
     source = Path(source)
+    if (source / EXPORT_FACTS).is_file():
+        with saying(source, "reading"):
+            return named_features(read_export(source), source, ids=ids)
     if not source.is_file():
-        raise StoreNotFoundError(f"no file {source}: name an npz, npy or HDF5 file of features")
+        raise StoreNotFoundError(f"no file {source}: name an npz, npy, HDF5, Parquet or CSV file of features")
     suffix = source.suffix.lower()
     if suffix in TORCH:
         raise StoreInputError(
@@ -80,10 +105,13 @@ def read_features(source: str | Path, *, ids: str | Path | Sequence[str] | None 
         ".npy": read_npy,
         ".h5": read_hdf5,
         ".hdf5": read_hdf5,
+        ".csv": read_csv,
+        ".tsv": read_csv,
+        ".parquet": read_parquet,
     }
     if suffix not in readers:
         kind = "a pickle, which could run code" if suffix in PICKLES else f"of kind {suffix or 'without suffix'}"
-        raise StoreInputError(f"features must be in an npz, npy or HDF5 file, {source} is {kind}")
+        raise StoreInputError(f"features must be in an npz, npy, HDF5, Parquet or CSV file, {source} is {kind}")
     with saying(source, "reading"):
         arrays = readers[suffix](source)
     return named_features(arrays, source, ids=ids)
@@ -134,11 +162,11 @@ def import_arrays(
             return path
         writer.groups({group: GroupSpec(one.ids, one.labels) for group, one in ready.items()})
         for group, one in ready.items():
-            unknown = np.zeros((PART_ROWS, HASH_BYTES), np.uint8)
+            hashes = np.zeros((len(one.ids), HASH_BYTES), np.uint8) if one.hashes is None else one.hashes
             for start in range(0, len(one.ids), PART_ROWS):
                 rows = np.intersect1d(writer.missing_rows(group), np.arange(start, start + PART_ROWS))
                 if len(rows):
-                    writer.write_rows(group, rows, one.embeddings[rows], unknown[: len(rows)])
+                    writer.write_rows(group, rows, one.embeddings[rows], hashes[rows])
         return writer.publish()
 
 
@@ -153,7 +181,7 @@ def _checked(group: str, one: Features) -> Features:
             f"features of {group!r} must be floats of shape ({len(ids)}, d), got {embeddings.dtype} {embeddings.shape}"
         )
     kept = "<f2" if embeddings.dtype.itemsize == 2 else "<f4"
-    return Features(ids, np.ascontiguousarray(embeddings, kept), one.labels)
+    return replace(one, ids=ids, embeddings=np.ascontiguousarray(embeddings, kept))
 
 
 def _given_ids(ids: str | Path | Sequence[str] | None) -> NDArray[np.str_] | None:
@@ -163,12 +191,21 @@ def _given_ids(ids: str | Path | Sequence[str] | None) -> NDArray[np.str_] | Non
     with saying(path, "reading the ids"):
         if path.suffix.lower() == ".npy":
             return as_ids(_texts(read_npy(path)["embeddings"]), "all")
-        text = path.read_text(encoding="utf-8")
-    try:
-        names = json.loads(text) if path.suffix.lower() == ".json" else text.splitlines()
-    except ValueError as error:
-        raise StoreInputError(f"{path} must hold a JSON list of ids: {error}") from error
+        if path.suffix.lower() == ".json":
+            names = read_json(path, limit=TABLE_BYTES)
+        else:
+            names = read_bounded(path, TABLE_BYTES).decode("utf-8").splitlines()
+    if not isinstance(names, list):
+        raise StoreInputError(f"{path} must hold a JSON list of ids, got {type(names).__name__}")
     return as_ids(names, "all")
+
+
+def _beside(ids: str | Path | Sequence[str] | None) -> dict[str, NDArray[Any]]:
+    """Return the columns of a CSV that was given for the ids, under their own names."""
+    if not isinstance(ids, str | Path) or Path(ids).suffix.lower() not in (".csv", ".tsv"):
+        return {}
+    with saying(Path(ids), "reading the ids"):
+        return read_csv(Path(ids))
 
 
 def _texts(values: NDArray[Any]) -> NDArray[Any]:
@@ -191,7 +228,9 @@ def named_features(
     ids
         As in `read_features`, which says what the names are.
     """
-    given = _given_ids(ids)
+    beside = _beside(ids)
+    arrays = {**arrays, **beside}
+    given = None if beside else _given_ids(ids)
     found: dict[str, Features] = {}
     for group in GROUP_NAMES:
         prefix = re.compile(rf"{group}[/_.-]", re.IGNORECASE)
@@ -207,7 +246,10 @@ def named_features(
                 f"{source} has no ids for its features of {group!r}: add them under one of the names "
                 f"{', '.join(ID_NAMES)}, or give them beside the file"
             )
-        found[group] = Features(names, one.embeddings, one.labels)
+        _refuse_other_lengths(one, names, group, source)
+        found[group] = replace(one, ids=names)
+    said = _meaning(arrays)
+    found = {group: replace(one, **said) for group, one in _by_group(found, arrays).items()}
     if not found:
         raise StoreInputError(
             f"{source} must hold features under one of the names {', '.join(EMBEDDING_NAMES)}, "
@@ -216,11 +258,88 @@ def named_features(
     return found
 
 
+def _refuse_other_lengths(one: Features, names: NDArray[Any], group: str, source: str | Path) -> None:
+    columns = {"ids": names, "labels": one.labels, "split": one.split, "patients": one.patients}
+    for name, values in columns.items():
+        if values is not None and len(values) != len(one.embeddings):
+            raise StoreInputError(
+                f"{source} has {len(one.embeddings)} features of {group!r} and {len(values)} {name}: one each is needed"
+            )
+
+
+def _by_group(found: dict[str, Features], arrays: Mapping[str, NDArray[Any]]) -> dict[str, Features]:
+    """Part the rows of a table whose column ``group`` says of which group they are."""
+    column = next((values for name, values in arrays.items() if name.lower() == "group"), None)
+    whole = found.get("all")
+    if column is None or whole is None or len(column) != len(whole.ids) or not set(column) <= set(GROUP_NAMES):
+        return found
+    return {group: _rows_of(whole, column == group) for group in GROUP_NAMES if (column == group).any()}
+
+
+def _rows_of(one: Features, kept: NDArray[np.bool_]) -> Features:
+    def of(column: NDArray[Any] | None) -> NDArray[Any] | None:
+        return None if column is None else column[kept]
+
+    return replace(
+        one,
+        ids=one.ids[kept],
+        embeddings=one.embeddings[kept],
+        labels=of(one.labels),
+        split=of(one.split),
+        patients=of(one.patients),
+        hashes=of(one.hashes),
+    )
+
+
 def _pick(arrays: Mapping[str, NDArray[Any]], named: dict[str, str]) -> Features | None:
     def first(names: Sequence[str]) -> NDArray[Any] | None:
         return next((arrays[named[name]] for name in names if name in named), None)
 
-    embeddings, ids, labels = first(EMBEDDING_NAMES), first(ID_NAMES), first(LABEL_NAMES)
+    def words(names: Sequence[str]) -> NDArray[Any] | None:
+        values = first(names)
+        return None if values is None else _texts(values)
+
+    embeddings = first(EMBEDDING_NAMES)
     if embeddings is None:
         return None
-    return Features(np.empty(0, np.str_) if ids is None else _texts(ids), embeddings, labels)
+    ids, labels, hashes = words(ID_NAMES), first(LABEL_NAMES), first(("image_hash",))
+    if labels is None:  # one column a label, as a table writes it
+        columns = [arrays[named[name]] for name in sorted(named) if re.fullmatch(r"label[_.]\d+", name)]
+        labels = np.stack(columns, axis=1) if columns else None
+    if hashes is not None and hashes.dtype.kind == "U":
+        hashes = np.frombuffer(bytes.fromhex("".join(hashes.tolist())), np.uint8).reshape(len(hashes), -1)
+    return Features(
+        np.empty(0, np.str_) if ids is None else ids,
+        embeddings,
+        None if labels is None else _numbers(labels),
+        words(SPLIT_NAMES),
+        words(PATIENT_NAMES),
+        hashes if hashes is not None and hashes.dtype == np.uint8 and hashes.ndim == 2 else None,
+    )
+
+
+def _numbers(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return labels as numbers where they are numbers, however they are written; words stay words."""
+    if labels.dtype.kind not in "SU":
+        return labels
+    words = np.char.decode(labels, "utf-8") if labels.dtype.kind == "S" else labels
+    written = words.reshape(-1).tolist()
+    if not all(_NUMBER.fullmatch(word) for word in written):  # "1_0", "nan" and "infinity" are names here
+        return words
+    return words.astype(np.int64 if all(word.lstrip("+-").isdigit() for word in written) else np.float64)
+
+
+def _meaning(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return the names of classes and the task, where a file says them once for all groups."""
+    named = {name.lower(): values for name, values in arrays.items()}
+    classes = next((_texts(named[name]) for name in CLASS_NAMES if name in named), None)
+    task, words = named.get("task_type"), named.get("label_name")
+    numbers = next((named[name] for name in LABEL_NAMES if name in named), None)
+    if classes is None and words is not None and numbers is not None:  # as a CSV says it: the name beside the number
+        pairs = dict(zip(numbers.reshape(-1).tolist(), words.reshape(-1).tolist(), strict=True))
+        count = max((int(number) for number in pairs if str(number).isdigit()), default=-1) + 1
+        classes = np.array([pairs.get(str(i), pairs.get(i, str(i))) for i in range(count)], dtype=np.str_)
+    return {
+        "classes": () if classes is None else tuple(classes.tolist()),
+        "task": "" if task is None or task.size != 1 else str(_texts(task)[0]),
+    }

@@ -9,7 +9,7 @@ from typing import Any
 
 from medfeat_cache.errors import StoreInputError
 
-DIGEST_BYTES = 32
+_DIGEST_BYTES = 32
 
 
 def canonical_json(value: Any) -> str:
@@ -26,7 +26,7 @@ def canonical_json(value: Any) -> str:
         raise StoreInputError(f"a recipe and its facts must be plain JSON values without NaN: {error}") from error
 
 
-def digest(data: bytes | memoryview, *, size: int = DIGEST_BYTES) -> str:
+def digest(data: bytes | memoryview, *, size: int = _DIGEST_BYTES) -> str:
     """Return the blake2b of some bytes in hex."""
     return hashlib.blake2b(data, digest_size=size).hexdigest()
 

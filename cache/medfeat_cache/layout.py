@@ -26,6 +26,7 @@ from medfeat_cache.format import (
     header_digest,
 )
 from medfeat_cache.key import recipe_digest
+from medfeat_cache.reading import look_at
 from medfeat_cache.upgrade import upgraded
 
 ALLOWED_DTYPES = {"<f4", "<f2", "<i8", "<f8", "|u1"}
@@ -50,6 +51,8 @@ def open_layout(path: Path) -> tuple[Layout, BinaryIO]:
     """
     try:
         with saying(path, "reading"):
+            if not path.is_dir():
+                look_at(path)  # a pipe of that name would wait for ever
             file = path.open("rb", buffering=0)
     except StoreError as error:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError | IsADirectoryError):

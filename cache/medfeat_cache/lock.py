@@ -22,11 +22,17 @@ from typing import Any
 
 from medfeat_cache.create import now_utc
 from medfeat_cache.errors import StoreBusy, saying
+from medfeat_cache.files import temporary_name
+from medfeat_cache.reading import read_json
 
 HEARTBEAT_S = 20.0
 STALE_S = 300.0
 EMPTY_S = 10.0
 POLL_S = 0.2
+_BREAKER = "whoever removes a stale lock"
+_LOCK_BYTES, _PIDS = 1 << 16, 1 << 31
+# When this process first saw a file with its present time: (that time, by the monotonic clock).
+_seen: dict[Path, tuple[float, float]] = {}
 
 
 @dataclass(frozen=True)
@@ -85,16 +91,44 @@ def me() -> Holder:
 def _read(path: Path) -> Holder | None:
     """Return who holds a lock, None when there is none or its holder is just writing its name."""
     try:
-        return Holder(**json.loads(path.read_text(encoding="utf-8")))
+        found = Holder(**read_json(path, limit=_LOCK_BYTES))
     except (OSError, ValueError, TypeError):
         return None
+    texts = (found.host, found.since, found.start, found.machine, found.token)
+    known = all(isinstance(one, str) for one in texts) and type(found.pid) is int and 0 < found.pid < _PIDS
+    return found if known else None
 
 
 def _silence_s(path: Path) -> float:
+    """Return how long nobody touched a file, in seconds.
+
+    Its time is the file server's, so it is compared with the server's, whatever our clock says. A time that lies
+    ahead, as after a clock was set back, says nothing: then counts how long this process saw it unchanged.
+    """
     try:
-        return time.time() - path.stat().st_mtime
+        touched = path.stat().st_mtime
     except OSError:
         return 0.0
+    known, since = _seen.get(path, (None, 0.0))
+    if known != touched:
+        since = time.monotonic()
+        _seen[path] = (touched, since)
+    age = _now_at(path.parent) - touched
+    return age if age >= 0 else time.monotonic() - since
+
+
+def _now_at(folder: Path) -> float:
+    """Return the time by the clock that stamps files in a folder; where nothing can be written, by our own."""
+    probe = temporary_name(folder / "clock")
+    try:
+        handle = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        try:
+            return os.fstat(handle).st_mtime
+        finally:
+            os.close(handle)
+            probe.unlink(missing_ok=True)
+    except OSError:
+        return time.time()
 
 
 def is_stale(path: Path) -> bool:
@@ -111,20 +145,27 @@ def is_stale(path: Path) -> bool:
     return _silence_s(path) > STALE_S
 
 
-def break_stale(path: Path) -> None:
-    """Remove a stale lock; of several processes that try, one does, and never removes a new one."""
+def break_stale(path: Path) -> bool:
+    """Remove a stale lock; of several processes that try, one does, and never removes a new one.
+
+    Returns
+    -------
+    bool
+        Whether this was the one; False while another is at it, or died while it was.
+    """
     guard = path.with_name(f"{path.name}.break")
     try:
         os.close(os.open(guard, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     except FileExistsError:
         if _silence_s(guard) > EMPTY_S:
             guard.unlink(missing_ok=True)
-        return
+        return False
     try:
         if is_stale(path):
             path.unlink(missing_ok=True)
     finally:
         guard.unlink(missing_ok=True)
+    return True
 
 
 def log_wait(message: str) -> None:
@@ -161,7 +202,12 @@ class Lock:
         while not self._try():
             if is_stale(self.path):
                 with saying(self.path, "removing the stale lock"):
-                    break_stale(self.path)
+                    gone = break_stale(self.path)
+                if not gone:  # somebody else removes it, or was killed while doing so
+                    if named != _BREAKER:
+                        on_wait(f"waiting for {_BREAKER} ({self.path}), at most {EMPTY_S:.0f} seconds")
+                        named = _BREAKER
+                    time.sleep(POLL_S)
                 continue
             holder = _read(self.path)
             who = str(holder) if holder else "another process"

@@ -11,6 +11,7 @@ from medfeat_cache.create import now_utc
 from medfeat_cache.errors import StoreDamaged, saying
 from medfeat_cache.files import write_whole
 from medfeat_cache.key import canonical_json, digest, recipe_digest
+from medfeat_cache.reading import JSON_BYTES, parse_json, read_bounded
 
 NAME = "manifest.json"
 
@@ -59,6 +60,16 @@ class Manifest:
         write_whole(folder / NAME, [text.encode()], "writing the manifest")
 
 
+def _check(facts: Any) -> None:
+    names = {entry.name for entry in fields(Manifest)}
+    if not isinstance(facts, dict) or set(facts) != names:
+        odd = sorted(set(facts) ^ names) if isinstance(facts, dict) else [type(facts).__name__]
+        raise ValueError(f"fields {', '.join(odd[:3])} are missing or unknown")
+    for name in ("recipe", "settings", "info", "ids"):
+        if not isinstance(facts[name], dict):
+            raise ValueError(f"{name!r} must be an object, got {type(facts[name]).__name__}")
+
+
 def load_manifest(folder: Path) -> Manifest | None:
     """Return the manifest of a folder of parts; None when there is none.
 
@@ -71,12 +82,13 @@ def load_manifest(folder: Path) -> Manifest | None:
     with saying(path, "reading"):
         if not path.exists():
             return None
-        raw = path.read_bytes()
+        raw = read_bounded(path, JSON_BYTES)
     try:
-        found = json.loads(raw)
+        found = parse_json(raw, path)
         facts = found["manifest"]
         if digest(canonical_json(facts).encode()) != found["digest"]:
             raise ValueError("digest differs")
+        _check(facts)
         return Manifest(
             **{entry.name: facts[entry.name] for entry in fields(Manifest)} | {"changes": tuple(facts["changes"])}
         )

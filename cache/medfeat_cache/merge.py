@@ -17,7 +17,7 @@ from medfeat_cache.errors import StoreDamaged, StoreInputError
 from medfeat_cache.files import raw, write_at
 from medfeat_cache.format import Column, GroupLayout, Layout, read_rows
 
-TEXT_ROWS = 8192
+_TEXT_ROWS = 8192
 
 
 def merge(path: Path, groups: Mapping[str, Coverage], *, recipe: Mapping[str, Any], info: Mapping[str, Any]) -> None:
@@ -53,8 +53,8 @@ def _shapes(groups: Mapping[str, Coverage]) -> dict[str, GroupShape]:
 
 def _encoded(group: Coverage) -> Iterator[NDArray[np.bytes_]]:
     rows = np.flatnonzero(group.stored)
-    for start in range(0, len(rows), TEXT_ROWS):
-        yield np.char.encode(group.ids[rows[start : start + TEXT_ROWS]], "utf-8")
+    for start in range(0, len(rows), _TEXT_ROWS):
+        yield np.char.encode(group.ids[rows[start : start + _TEXT_ROWS]], "utf-8")
 
 
 def _fill(file: BinaryIO, layout: GroupLayout, group: Coverage) -> None:

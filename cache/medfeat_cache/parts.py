@@ -20,6 +20,7 @@ from medfeat_cache.errors import StoreDamaged, StoreError, saying
 from medfeat_cache.files import raw, write_whole
 from medfeat_cache.format import HASH_BYTES, Column, chunk_rows, column_digest, read_rows
 from medfeat_cache.key import canonical_json
+from medfeat_cache.reading import look_at
 
 MAGIC = b"medfeat part 1\n\0"
 HEADER_LIMIT = 1 << 28
@@ -126,6 +127,8 @@ def read_part(path: Path, *, check: bool = True) -> Part:
     StoreDamaged
         It is not whole, or not what was written.
     """
+    with saying(path, "reading the part"):
+        look_at(path)
     with saying(path, "reading the part"), path.open("rb", buffering=0) as file:
         try:
             part = _read_header(path, file)

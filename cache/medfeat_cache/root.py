@@ -10,6 +10,10 @@ from pathlib import Path, PurePosixPath
 from medfeat_cache.errors import StoreInputError
 
 ENVIRONMENT = "MEDFEAT_CACHE"
+# What medfeat keeps in a cache beside its datasets, and in a dataset's folder beside its backbones.
+OWN_NAMES = frozenset({"runs", "digests.json", "headers.json"})
+OWN_FOLDERS = frozenset({"tasks", "versions", "versions.json"})
+DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))})
 STORE_NAME = re.compile(r"[0-9a-f]{12}\.h5")
 HIDDEN_NAME = re.compile(r"\.(?P<stem>[0-9a-f]{12})\.(?P<kind>parts|lock|lock\.break|h5\..*\.tmp)")
 
@@ -20,6 +24,22 @@ def _user_cache() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def user_root() -> Path:
+    """Return the folder of all stores of a user who says nothing else; nothing is created.
+
+    Raises
+    ------
+    StoreInputError
+        No home folder is known.
+    """
+    try:
+        return _user_cache() / "medfeat"
+    except RuntimeError as error:  # what pathlib raises
+        raise StoreInputError(
+            f"no home folder is known for the cache (HOME is not set): set {ENVIRONMENT} or --cache-dir to a folder"
+        ) from error
 
 
 def resolve_root(cache_dir: str | Path | None = None) -> Path:
@@ -37,7 +57,7 @@ def resolve_root(cache_dir: str | Path | None = None) -> Path:
     """
     asked = cache_dir if cache_dir is not None else os.environ.get(ENVIRONMENT)
     try:
-        return Path(asked).expanduser().absolute() if asked else _user_cache() / "medfeat"
+        return Path(asked).expanduser().absolute() if asked else user_root()
     except RuntimeError as error:  # what pathlib raises
         raise StoreInputError(
             f"no home folder is known for the cache (HOME is not set): set {ENVIRONMENT} or --cache-dir to a folder"
@@ -53,6 +73,8 @@ def slug(name: str) -> str:
     'timm-resnet10t'
     """
     safe = re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-.")[:80]
+    if safe.split(".")[0].lower() in DEVICES:
+        raise StoreInputError(f"{name!r} is the name of a device on Windows, and no folder can have it: choose another")
     if not safe or ".." in PurePosixPath(name.replace("\\", "/")).parts:
         raise StoreInputError(f"a dataset or backbone name must hold letters or digits and no '..', got {name!r}")
     return safe
@@ -70,6 +92,11 @@ def store_path(root: Path, dataset: str, backbone: str, digest: str) -> Path:
     digest
         From `medfeat_cache.recipe_digest`.
     """
+    for kind, name, taken in (("dataset", dataset, OWN_NAMES), ("backbone", backbone, OWN_FOLDERS)):
+        if slug(name).lower() in taken:
+            raise StoreInputError(
+                f"the {kind} name {name!r} is one of medfeat's own folders and files in a cache: choose another name"
+            )
     if not re.fullmatch(r"[0-9a-f]{12,}", digest):
         raise StoreInputError(f"a recipe digest must be at least 12 lower-case hex digits, got {digest!r}")
     return Path(root) / slug(dataset) / slug(backbone) / f"{digest[:12]}.h5"

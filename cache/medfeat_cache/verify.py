@@ -18,8 +18,8 @@ from medfeat_cache.format import Layout, chunk_rows, column_digest, digest_block
 from medfeat_cache.layout import open_layout
 
 Level = Literal["damage", "suspect", "note"]
-SAME_IMAGE_COSINE = 0.999
-WEIGHTS_FREE = "weights-free"
+_SAME_IMAGE_COSINE = 0.999
+_WEIGHTS_FREE = "weights-free"
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def verify_store(path: str | Path, *, progress: Callable[[int], None] | None = N
         return Report(path, 0, [Problem("", (), str(error))])
     problems = []
     # What a formula gives of an image may well be zero, or that of another image: a network's features may not.
-    odd: Level = "note" if json.loads(layout.attributes["recipe"]).get("source") == WEIGHTS_FREE else "suspect"
+    odd: Level = "note" if json.loads(layout.attributes["recipe"]).get("source") == _WEIGHTS_FREE else "suspect"
     with file:
         for group in layout.groups:
             problems += _verify_group(layout, file, group, odd=odd, progress=progress or _silent)
@@ -273,6 +273,6 @@ def _unlike(column: Any, file: BinaryIO, hashes: NDArray[Any], rows: NDArray[np.
     for row in rows.tolist():
         vector = read_rows(file, column, row, row + 1)[0].astype(np.float64)
         other = first.setdefault(bytes(hashes[row]), vector)
-        if vector @ other < SAME_IMAGE_COSINE * np.linalg.norm(vector) * np.linalg.norm(other):
+        if vector @ other < _SAME_IMAGE_COSINE * np.linalg.norm(vector) * np.linalg.norm(other):
             found.append(row)
     return found

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from medfeat_cache.coverage import Coverage, GroupSpec, as_ids, as_labels, refuse_repeated
 from medfeat_cache.errors import StoreConflictError, StoreDamaged, StoreError, StoreInputError, UnknownIdsError, saying
-from medfeat_cache.files import TEMPORARY, replacing, sync_folder
+from medfeat_cache.files import TEMPORARY, make_folder, replacing, sync_folder
 from medfeat_cache.format import EMBEDDING_DTYPES, HASH_BYTES
 from medfeat_cache.key import canonical_json, differing_fields, digest
 from medfeat_cache.layout import open_layout
@@ -84,7 +84,7 @@ class StoreWriter:
         asked = Manifest(dict(recipe), dict(settings), dict(info))
         canonical_json(asdict(asked))
         with saying(path.parent, "creating the folder"):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
         lock = Lock(lock_file(path)).acquire(wait=wait, on_wait=on_wait)
         try:
             writer = cls(path, asked, lock)
@@ -97,7 +97,7 @@ class StoreWriter:
     def _begin(self) -> None:
         self._tidy()
         with saying(self.folder, "creating the folder"):
-            self.folder.mkdir(exist_ok=True)
+            make_folder(self.folder)
         try:
             found = load_manifest(self.folder)
         except StoreDamaged as error:

@@ -25,7 +25,7 @@ def speak_safely() -> None:
 
 def error(message: str) -> None:
     """Print one line about what went wrong, on stderr."""
-    typer.secho(f"medfeat: {message}", err=True, fg="red" if sys.stderr.isatty() else None)
+    typer.secho(f"medfeat: {harmless(message)}", err=True, fg="red" if sys.stderr.isatty() else None)
 
 
 def errors(messages: Iterable[str]) -> None:
@@ -34,21 +34,28 @@ def errors(messages: Iterable[str]) -> None:
         error(message)
 
 
+def line(message: str) -> None:
+    """Print one line of a result."""
+    typer.echo(harmless(message))
+
+
 def lines(messages: Iterable[str]) -> None:
     """Print lines of a result."""
     for message in messages:
-        typer.echo(message)
+        typer.echo(harmless(message))
 
 
 def note(message: str) -> None:
     """Print one line that is not a result, on stderr."""
-    typer.echo(message, err=True)
+    typer.echo(harmless(message), err=True)
 
 
 def as_json(value: Any) -> None:
     """Print a result as JSON; NaN and infinities become null, which every reader of JSON knows."""
     plain = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
-    typer.echo(json.dumps(_finite(value), indent=2, ensure_ascii=plain))
+    from medfeat.report.harmless import harmless_json
+
+    typer.echo(harmless_json(json.dumps(_finite(value), indent=2, ensure_ascii=plain)))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
@@ -80,8 +87,18 @@ def text(content: str, out: Path | None = None) -> None:
     if out is None:
         typer.echo(content)
         return
-    out.write_text(content if content.endswith("\n") else f"{content}\n", encoding="utf-8")
+    from medfeat_cache import write_whole
+
+    ended = content if content.endswith("\n") else f"{content}\n"
+    write_whole(out, [ended.encode("utf-8")], "writing", "choose another --out")
     note(f"wrote {out}")
+
+
+def harmless(message: str) -> str:
+    """Return a line with what a terminal would obey spelled out."""
+    from medfeat.report import harmless as spelling
+
+    return spelling.harmless(message)
 
 
 def _finite(value: Any) -> Any:

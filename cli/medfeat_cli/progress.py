@@ -54,7 +54,7 @@ class TerminalProgress:
         if self._bar is None:
             output.note(message)
         else:
-            self._bar.console.print(message, highlight=False, markup=False)
+            self._bar.console.print(output.harmless(message), highlight=False, markup=False)
 
     def finish(self) -> None:
         """Remove the bar."""

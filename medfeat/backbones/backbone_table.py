@@ -11,17 +11,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from medfeat.registry import Registry
-from medfeat.types import BackboneInfo, Interpolation
+from medfeat.types import BackboneInfo
 
 if TYPE_CHECKING:
     from torch import nn
 
 Colours: TypeAlias = tuple[float, float, float]
 
-IMAGENET: tuple[Colours, Colours] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-HALF: tuple[Colours, Colours] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+_IMAGENET: tuple[Colours, Colours] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_HALF: tuple[Colours, Colours] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 CLIP: tuple[Colours, Colours] = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
-CHEST: tuple[Colours, Colours] = ((0.5307, 0.5307, 0.5307), (0.2583, 0.2583, 0.2583))
+_CHEST: tuple[Colours, Colours] = ((0.5307, 0.5307, 0.5307), (0.2583, 0.2583, 0.2583))
 
 HINT = "(or name one as timm:NAME[.TAG], torchvision:NAME[.WEIGHTS] or hf:OWNER/REPO[@REVISION])"
 
@@ -88,8 +88,8 @@ def _torchvision(name: str, dim: int, pool: str = "avg", size: int = 224, resize
                 source="torchvision",
                 source_id=f"{name}.IMAGENET1K_V1",
                 input_size=size,
-                mean=IMAGENET[0],
-                std=IMAGENET[1],
+                mean=_IMAGENET[0],
+                std=_IMAGENET[1],
                 interpolation="bilinear",
                 pool=pool,
                 licence="BSD-3-Clause",
@@ -110,7 +110,7 @@ def _timm(
     *,
     size: int = 224,
     resize: int = 0,
-    colours: tuple[Colours, Colours] = IMAGENET,
+    colours: tuple[Colours, Colours] = _IMAGENET,
     licence: str = "Apache-2.0",
     note: str = "",
     options: Mapping[str, Any] | None = None,
@@ -138,47 +138,6 @@ def _timm(
     )
 
 
-def _hf(
-    name: str,
-    source_id: str,
-    dim: int,
-    pool: str,
-    pretraining: str,
-    *,
-    size: int,
-    interpolation: Interpolation,
-    colours: tuple[Colours, Colours],
-    squash: bool,
-    licence: str,
-    options: Mapping[str, Any],
-    overlap: tuple[str, ...] = (),
-    note: str = "",
-) -> None:
-    BACKBONES.add(
-        name,
-        Entry(
-            BackboneInfo(
-                name=name,
-                source="hf",
-                source_id=source_id,
-                input_size=size,
-                mean=colours[0],
-                std=colours[1],
-                interpolation=interpolation,
-                pool=pool,
-                licence=licence,
-                pretraining=pretraining,
-                overlap=overlap,
-                note=note,
-                dim=dim,
-                resize=size,
-                squash=squash,
-            ),
-            options=options,
-        ),
-    )
-
-
 # The networks of the course project this toolkit grew out of.
 _torchvision("alexnet", 4096, "pre-logits")
 _torchvision("vgg16", 4096, "pre-logits")
@@ -191,26 +150,34 @@ _torchvision("resnet152", 2048)
 _torchvision("inception_v3", 2048, size=299, resize=342)
 _torchvision("squeezenet1_0", 512)
 _torchvision("squeezenet1_1", 512)
-_hf(
+BACKBONES.add(
     "beit",
-    "microsoft/beit-base-patch16-224",
-    768,
-    "mean",
-    "ImageNet-22k then 1k",
-    size=224,
-    interpolation="bilinear",
-    colours=HALF,
-    squash=True,
-    licence="Apache-2.0",
-    options={"config": "BeitConfig", "use_relative_position_bias": True},
-    note="mean of the patch tokens and its layer norm, as the classifier of this checkpoint sees it",
+    Entry(
+        BackboneInfo(
+            name="beit",
+            source="hf",
+            source_id="microsoft/beit-base-patch16-224",
+            input_size=224,
+            mean=_HALF[0],
+            std=_HALF[1],
+            interpolation="bilinear",
+            pool="mean",
+            licence="Apache-2.0",
+            pretraining="ImageNet-22k then 1k",
+            note="mean of the patch tokens and its layer norm, as the classifier of this checkpoint sees it",
+            dim=768,
+            resize=224,
+            squash=True,
+        ),
+        options={"config": "BeitConfig", "use_relative_position_bias": True},
+    ),
 )
 
 # The networks of the MedMNIST+ study; alexnet and vgg16 above belong to it too.
-DINOV3 = "DINOv3 licence"
-SAM_NOTE = "seconds an image on a CPU; the MedMNIST+ study fed it 224 px"
-DINO_NOTE = "native 518 px; position embeddings resampled to 224 px when the weights are loaded"
-GATED = "the weights are handed out under their own licence: accept it on the hub first"
+_DINOV3 = "DINOv3 licence"
+_SAM_NOTE = "seconds an image on a CPU; the MedMNIST+ study fed it 224 px"
+_DINO_NOTE = "native 518 px; position embeddings resampled to 224 px when the weights are loaded"
+_GATED = "the weights are handed out under their own licence: accept it on the hub first"
 
 _timm("mobilenetv2_100", "mobilenetv2_100.ra_in1k", 1280, "avg", "ImageNet-1k", resize=256)
 _timm("densenet121", "densenet121.ra_in1k", 1024, "avg", "ImageNet-1k", resize=256)
@@ -231,7 +198,7 @@ _timm(
     "cls",
     "ImageNet-21k then 1k",
     resize=248,
-    colours=HALF,
+    colours=_HALF,
 )
 _timm(
     "clip",
@@ -254,20 +221,20 @@ _timm(
     note="the class token before the projection to the text space",
 )
 _timm("dino", "vit_base_patch16_224.dino", 768, "cls", "ImageNet-1k", resize=248)
-_timm("sam", "samvit_base_patch16.sa1b", 256, "avg", "SA-1B", size=1024, note=SAM_NOTE)
+_timm("sam", "samvit_base_patch16.sa1b", 256, "avg", "SA-1B", size=1024, note=_SAM_NOTE)
 
 # Today's general networks.
 _timm("convnext_b", "convnext_base.fb_in22k_ft_in1k", 1024, "avg", "ImageNet-22k then 1k", resize=256)
 _SMALLER = {"img_size": 224}
-_timm("dinov2_s", "vit_small_patch14_dinov2.lvd142m", 384, "cls", "LVD-142M", note=DINO_NOTE, options=_SMALLER)
-_timm("dinov2_b", "vit_base_patch14_dinov2.lvd142m", 768, "cls", "LVD-142M", note=DINO_NOTE, options=_SMALLER)
+_timm("dinov2_s", "vit_small_patch14_dinov2.lvd142m", 384, "cls", "LVD-142M", note=_DINO_NOTE, options=_SMALLER)
+_timm("dinov2_b", "vit_base_patch14_dinov2.lvd142m", 768, "cls", "LVD-142M", note=_DINO_NOTE, options=_SMALLER)
 _timm(
     "dinov2_l",
     "vit_large_patch14_dinov2.lvd142m",
     1024,
     "cls",
     "LVD-142M",
-    note=f"{DINO_NOTE}; the backbone of RAPTOR (3D)",
+    note=f"{_DINO_NOTE}; the backbone of RAPTOR (3D)",
     options=_SMALLER,
 )
 _timm(
@@ -277,28 +244,36 @@ _timm(
     "cls",
     "LVD-1689M",
     size=256,
-    licence=DINOV3,
-    note=GATED,
+    licence=_DINOV3,
+    note=_GATED,
 )
-_timm("dinov3_b", "vit_base_patch16_dinov3.lvd1689m", 768, "cls", "LVD-1689M", size=256, licence=DINOV3, note=GATED)
-_timm("dinov3_l", "vit_large_patch16_dinov3.lvd1689m", 1024, "cls", "LVD-1689M", size=256, licence=DINOV3, note=GATED)
-_timm("siglip2_b", "vit_base_patch16_siglip_224.v2_webli", 768, "attention", "WebLI", resize=248, colours=HALF)
+_timm("dinov3_b", "vit_base_patch16_dinov3.lvd1689m", 768, "cls", "LVD-1689M", size=256, licence=_DINOV3, note=_GATED)
+_timm("dinov3_l", "vit_large_patch16_dinov3.lvd1689m", 1024, "cls", "LVD-1689M", size=256, licence=_DINOV3, note=_GATED)
+_timm("siglip2_b", "vit_base_patch16_siglip_224.v2_webli", 768, "attention", "WebLI", resize=248, colours=_HALF)
 
 # Networks trained on medical images.
-_hf(
+BACKBONES.add(
     "rad_dino",
-    "microsoft/rad-dino",
-    768,
-    "cls",
-    "chest X-rays: BRAX, CheXpert, MIMIC-CXR, NIH ChestX-ray14, PadChest",
-    size=518,
-    interpolation="bicubic",
-    colours=CHEST,
-    squash=False,
-    licence="MIT (earlier: MSRLA); for research, see the model card",
-    options={"config": "Dinov2Config", "image_size": 518},
-    overlap=("chestmnist",),
-    note="ChestMNIST is made from NIH ChestX-ray14, which it was trained on",
+    Entry(
+        BackboneInfo(
+            name="rad_dino",
+            source="hf",
+            source_id="microsoft/rad-dino",
+            input_size=518,
+            mean=_CHEST[0],
+            std=_CHEST[1],
+            interpolation="bicubic",
+            pool="cls",
+            licence="MIT (earlier: MSRLA); for research, see the model card",
+            pretraining="chest X-rays: BRAX, CheXpert, MIMIC-CXR, NIH ChestX-ray14, PadChest",
+            overlap=("chestmnist",),
+            note="ChestMNIST is made from NIH ChestX-ray14, which it was trained on",
+            dim=768,
+            resize=518,
+            squash=False,
+        ),
+        options={"config": "Dinov2Config", "image_size": 518},
+    ),
 )
 _timm(
     "biomedclip",

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from medfeat.types import Progress, SilentProgress
-from medfeat_cache import Stamp, write_whole
+from medfeat_cache import Stamp, make_folder, write_whole
+from medfeat_cache.reading import look_at, read_json
 
 MEMORY_NAME = "digests.json"
+# A larger memory is one of more than a million files, and is begun anew.
+MEMORY_BYTES = 256 << 20
 CHUNK_BYTES = 1 << 20
 
 
@@ -32,11 +36,17 @@ def file_digest(path: Path, algorithm: str, *, progress: Progress | None = None)
     -------
     str
         Hexadecimal digest.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, or is no file: a pipe or a device would be read for ever.
     """
     bar = progress or SilentProgress()
     digest = (
         hashlib.blake2b(digest_size=32) if algorithm == "blake2b" else hashlib.new(algorithm, usedforsecurity=False)
     )
+    look_at(path)
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)
@@ -76,7 +86,7 @@ class DigestMemory:
 
     def recall(self, path: Path, algorithm: str) -> str | None:
         """Return what is remembered of the file as it is now, or None."""
-        key = str(path.resolve())
+        key = os.path.realpath(path)
         entry = self._new.get(key) or self._read().get(key, {})
         stamp = asdict(Stamp.of(path))
         if not isinstance(entry, dict) or {name: entry.get(name) for name in stamp} != stamp:
@@ -86,7 +96,7 @@ class DigestMemory:
 
     def remember(self, path: Path, algorithm: str, digest: str) -> None:
         """Note the digest of the file as it is now; `save` makes it last."""
-        key, stamp = str(path.resolve()), asdict(Stamp.of(path))
+        key, stamp = os.path.realpath(path), asdict(Stamp.of(path))
         entry = self._new.get(key, {})
         kept = entry if {k: entry.get(k) for k in stamp} == stamp else stamp
         self._new[key] = {**kept, algorithm: digest}
@@ -104,7 +114,7 @@ class DigestMemory:
         self._known = None  # another process may have added to it meanwhile
         merged = {**self._read(), **self._new}
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path.parent)
             write_whole(self.path, [json.dumps(merged, indent=0).encode()], "remembering digests in")
         except OSError:
             return  # a read-only cache costs hashing again, nothing else
@@ -118,7 +128,7 @@ class DigestMemory:
 
 def _read_json(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, limit=MEMORY_BYTES)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -16,7 +16,7 @@ CITATION = (
     "Yang et al., MedMNIST v2 - A large-scale lightweight benchmark for 2D and 3D biomedical image classification, "
     "Scientific Data 10:41 (2023), https://doi.org/10.1038/s41597-022-01721-8, and the sources named there"
 )
-URL = "https://medmnist.com"
+_URL = "https://medmnist.com"
 
 
 def default_data_root() -> Path:
@@ -66,7 +66,7 @@ def medmnist_info(facts: MedmnistSet, size: int, fingerprint: str) -> DatasetInf
         fingerprint=fingerprint,
         licence=facts.licence,
         citation=CITATION,
-        url=URL,
+        url=_URL,
         source="medmnist",
     )
 
@@ -131,7 +131,7 @@ def _entry(facts: MedmnistSet) -> DatasetEntry:
         counts=facts.counts,
         licence=facts.licence,
         citation=CITATION,
-        url=URL,
+        url=_URL,
         source="medmnist",
         open=partial(open_medmnist, facts.name),
         file=partial(medmnist_path, facts.name),

@@ -17,7 +17,7 @@ from typing import Any
 from medfeat.types import OFFICIAL_GROUPS, TASK_TYPES, TaskType
 
 TABLE = "medmnist_table.json"
-OUR_TASK_NAMES = {"multi-label, binary-class": "multi-label"}
+_OUR_TASK_NAMES = {"multi-label, binary-class": "multi-label"}
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def table_from(info: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _entry_from(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-    task = OUR_TASK_NAMES.get(facts["task"], facts["task"])
+    task = _OUR_TASK_NAMES.get(facts["task"], facts["task"])
     if task not in TASK_TYPES:
         raise ValueError(f"medmnist calls the task of {name} {task!r}, which is none of {', '.join(TASK_TYPES)}")
     sizes = [28, *sorted(int(key.removeprefix("url_")) for key in facts if key.startswith("url_"))]

@@ -26,7 +26,7 @@ from medfeat.datasets.npz.npz_labels import NpzLabelling, npz_labelling, npz_wor
 from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.types import Dataset, DatasetInfo, Progress, TaskType, Volumes
 
-SERIES: Volumes = "series"
+_SERIES: Volumes = "series"
 KINDS = "a folder of images, a .csv, an .npz in MedMNIST's form or one image"
 
 
@@ -108,14 +108,14 @@ def _asks(path: Path, task: TaskType | None, classes: Sequence[str], options: Ow
 def _volumes(path: Path, asked: str | None) -> Volumes | None:
     if asked is None:
         return None
-    if asked != SERIES:
-        raise UsageError(f"volumes must be {SERIES} (each DICOM series is one volume), got {asked!r}")
+    if asked != _SERIES:
+        raise UsageError(f"volumes must be {_SERIES} (each DICOM series is one volume), got {asked!r}")
     if not path.is_dir() and path.suffix.lower() != ".csv":
         raise UsageError(
             f"volumes {asked} makes volumes of folders of DICOM slices, and {path} is a file; name the folder, or a "
             ".csv that names folders"
         )
-    return SERIES
+    return _SERIES
 
 
 def _listing(path: Path, name: str, options: OwnOptions, volumes: Volumes | None, progress: Progress) -> FileList:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from medfeat.backbones import Backbone
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RemakeOptions:
     """Where the data and the weights of a store are now, and how its network runs here.
 

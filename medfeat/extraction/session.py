@@ -16,7 +16,7 @@ from medfeat.extraction.ask.request import Request, StoreOutcome
 from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.ask.store_plan import Asked, build_recipe
 from medfeat.extraction.loop.one_pass import BegunElsewhere, Pass, Target, found, reused
-from medfeat.extraction.measure.choose import Decision, choose_settings
+from medfeat.extraction.measure.choose import Chooser, Decision
 from medfeat.extraction.measure.sample import read_sample
 from medfeat.extraction.network.build import make_embedder
 from medfeat.extraction.network.compiling import compile_problem
@@ -111,7 +111,7 @@ class _Session:
         choice: Decision | None = None
         precision = self._known_precision()
         if precision is None:
-            choice = self._measure("auto")
+            choice = self._chooser().choose("auto")
             precision = choice.settings.precision
         targets = self._targets(precision)
         there = [target for target in targets if target.path.is_file()]
@@ -120,7 +120,7 @@ class _Session:
         for last in (False, True):
             begun_elsewhere: list[Target] = []
             for settings, together in _by_settings(missing).items():
-                made = self._settled(settings) or choice or self._measure(precision)
+                made = self._settled(settings) or choice or self._chooser().choose(precision)
                 run = Pass(self.dataset, self.backbone, made, begun=settings, root=self.root, progress=self.progress)
                 try:
                     outcomes |= run.make(together, source=self.request.source)
@@ -161,18 +161,16 @@ class _Session:
             targets.append(Target(index, view, self.asked[view], recipe, path))
         return targets
 
-    def _measure(self, precision: str) -> Decision:
-        problem = compile_problem(self.device) if self.request.compile else "compiling was not wanted"
-        return choose_settings(
-            self._build,
-            read_sample(self.dataset),
-            volumes=self.dataset.info.ndim == 3,
+    def _chooser(self) -> Chooser:
+        return Chooser(
+            make=self._build,
+            sample=read_sample(self.dataset),
             total=self.total,
-            precision=precision,
             batch_size=self.request.batch_size,
-            compile_problem=problem,
+            problem=compile_problem(self.device) if self.request.compile else "compiling was not wanted",
             device=self.device,
             progress=self.progress,
+            volumes=self.dataset.info.ndim == 3,
         )
 
     def _build(self, precision: Precision, batch_size: int, *, compiled: bool, copied: bool) -> RowEmbedder:

@@ -14,7 +14,7 @@ from torch import nn
 from medfeat.errors import DataError, MedfeatError, UsageError
 from medfeat.finetuning.training_settings import TrainingSettings
 from medfeat_cache import StoreError, differing_fields
-from medfeat_cache.files import replacing
+from medfeat_cache.files import make_folder, replacing
 
 FORMAT = "medfeat-training"
 VERSION = 1
@@ -85,7 +85,7 @@ class Keeper:
     def __init__(self, folder: Path, settings: TrainingSettings) -> None:
         self.folder, self.settings = folder, settings
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
         except OSError as error:
             raise MedfeatError(f"cannot keep checkpoints in {folder} ({error}): choose another --cache-dir") from error
 
@@ -110,7 +110,7 @@ class Keeper:
                 f"an unfinished training of this network on this data was begun with {said}: give the same options to "
                 "go on with it, or --restart to begin again"
             )
-        _put(model, kept["model"])
+        put(model, kept["model"])
         optimizer.load_state_dict(kept["optimizer"])
         return State(**kept["state"] | {"epochs": [Epoch(**one) for one in kept["state"]["epochs"]]})
 
@@ -140,10 +140,6 @@ class Keeper:
         for path in self.folder.glob("epoch-*.pt"):
             if path not in map(self._best, keep):
                 path.unlink(missing_ok=True)
-
-    def restore(self, model: nn.Module, number: int) -> None:
-        """Give a model the values of one of the best epochs."""
-        _put(model, self.values(number))
 
     def values(self, number: int) -> dict[str, torch.Tensor]:
         """Return the values of one of the best epochs, by name."""
@@ -193,7 +189,8 @@ def _changing(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach() for name, value in model.state_dict().items() if name in learning | buffers}
 
 
-def _put(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
+def put(model: nn.Module, values: Mapping[str, torch.Tensor]) -> None:
+    """Give a model some of its values, by name."""
     with torch.no_grad():
         state = model.state_dict()
         for name, value in values.items():

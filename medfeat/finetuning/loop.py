@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from medfeat.errors import MedfeatError, OutOfMemoryError
 from medfeat.extraction.network.device import is_out_of_memory
 from medfeat.finetuning.batches import batches, epoch_order, frequencies
-from medfeat.finetuning.checkpoint import Epoch, Keeper, State
+from medfeat.finetuning.checkpoint import Epoch, Keeper, State, put
 from medfeat.finetuning.losses import Loss
 from medfeat.finetuning.rates import parameter_groups, rate_at
+from medfeat.finetuning.soup import Soup, Values, mean_of
 from medfeat.finetuning.training_settings import TrainingSettings
 from medfeat.finetuning.tunable import Batch, Change, Tunable, computing
 from medfeat.types import Progress
@@ -66,7 +67,7 @@ class Trained:
     Attributes
     ----------
     best
-        Number of the epoch whose values the model now has.
+        Number of the epoch whose values the model now has, unless it has an average of several.
     epochs
         All of them, the start first.
     stopped
@@ -77,6 +78,8 @@ class Trained:
         Seconds, and samples a pass.
     earlier
         Seconds of the epochs that earlier runs of the command finished.
+    soup
+        The average of epochs that the model now has; None where the best epoch alone was kept.
     """
 
     best: int
@@ -85,6 +88,7 @@ class Trained:
     out_of_time: bool
     state: State
     earlier: float = 0.0
+    soup: Soup | None = None
 
 
 class Training:
@@ -112,6 +116,11 @@ class Training:
         After which no further epoch is begun and the one running is dropped.
     clock
         Tells the time in seconds.
+
+    Attributes
+    ----------
+    told
+        Hears of every epoch that is done, before its checkpoint is written.
     """
 
     def __init__(
@@ -132,6 +141,7 @@ class Training:
         self.model, self.settings, self.train, self.val, self.judge = model, settings, train, val, judge
         self.keeper, self.device, self.progress, self.augment = keeper, device, progress, augment
         self.max_seconds, self.clock = max_seconds, clock
+        self.told: Callable[[Epoch], None] = lambda _epoch: None
         targets = np.zeros((train.count, 1)) if train.targets is None else train.targets
         self.loss = Loss(model.head.link, targets, settings)
         self.targets = torch.tensor(targets, dtype=torch.float32, device=device)
@@ -153,10 +163,10 @@ class Training:
         stopped, self._out_of_time = "", False
         while not stopped and state.epochs[-1].number < self.settings.epochs:
             stopped = self._one_more(state)
-        best = self._best(state.epochs)[0]
-        self.keeper.restore(self.model, best)
+        best = self._best(state.epochs)
+        soup = self._choose(best[: self.settings.soup], state)
         self.model.eval()
-        return Trained(best, tuple(state.epochs), stopped, self._out_of_time, state, earlier)
+        return Trained(best[0], tuple(state.epochs), stopped, self._out_of_time, state, earlier, soup)
 
     def outputs(self, split: TrainingSplit, state: State) -> Outputs:
         """Return (n, c) outputs of a split by the model as it is, halving the pass when memory runs out."""
@@ -181,6 +191,7 @@ class Training:
         started = self.clock()
         first, second = self.judge.score(self.outputs(self.val, state))
         state.epochs.append(Epoch(0, None, first, second, 0.0, 0.0, 0.0))
+        self.told(state.epochs[0])
         state.elapsed += self.clock() - started
         self.keeper.save(self.model, self.optimizer, state, [0])
         self.progress.say(f"start: val {first:.4f}")
@@ -210,10 +221,25 @@ class Training:
             return f"{self.max_seconds or 0:.0f} seconds were over in epoch {epochs[-1].number + 1}, which was dropped"
         first, second = self.judge.score(self.outputs(self.val, state))
         epochs.append(replace(epoch, first=first, second=second))
+        self.told(epochs[-1])
         state.elapsed = spent + self.clock() - started
-        self.keeper.save(self.model, self.optimizer, state, self._best(epochs)[:1])
+        self.keeper.save(self.model, self.optimizer, state, self._best(epochs)[: self.settings.soup])
         self._say(epochs[-1])
         return ""
+
+    def _choose(self, numbers: list[int], state: State) -> Soup | None:
+        """Give the model the best epoch's values, averaged with those of others as long as val gains by each."""
+        taken, chosen = numbers[:1], next(epoch for epoch in state.epochs if epoch.number == numbers[0])
+        kept: Values = self.keeper.values(numbers[0])
+        for number in numbers[1:]:
+            tried = mean_of([self.keeper.values(one) for one in (*taken, number)])
+            put(self.model, tried)
+            first, second = self.judge.score(self.outputs(self.val, state))
+            new = replace(chosen, first=first, second=second)
+            if self.judge.beats(new, chosen):  # of the same number, so never on a tie
+                taken, chosen, kept = [*taken, number], new, tried
+        put(self.model, kept)
+        return Soup(tuple(taken), chosen.first, chosen.second) if len(taken) > 1 else None
 
     def _epoch(self, number: int, state: State, started: float) -> Epoch:
         order = epoch_order(self.train.count, self.settings, number, self.frequency)

@@ -39,6 +39,8 @@ class TrainingSettings:
         Names of `medfeat.finetuning.augment.CHANGES`; empty for none.
     patience
         Epochs without a better val score after which training stops.
+    soup
+        How many of the best epochs may be averaged where val gains by it; 1 keeps the best one alone.
     blocks, rank
         Units trained by ``last-blocks`` (0: its own choice), and rank of ``lora``.
     start
@@ -65,6 +67,7 @@ class TrainingSettings:
     sampler: str = "shuffled"
     augment: tuple[str, ...] = ()
     patience: int = 5
+    soup: int = 1
     blocks: int = 0
     rank: int = 8
     start: str = ""
@@ -73,7 +76,7 @@ class TrainingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "patience", "rank"):
+        for name in ("epochs", "batch_size", "patience", "soup", "rank"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name.replace('_', '-')} must be 1 or more, got {getattr(self, name)}")
         if not self.lr > 0 or not 0 < self.layer_decay <= 1:

@@ -15,7 +15,7 @@ from medfeat_cache.files import replacing
 WEIGHTS_FILE = "model.safetensors"
 
 
-def write_weights(network: nn.Module, path: Path, facts: Mapping[str, Any]) -> None:
+def write_weights(network: nn.Module, path: Path, facts: Mapping[str, Any] | None) -> None:
     """Write every parameter and buffer of a network under its library's names; whole and durable, or not at all.
 
     Parameters
@@ -25,10 +25,11 @@ def write_weights(network: nn.Module, path: Path, facts: Mapping[str, Any]) -> N
     path
         Ends in ``.safetensors``.
     facts
-        Plain JSON values: from which weights and how they were made.
+        Plain JSON values: from which weights and how they were made; None where medfeat did not tune them.
     """
     from safetensors.torch import save_file
 
     state = {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
-    with replacing(path, "writing the tuned weights") as temporary:
-        save_file(state, temporary, metadata={"format": "pt", TUNING: json.dumps(dict(facts))})
+    told = {} if facts is None else {TUNING: json.dumps(dict(facts))}
+    with replacing(path, "writing the weights") as temporary:
+        save_file(state, temporary, metadata={"format": "pt", **told})

@@ -8,8 +8,20 @@ from medfeat.heads.head_registry import (
     all_heads,
     describe,
     head_identity,
+    make_head,
+    takes_budget,
     trusted_types,
     weighted_head,
 )
 
-__all__ = ["HEADS", "LazyHead", "all_heads", "describe", "head_identity", "trusted_types", "weighted_head"]
+__all__ = [
+    "HEADS",
+    "LazyHead",
+    "all_heads",
+    "describe",
+    "head_identity",
+    "make_head",
+    "takes_budget",
+    "trusted_types",
+    "weighted_head",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -31,8 +32,12 @@ class LazyHead:
 
     def __call__(self) -> Head:
         """Import the class and make the head."""
+        return self.imported()()
+
+    def imported(self) -> Callable[..., Head]:
+        """Import the class."""
         module, _, name = self.target.partition(":")
-        return cast(Head, getattr(import_module(module), name)())
+        return cast(Callable[..., Head], getattr(import_module(module), name))
 
 
 def _accept(name: str, named: object) -> Callable[[], Head]:
@@ -80,24 +85,41 @@ def all_heads() -> tuple[str, ...]:
     return tuple(name for name in HEADS if name != "majority" and name not in broken)
 
 
-def head_identity(name: str) -> str:
+def takes_budget(name: str) -> bool:
+    """Tell whether the head called `name` can be made for a budget of seconds."""
+    return "budget" in inspect.signature(_maker(name)).parameters
+
+
+def make_head(name: str, budget: float | None = None) -> Head:
+    """Make the head called `name`, for a budget of seconds where one is given and the head knows budgets."""
+    return HEADS[name]() if budget is None or not takes_budget(name) else cast(Head, _maker(name)(budget=budget))
+
+
+def _maker(name: str) -> Callable[..., object]:
+    factory = HEADS[name]
+    return factory.imported() if isinstance(factory, LazyHead) else factory
+
+
+def head_identity(name: str, budget: float | None = None) -> str:
     """Digest what the head called `name` does: a run made by another head of that name, or another grid, is another.
 
     Parameters
     ----------
     name
         In `HEADS`.
+    budget
+        As `make_head` takes it.
 
     Returns
     -------
     str
         32 hexadecimal digits; see `medfeat.identity`.
     """
-    return identity(HEADS[name](), inside=("medfeat.heads",))
+    return identity(make_head(name, budget), inside=("medfeat.heads",))
 
 
-def weighted_head(name: str, class_weight: str) -> Head:
-    """Return the head called `name`, weighing classes as asked.
+def weighted_head(name: str, class_weight: str, budget: float | None = None) -> Head:
+    """Make the head called `name` as `make_head` does, weighing classes as asked.
 
     Raises
     ------
@@ -105,7 +127,7 @@ def weighted_head(name: str, class_weight: str) -> Head:
         It has no class weights.
     """
     check_class_weight(class_weight)
-    head = HEADS[name]()
+    head = make_head(name, budget)
     if class_weight != NONE:
         if not hasattr(head, "class_weight"):
             able = ", ".join(one for one in _BUILTIN if hasattr(HEADS[one](), "class_weight"))

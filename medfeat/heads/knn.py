@@ -17,17 +17,22 @@ from sklearn.base import BaseEstimator
 from medfeat.errors import DataError
 from medfeat.heads.class_weights import BALANCED, NONE, evened, refuse_numbers, weight_settings, weights_tried
 from medfeat.heads.inputs import check_split, decide, target_matrix
-from medfeat.heads.standardise import Standardiser
+from medfeat.heads.standardise import BLOCK, Standardiser, row_blocks
 from medfeat.types import Candidate, FloatArray, LabelArray, Progress, TaskType
 
 NEIGHBOURS = (5, 11, 21, 51, 101, 201)
 TEMPERATURES = (float("inf"), 0.1, 0.02)
-# Similarities held at a time, as numbers: 64 MiB of float32.
+# Similarities held at a time, and train features of length one that are kept, as numbers: 64 MiB of float32 each.
 BLOCK_NUMBERS = 1 << 24
+# Numbers of train in a saved head: 1 GiB of float32, of which saving holds several copies.
+MOST_SAVED = 1 << 28
 
 
 class CosineIndex:
     """Train features of length one, and whom they are nearest to.
+
+    Of more than `BLOCK_NUMBERS` numbers, rows of length one are made block by block whenever they are needed, from
+    features that may stay in their file: memory does not grow with train.
 
     Parameters
     ----------
@@ -43,11 +48,20 @@ class CosineIndex:
         d = X.shape[1]
         statistics = Standardiser.fit(X) if standardised else Standardiser(np.zeros(d), np.ones(d))
         self.mean, self.scale, self.most = statistics.mean, statistics.scale, min(most, len(X))
-        self.rows = self._unit(X)
+        self.rows: NDArray[np.float32] | None = self._unit(X) if X.size <= BLOCK_NUMBERS else None
+        self._train: FloatArray | None = X if self.rows is None else None
         self._last: tuple[FloatArray, NDArray[np.float32], NDArray[np.int64]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_last": None}
+        rows, train = self.rows, self._train
+        if rows is None and train is not None:
+            if train.size > MOST_SAVED:
+                raise DataError(
+                    f"a kNN head is its train features, and {len(train)} x {train.shape[1]} numbers are more than the "
+                    f"{MOST_SAVED} that are saved: probe another head to predict with"
+                )
+            rows = self._unit(train)
+        return {**self.__dict__, "rows": rows, "_train": None, "_last": None}
 
     def nearest(self, X: FloatArray) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return (n, most) similarities, largest first, and the rows of train they are to.
@@ -55,25 +69,51 @@ class CosineIndex:
         The last answer is kept: candidates that share an index differ only in how its neighbours vote.
         """
         if self._last is None or self._last[0] is not X:
-            step = max(1, BLOCK_NUMBERS // len(self.rows))
+            step = max(1, BLOCK_NUMBERS // BLOCK)
             blocks = [self._search(X[i : i + step]) for i in range(0, max(len(X), 1), step)]
             values, rows = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
             self._last = (X, values, rows)
         return self._last[1:]
 
     def _search(self, X: FloatArray) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        similarity = self._unit(X) @ self.rows.T
-        some = np.argpartition(-similarity, self.most - 1, axis=1)[:, : self.most]
-        value = np.take_along_axis(similarity, some, axis=1)
-        # Equal similarities in the order of train, so that the answer does not hang on the partition.
-        order = np.lexsort((some, -value), axis=1)
-        return np.take_along_axis(value, order, axis=1), np.take_along_axis(some, order, axis=1)
+        units = self._unit(X)
+        value = np.empty((len(X), 0), np.float32)
+        place = np.empty((len(X), 0), np.int64)
+        for start, rows in self._blocks():
+            value = np.concatenate([value, units @ rows.T], axis=1)
+            place = np.concatenate([place, np.broadcast_to(start + np.arange(len(rows)), (len(X), len(rows)))], axis=1)
+            some = largest(value, self.most)
+            value, place = np.take_along_axis(value, some, axis=1), np.take_along_axis(place, some, axis=1)
+        return value, place
+
+    def _blocks(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Yield train rows of length one and where they start."""
+        kept, train = self.rows, getattr(self, "_train", None)  # heads saved by earlier versions have rows alone
+        source = kept if kept is not None else train
+        assert source is not None
+        for block in row_blocks(len(source)):
+            yield block.start, source[block] if kept is not None else self._unit(source[block])
 
     def _unit(self, X: FloatArray) -> NDArray[np.float32]:
         centred = Standardiser(self.mean, self.scale).transform(X, dtype=np.float32)
         length = np.linalg.norm(centred, axis=1, keepdims=True)
         unit: NDArray[np.float32] = centred / np.maximum(length, np.finfo(np.float32).tiny)
         return unit
+
+
+def largest(value: NDArray[np.float32], most: int) -> NDArray[np.int64]:
+    """Return (n, most) positions of the largest numbers of each row, largest first, equal ones in their order.
+
+    Also where equal ones stand at the border: which of them are among the `most` does not hang on a partition.
+    """
+    most = min(most, value.shape[1])
+    some = np.argpartition(-value, most - 1, axis=1)[:, :most]
+    found = np.take_along_axis(value, some, axis=1)
+    crowded = np.flatnonzero((value >= found.min(axis=1, keepdims=True)).sum(axis=1) > most)
+    some[crowded] = np.argsort(-value[crowded], axis=1, kind="stable")[:, :most]
+    found = np.take_along_axis(value, some, axis=1)
+    order = np.lexsort((some, -found), axis=1)
+    return np.take_along_axis(some, order, axis=1)
 
 
 class NeighboursProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types

@@ -14,10 +14,13 @@ import numpy as np
 
 from medfeat.errors import DataError, MissingFileError
 from medfeat.types import Fitted
-from medfeat_cache import write_whole
+from medfeat_cache import make_folder, write_whole
+from medfeat_cache.reading import read_bounded, read_json
 
 FORMAT = "medfeat-head"
 VERSION = 1
+# A kNN head keeps its training rows; beyond this no head is loaded whole.
+HEAD_BYTES = 16 << 30
 PROBES = (
     "medfeat.heads.linear.LinearProbe",
     "medfeat.heads.knn.NeighboursProbe",
@@ -54,7 +57,7 @@ def save_model(model: Fitted, folder: Path, *, trusted: Sequence[str] = ()) -> N
     kind = _kind(model)
     header: dict[str, Any] = {"format": FORMAT, "version": VERSION, "kind": kind}
     content = None if kind == BOOSTING else _as_skops(model, trusted)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if content is None:
         header["parameters"] = model.get_params()  # type: ignore[attr-defined]  # _kind knows what it is
         header["features"] = model.features_.tolist()  # type: ignore[attr-defined]
@@ -105,7 +108,7 @@ def load_model(folder: Path, *, trusted: Sequence[str] = ()) -> Fitted:
     if not path.is_file():
         raise MissingFileError(f"there is no saved head in {folder}: run `medfeat probe` again")
     try:
-        header = json.loads(path.read_bytes())
+        header = read_json(path)
     except (ValueError, OSError) as error:
         raise DataError(f"{path} cannot be read ({type(error).__name__}): run `medfeat probe` again") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
@@ -122,7 +125,7 @@ def _load_skops(path: Path, declared: Sequence[str]) -> Fitted:
 
     if not path.is_file():
         raise MissingFileError(f"{path} is missing: run `medfeat probe` again")
-    content = path.read_bytes()
+    content = read_bounded(path, HEAD_BYTES)
     if not content.startswith(b"PK\x03\x04"):
         raise DataError(f"{path} is not a skops file (a pickle, perhaps): it was not opened; run `medfeat probe` again")
     try:
@@ -149,7 +152,7 @@ def _load_boosting(path: Path, header: dict[str, Any]) -> Fitted:
         raise MissingFileError(f"{path} is missing: run `medfeat probe` again")
     try:
         probe = BoostingProbe(**header["parameters"])
-        probe.booster_ = xgboost.Booster(model_file=bytearray(path.read_bytes()))
+        probe.booster_ = xgboost.Booster(model_file=bytearray(read_bounded(path, HEAD_BYTES)))
         probe.features_ = np.array(header["features"], dtype=np.int64)
         probe.rounds_ = probe.booster_.num_boosted_rounds()
     except (KeyError, TypeError, ValueError, xgboost.core.XGBoostError) as error:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from medfeat.errors import MedfeatError, UsageError
+from medfeat.errors import UsageError
 from medfeat.evaluation.judging.few_shot import Curve, Point
+from medfeat.report.figures import write_figure
 from medfeat.report.tables import Table, number, with_interval
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -66,20 +67,23 @@ def draw_curves(curves: Sequence[Curve], path: Path) -> Path:
     for place, group in enumerate(groups, 1):
         axes = figure.add_subplot(1, len(groups), place)
         members = [curve for curve in curves if (curve.dataset, curve.task) == group]
-        for i, curve in enumerate(members):
-            _draw(axes, curve, COLOURS[i % len(COLOURS)], shift=1 + 0.02 * (i - (len(members) - 1) / 2))
-        axes.set_xscale("log")
-        _ticks(axes, members[0])
+        curve_axes(axes, members)
         axes.set_xlabel("labelled samples (train and val together); shots a class in brackets")
-        axes.set_ylabel("test AUC")
         axes.set_title(f"{group[0]}, task {group[1]}", loc="left")
-        axes.grid(alpha=0.25)
         axes.legend(loc="lower right", frameon=False, title="line: mean; bars: 95 % of draws; band: of draws and test")
-    try:
-        figure.savefig(path)
-    except OSError as error:
-        raise MedfeatError(f"cannot write {path} ({error}): choose another --figure") from error
+    write_figure(figure, path, "choose another --figure")
     return path
+
+
+def curve_axes(axes: Any, curves: Sequence[Curve]) -> None:
+    """Draw the curves of one question, without their legend."""
+    for i, curve in enumerate(curves):
+        _draw(axes, curve, COLOURS[i % len(COLOURS)], shift=1 + 0.02 * (i - (len(curves) - 1) / 2))
+    axes.set_xscale("log")
+    _ticks(axes, curves[0])
+    axes.set_xlabel("labelled samples, shots a class")
+    axes.set_ylabel("test AUC")
+    axes.grid(alpha=0.25)
 
 
 def _draw(axes: Any, curve: Curve, colour: str, *, shift: float) -> None:

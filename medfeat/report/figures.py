@@ -14,6 +14,7 @@ from medfeat.evaluation.compare.published import PublishedRow
 from medfeat.evaluation.runs.run import Run
 from medfeat.report.comparison_tables import cautions, network_names
 from medfeat.types import FloatArray
+from medfeat_cache import make_folder, replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -135,12 +136,48 @@ def principal_components(X: FloatArray) -> tuple[NDArray[np.float64], NDArray[np
     return points, share
 
 
+def curve_figure(losses: Sequence[float], scores: Sequence[float], best: int, score: str) -> Figure:
+    """Draw a training epoch by epoch: the loss on train, and the score on val with the epoch it chose.
+
+    Parameters
+    ----------
+    losses
+        Of train, from epoch 1 on.
+    scores
+        Of val, from epoch 0 (the start) on.
+    best
+        Number of the best epoch.
+    score
+        What val was scored by.
+    """
+    figure, left = new_figure(6.5, 3.4)
+    right = left.twinx()
+    right.spines[["top", "left"]].set_visible(False)
+    right.spines["right"].set_color(FAINT)
+    right.tick_params(color=FAINT, labelcolor=INK, labelsize=8.5)
+    loss, probe = CLASS_COLOURS[0], CLASS_COLOURS[5]
+    left.plot(range(1, len(losses) + 1), losses, "o-", color=loss, ms=4)
+    right.plot(range(len(scores)), scores, "s-", color=probe, ms=4)
+    right.plot(best, scores[best], "o", ms=11, mfc="none", mec=probe)
+    left.set_xlabel("epoch; 0 is the start, the circle is what val chose", fontsize=8.5)
+    left.set_ylabel("loss on train", color=loss, fontsize=9)
+    right.set_ylabel(f"{score} on val", color=probe, fontsize=9)
+    left.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
 def save(figure: Figure, path: str | Path, *, dpi: int = 150) -> Path:
     """Write a figure; the format is that of the name's ending (PNG, SVG, PDF)."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=dpi)
+    make_folder(path.parent)
+    write_figure(figure, path, "another place for the figure", dpi=dpi)
     return path
+
+
+def write_figure(figure: Figure, path: Path, instead: str, **options: Any) -> None:
+    """Write a figure whole or not at all, in the format of the name's ending; `instead` is what an error advises."""
+    with replacing(path, "drawing the figure", instead) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:].lower() or "png", **options)
 
 
 def plain(text: Any) -> str:

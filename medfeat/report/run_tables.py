@@ -7,6 +7,7 @@ from typing import Any
 
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.judging.select_stores import Selection
+from medfeat.evaluation.measures.evaluate import Metrics
 from medfeat.evaluation.runs.run import Run
 from medfeat.report.tables import Table, number, with_interval
 
@@ -121,6 +122,15 @@ def class_tables(runs: Iterable[Run]) -> list[Table]:
         )
         for run in runs
     ]
+
+
+def patient_table(test: Metrics, metrics: Sequence[str], left_out: int) -> Table:
+    """Return scores in which each patient is one sample, whose score is the mean over its images."""
+    rows = ((f"{test.n:,}", *(with_interval(test.values[name]) for name in metrics)),)
+    notes = ["the score of a patient is the mean over its images; in brackets: 95 % interval over patients"]
+    notes += [f"{left_out:,} patients have images of different labels and are left out"] if left_out else []
+    return Table("By patient", ("patients of test", *(f"test {NAMES[name]}" for name in metrics)), rows,
+                 (*notes, *test.notes))  # fmt: skip
 
 
 def settings(chosen: Mapping[str, Any]) -> str:

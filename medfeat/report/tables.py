@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from medfeat.report.harmless import harmless
+from medfeat.report.spreadsheet import csv_lines
 from medfeat.types import Interval
 
 if TYPE_CHECKING:
@@ -40,6 +40,13 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     strong: frozenset[int] = frozenset()
+
+    def __post_init__(self) -> None:
+        # Ids, classes and names are other people's: whatever renders a table, they are words and no commands.
+        object.__setattr__(self, "title", harmless(self.title))
+        object.__setattr__(self, "columns", tuple(map(harmless, self.columns)))
+        object.__setattr__(self, "rows", tuple(tuple(map(harmless, row)) for row in self.rows))
+        object.__setattr__(self, "notes", tuple(map(harmless, self.notes)))
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -114,17 +121,14 @@ def _latex_text(text: str) -> str:
 
 def csv_text(tables: Iterable[Table]) -> str:
     """Return CSV: one header, the rows of all tables; tables with other columns follow after an empty line."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    rows: list[tuple[str, ...]] = []
     columns: tuple[str, ...] = ()
     for table in tables:
         if table.columns != columns:
-            if columns:
-                out.write("\n")
-            writer.writerow(table.columns)
+            rows += [(), table.columns] if columns else [table.columns]
             columns = table.columns
-        writer.writerows(table.rows)
-    return out.getvalue()
+        rows += table.rows
+    return "".join(csv_lines(rows))
 
 
 def plain(tables: Iterable[Table]) -> str:

@@ -10,7 +10,7 @@ from medfeat.report.run_tables import NAMES
 from medfeat.report.tables import Table, number, with_interval
 
 _NOTES = (
-    "paired bootstrap on the same test set; an interval that holds 0 shows no difference",
+    "paired on the same test set; an interval that holds 0 shows no difference",
     "seconds, Wh and memory of tuning are of training alone, those of the probe of embedding once and fitting the head",
 )
 
@@ -35,13 +35,17 @@ def tuned_table(pairs: Sequence[TunedBeside], *, title: str = "Fine-tuned minus 
             pair.run.backbone,
             f"{pair.run.choice['settings']['mode']}, seed {pair.run.protocol['seed']}",
             *(with_interval(one.difference) for one in pair.differences),
-            *_both("seconds", pair, 1.0, 1),
-            *_both("energy_wh", pair, 1.0, 2),
+            *costs(pair),
             *_both("peak_memory_bytes", pair, 1e6, 0),
         )
         for pair in pairs
     )
     return Table(title, columns, rows, _NOTES)
+
+
+def costs(pair: TunedBeside) -> tuple[str, ...]:
+    """Return seconds of tuning and of its probe, and Wh of both."""
+    return *_both("seconds", pair, 1.0, 1), *_both("energy_wh", pair, 1.0, 2)
 
 
 def _both(name: str, pair: TunedBeside, unit: float, digits: int) -> tuple[str, str]:

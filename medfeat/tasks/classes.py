@@ -50,7 +50,7 @@ def relabel(task: Task, rule: str, *, name: str | None = None) -> Task:
     new_names = tuple(new for _, new in pairs)
     if len(set(new_names)) < len(new_names):
         raise UsageError(f"each new class may be given once, got {', '.join(new_names)}: join its classes by commas")
-    members = [class_positions(task, old) for old, _ in pairs]
+    members = [_class_positions(task, old) for old, _ in pairs]
     named = np.concatenate(members)
     if len(np.unique(named)) < len(named):
         twice = sorted({task.classes[i] for i in named if (named == i).sum() > 1})
@@ -82,12 +82,12 @@ def keep(task: Task, classes: str, *, name: str | None = None) -> Task:
     name
         Of the new task; by default made of the classes kept.
     """
-    return _kept(task, np.unique(class_positions(task, classes)), name)
+    return _kept(task, np.unique(_class_positions(task, classes)), name)
 
 
 def drop(task: Task, classes: str, *, name: str | None = None) -> Task:
     """Leave out the samples of some classes (or some labels or targets); the counterpart of `keep`."""
-    gone = class_positions(task, classes)
+    gone = _class_positions(task, classes)
     return _kept(task, np.setdiff1d(np.arange(len(task.classes)), gone), name)
 
 
@@ -124,7 +124,7 @@ def in_order(task: Task, classes: tuple[str, ...]) -> Task:
     return align(replace(task, origin=f"{task.origin}, classes in the order {', '.join(names)}"), names)
 
 
-def class_positions(task: Task, text: str) -> NDArray[np.int64]:
+def _class_positions(task: Task, text: str) -> NDArray[np.int64]:
     """Return the positions of classes named, or numbered, in a comma list.
 
     A name wins over a number, and one that holds commas is found whole.

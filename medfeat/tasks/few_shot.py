@@ -13,7 +13,7 @@ from medfeat.types import Task
 
 # Below this many shots a val split of as many is too small to select by, and the shots are cross-validated.
 VAL_SHOTS = 5
-MOST_FOLDS = 5
+_MOST_FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def few_shot(task: Task, shots: int, *, draw: int = 0, seed: int = 0) -> FewShot
     few = subset(task, np.sort(np.concatenate([train, val, test])), name=name, origin=words)
     if shots >= VAL_SHOTS:
         return FewShot(few)
-    return FewShot(few, _folds(subset(few, few.split != "test"), min(2 * shots, MOST_FOLDS), rng))
+    return FewShot(few, _folds(subset(few, few.split != "test"), min(2 * shots, _MOST_FOLDS), rng))
 
 
 def _drawn(task: Task, order: NDArray[np.int64], shots: int) -> tuple[NDArray[np.int64], list[str]]:

@@ -12,10 +12,14 @@ import numpy as np
 from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.tasks.check import check_task
 from medfeat.types import IdArray, LabelArray, Task
-from medfeat_cache import slug, write_whole
+from medfeat_cache import make_folder, slug, write_whole
+from medfeat_cache.coverage import refuse_long
+from medfeat_cache.reading import read_json
 
 FORMAT = "medfeat-task"
 VERSION = 1
+# A task of a million images takes about half of this.
+TASK_BYTES = 128 << 20
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*(\.[A-Za-z0-9_+-]+)*")
 
 
@@ -65,7 +69,7 @@ def save_task(task: Task, folder: Path) -> Path:
         "group": None if task.group is None else task.group.tolist(),
         "labels": task.labels.tolist(),
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_whole(path, [json.dumps(content, ensure_ascii=False, allow_nan=False).encode()], "saving the task")
     return path
 
@@ -87,9 +91,9 @@ def load_task(name: str, folder: Path) -> Task:
             f"there is no task {name!r} in {folder} (saved there: {known}): save one with --labels or --relabel"
         )
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path, limit=TASK_BYTES)
     except (ValueError, OSError) as error:
-        raise DataError(f"{path} cannot be read as a task ({type(error).__name__}): save it again") from error
+        raise DataError(f"{path} cannot be read as a task ({error}): save it again") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DataError(f"{path} is not a medfeat task: its 'format' must be {FORMAT!r}")
     if content.get("version") != VERSION:
@@ -125,4 +129,5 @@ def _task(content: dict[str, Any], path: Path) -> Task:
 def _names(values: list[str]) -> IdArray:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise ValueError("ids, split and group must be lists of text")
+    refuse_long(values, "a task")
     return np.array(values, dtype=np.str_)

@@ -20,6 +20,7 @@ from medfeat.tasks.label_paths import refuse_other_files
 from medfeat.tasks.official import official
 from medfeat.tasks.readable import Readable
 from medfeat.types import IdArray, LabelArray, Progress, SilentProgress, Task, TaskType
+from medfeat_cache.reading import TABLE_BYTES, read_bounded
 
 if TYPE_CHECKING:
     from medfeat.datasets.labels.labelling import Labelling
@@ -149,10 +150,10 @@ def _written(table: _Table) -> str:
 
 
 def _read(path: Path, asked: tuple[str, ...], stored: IdArray, wanted: tuple[str, ...]) -> _Table:
-    if not path.is_file():
+    if not path.exists():
         raise MissingFileError(f"there is no file {path}: --labels needs a CSV with the columns id,label")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bounded(path, TABLE_BYTES).decode("utf-8-sig")
         delimiter = max(",;\t", key=text.partition("\n")[0].count)
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]

@@ -12,8 +12,11 @@ from typing import Any
 
 from medfeat.errors import UsageError
 from medfeat.types import OFFICIAL_SOURCES
-from medfeat_cache import StoreHeader, slug, write_whole
+from medfeat_cache import StoreHeader, make_folder, slug, write_whole
+from medfeat_cache.reading import read_json
 
+# The digests of two million files.
+CONTENTS_BYTES = 256 << 20
 FORMAT = "medfeat-versions"
 FILE = "versions.json"
 FOLDER = "versions"
@@ -134,7 +137,7 @@ def read_versions(folder: Path, dataset: str = "") -> Versions:
         their images too.
     """
     try:
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        content = read_json(folder / FILE)
         known = tuple(
             Version(int(one["number"]), tuple(one["keys"]), tuple(one["sources"]), int(one["images"]))
             for one in content["versions"]
@@ -154,7 +157,7 @@ def write_versions(folder: Path, versions: Versions) -> None:
         "current": versions.current,
         "versions": [asdict(one) for one in versions.known],
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_whole(folder / FILE, [json.dumps(content, indent=1).encode()], "noting the versions of a dataset")
 
 
@@ -214,14 +217,14 @@ def short(key: str) -> str:
 def write_contents(folder: Path, key: str, contents: Mapping[str, str]) -> None:
     """Keep the digests of a version's files by id, so that the next one can be compared without decoding an image."""
     path = folder / FOLDER / f"{short(key)}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_whole(path, [json.dumps(dict(contents), ensure_ascii=False).encode()], "noting the files of a dataset")
 
 
 def read_contents(folder: Path, key: str) -> dict[str, str]:
     """Return the digests of a version's files by id; empty where they are not known."""
     try:
-        content = json.loads((folder / FOLDER / f"{short(key)}.json").read_text(encoding="utf-8"))
+        content = read_json(folder / FOLDER / f"{short(key)}.json", limit=CONTENTS_BYTES)
     except (OSError, ValueError):
         return {}
     return {str(k): str(v) for k, v in content.items()} if isinstance(content, dict) else {}

@@ -33,7 +33,7 @@ from medfeat.workflows.stores.remake import Remake
 from medfeat.workflows.stores.store_names import shown_name
 from medfeat_cache import Catalogue, FeatureStore, resolve_root
 
-SAMPLE = 64
+_SAMPLE = 64
 # Near pairs that are looked at: seconds of comparing details; a store with more of them holds series of images.
 MOST_PAIRS = 200_000
 
@@ -49,7 +49,7 @@ def audit(
     task: str | Task | None = None,
     labels: str | Path | None = None,
     classes: str | Sequence[str] | None = None,
-    sample: int = SAMPLE,
+    sample: int = _SAMPLE,
     seed: int = 0,
     resamples: int = RESAMPLES,
     weights: str | Path | None = None,
@@ -98,15 +98,15 @@ def audit(
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
     header = one_store(data, backbone, cache_dir=cache_dir, size=size, **query)
     question = Question(task, labels, partial=labels is not None, classes=classes)
-    options = RemakeOptions(data_root, weights, device, offline, trust_remote_code)
+    options = RemakeOptions(
+        data_root=data_root, weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
+    )
     with FeatureStore(header.path) as store:
         answer = _Answer.of(store, question)
         remake = Remake(MadeFrom.of(store.recipe, store.info), options, root, progress)
         images, notes = (None, []) if threshold is not None else _images(store, remake)
-        if images is not None:
-            line = images.calibrate(sample=sample, seed=seed)
-        else:
-            line = Calibration(float(threshold or 1.0), None)
+        drawn = Calibration(float(threshold or 1.0), None)
+        line = drawn if images is None else images.calibrate(sample=sample, seed=seed)
         pairs, unseen = _pairs(store, answer, line, images)
         notes += unseen
         report = AuditReport(

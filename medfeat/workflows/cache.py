@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError, MedfeatError, NotByImageError, UsageError
+from medfeat.evaluation.runs.leftovers import collect_leftovers
 from medfeat.extraction.ask.made_from import MadeFrom
 from medfeat.extraction.network.device import resolve_device
 from medfeat.extraction.network.forward import RowEmbedder
 from medfeat.extraction.remake import RemakeOptions
+from medfeat.tasks import official
 from medfeat.tasks.versions import image_key
-from medfeat.types import Dataset, Progress, SilentProgress
+from medfeat.types import OWN_GROUP, Dataset, Progress, SilentProgress
 from medfeat.workflows.asking.given_names import asked_names
 from medfeat.workflows.stores.cache_report import Repaired, Verified
 from medfeat.workflows.stores.canary import sing
@@ -142,7 +144,9 @@ def verify(
         Hears of every chunk of rows.
     """
     progress = progress or SilentProgress()
-    options = RemakeOptions(data_root, weights, device, offline, trust_remote_code)
+    options = RemakeOptions(
+        data_root=data_root, weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
+    )
     checked = []
     for path in paths:
         header = _header(path)
@@ -159,8 +163,10 @@ def verify(
 def _sung(found: Verified, header: StoreHeader, options: RemakeOptions, progress: Progress, *, alone: bool) -> Verified:
     """Add the canary to what the digests say; a layer that was once taken may be refused today."""
     remake = _remake(header, options, progress)
-    if remake.made.network is None or not (remake.made.data.source or remake.made.data.held_by):
-        return replace(found, silent="it was imported, so no image of it can be embedded")
+    data = remake.made.data
+    if remake.made.network is None or not data.source:
+        why = f"was made from an object of Python ({data.held_by})" if data.held_by else "was imported"
+        return replace(found, silent=f"it {why}, so no image of it can be embedded")
     try:
         return replace(found, canary=sing(header, remake))
     except NotByImageError as error:
@@ -208,7 +214,9 @@ def repair(
     report = verify_store(path)
     if report.ok:
         return Repaired(path, report)
-    options = RemakeOptions(data_root, weights, device, offline, trust_remote_code)
+    options = RemakeOptions(
+        data_root=data_root, weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
+    )
     remake = _remake(header, options, progress or SilentProgress())
     dataset = remake.open()
     if _restore_columns(header, dataset, report):
@@ -239,16 +247,39 @@ def delete(paths: Sequence[Path]) -> int:
     return sum(remove(path) for path in paths)
 
 
-def export(header: StoreHeader, out: str | Path, *, format: str = "npy") -> Path:
-    """Write a store as npy and JSON, or as Parquet; return where it is."""
-    return export_store(header.path, out, format=format)  # type: ignore[arg-type]  # checked there, in one line
+def export(header: StoreHeader, out: str | Path, *, format: str | None = None) -> Path:
+    """Write a store for other tools, in the form that the name of `out` says; return where it is.
+
+    The split and the patients of the dataset's own question go with it, where they are known.
+    """
+    with FeatureStore(header.path) as store:
+        beside = _beside(store)
+    return export_store(header.path, out, format=format, beside=beside)  # type: ignore[arg-type]  # checked there
+
+
+def _beside(store: FeatureStore) -> dict[str, dict[str, NDArray[np.str_]]]:
+    try:
+        task = official(store)
+    except DataError:
+        return {}
+    at = {str(name): i for i, name in enumerate(task.ids.tolist())}
+    columns = {"split": task.split} | ({} if task.group is None else {"patient": task.group})
+    ids = {group: store.ids(group).tolist() for group in store.groups}
+    if not all(name in at for names in ids.values() for name in names):
+        return {}
+    rows = {group: [at[name] for name in names] for group, names in ids.items()}
+    # Groups that are splits say it already.
+    kept = {name: values for name, values in columns.items() if name != "split" or set(ids) == {OWN_GROUP}}
+    return {group: {name: values[taken] for name, values in kept.items()} for group, taken in rows.items()}
 
 
 def tidy(
     *, cache_dir: str | Path | None = None, dry_run: bool = False, unfinished_days: float | None = None
 ) -> list[Garbage]:
     """Remove what killed processes left; whatever a live process works on stays."""
-    return collect_garbage(resolve_root(cache_dir), dry_run=dry_run, unfinished_days=unfinished_days)
+    root = resolve_root(cache_dir)
+    found = collect_garbage(root, dry_run=dry_run, unfinished_days=unfinished_days)
+    return found + collect_leftovers(root, dry_run=dry_run)
 
 
 def _restore_columns(header: StoreHeader, dataset: Dataset, report: Report) -> bool:

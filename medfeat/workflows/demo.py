@@ -19,7 +19,7 @@ from medfeat.workflows.results.extract_report import ExtractReport
 
 DATA = "synthetic"
 DEEP = "squeezenet1_1"
-BASELINES = "stats,pixels"
+_BASELINES = "stats,pixels"
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ def demo(out: str | Path = "demo", *, progress: Progress | None = None) -> DemoR
     notes = ["The images are made up: a score here says that everything works, nothing about medicine."]
     if not ready:
         notes.append(f"The pretrained weights of {DEEP} are not here ({found}): it runs with random weights.")
-    options: dict[str, Any] = {"cache_dir": folder, "progress": progress, "offline": True}
-    baselines = extract(DATA, BASELINES, **options)
-    deep = extract(DATA, DEEP, weights=None if ready else "random", **options)
+    baselines = extract(DATA, _BASELINES, cache_dir=folder, offline=True, progress=progress)
+    weights = None if ready else "random"
+    deep = extract(DATA, DEEP, weights=weights, cache_dir=folder, offline=True, progress=progress)
     probed = probe(DATA, cache_dir=folder, progress=progress)
     name = deep.stores[0].backbone
     X, labels, _ = load(DATA, name, split="test", cache_dir=folder)

@@ -18,7 +18,13 @@ from medfeat_cache import resolve_root
 
 State = Literal["ok", "note", "problem"]
 _HUBS = ("download.pytorch.org", "huggingface.co", "zenodo.org")
-_EXTRAS = {"dicom": "pydicom", "nifti": "nibabel", "parquet": "pyarrow"}
+_EXTRAS = {
+    "dicom": "pydicom",
+    "nifti": "nibabel",
+    "parquet": "pyarrow",
+    "tensorboard": "tensorboard",
+    "onnx": "onnxruntime",
+}
 
 
 @dataclass(frozen=True)

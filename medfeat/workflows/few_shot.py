@@ -109,7 +109,9 @@ def few_shot(
     question = Question(
         task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
     )
-    asked = ProbeRequest(data, backbone, head, size, question, seed, cache_dir)
+    asked = ProbeRequest(
+        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir
+    )
     return few_shot_of(asked, shots=shots, draws=draws, resamples=resamples, figure=figure, progress=progress)
 
 
@@ -155,5 +157,6 @@ def _curve(
         cautions=wording.class_cautions(task),
     )
     key = [store.digest, task_digest(task), head, asdict(options), PROTOCOL]
-    keep_result(root, curve.dataset, "curve", {"options": asdict(options), **curve.to_dict()}, key=key)
+    facts = {"options": asdict(options), "task_digest": task_digest(task), **curve.to_dict()}
+    keep_result(root, curve.dataset, "curve", facts, key=key)
     return curve

@@ -13,16 +13,17 @@ from medfeat.errors import UsageError
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs.run import task_digest
 from medfeat.extraction.network.device import resolve_device
+from medfeat.finetuning.board import require_board
 from medfeat.tasks import few_shot
 from medfeat.types import Progress, SilentProgress, Task
 from medfeat.workflows.asking.data_options import DataOptions
 from medfeat.workflows.asking.question import Question
-from medfeat.workflows.extract import extract
+from medfeat.workflows.extract import extract_wanted
 from medfeat.workflows.tuning.finetune_report import FinetuneReport
-from medfeat.workflows.tuning.finetune_request import FinetuneOptions, NetworkOptions, question_and_meaning
+from medfeat.workflows.tuning.finetune_request import FROM_PROBE, FinetuneOptions, FinetuneRequest, NetworkOptions
 from medfeat.workflows.tuning.finetune_start import Start
 from medfeat.workflows.tuning.finetune_training import TrainingJob, Tuned, train
-from medfeat_cache import FeatureStore, canonical_json, resolve_root, slug
+from medfeat_cache import FeatureStore, canonical_json, make_folder, resolve_root, slug
 from medfeat_cache.lock import Lock
 
 TUNED = "tuned"
@@ -47,6 +48,7 @@ def finetune(
     weight_decay: float | None = None,
     smoothing: float | None = None,
     patience: int | None = None,
+    soup: int = 1,
     class_weight: str = "none",
     loss: str = "ce",
     sampler: str = "shuffled",
@@ -58,6 +60,7 @@ def finetune(
     seed: int = 0,
     seeds: int = 1,
     restart: bool = False,
+    tensorboard: str | Path | None = None,
     task: str | Task | None = None,
     labels: str | Path | None = None,
     relabel: str | None = None,
@@ -73,18 +76,23 @@ def finetune(
     offline: bool = False,
     trust_remote_code: bool = False,
     name: str | None = None,
+    intensity: str | None = None,
+    path_column: str | None = None,
+    label_column: str | Sequence[str] | None = None,
+    split_column: str | None = None,
+    patient_column: str | None = None,
+    volumes: str | None = None,
     progress: Progress | None = None,
-    **columns: Any,
 ) -> FinetuneReport:
     """Train a network further on a dataset's own question, and evaluate it as its linear probe is.
 
     Parameters
     ----------
-    data, size, data_root, name, **columns
+    data, size, data_root, name, intensity, path_column, label_column, split_column, patient_column, volumes
         One dataset, as `medfeat.extract` takes it, with the options that say how own images are read.
     backbone, weights, pool, slices, fit, precision, offline, trust_remote_code
         One network and how images reach it, as `medfeat.extract` takes them.
-    mode, epochs, max_minutes, batch_size, lr, layer_decay, weight_decay, smoothing, patience
+    mode, epochs, max_minutes, batch_size, lr, layer_decay, weight_decay, smoothing, patience, soup
         How to train: see `tuning.finetune_request.FinetuneOptions`; None means what suits the network.
     class_weight, loss, sampler, augment, from_probe, blocks, rank, train_batch_norm
         The same.
@@ -92,6 +100,8 @@ def finetune(
         The first seed and how many: each is a training and a run of its own.
     restart
         Forget an unfinished training instead of going on with it.
+    tensorboard
+        Folder in which TensorBoard finds a curve a training; needs the extra of that name.
     task, labels, relabel, keep, drop, partial, classes
         The question, as `medfeat.probe` takes it; for own images without `labels`, `task` and `classes` say what their
         own mean.
@@ -117,93 +127,108 @@ def finetune(
         Options that cannot be meant, or an unfinished training with other ones.
     DivergedError
         The loss became NaN.
+    MissingExtraError
+        `tensorboard` was asked for and is not installed.
     """
-    options = FinetuneOptions(
-        mode, epochs, batch_size, lr, layer_decay, weight_decay, smoothing, patience, max_minutes, class_weight, loss,
-        sampler, augment, from_probe, blocks, rank, train_batch_norm,
+    asked = FinetuneRequest(
+        data=str(data),
+        network=NetworkOptions(
+            backbone, None if weights is None else str(weights), seed, pool, slices, fit, offline, trust_remote_code,  # type: ignore[arg-type]  # checked there
+        ),
+        options=FinetuneOptions(
+            mode, epochs, batch_size, lr, layer_decay, weight_decay, smoothing, patience, max_minutes, class_weight,
+            loss, sampler, augment, from_probe, blocks, rank, train_batch_norm, soup,
+        ),
+        question=Question(
+            task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, partial=partial, classes=classes
+        ),
+        opened=DataOptions.of(
+            size=size, data_root=data_root, offline=offline, name=name, intensity=intensity, path_column=path_column,
+            label_column=label_column, split_column=split_column, patient_column=patient_column, volumes=volumes,
+        ),
+        precision=precision,
+        device=device,
+        shots=shots,
+        resamples=resamples,
+        cache_dir=cache_dir,
     )  # fmt: skip
-    start_weights = None if weights is None else str(weights)
-    network = NetworkOptions(backbone, start_weights, seed, pool, slices, fit, offline, trust_remote_code)  # type: ignore[arg-type]  # checked there
+    return tune(asked, seeds=seeds, restart=restart, tensorboard=tensorboard, progress=progress)
+
+
+def tune(
+    asked: FinetuneRequest,
+    *,
+    seeds: int = 1,
+    restart: bool = False,
+    tensorboard: str | Path | None = None,
+    progress: Progress | None = None,
+) -> FinetuneReport:
+    """Do what `finetune` says, with what is asked in one value."""
+    if tensorboard is not None:
+        require_board()
     if seeds < 1:
         raise UsageError(f"--seeds must be 1 or more, got {seeds}")
-    question, meaning = question_and_meaning(
-        str(data), task=task, labels=labels, classes=classes, drop=drop, keep=keep, relabel=relabel, partial=partial
-    )
-    of_data = {"size": size, "data_root": data_root, "offline": offline, "name": name, **columns, **meaning}
-    bench = _Bench(
-        str(data), network, options, of_data, precision, device, resolve_root(cache_dir), progress or SilentProgress()
-    )
-    return bench.run(question, range(seed, seed + seeds), shots=shots, resamples=resamples, restart=restart)
+    board = None if tensorboard is None else Path(tensorboard)
+    bench = _Bench(asked, resolve_root(asked.cache_dir), progress or SilentProgress(), board)
+    return bench.run(range(asked.network.seed, asked.network.seed + seeds), restart=restart)
 
 
 @dataclass(frozen=True)
 class _Bench:
     """One dataset and one network: what is embedded, trained and evaluated with them."""
 
-    data: str
-    network: NetworkOptions
-    options: FinetuneOptions
-    of_data: dict[str, Any]
-    precision: str
-    device: str
+    asked: FinetuneRequest
     root: Path
     progress: Progress
+    board: Path | None = None
 
-    def run(
-        self, question: Question, seeds: range, *, shots: int | None, resamples: int, restart: bool
-    ) -> FinetuneReport:
+    def run(self, seeds: range, *, restart: bool) -> FinetuneReport:
         """Embed, probe, train a network a seed, and report."""
-        frozen = self.embedded(self.network.weights, self.precision)
+        asked, from_probe = self.asked, self.asked.options.from_probe
+        frozen = self.embedded(asked.network.weights, asked.precision)
         found: list[Tuned] = []
         with FeatureStore(frozen) as store:
-            task = question.of(store)
-            if shots is not None:
-                task = few_shot(task, shots, seed=seeds.start).task
-            probe = Start.of(store, task, self.root, seed=seeds.start, resamples=resamples, progress=self.progress)
-            start = (
-                probe
-                if self.options.from_probe in ("auto", "never")
-                else probe.from_run(self.root, self.options.from_probe)
+            task = asked.asked.of(store)
+            if asked.shots is not None:
+                task = few_shot(task, asked.shots, seed=seeds.start).task
+            probe = Start.of(
+                store, task, self.root, seed=seeds.start, resamples=asked.resamples, progress=self.progress
             )
+            start = probe if from_probe in FROM_PROBE else probe.from_run(self.root, from_probe)
             for seed in seeds:
-                found.append(self._one(store, task, start, seed, resamples=resamples, restart=restart))
+                found.append(self._one(store, task, start, seed, restart=restart))
         return FinetuneReport.of([one.run for one in found], probe.run, reused=sum(one.reused for one in found))
 
     def embedded(self, weights: str | Path | None, precision: str) -> Path:
         """Return the store of the dataset through the network with some weights."""
-        report = extract(
-            self.data,
-            **self.network.for_extract(weights),
-            **self.of_data,
-            precision=precision,
-            device=self.device,
-            cache_dir=self.root,
-            progress=self.progress,
-        )
+        wanted = self.asked.wanted(weights, precision)
+        report = extract_wanted(wanted, device=self.asked.device, progress=self.progress)
         if len(report.stores) != 1:
             raise UsageError(
                 f"fine-tuning takes one dataset, one pooling and one slice policy, got {len(report.stores)}"
             )
         return report.stores[0].path
 
-    def _one(self, store: FeatureStore, task: Task, start: Start, seed: int, *, resamples: int, restart: bool) -> Tuned:
-        dataset = DataOptions.of(**self.of_data).open(self.data, root=self.root, progress=self.progress)
+    def _one(self, store: FeatureStore, task: Task, start: Start, seed: int, *, restart: bool) -> Tuned:
+        asked = self.asked
+        dataset = asked.opening.open(asked.data, root=self.root, progress=self.progress)
         folder = self.root / TUNED / slug(dataset.info.name)
         job = TrainingJob(
             store=store,
             task=task,
             start=start,
             dataset=dataset,
-            network=self.network,
-            options=self.options,
+            network=asked.network,
+            options=asked.options,
             seed=seed,
-            device=resolve_device(self.device),
+            device=resolve_device(asked.device),
             root=self.root,
             folder=folder,
-            resamples=resamples,
+            resamples=asked.resamples,
             progress=self.progress,
+            board=self.board,
         )
-        identity = {"store": store.digest, "task": task_digest(task), "mode": self.options.mode, "seed": seed}
+        identity = {"store": store.digest, "task": task_digest(task), "mode": asked.options.mode, "seed": seed}
         unfinished = folder / f".unfinished-{_digest(identity)}"
         with _alone(unfinished, self.progress):
             return train(job, unfinished, identity, embed=self.embedded, restart=restart)
@@ -216,7 +241,7 @@ def _digest(facts: dict[str, Any]) -> str:
 @contextmanager
 def _alone(folder: Path, progress: Progress) -> Iterator[None]:
     """Let one process at a time train in a folder; another waits, and then finds what was done."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     lock = Lock(folder.with_name(f"{folder.name}.lock"))
     lock.acquire(on_wait=progress.say)
     try:

@@ -20,7 +20,7 @@ from medfeat.workflows.stores.remake import NewImages, Remake
 from medfeat.workflows.stores.store_names import find_meant
 from medfeat_cache import Catalogue, FeatureStore, resolve_root
 
-ERROR_RATE = 0.1
+_ERROR_RATE = 0.1
 
 
 def predict(
@@ -29,7 +29,7 @@ def predict(
     *,
     data: str | None = None,
     out: str | Path | None = None,
-    error_rate: float = ERROR_RATE,
+    error_rate: float = _ERROR_RATE,
     intensity: str | None = None,
     path_column: str | None = None,
     volumes: str | None = None,
@@ -86,9 +86,12 @@ def predict(
     conformal = calibrate(probe.val, error_rate)
     bad: list[BadImage] = []
     if images is not None:
-        options = RemakeOptions(data_root, weights, device, offline, trust_remote_code)
+        options = RemakeOptions(
+            data_root=data_root, weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
+        )
         remake = Remake(MadeFrom.of(probe.recipe, probe.info), options, root, progress)
-        found = list(_of_images(probe, NewImages(images, intensity, path_column, volumes, size), remake, bad))
+        new = NewImages(images, intensity=intensity, path_column=path_column, volumes=volumes, size=size)
+        found = list(_of_images(probe, new, remake, bad))
     else:
         found = list(_of_store(probe, str(data), root))
     ids = np.concatenate([part[0] for part in found]) if found else np.empty(0, np.str_)

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medfeat.errors import DataError, UnsuitedHeadError
+from medfeat.errors import DataError, UnsuitedHeadError, UsageError
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.judging.cross_validation import VAL
 from medfeat.evaluation.judging.probe_store import Options, probe_store
 from medfeat.evaluation.judging.select_stores import Contender, Selection, contender, select_contender
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs.run import Run
-from medfeat.heads import HEADS
+from medfeat.heads import HEADS, takes_budget
 from medfeat.heads.class_weights import NONE
 from medfeat.report.run_tables import runs_tables, selection_tables
 from medfeat.report.tables import Table
@@ -93,6 +93,7 @@ def probe(
     class_weight: str = NONE,
     resamples: int = RESAMPLES,
     select: bool = False,
+    budget: float | None = None,
     progress: Progress | None = None,
 ) -> ProbeReport:
     """Train heads on stores in the cache and evaluate them; unchanged runs are reused.
@@ -127,6 +128,9 @@ def probe(
     select
         Let val choose among the cached stores of each dataset (backbone, size, layer, pooling) and the heads, and read
         test for the chosen one alone.
+    budget
+        Seconds of one core that training a head on a store may take, turned into fewer candidates and rounds before
+        it trains, so that the same call gives the same result; ``xgboost`` knows budgets. None tries everything.
     progress
         Told of runs, candidates and resamples.
 
@@ -143,9 +147,11 @@ def probe(
     question = Question(
         task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
     )
-    asked = ProbeRequest(data, backbone, head, size, question, seed, cache_dir)
+    asked = ProbeRequest(
+        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir
+    )
     how: dict[str, Any] = {"choose": choose, "class_weight": class_weight, "refit": refit, "resamples": resamples}
-    return probe_stores(asked, **how, select=select, progress=progress)
+    return probe_stores(asked, **how, select=select, budget=budget, progress=progress)
 
 
 def probe_stores(
@@ -156,13 +162,18 @@ def probe_stores(
     class_weight: str = NONE,
     resamples: int = RESAMPLES,
     select: bool = False,
+    budget: float | None = None,
     progress: Progress | None = None,
 ) -> ProbeReport:
     """Do what `probe` says, with what is asked in one value."""
     cache = asked.catalogue()
-    options = Options(seed=asked.seed, refit=refit, resamples=resamples, choose=choose, class_weight=class_weight)
+    options = Options(
+        seed=asked.seed, refit=refit, resamples=resamples, choose=choose, class_weight=class_weight, budget=budget
+    )
     stores = asked.stores(cache)
     jobs = asked.jobs(cache, stores)
+    if budget is not None and not any(takes_budget(job.head) for job in jobs):
+        raise UsageError("--budget is for heads that train in rounds: ask for --head xgboost, or leave it out")
     work = _Work(cache.root, asked.question, options, SaidOnce(progress or SilentProgress(), set()))
     # all heads were asked for, and some cannot learn such a task
     passed_over = (UnsuitedHeadError,) if asked.head == "all" else ()
@@ -201,14 +212,13 @@ class _Work:
     def probe(self, job: StoreJob) -> Run:
         """Let val choose, and read test once."""
         with FeatureStore(job.header.path) as store:
-            options = replace(self.options, head=job.head)
-            run = probe_store(store, self._task(store), self.root, options, progress=self.progress)
+            run = probe_store(store, self._task(store), self.root, self._options(job), progress=self.progress)
         return replace(run, data=job.dataset)
 
     def stand(self, job: StoreJob) -> _Stood:
         """See what val says, with test closed."""
         with FeatureStore(job.header.path) as store:
-            task, options = self._task(store), replace(self.options, head=job.head)
+            task, options = self._task(store), self._options(job)
             return _Stood(job, task, contender(store, task, self.root, options, progress=self.progress))
 
     def selections(self, stood: Sequence[_Stood]) -> list[Selection]:
@@ -219,6 +229,11 @@ class _Work:
             found.append(select_contender(dataset, mine[0].task, [one.contender for one in mine]))
             found[-1].write(self.root)
         return found
+
+    def _options(self, job: StoreJob) -> Options:
+        """Return how to probe with the head of a job; of heads, some know no budget."""
+        budget = self.options.budget if takes_budget(job.head) else None
+        return replace(self.options, head=job.head, budget=budget)
 
     def _task(self, store: FeatureStore) -> Task:
         if self.question.plain and not store.info.get("dataset"):
@@ -261,6 +276,8 @@ def _notes(runs: Sequence[Run], stores: Sequence[StoreHeader], reused: int) -> l
         missing = [name for name in BASELINE_BACKBONES if name not in there]
         if missing:
             named = split_name(dataset)[0]
+            if all("imported_from" in one.info for one in stores if one.recipe["dataset"] == named):
+                continue  # no image of it is known
             source = next((_source(header) for header in stores if header.recipe["dataset"] == named), named)
             side = f" --size {size}" if size and source == dataset else ""
             notes.append(

@@ -12,6 +12,7 @@ from medfeat.errors import DataError, MedfeatError, UsageError
 from medfeat.evaluation.compare import published
 from medfeat.evaluation.compare.comparison import compare_dataset
 from medfeat.evaluation.compare.paired import alike, judge_runs
+from medfeat.evaluation.judging.few_shot import Curve
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs.run import Run, list_runs, read_scores
 from medfeat.evaluation.runs.write_run import versions
@@ -20,13 +21,28 @@ from medfeat.report.page.html import text_of
 from medfeat.report.page.results import Mistake, QuestionResults, exports, results_page
 from medfeat.report.tables import Table
 from medfeat.tasks import OFFICIAL
-from medfeat.types import Progress, SilentProgress
+from medfeat.types import Dataset, Progress, SilentProgress, UInt8Array
 from medfeat.workflows.compare import kept_runs
 from medfeat.workflows.explore import framed, write_page
 from medfeat.workflows.looking import leaks, mistakes
+from medfeat.workflows.looking.against import RUNS_FILE, beside_others, others_in, runs_as_json
 from medfeat.workflows.looking.listed import list_store
+from medfeat.workflows.looking.mistakes import patients_of
+from medfeat.workflows.looking.saliency import heated
+from medfeat.workflows.looking.writing_up import methods_of
+from medfeat.workflows.results.kept import kept_results
 from medfeat.workflows.stores.store_names import meant, versions_of
-from medfeat_cache import Catalogue, FeatureStore, StoreHeader, find_stores, resolve_root, slug, write_whole
+from medfeat_cache import (
+    Catalogue,
+    FeatureStore,
+    StoreHeader,
+    find_stores,
+    make_folder,
+    resolve_root,
+    slug,
+    write_whole,
+)
+from medfeat_cache.errors import saying
 
 FORMATS = {"md": rendering.markdown, "csv": rendering.csv_text, "tex": rendering.latex}
 
@@ -58,8 +74,10 @@ def write_report(
     head: str | Sequence[str] | None = None,
     size: int | None = None,
     tables: str | Path | None = None,
+    against: str | Path | None = None,
     images: bool = True,
     identifiers: bool = False,
+    saliency: bool = False,
     data_root: str | Path | None = None,
     seed: int = 0,
     cache_dir: str | Path | None = None,
@@ -76,11 +94,16 @@ def write_report(
     backbone, head, size
         Keep only runs of these.
     tables
-        Folder for the same tables as Markdown, CSV and LaTeX.
+        Folder for the same tables as Markdown, CSV and LaTeX, the methods, the references and the runs as JSON.
+    against
+        Another cache, or a ``runs.json`` of an earlier report: runs that are in both stand beside each other.
     images
         False leaves every picture out.
     identifiers
         Show DICOM identifiers and patients in ids as they are; by default they are replaced.
+    saliency
+        Draw where the network looked in the shown mistakes, where network, images and a head with a slope are at hand:
+        its weights are loaded.
     data_root
         Where dataset files are now, for pictures.
     seed
@@ -102,21 +125,29 @@ def write_report(
     """
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
     runs, problems = _runs(root, data, backbone=backbone, head=head, size=size)
+    others = None if against is None else others_in(Path(against))
     asked = _questions(runs)
     headers = {header.digest: header for header in find_stores(root, dataset=tuple({run.dataset for run in runs}))}
-    maker = _Maker(root, headers, images, identifiers, data_root, seed, progress)
+    maker = _Maker(root, headers, images, identifiers, saliency, data_root, seed, progress)
     questions = []
     progress.start(len(asked), "gathering runs", "questions")
     for name, mine in asked.items():
         questions.append(maker.question(name, mine))
         progress.advance(1)
     progress.finish()
+    beside = None
+    if others is not None:
+        beside = beside_others(runs, others[0], name=Path(against or "").name, seed=seed)
+        maker.notes += others[1]
     path = Path(out)
     progress.start(1, "drawing the page", "pages")
-    page = results_page(questions, _methods(runs, headers), _made(questions, data))
+    methods = methods_of(runs, headers)
+    page = results_page(questions, methods.lines, _made(questions, data), bibtex=methods.bibtex, beside=beside)
     write_page(path, text_of(page))
     progress.finish()
-    written = _write_tables(Path(tables), exports(questions)) if tables is not None else ()
+    written = () if tables is None else _write_tables(
+        Path(tables), exports(questions, beside), {"references.bib": methods.bibtex.encode(),
+        "methods.txt": "\n\n".join((*methods.lines, "")).encode(), RUNS_FILE: runs_as_json(runs)})  # fmt: skip
     return PageReport(path, tuple(written), len(runs), (*problems, *maker.notes))
 
 
@@ -165,6 +196,7 @@ class _Maker:
     headers: Mapping[str, StoreHeader]
     images: bool
     identifiers: bool
+    saliency: bool
     data_root: str | Path | None
     seed: int
     progress: Progress
@@ -194,6 +226,8 @@ class _Maker:
             scores=None if stored is None else stored["test_scores"],
             mistakes=found,
             audit=tuple(self._audit(best)),
+            patients=None if stored is None else patients_of(best, stored, seed=self.seed),
+            curves=self._curves(runs),
             commands=tuple(command_of(run, self.headers.get(str(run.store["digest"]))) for run in runs),
             notes=tuple(notes),
         )
@@ -219,12 +253,39 @@ class _Maker:
             )
             notes += [f"no pictures: {why}"] if dataset is None else []
         try:
-            return mistakes.mistakes_of(run, stored, header, images=dataset, identifiers=self.identifiers), notes
+            heat = None
+            if self.saliency and header is not None and dataset is not None:
+                heat = self._heat(run, header, dataset, notes)
+            found = mistakes.mistakes_of(run, stored, header, images=dataset, identifiers=self.identifiers, heat=heat)
+            return found, notes
         except MedfeatError as error:
             return (), [*notes, f"no mistakes are shown: {error}"]
 
+    def _heat(self, run: Run, header: StoreHeader, dataset: Dataset, notes: list[str]) -> mistakes.Heat:
+        def drawn(ids: Sequence[str], pictures: Mapping[str, UInt8Array]) -> Mapping[str, UInt8Array]:
+            try:
+                found, method = heated(run, header, dataset, ids, pictures)
+            except MedfeatError as error:
+                notes.append(f"no saliency of {run.backbone}, {run.head}: {error}")
+                return {}
+            notes.append(f"orange in its mistakes: where {run.backbone} looked, by {method}")
+            return found
+
+        return drawn
+
+    def _curves(self, runs: Sequence[Run]) -> tuple[Curve, ...]:
+        """Return the learning curves that were kept of the question and of the backbones and heads that are shown."""
+        of, shown = runs[0].task, {(run.backbone, run.head) for run in runs}
+        kept = kept_results(self.root, runs[0].dataset, "curve")
+        mine = [one for one in kept if one.get("task") == of["name"] and one.get("task_digest") == of.get("digest")]
+        newest: dict[tuple[Any, ...], Curve] = {}
+        for curve in map(Curve.from_dict, mine):
+            if (curve.backbone, curve.head) in shown:
+                newest.setdefault((curve.backbone, curve.size, curve.embedding, curve.head), curve)
+        return tuple(newest.values())
+
     def _audit(self, run: Run) -> list[Table]:
-        kept, header = leaks.audits(self.root, run.dataset), self.headers.get(str(run.store["digest"]))
+        kept, header = kept_results(self.root, run.dataset, "audit"), self.headers.get(str(run.store["digest"]))
         if not kept or header is None:
             return []
         with FeatureStore(header.path) as store:
@@ -249,34 +310,6 @@ def command_of(run: Run, header: StoreHeader | None) -> str:
     )
 
 
-def _methods(runs: Sequence[Run], headers: Mapping[str, StoreHeader]) -> list[str]:
-    """Return sentences for a methods section, with what they rest on."""
-    used = [headers[digest] for digest in dict.fromkeys(str(run.store["digest"]) for run in runs) if digest in headers]
-    libraries = ", ".join(f"{name} {number}" for name, number in versions().items())
-    rules = "; ".join(dict.fromkeys(run.choice["rule"] for run in runs))
-    intervals = "; ".join(dict.fromkeys(_intervals(run) for run in runs))
-    machines = dict.fromkeys(str(one.info.get("environment", {}).get("name") or "") for one in used)
-    lines = [
-        f"Images were embedded once and heads trained on the cached embeddings (medfeat and {libraries}). Every"
-        f" hyper-parameter was chosen on val by {rules}; test was scored once. Intervals are of 95 %"
-        f" ({intervals}), or of whole patients where patients are known.",
-        "Groups: a paired test (scores of two runs on test swapped at random; a paired bootstrap for regression) with"
-        " Holm's correction at 5 %, against the best on val of each group.",
-    ]
-    lines += [f"Embedded on: {'; '.join(filter(None, machines))}."] if any(machines) else []
-    data = {str(one.recipe.get("dataset")): one.info.get("dataset") or {} for one in used}
-    lines += [f"{name}: {facts['citation']}. Licence: {facts.get('licence', 'unknown')}."
-              for name, facts in data.items() if facts.get("citation")]  # fmt: skip
-    weights = {run.backbone: run.store["recipe"] for run in runs}
-    lines.append("Networks: " + "; ".join(f"{name} ({recipe.get('source', '')} {recipe.get('source_id', '')})"
-                                          for name, recipe in weights.items()) + ".")  # fmt: skip
-    return lines
-
-
-def _intervals(run: Run) -> str:
-    return f"{run.protocol['intervals']}, {run.protocol['resamples']} resamples"
-
-
 def _made(questions: Sequence[QuestionResults], data: str | Sequence[str] | None) -> list[tuple[str, Any]]:
     named = "" if data is None else f" --data {data if isinstance(data, str) else ','.join(data)}"
     libraries = ", ".join(f"{name} {number}" for name, number in versions().items())
@@ -284,14 +317,17 @@ def _made(questions: Sequence[QuestionResults], data: str | Sequence[str] | None
     return [("Command", f"medfeat report{named}"), ("Runs made", f"{dates[0]} to {dates[-1]}"), ("Versions", libraries)]
 
 
-def _write_tables(folder: Path, shown: Mapping[str, Table]) -> list[Path]:
+def _write_tables(folder: Path, shown: Mapping[str, Table], files: Mapping[str, bytes]) -> list[Path]:
     paths = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, table in shown.items():
-            for ending, render in FORMATS.items():
-                paths.append(folder / f"{slug(name)}.{ending}")
-                write_whole(paths[-1], [render([table]).encode("utf-8")], "writing the tables")
-    except OSError as error:
-        raise MedfeatError(f"cannot write tables to {folder} ({error}): choose another --tables") from error
+    instead = "choose another --tables"
+    with saying(folder, "writing tables to", instead):
+        make_folder(folder)
+    contents = {
+        f"{slug(name)}.{ending}": render([table]).encode("utf-8")
+        for name, table in shown.items()
+        for ending, render in FORMATS.items()
+    }
+    for name, content in {**contents, **files}.items():
+        paths.append(folder / name)
+        write_whole(paths[-1], [content], "writing the table", instead)
     return paths

@@ -111,7 +111,9 @@ def search(
         if id is not None:
             vector = store.take([id])[0]
         else:
-            options = RemakeOptions(None, weights, device, offline, trust_remote_code)
+            options = RemakeOptions(
+                weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
+            )
             made = MadeFrom.of(store.recipe, store.info)
             remake = Remake(made, options, resolve_root(cache_dir), progress or SilentProgress())
             vector = _embedded(NewImages(str(image), intensity), remake)

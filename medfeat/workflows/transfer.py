@@ -157,8 +157,10 @@ def transfer(
         No store of the same backbone and recipe (the data set aside), or other classes; both are named.
     """
     question = Question(task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, classes=classes)
-    asked = ProbeRequest(data, backbone, head, size, question, seed, cache_dir)
-    there = Elsewhere(onto, split, onto_drop, onto_relabel, onto_labels)
+    asked = ProbeRequest(
+        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir
+    )
+    there = Elsewhere(onto, split=split, drop=onto_drop, relabel=onto_relabel, labels=onto_labels)
     return transfer_of(asked, there, resamples=resamples, progress=progress)
 
 

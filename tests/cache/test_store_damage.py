@@ -13,6 +13,7 @@ import pytest
 
 from medfeat_cache import (
     FeatureStore,
+    StoreBusy,
     StoreDamaged,
     StoreError,
     StoreInputError,
@@ -24,6 +25,8 @@ from medfeat_cache import (
 )
 from medfeat_cache.create import seal
 from medfeat_cache.layout import open_layout
+from medfeat_cache.lock import Lock
+from medfeat_cache.root import lock_file
 
 Source = Any
 COLUMNS = ("block_digests", "ids", "image_hash", "labels", "rows")
@@ -162,7 +165,9 @@ def test_one_image_with_two_embeddings_is_suspect(source: Source, tmp_path: Path
         writer.write_rows("train", range(30), source.embeddings("train"), hashes)
         source.part(writer, "val", 0, 7)
         problems = verify_store(writer.publish()).problems
-    assert [(problem.what, problem.rows) for problem in problems] == [("the same image has different embeddings", (5,))]
+    assert [(problem.what, problem.rows, problem.level) for problem in problems] == [
+        ("the same image has different embeddings", (5,), "suspect")
+    ]
 
 
 def test_repair_gives_back_the_very_same_file(wide: Source, cache_root: Path) -> None:
@@ -272,3 +277,20 @@ def test_none_of_a_thousand_flipped_bits_passes_unnoticed(new_source: Callable[.
             assert "\n" not in str(error)
             noticed += 1
     assert noticed > 500
+
+
+@pytest.mark.parametrize("how", ["rows", "column"])
+def test_a_store_that_somebody_else_holds_is_not_repaired(source: Source, store: Path, how: str) -> None:
+    before = store.read_bytes()
+    held = Lock(lock_file(store)).acquire()
+    try:
+        with pytest.raises(StoreBusy, match="being written"):
+            if how == "rows":
+                repair_rows(store, "train", [0], source.embeddings("train")[:1])
+            else:
+                restore_column(store, "train", "ids", source.ids("train"))
+    finally:
+        held.release()
+    assert store.read_bytes() == before
+    assert repair_rows(store, "train", [0], source.embeddings("train")[:1]).exact
+    assert not lock_file(store).exists()

@@ -53,7 +53,7 @@ def test_parquet_export_holds_everything(source: Source, store: Path, tmp_path: 
     assert json.loads(table.schema.metadata[b"medfeat_recipe"]) == source.recipe
 
 
-@pytest.mark.parametrize("format", ["npy", "parquet"])
+@pytest.mark.parametrize("format", ["npy", "npz", "hdf5", "csv", "parquet"])
 def test_damage_is_not_exported(store: Path, tmp_path: Path, format: Any) -> None:
     data = bytearray(store.read_bytes())
     data[data.index(FeatureStore(store).read("val").tobytes())] ^= 1
@@ -67,8 +67,8 @@ def test_damage_is_not_exported(store: Path, tmp_path: Path, format: Any) -> Non
 def test_an_export_overwrites_nothing(store: Path, tmp_path: Path) -> None:
     with pytest.raises(StoreInputError, match="already exists"):
         export_store(store, tmp_path)
-    with pytest.raises(StoreInputError, match="must be one of npy, parquet"):
-        export_store(store, tmp_path / "x", format="csv")  # type: ignore[arg-type]
+    with pytest.raises(StoreInputError, match="must be one of npy, npz, hdf5, parquet, csv, got format 'xlsx'"):
+        export_store(store, tmp_path / "x", format="xlsx")  # type: ignore[arg-type]
 
 
 def import_file(path: Path, root: Path, *, ids: Any = None, **options: Any) -> Path:
@@ -248,7 +248,7 @@ def _whole_numbers(path: Path, fired: Path) -> Path:
         (_huge_dataset, "is a bomb"),
         (_truncated, "not a whole npz"),
         (_no_ids, "has no ids"),
-        (_too_few_ids, "must be floats of shape"),
+        (_too_few_ids, "one each is needed"),
         (_repeated_ids, "must be unique"),
         (_whole_numbers, "must be floats"),
     ],
@@ -272,6 +272,18 @@ def test_names_and_missing_files_are_checked_too(tmp_path: Path) -> None:
         import_file(path, tmp_path / "root", dataset="../mine", backbone="net")
     with pytest.raises(StoreNotFoundError, match="no file"):
         import_file(tmp_path / "none.npz", tmp_path, dataset="d", backbone="b")
-    (tmp_path / "f.csv").write_text("1,2")
-    with pytest.raises(StoreInputError, match="npz, npy or HDF5"):
-        read_features(tmp_path / "f.csv")
+    (tmp_path / "f.xlsx").write_text("1,2")
+    with pytest.raises(StoreInputError, match="npz, npy, HDF5, Parquet or CSV"):
+        read_features(tmp_path / "f.xlsx")
+
+
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [(["0", "1", "-1"], "i"), (["0.5", "1e3", ".5"], "f"), (["1_0", "2_0", "3_0"], "U"), (["1", "nan", "2"], "U")],
+)
+def test_labels_written_as_text_are_numbers_only_where_they_look_like_it(
+    tmp_path: Path, written: Any, kind: str
+) -> None:
+    lines = [f"{name},{label},{i}.5,{i}" for i, (name, label) in enumerate(zip(IDS, written, strict=False))]
+    (tmp_path / "f.csv").write_text("\n".join(["id,label,f0,f1", *lines]))
+    assert read_features(tmp_path / "f.csv")["all"].labels.dtype.kind == kind

@@ -221,3 +221,45 @@ def test_the_writer_of_a_store_holds_its_lock_until_it_is_closed(source: Source,
     with pytest.raises(ZeroDivisionError), source.open(tmp_path):
         _ = 1 / 0
     assert not where.exists()
+
+
+def test_a_lock_whose_time_lies_ahead_goes_stale_when_nobody_touches_it(path, monkeypatch):
+    """As of a file server whose clock is ahead, or after a clock was set back."""
+    monkeypatch.setattr(lock, "STALE_S", 0.3)
+    write_lock(path, age_s=-86_400, host="elsewhere")
+    assert not is_stale(path)
+    time.sleep(0.4)
+    assert is_stale(path)
+    Lock(path).acquire(wait=False).release()
+
+
+def test_a_lock_whose_time_lies_ahead_and_beats_is_alive(path, monkeypatch):
+    monkeypatch.setattr(lock, "STALE_S", 0.3)
+    for beat in range(4):
+        write_lock(path, age_s=-86_400 - beat, host="elsewhere")
+        assert not is_stale(path)
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("ahead_s", [-3600, 3600])
+def test_a_clock_of_our_own_that_is_wrong_ends_nobody_and_spares_nobody(path, monkeypatch, ahead_s):
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + ahead_s)
+    path.write_text(json.dumps({**vars(me()), "token": "theirs", "host": "elsewhere"}))
+    assert not is_stale(path)
+    old = clock() - 400
+    os.utime(path, (old, old))
+    assert is_stale(path)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("ahead_s", [0, 86_400])
+def test_the_guard_of_a_killed_breaker_ends_and_is_said(path, monkeypatch, ahead_s):
+    monkeypatch.setattr(lock, "EMPTY_S", 0.5)
+    guard, said = path.with_name(f"{path.name}.break"), []
+    write_lock(path, 400, host="elsewhere")
+    guard.touch()
+    os.utime(guard, (time.time() + ahead_s,) * 2)
+    Lock(path).acquire(wait=False, on_wait=said.append).release()
+    assert len(said) == 1 and "whoever removes a stale lock" in said[0]
+    assert not guard.exists() and not path.exists()

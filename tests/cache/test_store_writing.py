@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,15 +14,19 @@ import pytest
 from medfeat_cache import (
     FeatureStore,
     GroupSpec,
+    StoreBusy,
     StoreConflictError,
+    StoreDamaged,
     StoreError,
     StoreInputError,
     StoreWriteError,
     StoreWriter,
     UnknownIdsError,
+    merge,
+    verify_store,
 )
 from medfeat_cache.parts import read_part
-from medfeat_cache.root import parts_folder
+from medfeat_cache.root import lock_file, parts_folder
 
 Source = Any
 
@@ -392,3 +397,75 @@ def test_no_part_is_lost_or_believed_when_it_changes_before_the_merge(
         with pytest.raises(StoreError, match="changed since it was written"):
             writer.publish()
         assert not writer.path.exists()
+
+
+def test_ids_of_more_rows_than_are_encoded_at_a_time_stand_each_in_its_place(
+    new_source: Callable[..., Source], tmp_path: Path
+) -> None:
+    """Beyond 8,192 rows a digest over ids that were written over each other would still be that of the file."""
+    large = new_source(counts={"all": 20_000}, dim=1)
+    path = large.make(tmp_path)
+    with FeatureStore(path) as store:
+        assert store.ids("all").tolist() == large.ids("all").tolist()
+        at = [0, 8191, 8192, 16_383, 16_384, 19_999]
+        assert np.array_equal(store.take(large.ids("all")[at]), large.embeddings("all")[at])
+
+
+def test_a_merge_that_loses_rows_on_the_way_is_not_published(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file's own digests are made of what stands in it: only the parts know better."""
+    write = merge.write_at
+
+    def forgetful(file: Any, offset: int, values: Any) -> None:
+        write(file, offset, np.zeros_like(values) if values.dtype == np.float32 and len(values) == 2 else values)
+
+    with source.open(tmp_path) as writer:
+        source.part(writer, "train", 0, 28)
+        source.part(writer, "train", 28, 30)
+        source.part(writer, "val", 0, 7)
+        monkeypatch.setattr(merge, "write_at", forgetful)
+        with pytest.raises(StoreDamaged, match="run the same command again"):
+            writer.publish()
+        assert not source.path(tmp_path).exists()
+        monkeypatch.undo()
+        writer.publish()
+    assert verify_store(source.path(tmp_path)).ok
+
+
+def test_a_writer_whose_lock_was_taken_over_does_not_publish(source: Source, tmp_path: Path) -> None:
+    with source.open(tmp_path) as writer:
+        source.fill(writer)
+        lock = lock_file(source.path(tmp_path))
+        theirs = json.loads(lock.read_text()) | {"token": "another", "host": "elsewhere"}
+        lock.write_text(json.dumps(theirs))
+        with pytest.raises(StoreBusy, match="taken over by process"):
+            writer.publish()
+        assert not source.path(tmp_path).exists()
+    assert json.loads(lock.read_text()) == theirs, "the lock of the other is left alone"
+
+
+def test_a_published_store_and_every_part_are_durable_in_their_folders(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rename is durable once its folder is synced: after the file, and after the rename."""
+    events: list[tuple[str, str]] = []
+    sync, rename = os.fsync, Path.replace
+
+    def synced(handle: int) -> None:
+        events.append(("sync", str(Path(f"/proc/self/fd/{handle}").readlink())))
+        sync(handle)
+
+    def renamed(self: Path, target: Path) -> Path:
+        events.append(("rename", str(target)))
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    path = source.make(tmp_path)
+    renames = [i for i, (what, where) in enumerate(events) if what == "rename" and not where.endswith(".json")]
+    assert [events[i][1] for i in renames][-1] == str(path) and len(renames) > 2
+    for i in renames:
+        folder = str(Path(events[i][1]).parent)
+        assert events[i - 1][0] == "sync" and events[i - 1][1] != folder, "the file before it is renamed"
+        assert events[i + 1] == ("sync", folder), "the folder after it"

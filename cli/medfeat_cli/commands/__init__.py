@@ -11,12 +11,14 @@ from medfeat_cli.commands import (
     demo,
     doctor,
     explore,
+    export,
     extract,
     finetune,
     listing,
     predict,
     probe,
     report,
+    runs,
     search,
 )
 
@@ -27,6 +29,7 @@ def register(app: typer.Typer) -> None:
     app.command("probe")(probe.probe)
     app.command("finetune")(finetune.finetune)
     app.command("predict")(predict.predict)
+    app.command("export")(export.export)
     app.command("search")(search.search)
     app.command("audit")(audit.audit)
     app.command("compare")(compare.compare)
@@ -34,5 +37,6 @@ def register(app: typer.Typer) -> None:
     app.command("report")(report.report)
     app.command("list")(listing.list_names)
     app.add_typer(cache.app, name="cache")
+    app.add_typer(runs.app, name="runs")
     app.command("doctor")(doctor.doctor)
     app.command("demo")(demo.demo)

@@ -104,12 +104,12 @@ def verify(
 
 
 def _say(one: Verified) -> None:
-    typer.echo(f"{one.state if one.state == 'ok' else one.state.upper()}  {one.path}  {one.report.rows} rows")
+    output.line(f"{one.state if one.state == 'ok' else one.state.upper()}  {one.path}  {one.report.rows} rows")
     if one.refused or one.silent:
-        typer.echo(f"  canary: {one.refused or f'not embedded, {one.silent}'}")
+        output.line(f"  canary: {one.refused or f'not embedded, {one.silent}'}")
     if one.canary is not None:
         deviation = f"{one.canary.max_deviation:.2g}"
-        typer.echo(f"  canary: {one.canary.rows} rows embedded again, largest deviation {deviation}")
+        output.line(f"  canary: {one.canary.rows} rows embedded again, largest deviation {deviation}")
 
 
 @app.command("repair")
@@ -138,10 +138,10 @@ def repair(
         progress=for_terminal(),
     )
     words = {"ok": "ok", "suspect": "SUSPECT", "damaged": "STILL DAMAGED"}
-    typer.echo(f"{words[after.state]}  {after.path}")
+    output.line(f"{words[after.state]}  {after.path}")
     if after.rows:
         exact = "byte for byte as they first were" if after.exact else "not byte for byte as they first were"
-        typer.echo(f"  {after.rows} rows embedded again on {after.device}, {exact}")
+        output.line(f"  {after.rows} rows embedded again on {after.device}, {exact}")
     for problem in after.report.problems:
         output.note(f"  {problem}")
     raise typer.Exit(int(after.failed))
@@ -161,34 +161,67 @@ def rm(
 
     paths = list(dict.fromkeys(cache.find_path(one, cache_dir=cache_dir) for one in stores))
     for path in paths:
-        typer.echo(f"{path}  {cache.contents(path)}")
+        output.line(f"{path}  {cache.contents(path)}")
     if not yes:
         typer.confirm(f"remove {len(paths)} stores?", abort=True)
-    typer.echo(f"freed {cache.delete(paths) / 1e6:.1f} MB")
+    output.line(f"freed {cache.delete(paths) / 1e6:.1f} MB")
 
 
 @app.command("export")
 def export(
     store: Store,
-    out: Annotated[Path, typer.Argument(help="A folder (npy) or a file (parquet) that does not exist yet.")],
-    fmt: Annotated[str, typer.Option("--format", help="npy (with JSON) or parquet.")] = "npy",
+    out: Annotated[Path, typer.Argument(help="A folder (npy), or a file .npz, .h5, .parquet or .csv.")],
+    fmt: Annotated[
+        str | None, typer.Option("--format", help="npy, npz, hdf5, parquet or csv, where the name does not say it.")
+    ] = None,
+    atlas: Annotated[
+        bool, typer.Option("--atlas", help="The map, neighbours and pictures, as Parquet for embedding-atlas.")
+    ] = False,
+    no_images: Annotated[bool, typer.Option("--no-images", help="With --atlas: leave every picture out.")] = False,
+    identifiers: Annotated[
+        bool, typer.Option("--identifiers", help="With --atlas: show patients and DICOM identifiers as they are.")
+    ] = False,
+    data_root: options.DataRoot = None,
     cache_dir: options.CacheDir = None,
 ) -> None:
     """Write a store for other tools.
 
-    Example: medfeat cache export 3f9a ./blood-resnet101
+    Example: medfeat cache export 3f9a ./blood-resnet101.parquet
     """
     from medfeat.workflows import cache
 
-    typer.echo(f"wrote {cache.export(cache.find_store(store, cache_dir=cache_dir), out, format=fmt)}")
+    header = cache.find_store(store, cache_dir=cache_dir)
+    if atlas and fmt is not None:
+        raise typer.BadParameter("--format goes without --atlas, which is Parquet")
+    if not atlas:
+        if no_images or identifiers or data_root is not None:
+            raise typer.BadParameter("--no-images, --identifiers and --data-root go with --atlas")
+        output.line(f"wrote {cache.export(header, out, format=fmt)}")
+        return
+    from medfeat.workflows.atlas import export_atlas
+
+    command = export_atlas(
+        header,
+        out,
+        images=not no_images,
+        identifiers=identifiers,
+        data_root=data_root,
+        cache_dir=cache_dir,
+        progress=for_terminal(),
+    )
+    output.line(f"wrote {out}, which this opens: {command}")
 
 
 @app.command("import")
 def import_(
-    source: Annotated[Path, typer.Argument(help="npz, npy, HDF5 or torch file that another extractor wrote.")],
+    source: Annotated[Path, typer.Argument(help="npz, npy, HDF5, Parquet, CSV or torch file of another extractor.")],
     data: Annotated[str, typer.Option("--data", "-d", help="Dataset name the store will be found by.")],
     backbone: Annotated[str, typer.Option("--backbone", "-b", help="Backbone name the store will be found by.")],
-    ids: Annotated[Path | None, typer.Option("--ids", help="File of ids (.txt, .json, .npy).")] = None,
+    ids: Annotated[
+        Path | None, typer.Option("--ids", help="File of ids (.txt, .json, .npy), or a .csv with labels too.")
+    ] = None,
+    task: options.TaskType = None,
+    classes: options.Classes = None,
     cache_dir: options.CacheDir = None,
 ) -> None:
     """Make a store of features that another tool extracted; nothing in the file is executed.
@@ -197,7 +230,17 @@ def import_(
     """
     from medfeat.workflows.stores.importing import import_store
 
-    typer.echo(f"wrote {import_store(source, data=data, backbone=backbone, ids=ids, cache_dir=cache_dir)}")
+    path = import_store(
+        source,
+        data=data,
+        backbone=backbone,
+        ids=ids,
+        task=task,  # type: ignore[arg-type]  # refused by name where it is none
+        classes=classes,
+        cache_dir=cache_dir,
+        progress=for_terminal(),
+    )
+    output.line(f"wrote {path}")
 
 
 @app.command("gc")
@@ -216,11 +259,11 @@ def gc(
 
     garbage = cache.tidy(cache_dir=cache_dir, dry_run=True, unfinished_days=unfinished_days)
     for one in garbage:
-        typer.echo(f"{one.path}  {one.size_bytes / 1e6:.1f} MB  {one.why}")
+        output.line(f"{one.path}  {one.size_bytes / 1e6:.1f} MB  {one.why}")
     if not garbage:
-        typer.echo("nothing to remove")
+        output.line("nothing to remove")
         return
     if not yes:
         typer.confirm(f"remove {len(garbage)} leftovers?", abort=True)
     gone = cache.tidy(cache_dir=cache_dir, unfinished_days=unfinished_days)
-    typer.echo(f"freed {sum(one.size_bytes for one in gone) / 1e6:.1f} MB")
+    output.line(f"freed {sum(one.size_bytes for one in gone) / 1e6:.1f} MB")

@@ -26,4 +26,4 @@ def demo(
         output.as_json(report.to_dict())
         return
     for line in report.lines():
-        typer.echo(line)
+        output.line(line)

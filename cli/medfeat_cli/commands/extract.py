@@ -11,6 +11,7 @@ from medfeat_cli.progress import for_terminal
 
 if TYPE_CHECKING:
     from medfeat.workflows.asking.wanted import Wanted
+    from medfeat.workflows.results.extract_report import ExtractReport
 
 
 def extract(
@@ -86,7 +87,10 @@ def extract(
         return
     from medfeat.workflows.extract import extract_wanted
 
-    report = extract_wanted(wanted, device=device, progress=for_terminal())
+    _show(extract_wanted(wanted, device=device, progress=for_terminal()), skip_bad=skip_bad, json=json)
+
+
+def _show(report: ExtractReport, *, skip_bad: bool, json: bool) -> None:
     if json:
         output.as_json(report.to_dict())
     else:

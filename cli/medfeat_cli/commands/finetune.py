@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medfeat_cli import options, output, task_options
 from medfeat_cli.progress import for_terminal
+
+if TYPE_CHECKING:
+    from medfeat.workflows.tuning.finetune_request import FinetuneRequest
 
 Mode = Annotated[str, typer.Option("--mode", help="What learns: full, last-blocks, lora or head.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Of the whole schedule; default 10.")]
@@ -19,6 +23,7 @@ Decay = Annotated[float | None, typer.Option("--layer-decay", help="Factor of th
 Weight = Annotated[float | None, typer.Option("--weight-decay", help="Of AdamW.")]
 Smooth = Annotated[float | None, typer.Option("--label-smoothing", help="Of classes; default 0.1.")]
 Patience = Annotated[int | None, typer.Option("--patience", help="Epochs without a better val score; default 5.")]
+Soup = Annotated[int, typer.Option("--soup", help="Best epochs to average where val gains by it; 1: the best alone.")]
 ClassWeight = Annotated[
     str, typer.Option("--class-weight", help="none, balanced, or auto (by the imbalance of train).")
 ]
@@ -30,6 +35,9 @@ Blocks = Annotated[int, typer.Option("--blocks", help="Of last-blocks: how many;
 Rank = Annotated[int, typer.Option("--rank", help="Of lora.")]
 BatchNorm = Annotated[bool, typer.Option("--train-batch-norm", help="Let statistics of batch norm move.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Forget an unfinished training instead of going on.")]
+Board = Annotated[
+    Path | None, typer.Option("--tensorboard", help="Folder for TensorBoard's curves (extra: tensorboard).")
+]
 Advise = Annotated[
     bool, typer.Option("--advise", help="Say whether it is worth trying, from the cache; train nothing.")
 ]
@@ -57,6 +65,7 @@ def finetune(
     weight_decay: Weight = None,
     label_smoothing: Smooth = None,
     patience: Patience = None,
+    soup: Soup = 1,
     sampler: Sampler = "shuffled",
     blocks: Blocks = 0,
     rank: Rank = 8,
@@ -86,6 +95,7 @@ def finetune(
     volumes: options.Volumes = None,
     trust_remote_code: options.TrustRemoteCode = False,
     restart: Restart = False,
+    tensorboard: Board = None,
     advise: Advise = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,
@@ -94,14 +104,44 @@ def finetune(
 
     Example: medfeat finetune --backbone resnet18 --data breastmnist --size 224
     """
-    asked: dict[str, Any] = {key: value for key, value in locals().items() if key not in _NOT_ASKED}
-    asked["smoothing"] = label_smoothing
+    from medfeat.workflows.asking.data_options import DataOptions
+    from medfeat.workflows.asking.question import Question
+    from medfeat.workflows.tuning.finetune_request import FinetuneOptions, FinetuneRequest, NetworkOptions
+
+    asked = FinetuneRequest(
+        data=data,
+        network=NetworkOptions(
+            backbone, None if weights is None else str(weights), seed, pool, slices,
+            fit,  # type: ignore[arg-type]  # checked there
+            offline, trust_remote_code,
+        ),
+        options=FinetuneOptions(
+            mode, epochs, batch_size, lr, layer_decay, weight_decay, label_smoothing, patience, max_minutes,
+            class_weight, loss, sampler, augment, from_probe, blocks, rank, train_batch_norm, soup,
+        ),
+        question=Question(
+            task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, partial=partial, classes=classes
+        ),
+        opened=DataOptions.of(
+            size=size, data_root=data_root, offline=offline, name=name, intensity=intensity, path_column=path_column,
+            label_column=label_column, split_column=split_column, patient_column=patient_column, volumes=volumes,
+        ),
+        precision=precision,
+        device=device,
+        shots=shots,
+        resamples=resamples,
+        cache_dir=cache_dir,
+    )  # fmt: skip
     if dry_run or advise:
         _before(asked, advise=advise, json=json)
-        return
-    from medfeat.workflows.finetune import finetune as run
+    else:
+        _tune(asked, seeds=seeds, restart=restart, tensorboard=tensorboard, json=json)
 
-    report = run(**asked, restart=restart, progress=for_terminal())
+
+def _tune(asked: FinetuneRequest, *, seeds: int, restart: bool, tensorboard: Path | None, json: bool) -> None:
+    from medfeat.workflows.finetune import tune
+
+    report = tune(asked, seeds=seeds, restart=restart, tensorboard=tensorboard, progress=for_terminal())
     if json:
         output.as_json(report.to_dict())
     else:
@@ -110,16 +150,13 @@ def finetune(
             output.note(f"{report.reused} unchanged runs were reused, {len(report.runs) - report.reused} were made")
 
 
-_NOT_ASKED = frozenset(("label_smoothing", "restart", "advise", "dry_run", "json"))
-
-
-def _before(asked: dict[str, Any], *, advise: bool, json: bool) -> None:
+def _before(asked: FinetuneRequest, *, advise: bool, json: bool) -> None:
     """Say what a training would take, or whether it is worth trying, and train nothing."""
     from medfeat.workflows.tuning.finetune_advice import Advice
     from medfeat.workflows.tuning.finetune_advice import advise as weigh
     from medfeat.workflows.tuning.finetune_plan import FinetunePlan, plan
 
-    found: Advice | FinetunePlan = (weigh if advise else plan)(**asked, progress=for_terminal())
+    found: Advice | FinetunePlan = (weigh if advise else plan)(asked, progress=for_terminal())
     if json:
         output.as_json(found.to_dict())
     else:

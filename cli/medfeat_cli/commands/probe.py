@@ -69,6 +69,9 @@ def probe(
             help="Bootstrap resamples of each interval: 0 for none, or at least 20; default 2000, few-shot 200.",
         ),
     ] = None,
+    budget: Annotated[
+        float | None, typer.Option("--budget", help="Seconds of one core a head that trains in rounds may take.")
+    ] = None,
     cache_dir: options.CacheDir = None,
     json: options.Json = False,
 ) -> None:
@@ -81,10 +84,14 @@ def probe(
 
     together = {"--select": select, "--refit": refit, "--choose": choose, "--class-weight": class_weight}
     _refuse_together({"--shots": shots, "--fuse": fuse, "--test-on": test_on}, together)
+    if budget is not None and any(one is not None for one in (shots, fuse, test_on)):
+        raise typer.BadParameter("--budget goes with none of --shots, --fuse and --test-on")
     question = Question(
         task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
     )
-    asked = ProbeRequest(data, backbone, head, size, question, seed, cache_dir)
+    asked = ProbeRequest(
+        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir
+    )
     if shots is not None:
         new_tasks.few_shot(asked, shots=shots, draws=draws, figure=figure, resamples=resamples, json=json)
     elif fuse is not None:
@@ -92,11 +99,11 @@ def probe(
     elif test_on is not None:
         from medfeat.workflows.transfer import Elsewhere
 
-        there = Elsewhere(test_on, test_split, test_drop, test_relabel, test_labels)
+        there = Elsewhere(test_on, split=test_split, drop=test_drop, relabel=test_relabel, labels=test_labels)
         new_tasks.transfer(asked, there, resamples=resamples, json=json)
     else:
         how = {"refit": refit, "select": select, "choose": choose or "val", "class_weight": class_weight or "none"}
-        _probe(asked, how, resamples=resamples, json=json)
+        _probe(asked, how | {"budget": budget}, resamples=resamples, json=json)
 
 
 def _refuse_together(alone: dict[str, Any], together: dict[str, Any]) -> None:

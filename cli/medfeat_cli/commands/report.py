@@ -18,11 +18,18 @@ def report(
     size: options.Size = None,
     out: Annotated[Path, typer.Option("--out", help="The page.")] = Path("report.html"),
     tables: Annotated[
-        Path | None, typer.Option("--tables", help="Folder for the tables as Markdown, CSV and LaTeX.")
+        Path | None, typer.Option("--tables", help="Folder for tables (Markdown, CSV, LaTeX), methods and BibTeX.")
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", help="Another cache, or a runs.json that --tables wrote."),
     ] = None,
     no_images: Annotated[bool, typer.Option("--no-images", help="Leave every picture out.")] = False,
     identifiers: Annotated[
         bool, typer.Option("--identifiers", help="Show patients and DICOM identifiers as they are.")
+    ] = False,
+    saliency: Annotated[
+        bool, typer.Option("--saliency", help="Draw where the network looked in the shown mistakes; loads its weights.")
     ] = False,
     seed: options.Seed = 0,
     data_root: options.DataRoot = None,
@@ -42,8 +49,10 @@ def report(
         head=head,
         size=size,
         tables=tables,
+        against=against,
         images=not no_images,
         identifiers=identifiers,
+        saliency=saliency,
         data_root=data_root,
         seed=seed,
         cache_dir=cache_dir,
@@ -56,4 +65,4 @@ def report(
         return
     output.lines([f"wrote {made.out}: {made.runs:,} runs"])
     if made.tables:
-        output.lines([f"wrote {len(made.tables)} tables to {made.tables[0].parent}"])
+        output.lines([f"wrote {len(made.tables)} files to {made.tables[0].parent}"])

@@ -83,7 +83,7 @@ class FrozenViews(nn.Module):
         self._layers = tuple(view.layer for view in plan.views)
         self._readers = plan.readers
         self._caught: dict[str, torch.Tensor] = {}
-        catch_outputs(network, self._layers, self._caught)
+        _catch_outputs(network, self._layers, self._caught)
         self.eval().requires_grad_(False)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -101,7 +101,7 @@ class FrozenViews(nn.Module):
         return self
 
 
-def find_layer(network: nn.Module, layer: str) -> nn.Module:
+def _find_layer(network: nn.Module, layer: str) -> nn.Module:
     """Return a module by its dotted name, or say which names are close."""
     names: dict[str, nn.Module] = dict(network.named_modules())
     if not layer or layer not in names:
@@ -109,13 +109,13 @@ def find_layer(network: nn.Module, layer: str) -> nn.Module:
     return names[layer]
 
 
-def catch_outputs(
+def _catch_outputs(
     network: nn.Module, layers: Iterable[str | None], caught: dict[str, torch.Tensor]
 ) -> list[RemovableHandle]:
     """Keep the output of each named layer in `caught` whenever the network runs."""
     named = sorted({layer for layer in layers if layer is not None})
     # A partial, not a closure: a deep copy of the network then keeps its outputs in its own copy of `caught`.
-    return [find_layer(network, layer).register_forward_hook(partial(_keep, caught, layer)) for layer in named]
+    return [_find_layer(network, layer).register_forward_hook(partial(_keep, caught, layer)) for layer in named]
 
 
 def _keep(caught: dict[str, torch.Tensor], layer: str, _module: nn.Module, _inputs: object, output: object) -> None:
@@ -181,7 +181,7 @@ def _trial(
 ) -> dict[str | None, torch.Tensor]:
     """Return the output of each layer that takes part, and the last features under None."""
     caught: dict[str, torch.Tensor] = {}
-    handles = catch_outputs(network, layers, caught)
+    handles = _catch_outputs(network, layers, caught)
     try:
         with torch.no_grad():
             last = anatomy.features(network, images)

@@ -16,6 +16,7 @@ from medfeat.backbones.libraries.hf_processing import Processing, read_processin
 from medfeat.backbones.library import Access
 from medfeat.backbones.weights.hub import commit_of, file_of_repo, first_line
 from medfeat.errors import DataError, MissingFileError, UsageError
+from medfeat_cache import reading
 
 # Who wrote a configuration, and where: it builds the same network without them
 _INCIDENTAL = ("_name_or_path", "transformers_version")
@@ -91,8 +92,8 @@ def split_source(source_id: str) -> tuple[str, str]:
 def read_json(file: Path) -> dict[str, Any]:
     """Read a file that must hold one JSON object."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = reading.read_json(file)
+    except (OSError, ValueError) as error:
         raise DataError(f"{file} is not readable JSON ({first_line(error)}): get it again") from error
     if not isinstance(content, dict):
         raise DataError(f"{file} must hold a JSON object, got a {type(content).__name__}: get it again")

@@ -24,6 +24,7 @@ from medfeat.backbones.weights.part_spelling import join_part
 from medfeat.backbones.weights.unpickling import foreign_archive, load_tensors
 from medfeat.backbones.weights.weights_kinds import HEAD_BYTES, kind_of
 from medfeat.errors import MissingFileError, UsageError, WeightsError
+from medfeat_cache.reading import look_at, read_json
 
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
@@ -124,7 +125,7 @@ def files_of_index(index: Path) -> list[str]:
         When it is no such index, or names files that are elsewhere.
     """
     try:
-        names = sorted({str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
+        names = sorted({str(name) for name in read_json(index)["weight_map"].values()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{index} is not a readable index of weights ({first_line(error)}): get it again") from error
     strange = next((name for name in names if Path(name).name != name or not name.endswith(_PIECES)), None)
@@ -135,6 +136,7 @@ def files_of_index(index: Path) -> list[str]:
 
 def _read_file(file: Path) -> Named:
     try:
+        look_at(file)
         with file.open("rb") as opened:
             return _read_open(opened, file)
     except OSError as error:
@@ -210,12 +212,15 @@ def tuning_of(path: str | Path) -> dict[str, Any] | None:
     Parameters
     ----------
     path
-        A file; one that cannot be read has nothing to say.
+        As for `read_named`; what cannot be read has nothing to say.
     """
     from safetensors import SafetensorError, safe_open
 
-    file = Path(path).expanduser()
-    if file.suffix != ".safetensors" or not file.is_file():
+    try:
+        file = _file_at(Path(path).expanduser())
+    except MissingFileError:
+        return None
+    if file.suffix != ".safetensors":
         return None
     try:
         with safe_open(file, "pt") as opened:

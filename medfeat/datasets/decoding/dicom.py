@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.datasets.decoding.bad_file import BadFile, missing_extra
+from medfeat.datasets.decoding.bad_file import BadFile
+from medfeat.datasets.decoding.deflated import refuse_deflated_bomb
 from medfeat.datasets.decoding.dicom_decoders import stored_pixels
 from medfeat.datasets.decoding.dicom_frames import frame_count
 from medfeat.datasets.decoding.dicom_grey import Padded, grey
@@ -18,6 +19,7 @@ from medfeat.datasets.decoding.file_kinds import DICOM_SUFFIXES
 from medfeat.datasets.decoding.intensity import Stored
 from medfeat.datasets.decoding.orientation import laid_out
 from medfeat.datasets.decoding.slice_order import order_of
+from medfeat.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from pydicom.uid import UID
@@ -83,13 +85,14 @@ def require_pydicom() -> None:
     try:
         import pydicom  # noqa: F401 - only seen to be there
     except ImportError as error:
-        raise missing_extra("DICOM", "pydicom", "dicom", error) from error
+        raise MissingExtraError.of("DICOM files need", "pydicom", "dicom", error) from error
 
 
 def _opened(path: Path) -> Any:
     import pydicom
     from pydicom.errors import InvalidDicomError
 
+    refuse_deflated_bomb(path)
     try:
         return pydicom.dcmread(path)
     except InvalidDicomError as error:

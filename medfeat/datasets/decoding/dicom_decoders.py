@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 from medfeat.datasets.decoding.bad_file import BadFile
 
-LOSSLESS = ("gdcm", "pylibjpeg")
+_LOSSLESS = ("gdcm", "pylibjpeg")
 # The first that can decode a file decodes it. pydicom's own order would let a package that is installed later change
 # the pixels of lossy files; where an order names several that could differ, the first is always there.
 ORDERS = {
     "1.2.840.10008.1.2.4.50": ("pillow",),  # JPEG baseline
     "1.2.840.10008.1.2.4.51": ("pylibjpeg",),  # JPEG extended, of 12 bits
-    "1.2.840.10008.1.2.4.57": LOSSLESS,  # JPEG lossless
-    "1.2.840.10008.1.2.4.70": LOSSLESS,  # JPEG lossless, first-order prediction
-    "1.2.840.10008.1.2.4.80": ("pyjpegls", *LOSSLESS),  # JPEG-LS
-    "1.2.840.10008.1.2.4.81": ("pyjpegls", *LOSSLESS),  # JPEG-LS near-lossless, whose decoding is exact
+    "1.2.840.10008.1.2.4.57": _LOSSLESS,  # JPEG lossless
+    "1.2.840.10008.1.2.4.70": _LOSSLESS,  # JPEG lossless, first-order prediction
+    "1.2.840.10008.1.2.4.80": ("pyjpegls", *_LOSSLESS),  # JPEG-LS
+    "1.2.840.10008.1.2.4.81": ("pyjpegls", *_LOSSLESS),  # JPEG-LS near-lossless, whose decoding is exact
     "1.2.840.10008.1.2.4.90": ("pillow", "pylibjpeg"),  # JPEG 2000, lossless
     "1.2.840.10008.1.2.4.91": ("pillow", "pylibjpeg"),  # JPEG 2000
     "1.2.840.10008.1.2.4.201": ("pylibjpeg",),  # high-throughput JPEG 2000
@@ -33,9 +33,9 @@ PACKAGES = {
     "pyjpegls": "pyjpegls",
     "pylibjpeg": "pylibjpeg with pylibjpeg-openjpeg",
 }
-EXTENDED = "1.2.840.10008.1.2.4.51"
+_EXTENDED = "1.2.840.10008.1.2.4.51"
 # Its licence is not one that a package under Apache-2.0 can ask for.
-GPL_ALONE = "12 bits of it are read by pylibjpeg-libjpeg alone, which is under the GPL and not installed with medfeat"
+_GPL_ALONE = "12 bits of it are read by pylibjpeg-libjpeg alone, which is under the GPL and not installed with medfeat"
 
 
 def stored_pixels(file: Any) -> NDArray[Any]:
@@ -50,7 +50,7 @@ def stored_pixels(file: Any) -> NDArray[Any]:
     if syntax not in ORDERS:
         return _native(file) if not syntax.is_compressed or syntax.is_deflated else _by_pydicom(file)
     order = ORDERS[syntax]
-    if syntax == EXTENDED and int(file.BitsStored) == 8:
+    if syntax == _EXTENDED and int(file.BitsStored) == 8:
         order = ("pillow",)  # which reads the 8-bit files of this kind without more
     return _decoded(file, order)
 
@@ -62,8 +62,8 @@ def _decoded(file: Any, order: tuple[str, ...]) -> NDArray[Any]:
     decoder = get_decoder(syntax)
     there = [plugin for plugin in order if plugin in decoder.available_plugins]
     if not there:
-        if syntax == EXTENDED:
-            raise BadFile(f"compressed as {syntax.name}: {GPL_ALONE}; install it, or save the file uncompressed")
+        if syntax == _EXTENDED:
+            raise BadFile(f"compressed as {syntax.name}: {_GPL_ALONE}; install it, or save the file uncompressed")
         raise BadFile(
             f"compressed as {syntax.name}, which needs another package "
             f"({' or '.join(PACKAGES[name] for name in order)}): pip install 'medfeat[dicom]'"

@@ -14,7 +14,7 @@ from medfeat.datasets.decoding.dicom_frames import first_item, frame_groups
 from medfeat.datasets.decoding.dicom_lookup import Display, ValueCurve, ValueTable
 from medfeat.datasets.decoding.intensity import Stored
 
-BITS_OF_ENTRIES = range(8, 17)
+_BITS_OF_ENTRIES = range(8, 17)
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _table(item: Any, values: NDArray[Any], name: str) -> ValueTable:
     # The element is read as signed or unsigned by a rule of its own; what it is used on decides.
     start = start % (1 << 16) if values.dtype.kind == "u" else (start + (1 << 15)) % (1 << 16) - (1 << 15)
     entries = _entries(data, count)
-    if bits not in BITS_OF_ENTRIES or len(entries) != count or max(entries) >= 1 << bits:
+    if bits not in _BITS_OF_ENTRIES or len(entries) != count or max(entries) >= 1 << bits:
         raise BadFile(f"{name} has {len(entries)} entries where {count} of {bits} bits are declared")
     return ValueTable(start, entries, bits)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from medfeat.datasets.decoding.deflated import refuse_deflated_bomb
 from medfeat.datasets.decoding.dicom_frames import frame_count, frame_groups
 from medfeat.datasets.decoding.file_kinds import DICOM_SUFFIXES, has_dicom_mark
 
@@ -121,11 +122,12 @@ def may_be_dicom(path: Path) -> bool:
 def read_slice(root: Path, file: str) -> Slice | None:
     """Read the header of a file, None when it is no DICOM file or cannot be understood."""
     path = root / file
-    if not may_be_dicom(path):
+    if not may_be_dicom(path) or not path.is_file():
         return None
     import pydicom
 
     try:
+        refuse_deflated_bomb(path)
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS), force=True)
         return _slice(file, header)
     except Exception:  # a damaged header fails anywhere; the file is then read, and reported, as any other

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-PILLOW_SUFFIXES = (
+_PILLOW_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".jp2", ".j2k", ".j2c", ".jpc", ".jpx",
     ".jpf",
 )  # fmt: skip
 DICOM_SUFFIXES = (".dcm", ".dicom")
 NIFTI_SUFFIXES = (".nii", ".nii.gz", ".mgz", ".mgh")
-SUFFIXES = (*PILLOW_SUFFIXES, *DICOM_SUFFIXES, *NIFTI_SUFFIXES)
-DICOM_MARK = (128, b"DICM")
+SUFFIXES = (*_PILLOW_SUFFIXES, *DICOM_SUFFIXES, *NIFTI_SUFFIXES)
+_DICOM_MARK = (128, b"DICM")
 GZIP_MARK = b"\x1f\x8b"
 # Those of PNG, JPEG and TIFF: no volume begins with them.
-PICTURE_MARKS = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
+_PICTURE_MARKS = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
 # A header of 348 bytes, in either order, whose voxels lie in another file.
-PAIR_MARKS = (b"\x5c\x01\0\0", b"\0\0\x01\x5c")
+_PAIR_MARKS = (b"\x5c\x01\0\0", b"\0\0\x01\x5c")
 # The table of contents of a DICOM medium has the mark of an image and no pixels.
 NO_IMAGES = ("dicomdir",)
 
@@ -28,18 +28,18 @@ def is_image_name(path: Path) -> bool:
     """
     name = path.name.lower()
     if name.endswith(".hdr"):  # of pictures and spectra too
-        return _starts_with(path, PAIR_MARKS)
+        return _starts_with(path, _PAIR_MARKS)
     return name.endswith(SUFFIXES) or (name not in NO_IMAGES and has_dicom_mark(path))
 
 
 def has_dicom_mark(path: Path) -> bool:
     """Whether a file has the mark of DICOM behind its preamble."""
-    return _starts_with(path, (DICOM_MARK[1],), DICOM_MARK[0])
+    return _starts_with(path, (_DICOM_MARK[1],), _DICOM_MARK[0])
 
 
 def has_picture_mark(path: Path) -> bool:
     """Whether a file begins as a PNG, JPEG or TIFF, whatever its name."""
-    return _starts_with(path, PICTURE_MARKS)
+    return _starts_with(path, _PICTURE_MARKS)
 
 
 def _starts_with(path: Path, marks: tuple[bytes, ...], offset: int = 0) -> bool:

@@ -21,10 +21,10 @@ from medfeat.types import UInt8Array
 
 NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
 ALLOWED = "auto, uint8, uint16, uint16:LO..HI, range:LO..HI, hu:LO..HI, window, window:CENTER,WIDTH or minmax"
-UINT16_MAX = 65535
-STRETCH = 1 << 20
+_UINT16_MAX = 65535
+_STRETCH = 1 << 20
 # What DICOM's RescaleType says of values that are Hounsfield units; silence means them too.
-HU_TYPES = ("", "HU", "HU_MOD")
+_HU_TYPES = ("", "HU", "HU_MOD")
 
 
 class OutsideContract(ValueError):  # noqa: N818 - it names what the image is, and never reaches a user as an exception
@@ -137,7 +137,7 @@ def parse_intensity(text: str | None) -> Intensity:
     if written in ("auto", "uint8", "window", "minmax"):
         return Intensity(written)
     if written == "uint16":
-        return Intensity("uint16", 0.0, float(UINT16_MAX))
+        return Intensity("uint16", 0.0, float(_UINT16_MAX))
     pair = re.fullmatch(rf"(uint16|range|hu):({NUMBER})\.\.({NUMBER})|(window):({NUMBER}),({NUMBER})", written)
     if not pair:
         raise UsageError(f"intensity must be one of {ALLOWED}, got {text!r}")
@@ -154,8 +154,8 @@ def _check_bounds(contract: Intensity) -> None:
             raise UsageError(f"the width of an intensity window must be above 1, got {high:g}")
     elif low >= high:
         raise UsageError(f"an intensity range runs from low to high, got {contract}")
-    if contract.kind == "uint16" and (low < 0 or high > UINT16_MAX):
-        raise UsageError(f"16-bit values lie in 0..{UINT16_MAX}, got {contract}; for others say range:LO..HI")
+    if contract.kind == "uint16" and (low < 0 or high > _UINT16_MAX):
+        raise UsageError(f"16-bit values lie in 0..{_UINT16_MAX}, got {contract}; for others say range:LO..HI")
 
 
 def _scaled(contract: Intensity, image: Stored) -> UInt8Array:
@@ -186,7 +186,7 @@ def _check_kind(contract: Intensity, image: Stored) -> None:
         raise OutsideContract(f"{image.unscaled}, and {contract} is meant for Hounsfield units; say range:LO..HI")
     if contract.kind == "hu" and not image.modality:
         raise OutsideContract(f"{contract} needs a DICOM or NIfTI file, whose values are in the units of the modality")
-    if contract.kind == "hu" and image.units not in HU_TYPES:
+    if contract.kind == "hu" and image.units not in _HU_TYPES:
         raise OutsideContract(
             f"its values are {image.units} (RescaleType), and {contract} takes Hounsfield units; say range:LO..HI"
         )
@@ -196,7 +196,7 @@ def needs_contract(image: Stored) -> str:
     """Say, in a few words, what an image holds that is not 8 bits and which contracts would take it."""
     values = image.values
     low, high = float(values.min()), float(values.max())
-    in_units = image.modality and image.units in HU_TYPES
+    in_units = image.modality and image.units in _HU_TYPES
     ways = [f"hu:{low:g}..{high:g}" if in_units else f"range:{low:g}..{high:g}"]
     if image.display is not None:
         ways.append("window (the file's own)")
@@ -244,7 +244,7 @@ def _ranged(values: NDArray[Any], low: float, high: float) -> UInt8Array:
 def _by_parts(values: NDArray[Any], level: Callable[[NDArray[Any]], NDArray[np.float64]]) -> UInt8Array:
     """Round the levels of values; a whole volume in float64 would be eight times its uint8."""
     scaled = np.empty(values.shape, np.uint8)
-    step = max(1, STRETCH // max(1, values[:1].size))
+    step = max(1, _STRETCH // max(1, values[:1].size))
     for start in range(0, len(values), step):
         scaled[start : start + step] = np.rint(level(values[start : start + step]))
     return scaled

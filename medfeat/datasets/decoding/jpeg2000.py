@@ -7,8 +7,8 @@ from pathlib import Path
 from medfeat.datasets.decoding.bad_file import BadFile
 
 # Start of codestream and of its SIZ segment (ITU-T T.800, A.4.2 and A.5.1).
-CODESTREAM = b"\xff\x4f\xff\x51"
-LOOKED_THROUGH = 1 << 22
+_CODESTREAM = b"\xff\x4f\xff\x51"
+_LOOKED_THROUGH = 1 << 22
 COMPONENTS, FIRST_COMPONENT, COMPONENT_BYTES = 40, 42, 3
 SIGNED = 0x80
 
@@ -22,8 +22,8 @@ def bits_of(path: Path) -> int:
         For signed samples, more than 8 bits in colour, and fewer than 8 or more than 16.
     """
     with path.open("rb") as file:
-        head = file.read(LOOKED_THROUGH)
-    start = head.find(CODESTREAM)
+        head = file.read(_LOOKED_THROUGH)
+    start = head.find(_CODESTREAM)
     found = head[start + FIRST_COMPONENT :] if start >= 0 else b""
     count = int.from_bytes(head[start + COMPONENTS : start + FIRST_COMPONENT], "big") if start >= 0 else 0
     if not count or len(found) < COMPONENT_BYTES * count:

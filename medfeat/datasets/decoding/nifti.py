@@ -11,13 +11,16 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.datasets.decoding.bad_file import BadFile, missing_extra
+from medfeat.datasets.decoding.bad_file import BadFile, refuse_bomb
 from medfeat.datasets.decoding.file_kinds import GZIP_MARK
 from medfeat.datasets.decoding.intensity import Stored
 from medfeat.datasets.decoding.orientation import laid_out
+from medfeat.errors import MissingExtraError
 
 MAX_VALUES = 1 << 27
 HEADER_BYTES = 544
+# Compressed volumes are a tenth of their voxels; masked ones, mostly zeros, a fiftieth.
+VOXEL_RATIO = 100
 MAX_BYTES_BEHIND = 1 << 28
 CHUNK_BYTES = 1 << 20
 COLOURS = ("R", "G", "B")
@@ -36,11 +39,12 @@ def read_nifti(path: Path) -> Stored:
     try:
         import nibabel  # noqa: F401 - only seen to be there
     except ImportError as error:
-        raise missing_extra("NIfTI", "nibabel", "nifti", error) from error
+        raise MissingExtraError.of("NIfTI files need", "nibabel", "nifti", error) from error
     try:
         with _plain(path) as file:
             volume = _opened(path, file)
             _check_shape(volume.shape)
+            refuse_bomb(path, math.prod(volume.shape) * volume.dataobj.dtype.itemsize, VOXEL_RATIO)
             values = _voxels(volume.dataobj)
             _read_to_the_end(file)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:

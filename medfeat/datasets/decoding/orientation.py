@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.datasets.decoding.bad_file import BadFile, missing_extra
+from medfeat.datasets.decoding.bad_file import BadFile
+from medfeat.errors import MissingExtraError
 
-SMALLEST_VOLUME_RATIO = 1e-6
+_SMALLEST_VOLUME_RATIO = 1e-6
 
 
 def laid_out(values: NDArray[Any], affine: NDArray[np.float64]) -> NDArray[Any]:
@@ -37,7 +38,7 @@ def laid_out(values: NDArray[Any], affine: NDArray[np.float64]) -> NDArray[Any]:
     try:
         import nibabel
     except ImportError as error:
-        raise missing_extra("volumes", "nibabel", "nifti", error) from error
+        raise MissingExtraError.of("volumes files need", "nibabel", "nifti", error) from error
     library: Any = nibabel  # which has no types
     turns = library.io_orientation(_whole(np.asarray(affine, np.float64), values.shape))
     turned: NDArray[Any] = library.orientations.apply_orientation(values, turns)
@@ -64,7 +65,7 @@ def _whole(affine: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.fl
         lengths = np.sqrt((axes**2).sum(axis=0))
     if not np.isfinite(affine).all() or not lengths.all():
         raise BadFile("its affine (sform or qform) has an axis without length; write the orientation again")
-    if abs(np.linalg.det(axes / lengths)) < SMALLEST_VOLUME_RATIO:
+    if abs(np.linalg.det(axes / lengths)) < _SMALLEST_VOLUME_RATIO:
         raise BadFile("its affine (sform or qform) has two axes along one line; write the orientation again")
     whole = affine.copy()
     whole[:3, :3] = axes

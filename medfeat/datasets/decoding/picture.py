@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from medfeat.datasets.decoding.bad_file import BadFile
+from medfeat.datasets.decoding.bad_file import BadFile, refuse_bomb
 from medfeat.datasets.decoding.intensity import Stored
 from medfeat.datasets.decoding.jpeg2000 import bits_of
 
@@ -58,6 +58,8 @@ def read_picture(path: Path) -> Stored:
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
+            _check(image)
+            refuse_bomb(path, image.width * image.height * len(image.getbands()))
             return stored_picture(image)
     except UnidentifiedImageError as error:
         raise BadFile(_unidentified(path)) from error

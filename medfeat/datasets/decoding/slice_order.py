@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from medfeat.datasets.decoding.dicom_headers import Place
 
-ONE_PLACE_MM = 0.01
-UNEVEN = 0.1  # of the usual distance: scanners write positions rounded to a tenth of a millimetre
-TILT_DEGREES = 0.5
-COSINES = 0.01
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+_ONE_PLACE_MM = 0.01
+_UNEVEN = 0.1  # of the usual distance: scanners write positions rounded to a tenth of a millimetre
+_TILT_DEGREES = 0.5
+_COSINES = 0.01
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _differing(slices: Sequence[Place]) -> str:
     if len(stacks) > 1:
         return f"its {len(slices)} slices are of {len(stacks)} stacks (StackID); save each as a series of its own"
     spacings = np.array([one.spacing for one in slices])
-    if np.ptp(spacings, axis=0).max() > COSINES * spacings.max():
+    if np.ptp(spacings, axis=0).max() > _COSINES * spacings.max():
         return "its slices have several pixel sizes (PixelSpacing)"
     return ""
 
@@ -79,7 +79,7 @@ def _orientations(slices: Sequence[Place]) -> int:
     seen: list[NDArray[np.float64]] = []
     for one in slices:
         cosines = np.array(one.orientation, np.float64)
-        if not any(np.abs(cosines - other).max() < COSINES for other in seen):
+        if not any(np.abs(cosines - other).max() < _COSINES for other in seen):
             seen.append(cosines)
     return len(seen)
 
@@ -94,7 +94,7 @@ def _misplaced(slices: Sequence[Place], positions: NDArray[np.float64], normal: 
     """Say what is wrong with the places of slices that are in order."""
     places = positions @ normal
     gaps = np.diff(places)
-    if (gaps < ONE_PLACE_MM).any():
+    if (gaps < _ONE_PLACE_MM).any():
         return _twice(slices, places)
     usual = float(np.median(gaps))
     wide = gaps[gaps > 1.5 * usual]
@@ -104,11 +104,11 @@ def _misplaced(slices: Sequence[Place], positions: NDArray[np.float64], normal: 
             f"about {missing} of its slices are missing: {len(wide)} gaps of up to {wide.max():.4g} mm where slices "
             f"lie {usual:.4g} mm apart"
         )
-    if np.abs(gaps - usual).max() > UNEVEN * usual:
+    if np.abs(gaps - usual).max() > _UNEVEN * usual:
         return f"its slices lie unevenly, {gaps.min():.4g} to {gaps.max():.4g} mm apart; a volume needs one distance"
     way = positions[-1] - positions[0]
     tilt = float(np.degrees(np.arccos(np.clip(way @ normal / np.linalg.norm(way), -1.0, 1.0))))
-    if tilt > TILT_DEGREES:
+    if tilt > _TILT_DEGREES:
         return f"its slices are tilted by {tilt:.3g} degrees (gantry tilt): undo the shear first, and save it as NIfTI"
     line = positions[0] + np.linspace(0.0, 1.0, len(positions))[:, None] * way
     if np.linalg.norm(positions - line, axis=1).max() > usual:
@@ -118,7 +118,7 @@ def _misplaced(slices: Sequence[Place], positions: NDArray[np.float64], normal: 
 
 def _twice(slices: Sequence[Place], places: NDArray[np.float64]) -> str:
     """Say what tells slices at one place apart."""
-    groups = np.split(np.arange(len(slices)), np.flatnonzero(np.diff(places) >= ONE_PLACE_MM) + 1)
+    groups = np.split(np.arange(len(slices)), np.flatnonzero(np.diff(places) >= _ONE_PLACE_MM) + 1)
     shared = max(groups, key=len)
     names = [name for name in slices[0].told if len({slices[i].told[name] for i in shared}) > 1]
     why = f"they differ in {', '.join(names)}" if names else "nothing in their headers tells them apart"
@@ -136,5 +136,5 @@ def _affine(slices: Sequence[Place], positions: NDArray[np.float64]) -> NDArray[
     affine[:3, 0], affine[:3, 1] = cosines[:3] * across, cosines[3:] * down
     affine[:3, 2] = (positions[-1] - positions[0]) / (len(positions) - 1)
     affine[:3, 3] = positions[0]
-    affine[:3] = LPS_TO_RAS @ affine[:3]
+    affine[:3] = _LPS_TO_RAS @ affine[:3]
     return affine

@@ -10,7 +10,7 @@ from medfeat.datasets.decoding.dicom_headers import Slice, may_be_dicom
 from medfeat.datasets.decoding.file_kinds import NO_IMAGES, has_picture_mark
 
 # What numbers and digests differ in from slice to slice of one series.
-NUMBERING = re.compile(r"[0-9A-Fa-f]+")
+_NUMBERING = re.compile(r"[0-9A-Fa-f]+")
 
 
 def torn_slices(root: Path, volumes: Sequence[Sequence[Slice]], headers: Mapping[str, Slice | None]) -> list[list[str]]:
@@ -76,4 +76,4 @@ def _belongs(
 
 
 def _pattern(file: str) -> str:
-    return NUMBERING.sub("#", PurePosixPath(file).name)
+    return _NUMBERING.sub("#", PurePosixPath(file).name)

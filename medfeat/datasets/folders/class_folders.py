@@ -11,10 +11,10 @@ from medfeat.datasets.splits.split_names import said_splits, split_and_rest, spl
 from medfeat.errors import DataError
 from medfeat.types import Progress
 
-FOLD = re.compile(r"(?:cv|k)?[ _-]?folds?[ _-]?\d+|(?:cv|split|subset|partition)[ _-]?\d+", re.IGNORECASE)
+_FOLD = re.compile(r"(?:cv|k)?[ _-]?folds?[ _-]?\d+|(?:cv|split|subset|partition)[ _-]?\d+", re.IGNORECASE)
 # P001, images_002, 0003: as often patients, or parts of an archive, as classes.
-NUMBERED = re.compile(r"(?P<word>\D*[^\W\d_]\D*)\d[\d _.-]*|\d{3,}")
-NUMBERED_CLASSES = re.compile(r"(?:class|grade|stage|level|type|score|category|label|degree)[ _.-]?", re.IGNORECASE)
+_NUMBERED = re.compile(r"(?P<word>\D*[^\W\d_]\D*)\d[\d _.-]*|\d{3,}")
+_NUMBERED_CLASSES = re.compile(r"(?:class|grade|stage|level|type|score|category|label|degree)[ _.-]?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _layout(root: Path, images: Sequence[str], parts: list[tuple[str, ...]], pro
 
 def _refuse_folds(root: Path, parts: list[tuple[str, ...]], names: Collection[str]) -> None:
     """Refuse folders called fold_1 and fold_2, outside or inside classes, where all images are in one of them."""
-    folds = sorted({part for part_of in parts for part in part_of if FOLD.fullmatch(part)})
+    folds = sorted({part for part_of in parts for part in part_of if _FOLD.fullmatch(part)})
     if len(folds) > 1 and all(any(part in folds or part in names for part in part_of) for part_of in parts):
         raise DataError(
             f"{root}: {', '.join(folds[:3])} are folds and no classes; name folders train, val and test, or list the "
@@ -201,10 +201,10 @@ def _classes(root: Path, images: Sequence[str], below: list[tuple[str, ...]], pr
 
 
 def _say_numbered(root: Path, labels: Sequence[str], progress: Progress) -> None:
-    found = [NUMBERED.fullmatch(label) for label in labels]
+    found = [_NUMBERED.fullmatch(label) for label in labels]
     words = {match and (match["word"] or "").casefold() for match in found}
     (word,) = words if len(words) == 1 else (None,)
-    if word is not None and not NUMBERED_CLASSES.fullmatch(word):
+    if word is not None and not _NUMBERED_CLASSES.fullmatch(word):
         progress.say(
             f"{root}: numbered folders ({', '.join(labels[:2])}, ...) are taken for classes; check that they are no "
             "patients and no parts of an archive, and else list the images in a CSV"

@@ -19,6 +19,7 @@ from medfeat.datasets.splits.split_column import BadSplit, find_split
 from medfeat.datasets.splits.split_names import splits_in_paths
 from medfeat.errors import DataError
 from medfeat.types import Progress, TaskType, Volumes, as_names
+from medfeat_cache.reading import TABLE_BYTES, read_bounded
 
 DELIMITERS = ",;\t"
 SAID_DELIMITER = re.compile(r"\"?sep=([,;\t|])\"?", re.IGNORECASE)
@@ -132,7 +133,7 @@ def list_csv(
 
 def _read(file: Path) -> _Sheet:
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = read_bounded(file, TABLE_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is no UTF-8 text (byte {error.start}); save it as UTF-8") from error
     lines = text.splitlines(keepends=True)

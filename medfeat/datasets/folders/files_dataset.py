@@ -34,6 +34,7 @@ from medfeat.types import (
 
 WORKERS = max(1, min(4, os.cpu_count() or 1))
 AHEAD = 4 * WORKERS
+AHEAD_BYTES = 256 << 20
 LOOKED_AT = 16
 HASHED_TOGETHER = 1024
 
@@ -118,11 +119,15 @@ class FilesDataset:
         pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="medfeat-decode")
         try:
             ahead = AHEAD if self._ndim == 2 else WORKERS
+            largest = 1
             for row in rows:
                 waiting.append((row, pool.submit(self._read, row)))
-                if len(waiting) >= ahead:
+                # So many that those waiting fit, if they are as large as the largest yet.
+                while len(waiting) >= max(1, min(ahead, AHEAD_BYTES // largest)):
                     first, future = waiting.popleft()
-                    yield first, future.result()
+                    image = future.result()
+                    largest = max(largest, 0 if isinstance(image, BadImage) else image.nbytes)
+                    yield first, image
             while waiting:
                 first, future = waiting.popleft()
                 yield first, future.result()

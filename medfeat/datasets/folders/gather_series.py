@@ -20,7 +20,7 @@ from medfeat.errors import DataError
 from medfeat.types import Progress
 
 LOOKED_AT = 500
-UID_LETTERS = 8
+_UID_LETTERS = 8
 
 
 @dataclass(frozen=True)
@@ -198,4 +198,4 @@ def _folder(root: Path, slices: Sequence[Slice]) -> str:
 
 def _digest(series: tuple[str, ...]) -> str:
     """Return a few letters for a series: UIDs name the hospital, and PatientID is no part of it."""
-    return hashlib.blake2b("\0".join(series[1:]).encode(), digest_size=UID_LETTERS // 2).hexdigest()
+    return hashlib.blake2b("\0".join(series[1:]).encode(), digest_size=_UID_LETTERS // 2).hexdigest()

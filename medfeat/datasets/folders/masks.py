@@ -20,20 +20,20 @@ _WORDS = r"(?:[^\W\d_][^\W_]*[ _.-]+)*"
 HINT = re.compile(rf"{_KINDS}|mask|roi|lesion", re.IGNORECASE)
 SEPARATOR = re.compile(r"[ _.-]+")
 # What follows the image's name: x_mask.png, x_mask_1.png, x_lung_mask.png, x_label-lesion_mask.png, x (1)_seg.png.
-MARK = re.compile(rf"{_WORDS}{_KIND}(?:[ _-]?\d+)?", re.IGNORECASE)
+_MARK = re.compile(rf"{_WORDS}{_KIND}(?:[ _-]?\d+)?", re.IGNORECASE)
 # As often a kind of image, so only beside x.png itself: x_lesion.png, x_left_roi_1.png.
-WEAK_MARK = re.compile(rf"{_WORDS}(?:rois?|lesions?)(?:[ _-]?\d+)?", re.IGNORECASE)
-MARK_BEFORE = re.compile(rf"{_KIND}(?:[ _.-]+|(?=\d))(?P<stem>.+)", re.IGNORECASE)
+_WEAK_MARK = re.compile(rf"{_WORDS}(?:rois?|lesions?)(?:[ _-]?\d+)?", re.IGNORECASE)
+_MARK_BEFORE = re.compile(rf"{_KIND}(?:[ _.-]+|(?=\d))(?P<stem>.+)", re.IGNORECASE)
 FOLDER = re.compile(rf"{_WORDS}{_KIND}(?:[ _-]?(?:images?|imgs?|files?|png|tr|ts|\d+))?", re.IGNORECASE)
-WEAK_FOLDER = re.compile(r".+[ _.-](?:rois?|lesions?)", re.IGNORECASE)
+_WEAK_FOLDER = re.compile(r".+[ _.-](?:rois?|lesions?)", re.IGNORECASE)
 _IMAGE = r"(?:images?|imgs?|originals?|raw|scans?|pictures?|photos?|x|data|inputs?|png|jpe?g)"
-IMAGE_FOLDER = re.compile(rf"(?P<words>.+[ _.-])?{_IMAGE}(?:[ _-]?(?:tr|ts|\d+))?", re.IGNORECASE)
-IMAGE_BEFORE = re.compile(rf"{_IMAGE}(?:[ _.-]+|(?=\d))(?P<stem>.+)", re.IGNORECASE)
+_IMAGE_FOLDER = re.compile(rf"(?P<words>.+[ _.-])?{_IMAGE}(?:[ _-]?(?:tr|ts|\d+))?", re.IGNORECASE)
+_IMAGE_BEFORE = re.compile(rf"{_IMAGE}(?:[ _.-]+|(?=\d))(?P<stem>.+)", re.IGNORECASE)
 # What else follows a name that several images share: x_t1.png, x_flair.png, x_acq-1_T1w.png.
-OTHER_MARK = re.compile(rf"{_WORDS}[^\W\d_][^\W_]*", re.IGNORECASE)
+_OTHER_MARK = re.compile(rf"{_WORDS}[^\W\d_][^\W_]*", re.IGNORECASE)
 # A folder beside one of masks that speaks of masks too makes both of them classes: mask and no_mask.
-CLASS_OF_MASKS = re.compile(r"mask", re.IGNORECASE)
-CHANNEL = re.compile(r"_\d{4}$")
+_CLASS_OF_MASKS = re.compile(r"mask", re.IGNORECASE)
+_CHANNEL = re.compile(r"_\d{4}$")
 _BY_LENGTH = sorted(SUFFIXES, key=len, reverse=True)
 
 
@@ -70,14 +70,14 @@ def masks_among(images: Sequence[str]) -> tuple[list[str], list[str]]:
     """
     bare = {image: _stem(image) for image in images}
     stems = set(bare.values())
-    stems |= {CHANNEL.sub("", stem) for stem in stems}
+    stems |= {_CHANNEL.sub("", stem) for stem in stems}
     named = {image: places for image, stem in bare.items() if (places := list(_named(stem)))}
     shared = stems | _shared(stem for image, stem in bare.items() if image not in named) if named else stems
     masks = {image for image, places in named.items() if not shared.isdisjoint(places)}
-    masks |= {image for image, stem in bare.items() if not stems.isdisjoint(_named(stem, WEAK_MARK))}
+    masks |= {image for image, stem in bare.items() if not stems.isdisjoint(_named(stem, _WEAK_MARK))}
     beside = _beside({_folder(image) for image in images if image not in masks})
     of_masks = {folder: _depths(folder, beside, FOLDER) for folder in {_folder(image) for image in images}}
-    weak = {folder: _depths(folder, beside, WEAK_FOLDER) for folder in of_masks}
+    weak = {folder: _depths(folder, beside, _WEAK_FOLDER) for folder in of_masks}
     for image, stem in bare.items():
         depths = (*of_masks[_folder(image)], *weak[_folder(image)])
         if any(_has_image(stem, depth, beside, shared) for depth in depths):
@@ -111,7 +111,7 @@ def refuse_folder_of_masks(images: Sequence[str], root: str) -> None:
             )
 
 
-def _named(stem: str, mark: re.Pattern[str] = MARK) -> Iterator[str]:
+def _named(stem: str, mark: re.Pattern[str] = _MARK) -> Iterator[str]:
     """Yield where the image of a mask may be that is marked in its own name; of ``a/lung_mask`` alone, it is ``a/``."""
     if not HINT.search(stem):
         return
@@ -119,9 +119,9 @@ def _named(stem: str, mark: re.Pattern[str] = MARK) -> Iterator[str]:
     for end, start in _parted(name):
         if mark.fullmatch(name, start):
             yield f"{folder}{slash}{name[:end]}"
-    if mark is MARK and (match := MARK_BEFORE.fullmatch(name)):
+    if mark is _MARK and (match := _MARK_BEFORE.fullmatch(name)):
         yield f"{folder}{slash}{match['stem']}"
-    if mark is MARK and mark.fullmatch(name) and not any(letter.isdigit() for letter in name):
+    if mark is _MARK and mark.fullmatch(name) and not any(letter.isdigit() for letter in name):
         yield f"{folder}{slash}"
 
 
@@ -130,13 +130,13 @@ def _shared(stems: Iterable[str]) -> set[str]:
     found = set()
     for stem in stems:
         folder, slash, name = stem.rpartition("/")
-        if CLASS_OF_MASKS.search(name):  # x_nomask
+        if _CLASS_OF_MASKS.search(name):  # x_nomask
             continue
         found.add(f"{folder}{slash}")
         for end, start in _parted(name):
-            if OTHER_MARK.fullmatch(name, start):
+            if _OTHER_MARK.fullmatch(name, start):
                 found.add(f"{folder}{slash}{name[:end]}")
-        if match := IMAGE_BEFORE.fullmatch(name):
+        if match := _IMAGE_BEFORE.fullmatch(name):
             found.add(f"{folder}{slash}{match['stem']}")
     return found
 
@@ -169,7 +169,7 @@ def _has_image(stem: str, depth: int, beside: dict[str, set[str]], known: Collec
     """Tell whether beside the folder of masks at this depth, or in a folder of images there, is the image of a mask."""
     *folders, last = stem.split("/")
     above = folders[:depth]
-    names = {last, *_named(last), *_named(last, WEAK_MARK)}
+    names = {last, *_named(last), *_named(last, _WEAK_MARK)}
     others = [[other] for other in beside.get("/".join(above), ()) if _holds_images_of(other, folders[depth])]
     places = ("/".join((*above, *between, *folders[depth + 1 :], name)) for between in ([], *others) for name in names)
     return any(place in known for place in places)
@@ -177,13 +177,13 @@ def _has_image(stem: str, depth: int, beside: dict[str, set[str]], known: Collec
 
 def _holds_images_of(folder: str, masks: str) -> bool:
     """Tell whether a folder's name is that of images, and not of other ones than those of a folder of masks."""
-    match = None if FOLDER.fullmatch(folder) else IMAGE_FOLDER.fullmatch(folder)
+    match = None if FOLDER.fullmatch(folder) else _IMAGE_FOLDER.fullmatch(folder)
     same = SEPARATOR.split(folder.casefold())[0] == SEPARATOR.split(masks.casefold())[0]
     return match is not None and (match["words"] is None or same)
 
 
 def _are_classes(names: Iterable[str], folder: str) -> bool:
-    return any(name != folder and CLASS_OF_MASKS.search(name) and not FOLDER.fullmatch(name) for name in names)
+    return any(name != folder and _CLASS_OF_MASKS.search(name) and not FOLDER.fullmatch(name) for name in names)
 
 
 def _folder(image: str) -> str:

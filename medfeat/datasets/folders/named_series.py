@@ -11,7 +11,7 @@ from medfeat.datasets.folders.gather_series import Gathered, as_volumes
 from medfeat.errors import DataError
 from medfeat.types import Progress
 
-OF_SEVERAL = re.compile(r"series-[0-9a-f]{8}(-\d+)?")
+_OF_SEVERAL = re.compile(r"series-[0-9a-f]{8}(-\d+)?")
 
 
 def named_series(root: Path, where: Mapping[str, str], progress: Progress) -> tuple[dict[str, Series], dict[str, str]]:
@@ -41,7 +41,7 @@ def named_series(root: Path, where: Mapping[str, str], progress: Progress) -> tu
     patients: dict[str, str] = {}
     seen: dict[str, Gathered] = {}
     for name, line in where.items():
-        one_of = OF_SEVERAL.fullmatch(PurePosixPath(name).name) is not None and not (root / name).exists()
+        one_of = _OF_SEVERAL.fullmatch(PurePosixPath(name).name) is not None and not (root / name).exists()
         folder = str(PurePosixPath(name).parent) if one_of else name
         if not (root / folder).is_dir():
             continue

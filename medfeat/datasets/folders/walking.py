@@ -16,11 +16,11 @@ from medfeat.errors import DataError
 from medfeat.types import Progress
 
 # Of macOS archives, NAS systems, Windows and Linux; hidden names, which start with a dot, come on top.
-SYSTEM_FOLDERS = (
+_SYSTEM_FOLDERS = (
     "__macosx", "@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "recycler",
     "system volume information", "lost+found", "__pycache__",
 )  # fmt: skip
-SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
+_SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
 # Pictures, volumes and archives in formats that are not read: a folder of them alone is one of images all the same.
 OTHER_PICTURES = (
     ".gif", ".heic", ".heif", ".avif", ".jxl", ".svg", ".psd", ".ico", ".pgm", ".ppm", ".pbm", ".pnm", ".tga", ".eps",
@@ -71,7 +71,7 @@ def look(root: Path) -> FilesFound:
     found = FilesFound()
     for path, name in _walk(root, found):
         relative = name if not path else f"{path}/{name}"
-        if name.lower() in SYSTEM_FILES:
+        if name.lower() in _SYSTEM_FILES:
             found.passed.append(relative)
             continue
         _check_name(root, relative)
@@ -166,7 +166,7 @@ def _walk(root: Path, found: FilesFound) -> Iterator[tuple[str, str]]:
             continue
         for entry in _entries(root, folder):
             relative = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.name.startswith(".") or entry.name.lower() in SYSTEM_FOLDERS:
+            if entry.name.startswith(".") or entry.name.lower() in _SYSTEM_FOLDERS:
                 found.passed.append(relative)
             elif not _is_folder(entry):
                 yield folder, entry.name

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-MISSING = frozenset(
+_MISSING = frozenset(
     [
         "nan",
         "-nan",
@@ -108,7 +108,7 @@ def folded(text: str) -> str:
 
 def is_missing(text: str) -> bool:
     """Whether a cell says that there is no label: empty, ``nan``, ``N/A``, ``none``, ``-``, ``#N/A``, ``?`` ..."""
-    return folded(text).casefold() in MISSING
+    return folded(text).casefold() in _MISSING
 
 
 def is_infinite(text: str) -> bool:

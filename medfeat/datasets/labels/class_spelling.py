@@ -12,12 +12,12 @@ from medfeat.datasets.labels.cells import any_number, folded, is_missing, looks_
 from medfeat.errors import UsageError
 from medfeat.task_types import shortened
 
-SCRIPTS = {"LATIN", "CYRILLIC", "GREEK"}
-QUOTES = ("'", '"')
-MISSING_NUMBERS = (99, 999, 9999)
+_SCRIPTS = {"LATIN", "CYRILLIC", "GREEK"}
+_QUOTES = ("'", '"')
+_MISSING_NUMBERS = (99, 999, 9999)
 """What tables of studies put where a value is missing."""
 
-UNIT = re.compile(r"[+-]?\d+(?:[.,]\d+)?\s*([a-zµμ%°/²³]{1,6})", re.IGNORECASE)
+_UNIT = re.compile(r"[+-]?\d+(?:[.,]\d+)?\s*([a-zµμ%°/²³]{1,6})", re.IGNORECASE)
 """A number with a unit behind it, such as ``9.5 mm``."""
 
 
@@ -202,7 +202,7 @@ def _doubts(names: Sequence[str], count: int) -> list[str]:
     amounts = [name for name in names if "e" in name.lower() or name.startswith("-")]
     if amounts and all(any_number(name) is not None for name in names):
         said.append(f"numbers such as {amounts[0]} are taken for classes; say --task regression if they are amounts")
-    measured = [UNIT.fullmatch(folded(name)) for name in names]
+    measured = [_UNIT.fullmatch(folded(name)) for name in names]
     if len(names) > 1 and all(measured) and len({found[1] for found in measured if found}) == 1:
         said.append(
             f"{names[0]!r} is taken for a class; drop the unit and say --task regression if these are measurements"
@@ -218,16 +218,16 @@ def _odd_names(names: Sequence[str]) -> list[str]:
     """Say of names that look like others, or like a mark for what is missing."""
     said = []
     for name in names:
-        scripts = {unicodedata.name(letter, "").split(" ")[0] for letter in name if letter.isalpha()} & SCRIPTS
+        scripts = {unicodedata.name(letter, "").split(" ")[0] for letter in name if letter.isalpha()} & _SCRIPTS
         if len(scripts) > 1:
             said.append(f"the label {name!r} mixes {' and '.join(sorted(scripts))} letters and is a class of its own")
-        if name[:1] in QUOTES and name[-1:] in QUOTES and name.strip("".join(QUOTES)) in names:
+        if name[:1] in _QUOTES and name[-1:] in _QUOTES and name.strip("".join(_QUOTES)) in names:
             said.append(f"the label {name!r} stands in quotes and is another class than it is without them")
     truths = [name for name in names if name.lower() in ("true", "false", "yes", "no")]
     numbers = sorted(number for name in names if (number := whole_number(name)) is not None)
     if truths and numbers:
         said.append(f"the labels {truths[0]!r} and '{numbers[0]}' are different classes: write them in one way")
-    if len(numbers) > 1 and numbers[-1] in MISSING_NUMBERS and abs(numbers[-2]) * 5 < numbers[-1]:
+    if len(numbers) > 1 and numbers[-1] in _MISSING_NUMBERS and abs(numbers[-2]) * 5 < numbers[-1]:
         said.append(f"the label {numbers[-1]} is a class; empty these cells if it says that there is no label")
     return said
 

@@ -79,9 +79,9 @@ def one_column(texts: Sequence[str], name: str, task: TaskType | None = None, wa
         `wanted` does not name exactly the classes there are.
     """
     if task == "multi-label" or (task is None and any(SEPARATOR in text for text in texts)):
-        refuse_missing(texts, name, wanted)
+        _refuse_missing(texts, name, wanted)
         return _several_in_one(texts, wanted)
-    refuse_missing(texts, name, wanted)
+    _refuse_missing(texts, name, wanted)
     if task == "regression" or (task is None and not wanted and _are_fractions(texts, name)):
         refuse_classes_of_numbers(wanted)
         values, said = _numbers(texts, name)
@@ -89,7 +89,7 @@ def one_column(texts: Sequence[str], name: str, task: TaskType | None = None, wa
     if not wanted:
         _refuse_amounts(texts, name, task)
         _refuse_several(texts, task)
-    return classes_of(texts, task, wanted)
+    return _classes_of(texts, task, wanted)
 
 
 def _refuse_several(texts: Sequence[str], task: TaskType | None) -> None:
@@ -111,14 +111,14 @@ def of_folders(texts: Sequence[str], task: TaskType | None = None, wanted: Seque
         refuse_classes_of_numbers(wanted)
         values, said = _numbers(texts, "folder")
         return Labelling("regression", ("folder",), values, said)
-    found = _several_in_one(texts, wanted) if task == "multi-label" else classes_of(texts, task, wanted)
+    found = _several_in_one(texts, wanted) if task == "multi-label" else _classes_of(texts, task, wanted)
     named = {folded(one).casefold() for one in wanted}
     missing = [name for name in dict.fromkeys(texts) if is_missing(name) and folded(name).casefold() not in named]
     aloud = [f"the folder {name!r} is taken for a class: move it away if its images have no label" for name in missing]
     return replace(found, said=(*found.said, *aloud))
 
 
-def classes_of(texts: Sequence[str], task: TaskType | None = None, wanted: Sequence[str] = ()) -> Labelling:
+def _classes_of(texts: Sequence[str], task: TaskType | None = None, wanted: Sequence[str] = ()) -> Labelling:
     """Give each class a number: in the order of `wanted`, else numbers in theirs, words in that of the alphabet.
 
     Raises
@@ -166,7 +166,7 @@ def several_columns(
         `wanted` does not name exactly the columns.
     """
     for texts, name in zip(columns, names, strict=True):
-        refuse_missing(texts, name, ())
+        _refuse_missing(texts, name, ())
     if task == "regression":
         refuse_classes_of_numbers(wanted)
         read = [_numbers(texts, name) for texts, name in zip(columns, names, strict=True)]
@@ -204,7 +204,7 @@ def _one_hot(bits: NDArray[np.int64], names: Sequence[str], task: TaskType | Non
     return Labelling(task or "multi-class", told.names, place[bits.argmax(axis=1)][:, None], told.said)
 
 
-def refuse_missing(texts: Sequence[str], name: str, wanted: Sequence[str]) -> None:
+def _refuse_missing(texts: Sequence[str], name: str, wanted: Sequence[str]) -> None:
     """Refuse labels that are missing, all of their rows named; a word that `wanted` holds is a class."""
     named = {folded(one).casefold() for one in wanted}
     rows = [row for row, text in enumerate(texts) if is_missing(text) and folded(text).casefold() not in named]

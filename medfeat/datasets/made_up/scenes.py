@@ -12,10 +12,10 @@ from medfeat.datasets.made_up.canvas import Array, Canvas, Dice
 Labels = NDArray[np.int64]
 Pixels = NDArray[np.uint8]
 
-PLASMA = np.array([0.95, 0.89, 0.86])
-RED_CELL = np.array([0.89, 0.68, 0.67])
-RED_PALLOR = np.array([0.94, 0.80, 0.78])
-NUCLEUS = np.array([0.42, 0.24, 0.56])
+_PLASMA = np.array([0.95, 0.89, 0.86])
+_RED_CELL = np.array([0.89, 0.68, 0.67])
+_RED_PALLOR = np.array([0.94, 0.80, 0.78])
+_NUCLEUS = np.array([0.42, 0.24, 0.56])
 
 
 @dataclass(frozen=True)
@@ -133,14 +133,14 @@ def vessel(labels: Labels, size: int, dice: Dice) -> Pixels:
 
 
 def _smear(count: int, size: int, dice: Dice, *, red_cells: int) -> Canvas:
-    canvas = Canvas.filled(count, size, PLASMA * dice.between(0.94, 1.03, count, 1))
+    canvas = Canvas.filled(count, size, _PLASMA * dice.between(0.94, 1.03, count, 1))
     start = dice.angle(count)
     for number in range(red_cells):
         angle = start + number * (2.0 * np.pi / red_cells) + dice.between(-0.35, 0.35, count)
         far, radius = dice.between(0.72, 1.15, count), dice.between(0.27, 0.40, count)
         cx, cy = far * np.cos(angle), far * np.sin(angle)
-        canvas.paint(canvas.disc(cx, cy, radius) * 0.9, RED_CELL)
-        canvas.paint(canvas.disc(cx, cy, radius * 0.42) * 0.6, RED_PALLOR)
+        canvas.paint(canvas.disc(cx, cy, radius) * 0.9, _RED_CELL)
+        canvas.paint(canvas.disc(cx, cy, radius * 0.42) * 0.6, _RED_PALLOR)
     return canvas
 
 
@@ -163,7 +163,7 @@ def _white_cell(
     canvas.paint(body * 0.93, np.array([kind.body for kind in kinds]) + tint)
     _granules(canvas, dice, kinds, (cx, cy, radius), body)
     nucleus = _nucleus(canvas, dice, kinds, (cx, cy, radius)) * body
-    canvas.paint(nucleus * 0.92, NUCLEUS + tint + dice.between(-0.05, 0.05, count, 1))
+    canvas.paint(nucleus * 0.92, _NUCLEUS + tint + dice.between(-0.05, 0.05, count, 1))
 
 
 def _nucleus(canvas: Canvas, dice: Dice, kinds: list[Cell], where: tuple[Array, Array, Array]) -> Array:
@@ -212,7 +212,7 @@ def _parasites(canvas: Canvas, dice: Dice, present: Array) -> None:
     count = len(present)
     cx, cy = dice.between(-0.55, 0.55, count), dice.between(-0.55, 0.55, count)
     seen = present[:, None, None]
-    canvas.paint(canvas.disc(cx, cy, _full(count, 0.36)) * seen * 0.9, RED_CELL)
+    canvas.paint(canvas.disc(cx, cy, _full(count, 0.36)) * seen * 0.9, _RED_CELL)
     ring = canvas.disc(cx, cy, _full(count, 0.19)) - canvas.disc(cx, cy, _full(count, 0.10))
     canvas.paint(np.clip(ring, 0, 1) * seen * 0.8, np.array([0.50, 0.36, 0.66]))
     angle = dice.angle(count)

@@ -17,7 +17,7 @@ from medfeat.datasets.made_up.canvas import Dice
 from medfeat.datasets.npz.npz_dataset import row_ids
 from medfeat.errors import DataError, unknown_name
 from medfeat.types import OFFICIAL_GROUPS, DatasetInfo, IdArray, ImageBatch, LabelArray, TaskType, UInt8Array
-from medfeat_cache.files import replacing
+from medfeat_cache import replacing
 
 CHUNK = 100
 LICENCE = "CC0-1.0"

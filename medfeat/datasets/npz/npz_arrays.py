@@ -17,9 +17,12 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError
+from medfeat_cache.reading import NoFile, look_at
 
 # Deflate cannot do better than 1032:1; a member that declares more lies about its size.
 DEFLATE_LIMIT = 1032
+# Rows are read in batches, so one row is the least that is held: no image is larger.
+ROW_LIMIT = 256 << 20
 LOCAL_HEADER_BYTES = 30
 SKIP_BYTES = 1 << 20
 # What reading a damaged or strange file raises: zipfile says NotImplementedError for a method of compression it does
@@ -68,12 +71,15 @@ def npz_members(path: Path) -> dict[str, NpzMember]:
         When the file is no zip, a member is no .npy array, holds objects, or is not of the size it declares.
     """
     try:
+        look_at(path)
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             names = [entry.filename.removesuffix(".npy") for entry in entries]
             if len(set(names)) != len(names):
                 raise DataError(f"{path}: two arrays have one name; write the file again with numpy.savez")
             return {name: _read_member(path, archive, name, entry) for name, entry in zip(names, entries, strict=True)}
+    except NoFile:
+        raise
     except DAMAGE as error:
         raise damaged(path, error) from error
 
@@ -93,6 +99,8 @@ def _read_member(path: Path, archive: zipfile.ZipFile, key: str, entry: zipfile.
             f"{path}: {key!r} declares shape {shape} of {dtype} ({declared} bytes) and holds "
             f"{entry.file_size - header_bytes}; write the file again with numpy.savez"
         )
+    if len(shape) > 1 and math.prod(shape[1:]) * dtype.itemsize > ROW_LIMIT:
+        raise DataError(f"{path}: one row of {key!r} has shape {shape[1:]} of {dtype}, more than {ROW_LIMIT >> 20} MB")
     stored = entry.compress_type == zipfile.ZIP_STORED
     return NpzMember(path, key, shape, dtype, fortran, header_bytes, stored)
 

@@ -15,8 +15,8 @@ from medfeat.datasets.npz.npz_keys import npz_keys
 from medfeat.errors import DataError
 from medfeat.types import BadImage, DatasetInfo, IdArray, ImageBatch, LabelArray, UInt8Array
 
-MAX_IMAGE_BYTES = 1 << 30
-FORM = "train_images, val_images, test_images (or images alone) of shape (n, H, W), (n, H, W, 3) or (n, D, H, W)"
+_MAX_IMAGE_BYTES = 1 << 30
+_FORM = "train_images, val_images, test_images (or images alone) of shape (n, H, W), (n, H, W, 3) or (n, D, H, W)"
 
 
 class NpzArrays:
@@ -49,7 +49,7 @@ class NpzArrays:
         self.unused = keys.unused
         if not self.images:
             found = ", ".join(members) or "nothing"
-            raise DataError(f"{path} holds {found}; an .npz of images needs {FORM}")
+            raise DataError(f"{path} holds {found}; an .npz of images needs {_FORM}")
         for group, member in self.images.items():
             _check_images(member)
             self._check_labels(group, member)
@@ -199,13 +199,13 @@ def _check_images(member: NpzMember) -> None:
     if len(shape) in (4, 5) and shape[1] == 1 and shape[-1] not in (1, 3):
         raise DataError(f"{where} has an axis of one channel in front; drop it: images[:, 0]")
     if len(shape) not in (3, 4, 5) or len(_image_shape(member)) not in (2, 3) or 0 in shape[1:]:
-        raise DataError(f"{where} holds no images; needed are {FORM}")
+        raise DataError(f"{where} holds no images; needed are {_FORM}")
     if len(shape) == 4 and shape[1] == 3 and shape[-1] > 4:
         raise DataError(f"{where} has its channels first; move them last: images.transpose(0, 2, 3, 1)")
     if len(shape) == 4 and shape[-1] in (2, 4):
         raise DataError(f"{where} has {shape[-1]} channels; images have 1 or 3, volumes are (n, D, H, W)")
-    if member.row_bytes > MAX_IMAGE_BYTES:
-        raise DataError(f"{where} has images of {member.row_bytes} bytes; the limit is {MAX_IMAGE_BYTES}")
+    if member.row_bytes > _MAX_IMAGE_BYTES:
+        raise DataError(f"{where} has images of {member.row_bytes} bytes; the limit is {_MAX_IMAGE_BYTES}")
     if member.dtype.kind not in "uif":
         raise DataError(f"{where} has dtype {member.dtype}; images are uint8, or numbers with a declared intensity")
 

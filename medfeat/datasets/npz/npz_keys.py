@@ -10,16 +10,16 @@ from medfeat.datasets.splits.split_names import split_word, splits_of
 from medfeat.errors import DataError
 from medfeat.types import OFFICIAL_GROUPS, OWN_GROUP
 
-ROLES = {
+_ROLES = {
     **dict.fromkeys(("images", "image", "imgs", "img", "x", "data", "inputs", "pixels", "volumes"), "images"),
     **dict.fromkeys(("labels", "label", "y", "targets", "target"), "labels"),
 }
-_ROLE = "|".join(sorted(ROLES, key=len, reverse=True))
+_ROLE = "|".join(sorted(_ROLES, key=len, reverse=True))
 # Outside or inside the split's name, and x and y glued to it: train_images, images_train, X_train, trainX, ytest.
-BEFORE = re.compile(
+_BEFORE = re.compile(
     rf"(?P<role>{_ROLE})(?:[_ .-]|(?=[A-Z]))(?P<split>.+)|(?P<glued>[xy])(?P<after>[a-z]+)", re.IGNORECASE
 )
-AFTER = re.compile(rf"(?P<split>.+?)(?:[_ .-]|(?=[XY]$))(?P<role>{_ROLE})", re.IGNORECASE)
+_AFTER = re.compile(rf"(?P<split>.+?)(?:[_ .-]|(?=[XY]$))(?P<role>{_ROLE})", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,11 @@ def npz_keys(names: Collection[str], where: str) -> NpzKeys:
 
 def _parsed(name: str) -> tuple[str, str] | None:
     """Return the part of a name that names a split, and what the array holds."""
-    for match in (AFTER.fullmatch(name), BEFORE.fullmatch(name)):
+    for match in (_AFTER.fullmatch(name), _BEFORE.fullmatch(name)):
         if match is None:
             continue
         found = match.groupdict()
         split, role = found["split"] or found["after"], found["role"] or found["glued"]
         if split_word(split) is not None:
-            return split, ROLES[role.lower()]
+            return split, _ROLES[role.lower()]
     return None

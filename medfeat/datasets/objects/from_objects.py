@@ -153,7 +153,7 @@ class ObjectOptions:
 
 def open_object(data: Any, options: ObjectOptions, progress: Progress, memory: DigestMemory) -> Given:
     """Make a dataset of an object, with what is needed to open it again; see `dataset_from`."""
-    if is_dataset(data):
+    if _is_dataset(data):
         return Given(_renamed(data, options), _source_of(data))
     groups = _groups(data)
     official = _official(groups, options, progress, memory)
@@ -191,7 +191,7 @@ def _kind(data: object) -> str:
     return f"{type(data).__module__}.{type(data).__qualname__}"
 
 
-def is_dataset(data: object) -> bool:
+def _is_dataset(data: object) -> bool:
     """Whether an object keeps medfeat's own `Dataset` protocol."""
     return all(hasattr(data, name) for name in ("info", "ids", "labels", "batches")) and hasattr(
         getattr(data, "info", None), "fingerprint"

@@ -32,7 +32,7 @@ from medfeat.types import (
     UInt8Array,
 )
 
-NO_HASH = bytes(HASH_BYTES)
+_NO_HASH = bytes(HASH_BYTES)
 
 
 @dataclass
@@ -183,11 +183,11 @@ class ObjectDataset:
         seen.patients.append(item.patient if isinstance(item, Item) else UNREAD)
         if isinstance(image, BadImage):
             seen.bad[row] = image
-            seen.hashes.append(NO_HASH)
+            seen.hashes.append(_NO_HASH)
         else:
             self._shapes.add(image.shape)
             seen.hashes.append(image_hash(image))
-        return NO_HASH if isinstance(stored, BadImage) else _values_hash(stored)
+        return _NO_HASH if isinstance(stored, BadImage) else _values_hash(stored)
 
     def _item(self, group: str, row: int) -> Item | BadImage:
         try:

@@ -27,7 +27,7 @@ from medfeat.datasets.npz.npz_dataset import NpzDataset
 from medfeat.errors import DataError
 from medfeat.types import OWN_GROUP, Progress, TaskType
 
-COMPARED_ROWS = 512
+_COMPARED_ROWS = 512
 
 
 def is_medmnist(data: object) -> bool:
@@ -79,7 +79,7 @@ def _same_images(dataset: NpzDataset, split: str, one: Any) -> bool:
     labels = dataset.labels(split)
     if len(one.imgs) != member.shape[0] or labels is None or not np.array_equal(labels, one.labels):
         return False
-    return all(np.array_equal(one.imgs[rows], images) for rows, images in read_rows(member, COMPARED_ROWS))
+    return all(np.array_equal(one.imgs[rows], images) for rows, images in read_rows(member, _COMPARED_ROWS))
 
 
 def is_image_folder(data: object) -> bool:

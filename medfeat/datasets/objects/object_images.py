@@ -16,7 +16,7 @@ from medfeat.datasets.decoding.intensity import Stored
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FORMS = "(H, W), (H, W, 3) or (D, H, W); tensors may have their one or three channels in front"
+_FORMS = "(H, W), (H, W, 3) or (D, H, W); tensors may have their one or three channels in front"
 
 
 def stored_image(value: object) -> Stored:
@@ -25,7 +25,7 @@ def stored_image(value: object) -> Stored:
     Parameters
     ----------
     value
-        A Pillow image, an array or tensor of `FORMS`, or the path of an image, DICOM or NIfTI file.
+        A Pillow image, an array or tensor of `_FORMS`, or the path of an image, DICOM or NIfTI file.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def _numbers(tensor: Any) -> NDArray[Any]:
 
 def _checked(values: NDArray[Any]) -> NDArray[Any]:
     if values.dtype.kind not in "uif" or values.size == 0:
-        raise BadFile(f"values of type {values.dtype} and shape {values.shape}; an image is of numbers, {FORMS}")
+        raise BadFile(f"values of type {values.dtype} and shape {values.shape}; an image is of numbers, {_FORMS}")
     return values
 
 
@@ -83,7 +83,7 @@ def _of_tensor(values: NDArray[Any]) -> NDArray[Any]:
     if values.ndim == 3 and values.shape[0] == 3:
         return np.ascontiguousarray(values.transpose(1, 2, 0))
     if values.ndim == 3 and values.shape[0] in (2, 4):
-        raise BadFile(f"a tensor of shape {values.shape} has {values.shape[0]} channels or slices; needed are {FORMS}")
+        raise BadFile(f"a tensor of shape {values.shape} has {values.shape[0]} channels or slices; needed are {_FORMS}")
     return _of_array(values)
 
 
@@ -99,5 +99,5 @@ def _of_array(values: NDArray[Any]) -> NDArray[Any]:
     if len(shape) == 3 and shape[-1] in (2, 4):
         raise BadFile(f"an array of shape {shape} has {shape[-1]} channels; images have 1 or 3")
     if len(shape) not in (2, 3):
-        raise BadFile(f"values of shape {shape} are no image; needed are {FORMS}")
+        raise BadFile(f"values of shape {shape} are no image; needed are {_FORMS}")
     return values

@@ -12,8 +12,8 @@ import numpy as np
 from medfeat.datasets.objects.object_images import is_picture, is_tensor
 from medfeat.errors import UsageError
 
-IMAGE_KEYS = ("image", "img", "pixel_values")
-LABEL_KEYS = ("label", "labels", "target")
+_IMAGE_KEYS = ("image", "img", "pixel_values")
+_LABEL_KEYS = ("label", "labels", "target")
 KINDS = (
     "a medfeat Dataset, a torch Dataset of (image, label), a medmnist or torchvision set, a Hugging Face dataset, "
     "an array (n, H, W[, 3]), a list of Pillow images, arrays or paths, or a dict of these with train, val and test"
@@ -69,7 +69,7 @@ def items_of(data: Any, columns: ItemColumns = ItemColumns()) -> Items:
     UsageError
         When it is none of `KINDS`.
     """
-    if is_hugging_face(data):
+    if _is_hugging_face(data):
         return _hugging_face(data, columns)
     if columns.given():
         raise UsageError(f"columns are for a .csv or a Hugging Face dataset, and this is a {type(data).__name__}")
@@ -91,7 +91,7 @@ def items_of(data: Any, columns: ItemColumns = ItemColumns()) -> Items:
     return Items(count, lambda row: _item(data[row]), named)
 
 
-def is_hugging_face(data: object) -> bool:
+def _is_hugging_face(data: object) -> bool:
     """Whether an object is a table of the Hugging Face package `datasets`."""
     return type(data).__module__.partition(".")[0] == "datasets" and hasattr(data, "column_names")
 
@@ -99,9 +99,9 @@ def is_hugging_face(data: object) -> bool:
 def _item(found: object) -> Item:
     """Take an image, a pair of image and label, or a dict of both."""
     if isinstance(found, Mapping):
-        keys = [next((key for key in wanted if key in found), None) for wanted in (IMAGE_KEYS, LABEL_KEYS)]
+        keys = [next((key for key in wanted if key in found), None) for wanted in (_IMAGE_KEYS, _LABEL_KEYS)]
         if keys[0] is None:
-            raise TypeError(f"a dict of {', '.join(map(str, found))} has no {' or '.join(IMAGE_KEYS)}")
+            raise TypeError(f"a dict of {', '.join(map(str, found))} has no {' or '.join(_IMAGE_KEYS)}")
         return Item(found[keys[0]], None if keys[1] is None else found[keys[1]])
     if isinstance(found, tuple):
         if len(found) not in (1, 2):
@@ -121,7 +121,7 @@ def _hugging_face(data: Any, columns: ItemColumns) -> Items:
     if image is None:
         raise UsageError(f"no column of {', '.join(features)} holds images: cast one to datasets.Image()")
     kinds = [name for name, kind in features.items() if type(kind).__name__ == "ClassLabel"]
-    named = kinds or [name for name in LABEL_KEYS if name in features]
+    named = kinds or [name for name in _LABEL_KEYS if name in features]
     label = _column(columns.label, named, features, "label_column", "labels")
     patient = _column(columns.patient, [], features, "patient_column", "patients")
     wanted = [name for name in (image, label, patient) if name is not None]

@@ -14,10 +14,10 @@ from medfeat.errors import DataError
 from medfeat.types import OFFICIAL_GROUPS, OFFICIAL_SOURCES, Dataset, IdArray, LabelArray, Task, TaskType
 
 FRACTIONS: Mapping[str, float] = {"train": 0.7, "val": 0.1, "test": 0.2}
-REGRESSION_BINS = 5
+_REGRESSION_BINS = 5
 # Beyond these many, the rarest classes among whole patients are evened out together.
 MOST_CLASSES = 256
-NAMED = 5
+_NAMED = 5
 
 
 @runtime_checkable
@@ -172,8 +172,8 @@ def _in_words(split: IdArray, labels: LabelArray, task: TaskType, classes: Seque
     for part in ("train", "test"):
         lost = _absent(labels[split == part], labels, task, classes)
         if lost and counts[part]:
-            more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
-            words.append(f"too few samples of {', '.join(lost[:NAMED])}{more} for {part} to have any")
+            more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+            words.append(f"too few samples of {', '.join(lost[:_NAMED])}{more} for {part} to have any")
     return "; ".join(words)
 
 
@@ -207,7 +207,7 @@ def _given_split(dataset: Dataset, groups: Sequence[str]) -> IdArray | None:
 def _strata(labels: LabelArray, task: TaskType) -> NDArray[np.int64]:
     """Return the class of each sample, the columns of a multi-label set, or fifths of the first target."""
     if task == "regression":
-        edges = np.quantile(labels[:, 0], np.linspace(0, 1, REGRESSION_BINS + 1)[1:-1])
+        edges = np.quantile(labels[:, 0], np.linspace(0, 1, _REGRESSION_BINS + 1)[1:-1])
         return np.searchsorted(edges, labels[:, 0]).astype(np.int64)
     whole = labels.astype(np.int64)
     return whole if task == "multi-label" else whole[:, 0]

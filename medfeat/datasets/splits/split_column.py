@@ -10,14 +10,14 @@ from medfeat.datasets.splits.split_names import SHORT, said_splits, split_word, 
 from medfeat.errors import DataError
 
 # Letters only. A column of any name is the split when all it holds are names of splits; one of these names, when some.
-LIKE_SPLITS = (
+_LIKE_SPLITS = (
     "set", "subset", "partition", "phase", "dataset", "usage", "mode", "purpose", "splits", "datasplit", "splitname",
     "datasetsplit", "traintest", "traintestsplit", "trainvaltest", "sampleset", "cohort",
 )  # fmt: skip
 FOLDS = ("fold", "folds", "foldid", "foldindex", "foldnumber", "cvfold", "kfold", "cv", "partition")
-NO_SPLIT = "none"
+_NO_SPLIT = "none"
 YES, NO = ("1", "1.0", "true", "yes", "y", "t"), ("0", "0.0", "false", "no", "n", "f", "")
-MOST_PARTS = 10
+_MOST_PARTS = 10
 SHOWN = 5
 
 
@@ -61,7 +61,7 @@ def find_split(cells: Mapping[str, Sequence[str]], column: str | None, *, asked:
         return _by_looks(cells)
     if column in cells:
         return SplitFound((column,), _of_values(cells[column], column))
-    if asked and column.lower() == NO_SPLIT:
+    if asked and column.lower() == _NO_SPLIT:
         return SplitFound()
     name, mark, said = column.rpartition(":")
     if mark and name in cells:
@@ -122,7 +122,7 @@ def _by_looks(cells: Mapping[str, Sequence[str]]) -> SplitFound:
             raise BadSplit(
                 None,
                 f"the columns {', '.join(first.columns)} and {', '.join(other.columns)} tell different splits; say "
-                f"which one with --split-column, or --split-column {NO_SPLIT} to have one drawn",
+                f"which one with --split-column, or --split-column {_NO_SPLIT} to have one drawn",
             )
     return first
 
@@ -130,7 +130,7 @@ def _by_looks(cells: Mapping[str, Sequence[str]]) -> SplitFound:
 def _named_alike(cells: Mapping[str, Sequence[str]]) -> list[SplitFound]:
     found = []
     for column, values in cells.items():
-        alike, distinct = _letters(column) in (*LIKE_SPLITS, *FOLDS), list(dict.fromkeys(values))
+        alike, distinct = _letters(column) in (*_LIKE_SPLITS, *FOLDS), list(dict.fromkeys(values))
         if not alike and not are_splits(distinct):
             continue
         known = [value for value in distinct if split_word(value) is not None]
@@ -144,7 +144,7 @@ def _named_alike(cells: Mapping[str, Sequence[str]]) -> list[SplitFound]:
             raise BadSplit(
                 None,
                 f"the column {column} has {known[0]!r} and {odd_value!r}; call each value train, val or test, or say "
-                f"--split-column {NO_SPLIT} to have a split drawn",
+                f"--split-column {_NO_SPLIT} to have a split drawn",
             )
     return found
 
@@ -172,7 +172,7 @@ def _flags(cells: Mapping[str, Sequence[str]]) -> list[SplitFound]:
             twice,
             f"{' and '.join(said)} may tell the split, and not one for each image; say which values are which, such as "
             f"--split-column {column}:{said[column]}=1,{'test' if said[column] == 'train' else 'train'}=0, or "
-            f"--split-column {NO_SPLIT} to have a split drawn",
+            f"--split-column {_NO_SPLIT} to have a split drawn",
         )
     names = list(said.values())
     splits = tuple(names[row.index(True)] if any(row) else rest for row in rows)
@@ -195,8 +195,8 @@ def _unused(cells: Mapping[str, Sequence[str]]) -> str:
     """Say of a column that may tell the split, by its name or by some of its values, that it is not used."""
     for column, values in cells.items():
         distinct = {value for value in values if value}
-        speaks = _letters(column) in LIKE_SPLITS or any(_guess(value) for value in distinct)
-        if speaks and 1 < len(distinct) <= MOST_PARTS:
+        speaks = _letters(column) in _LIKE_SPLITS or any(_guess(value) for value in distinct)
+        if speaks and 1 < len(distinct) <= _MOST_PARTS:
             return (
                 f"the column {column} ({_examples(values)}) is not used; if it tells the split, {_ways(column, values)}"
             )
@@ -219,7 +219,7 @@ def _ways(column: str, values: Sequence[str]) -> str:
     example = f"{column}:{','.join(named if len(distinct) > 1 else named[1:])}"
     return (
         f"say which values are val and test, such as --split-column {example} (the others train), or "
-        f"--split-column {NO_SPLIT} to have a split drawn"
+        f"--split-column {_NO_SPLIT} to have a split drawn"
     )
 
 

@@ -16,10 +16,10 @@ SPLIT_NAMES = {
     **dict.fromkeys(("test", "testing", "tst", "holdout", "heldout"), "test"),
 }
 # Either of two splits; which one tell the others.
-EITHER = ("eval", "evaluation", "evaluate")
+_EITHER = ("eval", "evaluation", "evaluate")
 # Only beside a word such as images: nnU-Net's imagesTr and imagesTs.
 SHORT = {"tr": "train", "va": "val", "ts": "test", "te": "test"}
-AROUND = (
+_AROUND = (
     "data",
     "set",
     "dataset",
@@ -34,16 +34,16 @@ AROUND = (
     "stage",
     "cohort",
 )
-GLUED = re.compile(rf"(?P<split>{'|'.join([*SPLIT_NAMES, *EITHER])})(?:{'|'.join(AROUND)})")
+_GLUED = re.compile(rf"(?P<split>{'|'.join([*SPLIT_NAMES, *_EITHER])})(?:{'|'.join(_AROUND)})")
 # Beside another word, as in train_benign, malignant-test and trainBenign.
-_WORDS, _MARK = rf"(?i:{'|'.join([*SPLIT_NAMES, *EITHER])})", r"(?:[ _.-]+|(?<=[a-z])(?=[A-Z]))"
-JOINED = (
+_WORDS, _MARK = rf"(?i:{'|'.join([*SPLIT_NAMES, *_EITHER])})", r"(?:[ _.-]+|(?<=[a-z])(?=[A-Z]))"
+_JOINED = (
     re.compile(rf"(?:\d+[ _.-]+)?(?P<split>{_WORDS}){_MARK}(?P<rest>.+)"),
     re.compile(rf"(?P<rest>.+?){_MARK}(?P<split>{_WORDS})"),
 )
 # Both splits, as in PASCAL VOC.
-BOTH = "trainval"
-WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_a-zA-Z]+")
+_BOTH = "trainval"
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_a-zA-Z]+")
 
 
 def split_word(name: str) -> str | None:
@@ -57,17 +57,17 @@ def split_word(name: str) -> str | None:
     ['train', 'train', 'test', 'test', None]
     """
     bare, beside = _bare(name)
-    if bare in EITHER:
+    if bare in _EITHER:
         return "eval"
     return SPLIT_NAMES.get(bare, SHORT.get(bare) if beside else None)
 
 
 def _bare(name: str) -> tuple[str, bool]:
     """Return the letters of a name without words such as data, and whether there were any of these."""
-    words = [word.lower() for word in WORD.findall(unicodedata.normalize("NFKC", name))]
-    bare = "".join(word for word in words if word not in AROUND)
-    glued = GLUED.fullmatch(bare)
-    return glued["split"] if glued else bare, any(word in AROUND for word in words)
+    words = [word.lower() for word in _WORD.findall(unicodedata.normalize("NFKC", name))]
+    bare = "".join(word for word in words if word not in _AROUND)
+    glued = _GLUED.fullmatch(bare)
+    return glued["split"] if glued else bare, any(word in _AROUND for word in words)
 
 
 def split_and_rest(name: str) -> tuple[str, str] | None:
@@ -82,7 +82,7 @@ def split_and_rest(name: str) -> tuple[str, str] | None:
     """
     if split_word(name) is not None:
         return None
-    match = next((match for form in JOINED if (match := form.fullmatch(name))), None)
+    match = next((match for form in _JOINED if (match := form.fullmatch(name))), None)
     return (match["split"], match["rest"]) if match else None
 
 
@@ -110,7 +110,7 @@ def splits_of(names: Iterable[str], where: str) -> dict[str, str]:
             f"{where}: {either[0]!r} may be val or test, and {', '.join(sorted(found))} do not tell which; "
             "rename it to one of them"
         )
-    both = [name for name in found if _bare(name)[0] == BOTH]
+    both = [name for name in found if _bare(name)[0] == _BOTH]
     parts = [name for name, split in found.items() if name not in both and split != "test"]
     if both and parts:
         raise DataError(

@@ -13,14 +13,14 @@ Shares = NDArray[np.float64]
 
 # What a class costs, in order of weight: to be absent from a split, to be more than one sample off its share, to be
 # off. A cycle changes at most three classes, so that a weight of ten times the next cannot be outbid.
-ABSENT = 1e6
-BEYOND = 1e3
-BETTER = 1e-6
+_ABSENT = 1e6
+_BEYOND = 1e3
+_BETTER = 1e-6
 # A move among whole patients may not trade one sample of a split's size for any evenness of classes.
-SIZE_WEIGHT = 100.0
-BETTER_MOVE = 1e-2
-CANDIDATES = 128
-MOST_MOVES = 300
+_SIZE_WEIGHT = 100.0
+_BETTER_MOVE = 1e-2
+_CANDIDATES = 128
+_MOST_MOVES = 300
 
 
 def split_sizes(total: int, shares: Shares) -> Counts:
@@ -77,7 +77,7 @@ def apportion(counts: Counts, shares: Shares) -> Counts:
     while True:
         who, least = change.argmin(axis=0), change.min(axis=0)
         best = min(cycles, key=lambda cycle: sum(least[step] for step in cycle))
-        if sum(least[step] for step in best) >= -BETTER:
+        if sum(least[step] for step in best) >= -_BETTER:
             return placed
         for source, target in best:
             placed[who[source, target], source] -= 1
@@ -115,8 +115,8 @@ def _cost(placed: Counts, counts: Counts, shares: Shares) -> NDArray[np.float64]
     due = counts[:, None] * shares
     off = placed - due
     beyond = np.maximum(np.abs(off) - 1.0, 0.0)
-    absent = ABSENT * 10.0 ** np.argsort(np.argsort(shares, kind="stable"), kind="stable")
-    cost: NDArray[np.float64] = off**2 / due + BEYOND * beyond + absent * (placed == 0)
+    absent = _ABSENT * 10.0 ** np.argsort(np.argsort(shares, kind="stable"), kind="stable")
+    cost: NDArray[np.float64] = off**2 / due + _BEYOND * beyond + absent * (placed == 0)
     return cost
 
 
@@ -144,12 +144,12 @@ def allot(kinds: Counts, members: Counts, shares: Shares) -> Counts:
     due = np.column_stack([split_sizes(int(total[0]), shares), *(_label_due(int(n), shares) for n in total[1:])])
     weight = 1.0 / np.maximum(due, 0.5)
     placed = _none_empty(_first_come(kinds, members, due, weight, shares), kinds)
-    weight[:, 0] *= SIZE_WEIGHT * max(1, int(total[0]))
+    weight[:, 0] *= _SIZE_WEIGHT * max(1, int(total[0]))
     values = kinds.astype(np.float64)
     squares = values**2
-    for _ in range(MOST_MOVES):
+    for _ in range(_MOST_MOVES):
         found = min(_steps(values, squares, placed, due, weight), key=lambda step: step[0], default=None)
-        if found is None or found[0] >= -BETTER_MOVE:
+        if found is None or found[0] >= -_BETTER_MOVE:
             break
         (source, target), (going, coming) = found[1]
         placed[going, source] -= 1
@@ -224,5 +224,5 @@ def _steps(
 def _least(change: NDArray[np.float64], there: Counts) -> tuple[Counts, NDArray[np.float64]]:
     """Return the kinds that are there and whose change is least, and the change."""
     present = np.flatnonzero(there > 0)
-    order = present[np.argsort(change[present], kind="stable")[:CANDIDATES]]
+    order = present[np.argsort(change[present], kind="stable")[:_CANDIDATES]]
     return order, change[order]

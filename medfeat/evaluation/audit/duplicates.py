@@ -13,7 +13,7 @@ from medfeat_cache import FeatureStore
 
 EXACT, NEAR = "exact", "near"
 # Copies that a threshold may miss when it is calibrated.
-MISSED = 0.02
+_MISSED = 0.02
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ def calibrate_threshold(
     nearest, nearest_detail
         Of each original with the stored image that is nearest to it.
     """
-    threshold = min(float(np.quantile(part, MISSED)) for part in cosines.values())
-    line = min(float(np.quantile(part, MISSED)) for part in details.values())
+    threshold = min(float(np.quantile(part, _MISSED)) for part in cosines.values())
+    line = min(float(np.quantile(part, _MISSED)) for part in details.values())
     found = {kind: float(((cosines[kind] >= threshold) & (details[kind] >= line)).mean()) for kind in cosines}
     strangers = float(((nearest >= threshold) & (nearest_detail >= line)).mean()) if len(nearest) else float("nan")
     return Calibration(threshold, line, sum(map(len, cosines.values())), found, strangers)

@@ -9,7 +9,6 @@ claimed one, the likelier.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,8 +77,10 @@ def cross_scores(
         if not rest.any():
             raise DataError(f"task {task.name!r} has too few samples to leave some out")
         train = X[rest], task.labels[rest]
-        asked: dict[str, Any] = {"seed": seed, "progress": SilentProgress()}
-        for one in HEADS[head]().candidates(train, train, task.task_type, len(task.classes), **asked):
+        offered = HEADS[head]().candidates(
+            train, train, task.task_type, len(task.classes), seed=seed, progress=SilentProgress()
+        )
+        for one in offered:
             tried.setdefault(_name(one), []).append((out, np.asarray(one.model.scores(X[out]), np.float64)))
     whole = [_joined(parts, len(X)) for parts in tried.values() if len(parts) == len(used)]
     given = [LabelledScores.of(task.labels, one, task.task_type) for one in whole]

@@ -14,7 +14,7 @@ from medfeat.tasks import Samples
 from medfeat.types import LabelArray, Progress
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
-DRAWS = 5
+_DRAWS = 5
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def climb(samples: Samples, head: str, *, seed: int, progress: Progress) -> tupl
     steps = []
     for share in SHARES:
         scores, rows = [], np.arange(len(train.y))
-        for draw in range(DRAWS if share < 1 else 1):
+        for draw in range(_DRAWS if share < 1 else 1):
             rows = _share(train.y, share, np.random.default_rng([seed, draw]))
             candidates = HEADS[head]().candidates(
                 (train.X[rows], train.y[rows]),

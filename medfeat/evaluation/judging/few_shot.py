@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,23 @@ class Curve:
         """Return plain JSON values."""
         plain: dict[str, Any] = without_nan(asdict(self))
         return plain
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Curve:
+        """Read back what `to_dict` wrote."""
+        points = [
+            Point(**{**point, **{name: _intervals_of(point[name]) for name in ("values", "spread")}})
+            for point in stored["points"]
+        ]
+        facts = {field.name: stored[field.name] for field in fields(cls)}
+        return cls(**{**facts, "points": tuple(points), "cautions": tuple(stored["cautions"])})
+
+
+def _intervals_of(stored: Mapping[str, Mapping[str, float | None]]) -> dict[str, Interval]:
+    return {
+        name: Interval(**{end: math.nan if at is None else at for end, at in part.items()})
+        for name, part in stored.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -144,20 +162,18 @@ def shot_scores(store: FeatureStore, few: FewShot, head: Head, X: FloatArray, *,
     """Return the scores of `X` by the settings that a draw's own val (or its folds) chose, fitted on its train."""
     samples, silent = gather(store, few.task), SilentProgress()
     val = samples.val
-    asked: dict[str, Any] = {"seed": seed, "progress": silent}
     kind, count = few.task.task_type, len(few.task.classes)
-    offered = head.candidates((samples.train.X, samples.train.y), (val.X, val.y), kind, count, **asked)
+    train = samples.train.X, samples.train.y
+    offered = head.candidates(train, (val.X, val.y), kind, count, seed=seed, progress=silent)
     if not few.folds:
         chosen = select(offered, val.X, val.y, kind)
         return np.asarray(chosen.model.scores(X), np.float64)
     models = {_settings(candidate): candidate for candidate in offered}
-    best = _cross_validated(store, few, head, models, asked)
+    best = _cross_validated(store, few, head, models, seed)
     return np.asarray(models[best].model.scores(X), np.float64)
 
 
-def _cross_validated(
-    store: FeatureStore, few: FewShot, head: Head, models: Mapping[str, Candidate], asked: Mapping[str, Any]
-) -> str:
+def _cross_validated(store: FeatureStore, few: FewShot, head: Head, models: Mapping[str, Candidate], seed: int) -> str:
     """Return the settings with the best mean val scores over the folds, simplest first among equals."""
     kind, count = few.task.task_type, len(few.task.classes)
     found: dict[str, list[Tried]] = {name: [] for name in models}
@@ -165,7 +181,8 @@ def _cross_validated(
         part = gather(store, fold)
         if len(np.unique(part.train.y, axis=0)) < 2:
             continue
-        offered = head.candidates((part.train.X, part.train.y), (part.val.X, part.val.y), kind, count, **asked)
+        train, val = (part.train.X, part.train.y), (part.val.X, part.val.y)
+        offered = head.candidates(train, val, kind, count, seed=seed, progress=SilentProgress())
         for tried in select(offered, part.val.X, part.val.y, kind).tried:
             found.get(_settings(tried), []).append(tried)
     best: tuple[str, Tried] | None = None
@@ -195,13 +212,13 @@ def _intervals(
     alone: dict[str, list[float]] = {name: [] for name in METRICS}
     pooled: dict[str, list[NDArray[np.float64]]] = {name: [] for name in METRICS}
     strata = strata_of(test.y, task.task_type)
-    asked: dict[str, Any] = {"seed": options.seed, "resamples": options.resamples, "groups": test.group}
-    blocks = list(resample_weights(strata, **asked)) if len(strata) * options.resamples < 1 << 24 else None
+    drawn = partial(resample_weights, strata, seed=options.seed, resamples=options.resamples, groups=test.group)
+    blocks = list(drawn()) if len(strata) * options.resamples < 1 << 24 else None
     for one in scores:
         found = statistics(LabelledScores.of(test.y, one, task.task_type))
         for name in METRICS:
             alone[name].append(value(found[name], len(test.y)))
-            pooled[name] += [found[name](weights) for weights in blocks or resample_weights(strata, **asked)]
+            pooled[name] += [found[name](weights) for weights in blocks or drawn()]
     means = {name: float(np.mean(alone[name])) for name in METRICS}
     values = {name: interval(means[name], np.concatenate(pooled[name] or [np.empty(0)])) for name in METRICS}
     several = len(scores) > 1

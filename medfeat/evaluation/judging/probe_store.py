@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from medfeat.cost import EnergyMeter
-from medfeat.errors import DataError
+from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.judging.baselines import looking_at_nothing, majority_scores
 from medfeat.evaluation.judging.cross_validation import VAL, check_way, choose_by, way_for
 from medfeat.evaluation.judging.protocol import run_protocol
@@ -23,22 +24,15 @@ from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs import write_run as recording
 from medfeat.evaluation.runs.card import CARD_FILE, card
 from medfeat.evaluation.runs.choice import Scored
-from medfeat.evaluation.runs.run import (
-    MODEL_FOLDER,
-    NOT_SAVED,
-    Run,
-    RunSpec,
-    headline,
-    read_run,
-    run_folder,
-    task_digest,
-)
+from medfeat.evaluation.runs.places import run_folder
+from medfeat.evaluation.runs.reuse import believed_run
+from medfeat.evaluation.runs.run import MODEL_FOLDER, NOT_SAVED, Run, RunSpec, headline, task_digest
 from medfeat.evaluation.runs.saved_probe import write_probe
 from medfeat.heads import head_identity, trusted_types, weighted_head
 from medfeat.heads.class_weights import NONE, check_class_weight
 from medfeat.heads.saving import save_model
 from medfeat.tasks import OFFICIAL, Samples, gather
-from medfeat.types import Progress, SilentProgress, Task
+from medfeat.types import Head, Progress, SilentProgress, Task
 from medfeat_cache import FeatureStore
 
 Cost = dict[str, Any]
@@ -66,6 +60,8 @@ class Options:
         ``val``, ``cv`` or ``auto``: see `medfeat.evaluation.judging.cross_validation.choose_by`.
     class_weight
         ``none``, ``balanced`` or ``auto``: see `medfeat.heads.class_weights`.
+    budget
+        Seconds of one core for heads that know budgets; None for all they would try.
 
     Raises
     ------
@@ -79,11 +75,14 @@ class Options:
     resamples: int = RESAMPLES
     choose: str = VAL
     class_weight: str = NONE
+    budget: float | None = None
 
     def __post_init__(self) -> None:
         check_draws(self.seed, self.resamples)
         check_way(self.choose)
         check_class_weight(self.class_weight)
+        if self.budget is not None and not 0 < self.budget < math.inf:
+            raise UsageError(f"--budget is a number of seconds above 0, got {self.budget}")
 
 
 def probe_store(
@@ -109,25 +108,36 @@ def probe_store(
     Run
         With `reused` set when nothing had to be done.
     """
-    found = existing_run(store, task, root, options)
+    progress = progress or SilentProgress()
+    found = existing_run(store, task, root, options, progress=progress)
     if found is not None:
         # A run of before these were said says them too.
         return replace(found, cautions=tuple(dict.fromkeys((*found.cautions, *wording.class_cautions(task)))))
     spec = _spec(store, task, options)
     folder = run_folder(root, store.recipe["dataset"], spec.key)
-    progress = progress or SilentProgress()
+    if not folder.is_relative_to(root):
+        progress.say(f"{root} cannot be written: the run goes to {folder}")
     progress.say(f"probing {store.recipe['dataset']} / {store.recipe['backbone']} / {options.head}")
     with recording.writing(folder) as hidden:
-        run = _probe(gather(store, task), store, spec, hidden, progress)
+        run = _probe(
+            gather(store, task),
+            store,
+            spec,
+            hidden,
+            head=weighted_head(options.head, options.class_weight, options.budget),
+            progress=progress,
+        )
     return replace(run, folder=folder)
 
 
-def existing_run(store: FeatureStore, task: Task, root: Path, options: Options) -> Run | None:
-    """Return the run that answered this question before; None when there is none, or another version wrote it."""
-    try:
-        return read_run(run_folder(root, store.recipe["dataset"], _spec(store, task, options).key))
-    except DataError:
-        return None
+def existing_run(
+    store: FeatureStore, task: Task, root: Path, options: Options, *, progress: Progress | None = None
+) -> Run | None:
+    """Return the run that answered this question before; None when there is none that can be believed.
+
+    One that cannot be read, or whose files are not those that were written, is named to `progress`.
+    """
+    return believed_run(run_folder(root, store.recipe["dataset"], _spec(store, task, options).key), progress)
 
 
 def _spec(store: FeatureStore, task: Task, options: Options) -> RunSpec:
@@ -138,17 +148,19 @@ def _spec(store: FeatureStore, task: Task, options: Options) -> RunSpec:
         options.seed,
         options.refit,
         options.resamples,
-        head_digest=head_identity(options.head),
+        head_digest=head_identity(options.head, options.budget),
         choose=way_for(options.choose, int((task.split == "val").sum())),
         class_weight=options.class_weight,
     )
 
 
-def _probe(samples: Samples, store: FeatureStore, spec: RunSpec, hidden: Path, progress: Progress) -> Run:
+def _probe(
+    samples: Samples, store: FeatureStore, spec: RunSpec, hidden: Path, *, head: Head, progress: Progress
+) -> Run:
     meter, started = EnergyMeter(), time.perf_counter()
     scored = run_protocol(
         samples,
-        weighted_head(spec.head, spec.class_weight),
+        head,
         write_down=lambda choice: recording.write_choice(hidden, choice),
         choosing=partial(choose_by, spec.choose),
         refit=spec.refit and spec.choose == VAL,

@@ -14,12 +14,12 @@ from medfeat.evaluation.judging.probe_store import Options, existing_run
 from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import RULE, Tried
-from medfeat.evaluation.runs.run import RUNS
+from medfeat.evaluation.runs.places import RUNS, runs_root
 from medfeat.heads import weighted_head
 from medfeat.tasks import gather
 from medfeat.tasks.versions import split_name
 from medfeat.types import Progress, Task
-from medfeat_cache import FeatureStore, canonical_json, slug, write_whole
+from medfeat_cache import FeatureStore, canonical_json, make_folder, slug, write_whole
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class Selection:
     def write(self, root: Path) -> Path:
         """Write the selection down under `<root>/runs/<dataset>/`, before test is read for the winner."""
         key = hashlib.blake2b(canonical_json(self.to_dict()).encode(), digest_size=6).hexdigest()
-        path = root / RUNS / slug(split_name(self.dataset)[0]) / f"selection-{key}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = runs_root(root) / RUNS / slug(split_name(self.dataset)[0]) / f"selection-{key}.json"
+        make_folder(path.parent)
         write_whole(path, [json.dumps(self.to_dict(), indent=1, allow_nan=False).encode()], "writing the selection")
         return path
 
@@ -80,7 +80,7 @@ def contender(store: FeatureStore, task: Task, root: Path, options: Options, *, 
         best = Tried(stored["settings"], first, second, stored["complexity"])
     else:
         asked: dict[str, Any] = {"seed": options.seed, "progress": progress}
-        head = weighted_head(options.head, options.class_weight)
+        head = weighted_head(options.head, options.class_weight, options.budget)
         best = choose_by(options.choose, gather(store, task), head, **asked).chosen
     return Contender(
         store=store.digest,

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from medfeat.errors import DataError
 from medfeat.evaluation.judging.probe_store import Cost, record
 from medfeat.evaluation.judging.protocol import read_test, refuse_bad
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs import write_run as recording
 from medfeat.evaluation.runs.choice import RULE, Choice, Tried
-from medfeat.evaluation.runs.run import Run, RunSpec, read_run, run_folder, task_digest
+from medfeat.evaluation.runs.places import run_folder
+from medfeat.evaluation.runs.reuse import believed_run
+from medfeat.evaluation.runs.run import Run, RunSpec, task_digest
 from medfeat.tasks import Samples, gather
 from medfeat.types import Fitted, Progress, SilentProgress, Task
 from medfeat_cache import FeatureStore, canonical_json
@@ -38,6 +39,9 @@ class Tuning:
         Val scores by epoch, the start first.
     best
         Number of the epoch that val chose.
+    averaged
+        Numbers of the epochs whose average val preferred to the best one, which is among them, and the average's val
+        scores; None where it preferred none.
     start
         The frozen run it started beside: its key, its costs and its cautions go along.
     cost
@@ -53,6 +57,7 @@ class Tuning:
     start: Run
     cost: Cost
     notes: tuple[str, ...] = ()
+    averaged: tuple[tuple[int, ...], tuple[float, float]] | None = None
 
 
 def record_tuned(
@@ -86,10 +91,9 @@ def record_tuned(
     digest = hashlib.blake2b(canonical_json(dict(tuning.settings)).encode(), digest_size=16).hexdigest()
     spec = RunSpec(store.digest, task_digest(task), HEAD, seed, False, resamples, head_digest=digest)
     folder = run_folder(root, store.recipe["dataset"], spec.key)
-    try:
-        return read_run(folder)
-    except DataError:
-        pass
+    found = believed_run(folder, progress)
+    if found is not None:
+        return found
     samples = gather(store, task)
     with recording.writing(folder) as hidden:
         scored = read_test(samples, _choice(samples, tuning), lambda choice: recording.write_choice(hidden, choice))
@@ -110,8 +114,13 @@ def _choice(samples: Samples, tuning: Tuning) -> Choice:
     val = samples.val
     refuse_bad(val.X, "val")
     tried = tuple(Tried({"epoch": i}, *both, float(i)) for i, both in enumerate(tuning.epochs))
-    shown = {name: tuning.settings[name] for name in ("mode", "lr")}
-    chosen = replace(tried[tuning.best], settings={"mode": shown["mode"], "epoch": tuning.best, "lr": shown["lr"]})
+    mode, lr = tuning.settings["mode"], tuning.settings["lr"]
+    chosen = replace(tried[tuning.best], settings={"mode": mode, "epoch": tuning.best, "lr": lr})
+    if tuning.averaged is not None:
+        epochs, scores = tuning.averaged
+        average = Tried({"average of epochs": list(epochs)}, *scores, float(len(tried)))
+        tried = (*tried, average)
+        chosen = replace(average, settings={**chosen.settings, **average.settings})
     rule = RULE[samples.task.task_type == "regression"].replace("the simpler model", "the earlier epoch")
     return Choice(chosen, tried, rule, tuning.model, np.asarray(tuning.model.scores(val.X), np.float64))
 

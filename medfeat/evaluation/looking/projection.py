@@ -1,12 +1,13 @@
 """High-dimensional rows in two and three dimensions: principal components, t-SNE, and who is near whom.
 
 t-SNE is openTSNE's (Poličar, Stražar and Zupan, Journal of Statistical Software 109(3), 2024): it takes neighbours that
-are known already, and places new rows into an old map. Neighbours are exact, found among the strongest components.
+are known already, and places new rows into an old map. Neighbours are exact: among whole rows, or where these are many
+among their strongest components.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,8 +21,10 @@ Stepped = Callable[[int], bool]
 Float32 = NDArray[np.float32]
 # What is left after these carries little of what makes rows alike, and a search among them is many times faster.
 COMPONENTS = 64
+# Up to so many products of numbers, neighbours are looked for among whole rows, which takes some seconds.
+MOST_PRODUCTS = 5e10
 PERPLEXITY = 30.0
-EARLY, LATE = 250, 500
+EARLY, LATE, MOMENTUM = 250, 500, 0.8
 # Steps of a `Map`: two layouts by t-SNE.
 STEPS = 2 * (EARLY + LATE)
 _TOLD_EVERY = 25
@@ -31,14 +34,16 @@ DRAWN = 3
 MOST_3D = 3000
 # Above this, interpolation is faster than a tree in two dimensions.
 MOST_BY_TREE = 3000
-# How coarse the grid of the interpolation is: half the time of openTSNE's 1, and as trustworthy to three digits.
+# How coarse the grid of the interpolation is at first: half the time of openTSNE's 1. What it loses, the last fifth of
+# the late steps brings back on openTSNE's own grid: without it maps are a little less trustworthy than by its defaults.
 GRID_STEP = 2
+FINE_SHARE = 5
 # How coarsely a tree in three dimensions takes far rows together: half the time of openTSNE's 0.5.
 THETA_3D = 0.8
 # Old neighbours that decide where a new row lies.
 DRAWN_BY = 5
-# Similarities held at a time: 64 MiB of float32.
-_BLOCK = 1 << 24
+# Numbers worked on at a time: 8 MiB of float32. Larger blocks are no faster.
+_BLOCK = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,10 @@ class Components:
 
     def of(self, X: FloatArray) -> Float32:
         """Return (n, k) coordinates of rows."""
-        return np.asarray((_as_rows(X, unit=self.unit) - self.mean) @ self.axes.T, np.float32)
+        found = np.empty((len(X), len(self.axes)), np.float32)
+        for some, rows in _blocks(X, unit=self.unit):
+            found[some] = (rows - self.mean) @ self.axes.T
+        return found
 
 
 @dataclass(frozen=True)
@@ -109,22 +117,28 @@ def principal(X: FloatArray, *, unit: bool, most: int = COMPONENTS, seed: int = 
     """
     from sklearn.decomposition import PCA
 
-    rows = _as_rows(X, unit=unit)
+    rows = np.empty((len(X), int(np.prod(X.shape[1:]))), np.float32)
+    for some, block in _blocks(X, unit=unit):
+        rows[some] = block
     k = max(1, min(most, len(rows) - 1, rows.shape[1]))
     solver = "full" if min(rows.shape) <= 200 else "randomized"
-    if len(rows) < 2 or not np.any(rows.std(axis=0)):
+    if len(rows) < 2 or not np.any(np.ptp(rows, axis=0)):
         return Components(rows.mean(axis=0), np.zeros((k, rows.shape[1]), np.float32), np.zeros(k), unit)
-    fitted = PCA(k, svd_solver=solver, random_state=seed).fit(rows)
+    fitted = PCA(k, svd_solver=solver, random_state=seed, copy=False).fit(rows)
     share = np.nan_to_num(np.asarray(fitted.explained_variance_ratio_, np.float64))
     return Components(fitted.mean_.astype(np.float32), fitted.components_.astype(np.float32), share, unit)
 
 
-def _as_rows(X: FloatArray, *, unit: bool) -> Float32:
-    rows = np.asarray(X, np.float32).reshape(len(X), -1)
-    if not unit:
-        return rows
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(length, np.finfo(np.float32).tiny), np.float32)
+def _blocks(X: FloatArray, *, unit: bool) -> Iterator[tuple[slice, Float32]]:
+    """Yield rows as float32 and where they stand, a few at a time: a store is large, and each copy of it counts."""
+    step = max(1, _BLOCK // max(int(np.prod(X.shape[1:])), 1))
+    for start in range(0, len(X), step):
+        some = slice(start, start + step)
+        rows = np.asarray(X[some], np.float32).reshape(len(X[some]), -1)
+        if unit:
+            length = np.linalg.norm(rows, axis=1, keepdims=True)
+            rows = np.asarray(rows / np.maximum(length, np.finfo(np.float32).tiny), np.float32)
+        yield some, rows
 
 
 def neighbours(Z: Float32, k: int, *, among: Float32 | None = None) -> tuple[NDArray[np.int32], Float32]:
@@ -207,8 +221,13 @@ def tsne(
         initialization.rescale(start), close, random_state=seed, n_jobs=1, negative_gradient_method=method, theta=theta,
         ints_in_interval=GRID_STEP, callbacks=lambda *_: not stepped(_TOLD_EVERY), callbacks_every_iters=_TOLD_EVERY,
     )  # fmt: skip
-    made = made.optimize(EARLY, exaggeration=12, momentum=0.5, propagate_exception=True)
-    found: Float32 = np.asarray(made.optimize(LATE, momentum=0.8, propagate_exception=True), np.float32)
+    # Not the 0.5 of the first t-SNE: with it groups are still tangled when the early steps end, and stay so.
+    made = made.optimize(EARLY, exaggeration=12, momentum=MOMENTUM, propagate_exception=True)
+    fine = LATE // FINE_SHARE if method == "fft" else 0
+    made = made.optimize(LATE - fine, momentum=MOMENTUM, propagate_exception=True)
+    if fine:
+        made = made.optimize(fine, momentum=MOMENTUM, ints_in_interval=1, propagate_exception=True)
+    found: Float32 = np.asarray(made, np.float32)
     return found
 
 
@@ -234,10 +253,18 @@ def lay_out(X: FloatArray, *, unit: bool, seed: int = 0, near: int = 8, stepped:
     """
     found = principal(X, unit=unit, seed=seed)
     Z = found.of(X)
-    rows, far = neighbours(Z, int(3 * PERPLEXITY))
+    rows, far = neighbours(searched(X, Z, unit=unit), int(3 * PERPLEXITY))
     flat = tsne(Z, rows, far, dims=2, seed=seed, stepped=stepped)
     deep = _deep(Z, rows, far, seed, stepped)
     return Map(Z[:, :DRAWN].copy(), found.share, flat, deep, rows[:, :near].copy(), np.zeros(len(Z), np.bool_))
+
+
+def searched(X: FloatArray, Z: Float32, *, unit: bool) -> Float32:
+    """Return the rows among which neighbours are looked for: whole ones, or where they are many their components."""
+    width = int(np.prod(X.shape[1:]))
+    if len(X) ** 2 * width > MOST_PRODUCTS:
+        return Z
+    return np.concatenate([rows for _, rows in _blocks(X, unit=unit)])
 
 
 def _deep(Z: Float32, near: NDArray[np.int32], far: Float32, seed: int, stepped: Stepped) -> Float32:
@@ -279,7 +306,8 @@ def place(X: FloatArray, old: NDArray[np.bool_], before: Map, *, unit: bool, nea
         there = np.isfinite(known).all(axis=1)
         whole[fresh] = _drawn_to(Z[old][there], known[there], Z[fresh])
         maps.append(whole)
-    return Map(Z[:, :DRAWN].copy(), found.share, maps[0], maps[1], neighbours(Z, near)[0], fresh)
+    nearest, _ = neighbours(searched(X, Z, unit=unit), near)
+    return Map(Z[:, :DRAWN].copy(), found.share, maps[0], maps[1], nearest, fresh)
 
 
 def _drawn_to(Z: Float32, Y: Float32, new: Float32) -> Float32:

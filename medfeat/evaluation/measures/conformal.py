@@ -66,7 +66,7 @@ class Conformal:
 
     def covers(self, given: LabelledScores) -> NDArray[np.bool_]:
         """Return (n,) whether the true value is in the set (multi-label and regression: all of them)."""
-        return strangeness(given, self.scale) <= self.limit
+        return _strangeness(given, self.scale) <= self.limit
 
 
 def calibrate(val: LabelledScores, error_rate: float) -> Conformal:
@@ -89,12 +89,12 @@ def calibrate(val: LabelledScores, error_rate: float) -> Conformal:
     n = len(val)
     errors = val.labels - val.scores if val.task_type == "regression" else np.empty((n, 0))
     spread = tuple(float(part) or 1.0 for part in np.sqrt(np.mean(errors**2, axis=0)))
-    strange = np.sort(strangeness(val, spread))
+    strange = np.sort(_strangeness(val, spread))
     rank = math.ceil((n + 1) * (1 - error_rate))
     return Conformal(val.task_type, error_rate, n, float(strange[rank - 1]) if rank <= n else math.inf, spread)
 
 
-def strangeness(given: LabelledScores, spread: tuple[float, ...] = ()) -> NDArray[np.float64]:
+def _strangeness(given: LabelledScores, spread: tuple[float, ...] = ()) -> NDArray[np.float64]:
     """Return (n,) how little each sample's true value is expected: the largest over labels or targets."""
     if given.task_type == "regression":
         return np.asarray((np.abs(given.labels - given.scores) / np.array(spread)).max(axis=1))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from medfeat.errors import DataError
 from medfeat.types import TaskType
 
-THRESHOLD = 0.5
+_THRESHOLD = 0.5
 OneVsRest = list[tuple[NDArray[np.bool_], NDArray[np.float64]]]
 
 
@@ -97,9 +97,9 @@ class LabelledScores:
 def predictions(scores: NDArray[np.float64], task_type: TaskType) -> NDArray[np.int64]:
     """Return what scores decide: (n,) classes, or (n, k) zeros and ones for multi-label."""
     if task_type == "multi-label":
-        return (scores > THRESHOLD).astype(np.int64)
+        return (scores > _THRESHOLD).astype(np.int64)
     if task_type == "binary-class":
-        return (scores[:, -1] > THRESHOLD).astype(np.int64)
+        return (scores[:, -1] > _THRESHOLD).astype(np.int64)
     return np.asarray(np.argmax(scores, axis=1), np.int64)
 
 

@@ -56,7 +56,7 @@ def acc(given: LabelledScores) -> float:
     return float(np.mean(_of_classes(given).predicted == given.labels))
 
 
-def binary_auc(positive: NDArray[np.bool_], score: FloatArray) -> float:
+def _binary_auc(positive: NDArray[np.bool_], score: FloatArray) -> float:
     """Return the area under the ROC curve as the Mann-Whitney statistic, ties counting half.
 
     Parameters
@@ -83,7 +83,7 @@ def binary_auc(positive: NDArray[np.bool_], score: FloatArray) -> float:
 
 def class_aucs(given: LabelledScores) -> NDArray[np.float64]:
     """Return one AUC a class (multi-label: a label; binary: class 1 alone), NaN where undefined."""
-    return np.array([binary_auc(positive, score) for positive, score in _of_classes(given).one_vs_rest])
+    return np.array([_binary_auc(positive, score) for positive, score in _of_classes(given).one_vs_rest])
 
 
 def undefined_auc(given: LabelledScores, classes: tuple[str, ...]) -> str:

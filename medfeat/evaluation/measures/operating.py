@@ -10,7 +10,7 @@ import numpy as np
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.types import Interval
 
-SPECIFICITIES = (0.80, 0.90, 0.95)
+_SPECIFICITIES = (0.80, 0.90, 0.95)
 _Z95 = 1.959963984540054
 
 
@@ -47,7 +47,7 @@ def choose_thresholds(val: LabelledScores) -> dict[str, float]:
     found = {"official 0.5": 0.5}
     if not negatives.size or not positives.size:
         return found
-    for wanted in SPECIFICITIES:
+    for wanted in _SPECIFICITIES:
         kept = math.ceil(wanted * negatives.size - 1e-9)
         found[f"specificity {wanted:.2f} on val"] = float(negatives[kept - 1])
     cuts = np.unique(score)

@@ -9,7 +9,7 @@ from medfeat.evaluation.runs.run import Run
 from medfeat.types import Interval
 
 CARD_FILE = "card.md"
-HEADLINES = ("auc", "acc", "balanced_accuracy", "macro_f1", "quadratic_kappa", "ece", "r2", "mae", "rmse", "spearman")
+_HEADLINES = ("auc", "acc", "balanced_accuracy", "macro_f1", "quadratic_kappa", "ece", "r2", "mae", "rmse", "spearman")
 
 
 def card(run: Run, info: Mapping[str, Any]) -> str:
@@ -48,7 +48,7 @@ def card(run: Run, info: Mapping[str, Any]) -> str:
         "",
         "| metric | val | test, 95 % interval |",
         "| --- | ---: | ---: |",
-        *(_row(name, run) for name in HEADLINES if name in run.test.values),
+        *(_row(name, run) for name in _HEADLINES if name in run.test.values),
         "",
         *(f"- {name}: {_plain(of['test'])} on test" for name, of in run.baselines.items()),
         f"- {run.val.n} val and {run.test.n} test samples; intervals by {run.protocol['intervals']}",

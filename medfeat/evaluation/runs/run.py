@@ -1,13 +1,12 @@
 """A run: one head on one store and one task, with everything needed to believe it and to make it again.
 
-It lives in `<root>/runs/<dataset>/<key12>/`; `medfeat.evaluation.runs.write_run` writes that folder.
+It lives in `<root>/runs/<dataset>/<key12>/`, or where `medfeat.evaluation.runs.places` says; `write_run` writes it.
 """
 
 from __future__ import annotations
 
 import gc
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -17,20 +16,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.datasets.npz.npz_arrays import npz_members, read_array
 from medfeat.errors import DataError
 from medfeat.evaluation.measures.evaluate import Metrics, without_nan
 from medfeat.evaluation.runs.choice import PROTOCOL
+from medfeat.evaluation.runs.places import RUN_FILE, run_folders
+from medfeat.evaluation.runs.run_shape import check_shape
+from medfeat.evaluation.runs.vouching import AGAIN, refuse_changed
 from medfeat.tasks import OFFICIAL
 from medfeat.types import Fitted, Task
-from medfeat_cache import canonical_json, slug
+from medfeat_cache import canonical_json
+from medfeat_cache.reading import JSON_BYTES, parse_json, read_bounded
 
-RUNS = "runs"
-RUN_FILE = "run.json"
 CHOICE_FILE = "choice.json"
 SCORES_FILE = "scores.npz"
 MODEL_FOLDER = "model"
 # Of a run as it was found, not of what was found out.
-NOT_WRITTEN = ("folder", "reused", "data")
+NOT_WRITTEN = ("folder", "reused", "data", "vouched")
 OLDER = "intervals of an older protocol, too narrow at high scores: probe again"
 NOT_SAVED = "the head was not saved, so it cannot predict"
 
@@ -69,6 +71,8 @@ class Run:
         Where it lies; None before it is written.
     reused
         Whether it was found instead of made.
+    vouched
+        Whether its digests, written last, were there and agree; a run of before there were any has nothing to show.
     data
         What to say for its images now, ``name@2`` where the cache holds several versions; empty for the dataset's name.
     """
@@ -92,6 +96,7 @@ class Run:
     created_utc: str
     folder: Path | None = None
     reused: bool = False
+    vouched: bool = True
     data: str = ""
 
     @property
@@ -116,6 +121,7 @@ class Run:
     def from_dict(cls, stored: Mapping[str, Any]) -> Run:
         """Read back what `to_dict` wrote."""
         known = {field.name for field in fields(cls)} - set(NOT_WRITTEN)
+        check_shape(stored, known)
         facts = {name: stored[name] for name in known}
         facts |= {"val": Metrics.from_dict(stored["val"]), "test": Metrics.from_dict(stored["test"])}
         facts |= {"cautions": tuple(stored["cautions"]), "notes": tuple(stored["notes"])}
@@ -161,11 +167,6 @@ def task_digest(task: Task) -> str:
     return digest.hexdigest()
 
 
-def run_folder(root: Path, dataset: str, key: str) -> Path:
-    """Return where a run lies, whether or not it is there."""
-    return root / RUNS / slug(dataset) / key[:12]
-
-
 def read_run(folder: Path) -> Run:
     """Read a run's folder.
 
@@ -175,26 +176,31 @@ def read_run(folder: Path) -> Run:
         The folder holds no run that this version can read.
     """
     try:
-        stored = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-        run = Run.from_dict(stored)
-        older = (OLDER,) if int(run.protocol["version"]) < PROTOCOL else ()
-        return replace(run, folder=folder, reused=True, cautions=(*run.cautions, *older))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        content = read_bounded(folder / RUN_FILE, JSON_BYTES)
+        agreed = refuse_changed(folder, RUN_FILE, content)
+        found = Run.from_dict(parse_json(content, folder / RUN_FILE))
+        older = (OLDER,) if int(found.protocol["version"]) < PROTOCOL else ()
+        return replace(found, folder=folder, reused=True, vouched=agreed, cautions=(*found.cautions, *older))
+    except DataError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         said = f"no field {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
         raise DataError(f"{folder} is no readable run ({said}): remove the folder and probe again") from error
 
 
 def list_runs(root: Path, dataset: str | None = None) -> tuple[list[Run], list[str]]:
-    """Return every run in the cache, and one line for each folder that cannot be read."""
+    """Return every run in the cache, and one line for each folder that cannot be read or believed."""
     runs, problems = [], []
     with _uncollected():
-        for path in sorted((root / RUNS).glob(f"{slug(dataset) if dataset else '*'}/*/{RUN_FILE}")):
-            if path.parent.name.startswith("."):
-                continue  # a run that is being written, or was killed: not there yet
+        for folder in run_folders(root, dataset):
             try:
-                runs.append(read_run(path.parent))
+                runs.append(read_run(folder))
             except DataError as error:
                 problems.append(str(error))
+    unvouched = sum(not run.vouched for run in runs)
+    if unvouched:
+        said = "1 run has" if unvouched == 1 else f"{unvouched} runs have"
+        problems.append(f"{said} no digests (of an older medfeat): nothing vouches for them; see `medfeat runs verify`")
     return runs, problems
 
 
@@ -216,10 +222,30 @@ def load_run_model(run: Run) -> Fitted:
 
     if run.folder is None:
         raise DataError(f"run {run.key[:12]} has not been written yet: its head is not on disk")
+    refuse_changed_model(run.folder)
     return load_model(run.folder / MODEL_FOLDER)
 
 
+def refuse_changed_model(folder: Path) -> None:
+    """Refuse the saved head of a run when any of its files was changed after the run was written."""
+    for path in sorted((folder / MODEL_FOLDER).glob("*")):
+        refuse_changed(folder, f"{MODEL_FOLDER}/{path.name}")
+
+
 def read_scores(folder: Path) -> dict[str, NDArray[Any]]:
-    """Return the per-sample scores of a run: ``val_ids``, ``val_scores``, ``val_labels`` and the same of test."""
-    with np.load(folder / SCORES_FILE, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    """Return the per-sample scores of a run: ``val_ids``, ``val_scores``, ``val_labels`` and the same of test.
+
+    Raises
+    ------
+    DataError
+        The file was changed after the run was written, is damaged, or declares more than it holds.
+    """
+    path = folder / SCORES_FILE
+    if not path.is_file():
+        raise DataError(f"{path} is missing or no file: probe again")
+    refuse_changed(folder, SCORES_FILE)
+    members = npz_members(path)
+    packed = sorted(name for name, member in members.items() if not member.stored)
+    if packed:
+        raise DataError(f"{path}: {packed[0]!r} is compressed, as medfeat never writes scores: {AGAIN}")
+    return {name: read_array(member) for name, member in members.items()}

@@ -14,16 +14,28 @@ from numpy.typing import NDArray
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures.calibration import scale
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
-from medfeat.evaluation.runs.run import MODEL_FOLDER, NOT_SAVED, RUNS, SCORES_FILE, Run, read_run, read_scores
+from medfeat.evaluation.runs.places import RUNS, runs_roots
+from medfeat.evaluation.runs.run import (
+    MODEL_FOLDER,
+    NOT_SAVED,
+    SCORES_FILE,
+    Run,
+    read_run,
+    read_scores,
+    refuse_changed_model,
+)
 from medfeat.heads import HEADS, trusted_types
 from medfeat.heads.inputs import bad_rows
 from medfeat.heads.saving import load_model
 from medfeat.types import Fitted, FloatArray, TaskType
 from medfeat_cache import differing_fields, recipe_digest, write_whole
+from medfeat_cache.reading import read_json
 
 FORMAT = "medfeat-probe"
 VERSION = 1
 PROBE_FILE = "probe.json"
+BUNDLED_WEIGHTS = "model.safetensors"
+"""Of the network, in the folder of a run that was exported for others."""
 # What a store's recipe says of its data; everything else must be equal for a head to mean the same.
 OF_DATA = ("dataset", "fingerprint")
 
@@ -102,9 +114,10 @@ def load_probe(folder: Path) -> SavedProbe:
     """
     run = read_run(folder)
     _refuse_without_head(run)
+    refuse_changed_model(folder)
     path = folder / MODEL_FOLDER / PROBE_FILE
     try:
-        facts = json.loads(path.read_bytes())
+        facts = read_json(path)
         if facts["format"] != FORMAT or facts["version"] != VERSION:
             raise DataError(f"{path} is {facts['format']} {facts['version']}, this medfeat reads {FORMAT} {VERSION}")
         recipe, info, task = facts["recipe"], facts["info"], facts["task"]
@@ -118,9 +131,16 @@ def load_probe(folder: Path) -> SavedProbe:
         raise DataError(
             f"{path} was saved for another recipe than its run ({fields} differ): run `medfeat probe` again"
         )
+    if (folder / BUNDLED_WEIGHTS).is_file():
+        info = with_weights(info, {"origin": "file", "path": str(folder / BUNDLED_WEIGHTS)})
     val = _val(folder, task["type"])
     model = load_model(folder / MODEL_FOLDER, trusted=trusted_types(run.head))
     return SavedProbe(run, recipe, info, model, task["type"], tuple(task["classes"]), temperature, val)
+
+
+def with_weights(info: Mapping[str, Any], weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a store knew, but for where its network's weights are."""
+    return {**info, "asked": {**info["asked"], "weights": dict(weights)}}
 
 
 def _refuse_without_head(run: Run) -> None:
@@ -137,6 +157,8 @@ def _val(folder: Path, task_type: TaskType) -> LabelledScores:
     try:
         found = read_scores(folder)
         return LabelledScores.of(found["val_labels"], found["val_scores"], task_type)
+    except DataError:
+        raise
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise DataError(f"{folder / SCORES_FILE} cannot be read ({type(error).__name__}): probe again") from error
 
@@ -153,7 +175,7 @@ def find_run(root: Path, run: str | Path) -> Path:
         if not Path(run).is_dir():
             raise UsageError(f"there is no run in {run}: `medfeat probe --json` says where its runs are (folder)")
         return Path(run)
-    folders = [path for path in (root / RUNS).glob("*/*") if path.is_dir()]
+    folders = [path for one in runs_roots(root) for path in (one / RUNS).glob("*/*") if path.is_dir()]
     # A folder is named by the first 12 digits of its key; JSON tells the whole key.
     found = sorted(path for path in folders if run and path.name.startswith(run[:12]))
     if len(found) != 1:

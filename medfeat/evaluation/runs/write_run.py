@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -19,38 +18,57 @@ import numpy as np
 from medfeat.errors import MedfeatError
 from medfeat.evaluation.measures.evaluate import Metrics
 from medfeat.evaluation.runs.choice import Choice, Scored
-from medfeat.evaluation.runs.run import CHOICE_FILE, NOT_WRITTEN, RUN_FILE, SCORES_FILE, Run
+from medfeat.evaluation.runs.places import RUN_FILE
+from medfeat.evaluation.runs.run import CHOICE_FILE, NOT_WRITTEN, SCORES_FILE, Run
+from medfeat.evaluation.runs.vouching import vouch
 from medfeat.types import IdArray
+from medfeat_cache.files import make_folder, share, sync_folder, temporary_name
+from medfeat_cache.lock import Lock
 
+# In the hidden folder of a run that is being written.
+WRITER_LOCK = ".writer.lock"
 LIBRARIES = ("medfeat", "numpy", "scipy", "scikit-learn", "xgboost")
 _OFFICIAL_ID = re.compile(r"(train|val|test)/(\d+)")
 
 
 @contextmanager
 def writing(folder: Path) -> Iterator[Path]:
-    """Yield a hidden folder beside `folder`; it takes that name when the block ends well, and goes when it does not."""
+    """Yield a hidden folder beside `folder`; it takes that name when the block ends well, and goes when it does not.
+
+    A lock in it tells `medfeat cache gc` that somebody is at work; the digests of everything are written last.
+    """
+    hidden = temporary_name(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        hidden = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        make_folder(hidden)
+        lock = Lock(hidden / WRITER_LOCK).acquire()
     except OSError as error:
         raise MedfeatError(f"cannot write runs to {folder.parent} ({error}): choose another --cache-dir") from error
     try:
         yield hidden
+        lock.release()
         _publish(hidden, folder)
     finally:
+        lock.release()
         shutil.rmtree(hidden, ignore_errors=True)
 
 
 def _publish(hidden: Path, folder: Path) -> None:
+    aside = temporary_name(folder)
     try:
-        hidden.chmod(0o755)  # mkdtemp keeps others out; a shared cache wants them to read
         for path in hidden.iterdir():
             _sync(path)
-        shutil.rmtree(folder, ignore_errors=True)  # unreadable, or it would have been reused
+            share(path)
+        vouch(hidden)
+        sync_folder(hidden)
+        if folder.exists():  # unreadable or changed, or it would have been reused
+            folder.replace(aside)
         hidden.replace(folder)
+        sync_folder(folder.parent)
     except OSError as error:
         if not (folder / RUN_FILE).is_file():  # unless another process has just written the same run
             raise MedfeatError(f"cannot write the run {folder} ({error}): is the disk full?") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 
 from medfeat.datasets.digests import file_digest
 from medfeat.errors import MissingFileError
-from medfeat_cache import Stamp, recipe_digest, write_whole
+from medfeat_cache import Stamp, make_folder, recipe_digest, write_whole
+from medfeat_cache.reading import read_json
 
 _FOLDER = ".asked"
 
@@ -62,11 +63,9 @@ def _identity(file: Path) -> dict[str, Any]:
 def remembered_store(root: Path, asked: Mapping[str, Any]) -> Path | None:
     """Return the store that answered this request before, or None when there is none or it is gone."""
     try:
-        note = json.loads(_note(root, asked).read_text(encoding="utf-8"))
-        relative = str(note["store"])
+        store = (root / str(read_json(_note(root, asked))["store"])).resolve()
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    store = (root / relative).resolve()
     return store if store.is_relative_to(root.resolve()) and store.is_file() else None
 
 
@@ -75,7 +74,7 @@ def remember_store(root: Path, asked: Mapping[str, Any], store: Path) -> None:
     note = _note(root, asked)
     text = json.dumps({"store": store.resolve().relative_to(root.resolve()).as_posix(), "asked": dict(asked)})
     try:
-        note.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(note.parent)
         write_whole(note, [text.encode()], "remembering what was asked in")
     except OSError:
         return

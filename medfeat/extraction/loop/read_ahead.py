@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-DEPTH = 3
+_DEPTH = 3
 MOST_BYTES = 192 << 20
 
 
@@ -28,7 +28,7 @@ class ReadAhead(Generic[T]):
         Bytes of an item; what waits stays below `MOST_BYTES`, but for a single item.
     """
 
-    def __init__(self, source: Iterable[T], depth: int = DEPTH, weigh: Callable[[T], int] = lambda _item: 0) -> None:
+    def __init__(self, source: Iterable[T], depth: int = _DEPTH, weigh: Callable[[T], int] = lambda _item: 0) -> None:
         self._source, self._depth, self._weigh = source, depth, weigh
         self._waiting: deque[tuple[T, int]] = deque()
         self._bytes = 0

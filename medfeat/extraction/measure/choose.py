@@ -74,21 +74,11 @@ class _Trial:
     final: bool = False  # compiling was tried, or does not pay
 
 
-def choose_settings(
-    make: Make,
-    sample: Images,
-    *,
-    total: int,
-    precision: str,
-    batch_size: int | None,
-    compile_problem: str | None,
-    device: torch.device,
-    progress: Progress,
-    volumes: bool = False,
-) -> Decision:
-    """Decide how to run, before the first part.
+@dataclass(frozen=True, kw_only=True)
+class Chooser:
+    """What decides how to run, by short measurements before the first part.
 
-    Parameters
+    Attributes
     ----------
     make
         Builds the network.
@@ -96,11 +86,9 @@ def choose_settings(
         Up to 256 images (or a few volumes), always the same ones.
     total
         Images the run will embed.
-    precision
-        ``auto``, or what was asked for.
     batch_size
         None means to find it.
-    compile_problem
+    problem
         Why compiling is out of the question; None when it may be tried.
     device
         Where the network runs.
@@ -108,34 +96,19 @@ def choose_settings(
         Told what was decided and why.
     volumes
         Whether these are volumes: a batch is then one of slices.
-
-    Returns
-    -------
-    Decision
-        Ready to run.
     """
-    return _Chooser(make, sample, total, batch_size, compile_problem, device, progress, volumes).choose(precision)
 
-
-class _Chooser:
-    """The measurements of one choice."""
-
-    def __init__(  # noqa: PLR0917 - only the function above calls it
-        self,
-        make: Make,
-        sample: Images,
-        total: int,
-        batch_size: int | None,
-        compile_problem: str | None,
-        device: torch.device,
-        progress: Progress,
-        volumes: bool,
-    ) -> None:
-        self.make, self.sample, self.total = make, sample, total
-        self.batch_size, self.problem = batch_size, compile_problem
-        self.device, self.progress, self.volumes = device, progress, volumes
+    make: Make
+    sample: Images
+    total: int
+    batch_size: int | None
+    problem: str | None
+    device: torch.device
+    progress: Progress
+    volumes: bool = False
 
     def choose(self, precision: str) -> Decision:
+        """Measure, and return what is ready to run; `precision` is ``auto``, or what was asked for."""
         tried: tuple[Precision, ...] = candidates(self.device) if precision == "auto" else ()
         first: Precision = "fp32" if precision == "auto" else precision  # type: ignore[assignment]  # checked before
         batch = self.batch_size or self._find_batch(tried[0] if tried else first)

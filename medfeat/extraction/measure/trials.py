@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from medfeat.extraction.network.forward import Images, RowEmbedder, Rows
 
 SAMPLE_SIZE = 256
-MIN_COSINE = 0.998
+_MIN_COSINE = 0.998
 # A candidate must beat float32 by this much, or its rounding buys nothing.
 WORTHWHILE_SPEEDUP = 1.15
 # Below this the processor emulates the type, and compiling does not help.
 HOPELESS_SPEEDUP = 0.7
 # What compiling gains at least, seen over the short names; used only to decide whether a run is long enough.
-EXPECTED_COMPILE_GAIN = 1.4
+_EXPECTED_COMPILE_GAIN = 1.4
 _GOOD_ENOUGH_GAIN = 1.05
 # On a processor small batches stay in its caches: ResNet-50 runs half again as fast at 4 as at 32.
 _SMALLEST_BATCH = {"cpu": 4}
@@ -51,7 +51,7 @@ class Agreement:
     sample
         How many images were compared.
     passed
-        Whether `cosine_p01` reaches `MIN_COSINE` and every value is finite.
+        Whether `cosine_p01` reaches `_MIN_COSINE` and every value is finite.
     """
 
     precision: Precision
@@ -67,7 +67,7 @@ def agreement(reference: Rows, candidate: Rows, precision: Precision) -> Agreeme
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         return Agreement(precision, math.nan, len(a), False)
     p01 = float(np.percentile(row_cosines(a, b), 1))
-    return Agreement(precision, p01, len(a), p01 >= MIN_COSINE)
+    return Agreement(precision, p01, len(a), p01 >= _MIN_COSINE)
 
 
 def row_cosines(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -135,7 +135,7 @@ def choose_batch_size(make: Callable[[int], RowEmbedder], images: Images, device
 
 def worth_compiling(seconds_eager: float, seconds_to_compile: float) -> bool:
     """Decide whether compiling repays itself over a run that would take `seconds_eager` without it."""
-    saved = seconds_eager * (1 - 1 / EXPECTED_COMPILE_GAIN)
+    saved = seconds_eager * (1 - 1 / _EXPECTED_COMPILE_GAIN)
     return saved > seconds_to_compile
 
 

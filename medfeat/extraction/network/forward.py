@@ -135,14 +135,10 @@ class Forward:
 
     def __call__(self, images: Images) -> list[Rows]:
         """Embed 1 to `batch_size` images and wait for the result: one (n, ...) float32 array a view."""
-        return Pending(self.tensors(images)).result()
+        return self.submit(images).result()
 
     def submit(self, images: Images) -> Pending:
-        """Start embedding 1 to `batch_size` images; on a GPU this returns before the work is done."""
-        return Pending(self.tensors(images))
-
-    def tensors(self, images: Images) -> list[torch.Tensor]:
-        """Embed 1 to `batch_size` images into float32 tensors on the device, halving the pass when memory runs out."""
+        """Start embedding 1 to `batch_size` images, halving the pass when memory runs out; a GPU goes on alone."""
         import torch
 
         while True:
@@ -154,7 +150,7 @@ class Forward:
                         outputs = self._network(self._inputs(_padded(part, size)))
                         refuse_other_rows(outputs, size)
                         passes.append([output[: len(part)].float() for output in outputs])
-                    return passes[0] if len(passes) == 1 else [torch.cat(views) for views in zip(*passes, strict=True)]
+                    whole = passes[0] if len(passes) == 1 else [torch.cat(v) for v in zip(*passes, strict=True)]
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -163,6 +159,8 @@ class Forward:
                         f"one image does not fit into the memory of {self.device}: "
                         "use a smaller backbone, or --device cpu"
                     ) from error
+            else:
+                return Pending(whole)
             passes.clear()  # what holds memory must go before less of it is asked for
             self.pass_size = max(1, size // 2)
             self.backoff.append(self.pass_size)

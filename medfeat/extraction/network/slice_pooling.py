@@ -25,7 +25,7 @@ POLICIES: dict[str, str] = {
 
 DEFAULT_POLICY = "mean-concat"
 AXES = (0, 1, 2)
-RAPTOR_LENGTH = 100
+_RAPTOR_LENGTH = 100
 """Numbers a token is projected to: the paper's K."""
 
 Rows = NDArray[np.float32]
@@ -98,11 +98,11 @@ def policy_dim(policy: str, dim: int, tokens: int = 1) -> int:
         Patch tokens a slice, for ``raptor``.
     """
     if policy == "raptor":
-        return len(AXES) * tokens * RAPTOR_LENGTH
+        return len(AXES) * tokens * _RAPTOR_LENGTH
     return dim if policy.endswith("-average") else len(AXES) * dim
 
 
-def raptor_projection(dim: int, *, length: int = RAPTOR_LENGTH, seed: int = 0) -> Rows:
+def raptor_projection(dim: int, *, length: int = _RAPTOR_LENGTH, seed: int = 0) -> Rows:
     """Draw RAPTOR's projection: (dim, length) independent normal numbers, scaled to keep lengths on average.
 
     Parameters

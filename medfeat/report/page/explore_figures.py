@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medfeat.errors import MedfeatError
+from medfeat.report.figures import write_figure
 from medfeat.report.page import charts
 from medfeat.report.page.explore import Exploration, mean_pictures, montage, pixel_figures, spread_pictures
 from medfeat.report.page.svg import drawing
 from medfeat.types import Progress
+from medfeat_cache import make_folder
+from medfeat_cache.errors import saying
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = ("png", "svg")
+ANOTHER_FOLDER = "choose another --figures"
 
 
 def write_figures(found: Exploration, folder: Path, progress: Progress) -> list[Path]:
@@ -26,7 +29,7 @@ def write_figures(found: Exploration, folder: Path, progress: Progress) -> list[
 
     Raises
     ------
-    MedfeatError
+    StoreWriteError
         The folder cannot be written.
     """
     from matplotlib import rc_context
@@ -35,16 +38,15 @@ def write_figures(found: Exploration, folder: Path, progress: Progress) -> list[
     every = list(_figures(found))
     progress.start(len(every), "drawing figures", "figures")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        with saying(folder, "writing figures to", ANOTHER_FOLDER):
+            make_folder(folder)
         for name, figure in every:
             for form in FORMATS:
                 with drawing(), rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
                     metadata = {"Date": None} if form == "svg" else {}
-                    figure.savefig(folder / f"{name}.{form}", dpi=200, metadata=metadata)
+                    write_figure(figure, folder / f"{name}.{form}", ANOTHER_FOLDER, dpi=200, metadata=metadata)
                 paths.append(folder / f"{name}.{form}")
             progress.advance(1)
-    except OSError as error:
-        raise MedfeatError(f"cannot write figures to {folder} ({error}): choose another --figures") from error
     finally:
         progress.finish()
     return paths

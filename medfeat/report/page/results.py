@@ -11,6 +11,8 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from medfeat.evaluation.compare.comparison import Comparison
+from medfeat.evaluation.judging.few_shot import Curve
+from medfeat.evaluation.measures.evaluate import Metrics
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.threshold_curves import benefit_line, benefit_of_all, precision_line, roc_line
 from medfeat.evaluation.runs.run import Run
@@ -18,9 +20,10 @@ from medfeat.report.comparison_tables import comparison_table, network_names
 from medfeat.report.figures import reliability_figure, scores_figure
 from medfeat.report.page import curve_charts
 from medfeat.report.page.html import Page, Section, element, facts, joined, prose, table
+from medfeat.report.page.label_curves import label_curves
 from medfeat.report.page.pictures import data_address
 from medfeat.report.page.svg import inline
-from medfeat.report.run_tables import NAMES, class_tables, settings
+from medfeat.report.run_tables import NAMES, class_tables, patient_table, settings
 from medfeat.report.tables import Table, number, with_interval
 from medfeat.types import Interval, UInt8Array
 
@@ -42,10 +45,19 @@ class Shown:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong answer that the run was sure of, and the training images nearest to it."""
+    """A wrong answer that the run was sure of, the training images nearest to it, and where the network looked."""
 
     image: Shown
     near: tuple[Shown, ...]
+    heat: UInt8Array | None = None
+
+
+@dataclass(frozen=True)
+class PatientScores:
+    """Scores of test by patient, and how many patients have images of different labels and are left out."""
+
+    test: Metrics
+    left_out: int
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,10 @@ class QuestionResults:
         Of the first run, the surest first.
     audit
         Tables of what the newest audit found.
+    patients
+        Of the first run, where patients are known.
+    curves
+        Scores over the number of labels, where they were measured.
     commands
         One a run: what makes it.
     notes
@@ -82,6 +98,8 @@ class QuestionResults:
     scores: NDArray[Any] | None
     mistakes: tuple[Mistake, ...]
     audit: tuple[Table, ...]
+    patients: PatientScores | None
+    curves: tuple[Curve, ...]
     commands: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -91,12 +109,34 @@ class QuestionResults:
         return self.runs[0]
 
 
-def results_page(questions: Sequence[QuestionResults], methods: Sequence[str], made: Sequence[tuple[str, Any]]) -> Page:
-    """Return the page of some questions."""
+def results_page(
+    questions: Sequence[QuestionResults],
+    methods: Sequence[str],
+    made: Sequence[tuple[str, Any]],
+    *,
+    bibtex: str = "",
+    beside: Table | None = None,
+) -> Page:
+    """Return the page of some questions.
+
+    Parameters
+    ----------
+    questions
+        In order.
+    methods, bibtex
+        Paragraphs for a paper, and what they cite.
+    made
+        Names and values: how the page was made.
+    beside
+        The same runs of another report, where one was named.
+    """
     pictured = any(one.image.picture is not None for question in questions for one in question.mistakes)
     sections = [Section("overview", "Overview", tuple(_overview(questions)))]
     sections += [Section(f"q{i}", one.name, tuple(_question(one, f"q{i}"))) for i, one in enumerate(questions)]
-    sections.append(Section("methods", "Methods", tuple(element("p", line) for line in methods)))
+    if beside is not None:
+        sections.append(Section("beside", "Beside the other runs", (table(beside),)))
+    cited = element("details", element("summary", "References as BibTeX"), element("pre", bibtex, tabindex="0"))
+    sections.append(Section("methods", "Methods", (*(element("p", line) for line in methods), cited)))
     sections.append(Section("made", "How this page was made", (facts(made),)))
     runs = sum(len(one.runs) for one in questions)
     lead = f"{runs:,} runs on {len(questions)} {'dataset' if len(questions) == 1 else 'datasets and tasks'}"
@@ -142,7 +182,7 @@ def results_table(question: QuestionResults) -> Table:
     notes = ["sorted by val; in brackets: 95 % interval of test"]
     if question.groups is not None:
         notes.append(
-            f"group: runs of one letter cannot be told from the first of them by test {NAMES[best]} (paired bootstrap,"
+            f"group: runs of one letter cannot be told from the first of them by test {NAMES[best]} (paired test,"
             " Holm's correction, 5 %); another metric may tell them apart, and letters are no ranks"
         )
     notes += list(dict.fromkeys(line for run in question.runs for line in run.test.notes))
@@ -182,6 +222,7 @@ def _question(question: QuestionResults, anchor: str) -> Iterable[Markup]:
         beside = comparison_table(question.comparison)
         yield element("details", element("summary", beside.title), table(beside))
     yield from _best(question, anchor)
+    yield from label_curves(question.curves)
     for one in question.audit:
         yield table(one)
     yield element("details", element("summary", "Where each number comes from"), table(_sources(question)))
@@ -213,6 +254,8 @@ def _best(question: QuestionResults, anchor: str) -> Iterator[Markup]:
         parts.append(element("div", _confusion(run)))
     parts += [inline(figure, caption) for figure, caption in _curves(question)]
     yield element("div", parts, class_="figures")
+    if question.patients is not None:
+        yield table(patient_table(question.patients.test, run.headline, question.patients.left_out))
     if question.mistakes:
         yield element("h3", "Its most confident mistakes")
         yield element("p", "Below each, the training images that are nearest by cosine.", class_="note")
@@ -265,11 +308,14 @@ def _confusion(run: Run) -> Markup:
 
 def _mistake(one: Mistake) -> Markup:
     near = [
-        element("figure", _picture(image), element("figcaption", f"{image.id} · {image.words}")) for image in one.near
+        element("figure", _picture(image), element("figcaption", f"{image.id} ", element("div", image.words)))
+        for image in one.near
     ]
-    return element("article", _picture(one.image), element("div", element("strong", one.image.id)),
-                   element("div", one.image.words), element("div", near, class_="near") if near else None,
-                   class_="mistake")  # fmt: skip
+    looked = f"where the network looked in {one.image.id}"
+    heat = None if one.heat is None else element("img", src=data_address(one.heat), alt=looked, class_="pixels")
+    return element("article", element("div", _picture(one.image), heat, class_="pair"),
+                   element("div", element("strong", one.image.id)), element("div", one.image.words),
+                   element("div", near, class_="near") if near else None, class_="mistake")  # fmt: skip
 
 
 def _picture(image: Shown) -> Markup | None:
@@ -307,9 +353,9 @@ def _with_bar(interval: Interval, low: float, high: float) -> Markup:
     return joined([words, element("svg", line, dot, viewBox="0 0 200 12", class_="interval", aria_hidden="true")])
 
 
-def exports(questions: Sequence[QuestionResults]) -> Mapping[str, Table]:
+def exports(questions: Sequence[QuestionResults], beside: Table | None = None) -> Mapping[str, Table]:
     """Return the tables of the page by the name of their file, for Markdown, CSV and LaTeX."""
-    found = {"overview": overview_table(questions)}
+    found = {"overview": overview_table(questions)} | ({} if beside is None else {"beside": beside})
     for one in questions:
         shown = results_table(one)
         found[one.name] = Table(one.name, shown.columns, shown.rows, shown.notes, shown.strong)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from medfeat.datasets import DATASETS, DigestMemory, Given, ObjectOptions, open_dataset, open_object
 from medfeat.datasets.labels.class_spelling import class_list
@@ -50,16 +50,34 @@ class DataOptions:
     def of(
         cls,
         *,
+        size: int | None = None,
         data_root: str | Path | None = None,
-        label_column: str | Sequence[str] | None = None,
+        offline: bool = False,
+        name: str | None = None,
+        intensity: str | None = None,
+        task: str | None = None,
         classes: str | Sequence[str] | None = None,
-        **values: Any,
+        path_column: str | None = None,
+        label_column: str | Sequence[str] | None = None,
+        split_column: str | None = None,
+        patient_column: str | None = None,
+        volumes: str | None = None,
     ) -> DataOptions:
         """Take the options as a person gives them: paths, and comma lists of columns."""
-        columns = None if label_column is None else as_names(label_column)
-        named = None if classes is None else class_list(classes)
-        root = None if data_root is None else str(data_root)
-        return cls(data_root=root, label_column=columns, classes=named, **values)
+        return cls(
+            size=size,
+            data_root=None if data_root is None else str(data_root),
+            offline=offline,
+            name=name,
+            intensity=intensity,
+            task=cast("TaskType | None", task),  # checked where the data is opened
+            classes=None if classes is None else class_list(classes),
+            path_column=path_column,
+            label_column=None if label_column is None else as_names(label_column),
+            split_column=split_column,
+            patient_column=patient_column,
+            volumes=volumes,
+        )
 
     def open(self, data: str, *, root: Path, progress: Progress, recheck: bool = False) -> Dataset:
         """Open a dataset; digests of its files are remembered under the cache's root, until `recheck` forgets them."""
@@ -99,7 +117,16 @@ class DataOptions:
 
     @classmethod
     def from_source(cls, source: Mapping[str, Any], *, data_root: str | Path | None = None) -> tuple[str, DataOptions]:
-        """Read back what `source` spelled; `data_root` says where the files are now."""
+        """Read back what `source` spelled; `data_root` says where the files are now.
+
+        Raises
+        ------
+        UsageError
+            It is no place: a program held the images.
+        """
+        if "data" not in source:
+            held = source.get("object", "an object")
+            raise UsageError(f"the images were held by a program ({held}): they cannot be opened again from here")
         values = {key: value for key, value in source.items() if key != "data"}
         for several in ("label_column", "classes"):
             if values.get(several) is not None:

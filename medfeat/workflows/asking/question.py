@@ -15,7 +15,7 @@ from medfeat.tasks.readable import Readable
 from medfeat.tasks.retype import retype
 from medfeat.types import TASK_TYPES, Progress, Task
 
-GIVEN = "given"
+_GIVEN = "given"
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _given(task: Task, store: Readable) -> Task:
         same = task_digest(official(store)) == task_digest(task)
     except DataError:
         same = False
-    return task if same else replace(task, name=GIVEN)
+    return task if same else replace(task, name=_GIVEN)
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from medfeat.errors import MedfeatError
 from medfeat.evaluation.audit.duplicates import Calibration, Pair
 from medfeat.evaluation.audit.label_errors import LabelError
 from medfeat.evaluation.measures.evaluate import Metrics, without_nan
 from medfeat.evaluation.runs.run import headline
 from medfeat.report.run_tables import NAMES
+from medfeat.report.spreadsheet import write_csv
 from medfeat.report.tables import Table, number, with_interval
+from medfeat_cache import make_folder
+from medfeat_cache.errors import saying
 
 SHOWN = 20
+
+
+ANOTHER_OUT = "choose another --out"
 
 
 @dataclass(frozen=True)
@@ -83,15 +88,13 @@ class AuditReport:
 
     def write(self, out: Path) -> None:
         """Write `duplicates.csv` and `label_errors.csv` into a folder."""
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            names = [*Pair.__dataclass_fields__, "across"]
-            pairs = ({**asdict(pair), "across": pair.across} for pair in self.pairs)
-            _write(out / "duplicates.csv", names, pairs)
-            errors = (asdict(error) for error in self.label_errors)
-            _write(out / "label_errors.csv", list(LabelError.__dataclass_fields__), errors)
-        except OSError as error:
-            raise MedfeatError(f"cannot write the audit to {out} ({error}): choose another --out") from error
+        with saying(out, "writing the audit to", ANOTHER_OUT):
+            make_folder(out)
+        names = [*Pair.__dataclass_fields__, "across"]
+        pairs = ({**asdict(pair), "across": pair.across} for pair in self.pairs)
+        _write(out / "duplicates.csv", names, pairs)
+        errors = (asdict(error) for error in self.label_errors)
+        _write(out / "label_errors.csv", list(LabelError.__dataclass_fields__), errors)
 
     def tables(self) -> list[Table]:
         """Return duplicates by split, the scores without them, and the likeliest label errors."""
@@ -152,8 +155,9 @@ def _conflicts(pairs: Sequence[Pair]) -> int:
 
 
 def _write(path: Path, names: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({key: "" if isinstance(v, float) and math.isnan(v) else v for key, v in row.items()})
+    cells = ([_cell(row.get(name)) for name in names] for row in rows)
+    write_csv(path, chain([names], cells), "writing the audit", ANOTHER_OUT)
+
+
+def _cell(value: Any) -> Any:
+    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value

@@ -14,9 +14,9 @@ from medfeat.types import UInt8Array
 Grey = NDArray[np.float64]
 # Detail is compared at this side at most; a whole-image comparison needs no more, and memory stays small.
 SIDE = 32
-BLUR = 9
-REACH = 2
-JPEG_QUALITY = 75
+_BLUR = 9
+_REACH = 2
+_JPEG_QUALITY = 75
 
 
 def shifted(image: UInt8Array, *, volume: bool = False) -> UInt8Array:
@@ -43,7 +43,7 @@ def recompressed(image: UInt8Array, *, volume: bool = False) -> UInt8Array:
     if volume:
         return np.stack([recompressed(part) for part in image])
     file = io.BytesIO()
-    Image.fromarray(image).save(file, "JPEG", quality=JPEG_QUALITY)
+    Image.fromarray(image).save(file, "JPEG", quality=_JPEG_QUALITY)
     return np.array(Image.open(file), np.uint8)
 
 
@@ -59,7 +59,7 @@ COPIES: dict[str, CopyChange] = {
     "shifted by a pixel": shifted,
     "brighter": brighter,
     "darker": darker,
-    f"JPEG {JPEG_QUALITY}": recompressed,
+    f"JPEG {_JPEG_QUALITY}": recompressed,
 }
 
 
@@ -111,8 +111,8 @@ def detail_correlations(images: UInt8Array, first: NDArray[np.int64], second: ND
 
 
 def _shifts(image: Grey) -> Grey:
-    """Return (25, height * width): the image at each shift of up to `REACH` pixels, zeros where nothing overlaps."""
-    padded = np.pad(image, REACH)
+    """Return (25, height * width): the image at each shift of up to `_REACH` pixels, zeros where nothing overlaps."""
+    padded = np.pad(image, _REACH)
     windows = np.lib.stride_tricks.sliding_window_view(padded, image.shape)
     moved: Grey = windows.reshape(-1, image.size)
     return moved
@@ -129,5 +129,5 @@ def _details(images: UInt8Array) -> Grey:
     from scipy.ndimage import uniform_filter
 
     grey = images.astype(np.float64)
-    fine: Grey = grey - uniform_filter(grey, (1, BLUR, BLUR), mode="nearest")
+    fine: Grey = grey - uniform_filter(grey, (1, _BLUR, _BLUR), mode="nearest")
     return fine

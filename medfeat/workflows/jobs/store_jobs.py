@@ -45,7 +45,7 @@ class StoreJob:
         return f"{self.dataset} / {self.header.recipe['backbone']} / {self.head}{there}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ProbeRequest:
     """What is asked of the cache: which stores and heads, and which question.
 

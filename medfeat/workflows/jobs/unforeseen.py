@@ -9,22 +9,22 @@ import traceback
 from medfeat.errors import MedfeatError
 from medfeat_cache import StoreError
 
-DEBUG = "MEDFEAT_DEBUG"
-FORESEEN = (MedfeatError, StoreError, OSError)
+_DEBUG = "MEDFEAT_DEBUG"
+_FORESEEN = (MedfeatError, StoreError, OSError)
 
 
 def in_one_line(error: Exception) -> str:
     """Spell an error for a report: its own words where it was foreseen, else what it is and how to see more."""
     words = " ".join(str(error).split())
-    if isinstance(error, FORESEEN):
+    if isinstance(error, _FORESEEN):
         return words
     said = f"{type(error).__name__}: {words}" if words else type(error).__name__
-    return f"unforeseen {said[:300]} (an error of medfeat: set {DEBUG}=1 for the traceback, and report it)"
+    return f"unforeseen {said[:300]} (an error of medfeat: set {_DEBUG}=1 for the traceback, and report it)"
 
 
 def debugging() -> bool:
     """Tell whether tracebacks were asked for, by the environment variable ``MEDFEAT_DEBUG``."""
-    return os.environ.get(DEBUG, "") not in ("", "0")
+    return os.environ.get(_DEBUG, "") not in ("", "0")
 
 
 def show_traceback(error: Exception) -> None:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.evaluation.audit.duplicates import NEAR, same_pixels
-from medfeat.evaluation.runs.run import RUNS
 from medfeat.report.page.page_names import counted
 from medfeat.report.tables import Table, number
 from medfeat.types import UInt8Array
 from medfeat.workflows.looking.listed import Listed
-from medfeat_cache import slug
 
 SHOWN = 20
 
@@ -68,17 +64,6 @@ def patient_table(listed: Listed, shown: Mapping[str, str]) -> Table | None:
     title = f"Patients in several splits: {len(shared)} of {len(splits)}"
     more = (f"and {len(shared) - SHOWN} more",) if len(shared) > SHOWN else ()
     return Table(title, ("patient", "splits"), tuple(shared[:SHOWN]), more)
-
-
-def audits(root: Path, dataset: str) -> list[dict[str, Any]]:
-    """Return the audits of a dataset that were kept, newest first; what cannot be read is left out."""
-    found = []
-    for path in (root / RUNS / slug(dataset)).glob("audit-*.json"):
-        try:
-            found.append((path.stat().st_mtime, json.loads(path.read_text(encoding="utf-8"))))
-        except (OSError, ValueError):
-            continue
-    return [facts for _, facts in sorted(found, key=lambda one: -one[0])]
 
 
 def audit_tables(kept: Sequence[Mapping[str, Any]], shown: Mapping[str, str], *, dataset: str) -> list[Table]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,6 +19,7 @@ from medfeat.tasks import official
 from medfeat.types import OFFICIAL_GROUPS, Dataset, DatasetInfo, IdArray, LabelArray, TaskType
 from medfeat.workflows.looking.look import Kinds
 from medfeat_cache import FeatureStore
+from medfeat_cache.reading import TABLE_BYTES, read_bounded
 
 RANGES = 4
 # A column with more different numbers than these is coloured as a number, not by words.
@@ -147,9 +149,9 @@ def read_columns(path: Path, ids: IdArray) -> list[PointColumn]:
         No column of ids, no other column, or none of the ids.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            rows, names = list(reader), list(reader.fieldnames or ())
+        text = read_bounded(path, TABLE_BYTES).decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        rows, names = list(reader), list(reader.fieldnames or ())
     except FileNotFoundError as error:
         raise MissingFileError(
             f"there is no file {path}: give --columns a CSV with the columns id and others"

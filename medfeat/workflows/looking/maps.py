@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from medfeat.evaluation.looking.projection import Map, Stepped, lay_out, place
 from medfeat.types import FloatArray, IdArray, UInt8Array
-from medfeat_cache import canonical_json, slug, write_whole
+from medfeat_cache import canonical_json, make_folder, slug, write_whole
 
 # Another way to make maps is another version, and old files are no longer found.
-VERSION = 1
+VERSION = 2
 FOLDER = "maps"
 # A map is grown while at least this share of the images was in it; then it is made anew.
 OLD_SHARE = 0.5
@@ -134,7 +134,7 @@ def _write(path: Path, made: Map, keys: NDArray[np.str_], space: Space, seed: in
     columns["keys"] = np.array(json.dumps(keys.tolist()))
     columns["space"] = np.array(_digest([VERSION, dict(space.facts), seed]))
     np.savez(out, **columns)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_whole(path, [out.getvalue()], "writing the map")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import MedfeatError
+from medfeat.evaluation.measures.evaluate import evaluate
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
+from medfeat.evaluation.measures.patients import by_patient
 from medfeat.evaluation.runs.run import Run
 from medfeat.report.page.page_names import shown_ids
 from medfeat.report.page.pictures import flat
-from medfeat.report.page.results import Mistake, Shown
+from medfeat.report.page.results import Mistake, PatientScores, Shown
 from medfeat.report.tables import number
 from medfeat.types import Dataset, FloatArray, IdArray, Progress, UInt8Array
 from medfeat.workflows.asking.data_options import DataOptions
@@ -59,10 +61,23 @@ def wrong(labels: NDArray[Any], scores: NDArray[Any], task: str, classes: Sequen
     return [(i, f"labelled {truth[i]}, predicted {said[i]} ({score})") for i, score in mine]
 
 
+# From ids and their pictures to pictures with heat over them.
+Heat = Callable[[Sequence[str], Mapping[str, UInt8Array]], Mapping[str, UInt8Array]]
+
+
 def mistakes_of(
-    run: Run, stored: Mapping[str, Any], header: StoreHeader | None, *, images: Dataset | None, identifiers: bool
+    run: Run,
+    stored: Mapping[str, Any],
+    header: StoreHeader | None,
+    *,
+    images: Dataset | None,
+    identifiers: bool,
+    heat: Heat | None = None,
 ) -> tuple[Mistake, ...]:
-    """Return the surest mistakes of a run; pictures where images are given, neighbours where its store is there."""
+    """Return the surest mistakes of a run; pictures where images are given, neighbours where its store is there.
+
+    `heat` draws where the network looked; None leaves that out.
+    """
     found = wrong(stored["test_labels"], stored["test_scores"], run.task["type"], run.task["classes"])
     ids = stored["test_ids"].tolist()
     wanted = [str(ids[row]) for row, _ in found]
@@ -78,13 +93,34 @@ def mistakes_of(
     )  # fmt: skip
     pictures = pictures_of(images, {*wanted, *(one for some in near for one in some)}) if images is not None else {}
 
+    heats = heat(wanted, pictures) if heat is not None and pictures else {}
+
     def shown(one: str, said: str) -> Shown:
         return Shown(called.get(one, "an image"), said, pictures.get(one))
 
     return tuple(
-        Mistake(shown(name, said), tuple(shown(one, words.get(one, "")) for one in some))
+        Mistake(shown(name, said), tuple(shown(one, words.get(one, "")) for one in some), heats.get(name))
         for name, (_, said), some in zip(wanted, found, near, strict=True)
     )
+
+
+def patients_of(run: Run, stored: Mapping[str, Any], *, seed: int) -> PatientScores | None:
+    """Return the scores of a run by patient, a patient's score being the mean over its images; None without patients.
+
+    Parameters
+    ----------
+    run, stored
+        A run and its scores.
+    seed
+        Of the bootstrap, in which a patient is one sample.
+    """
+    if "test_groups" not in stored:
+        return None
+    found = by_patient(stored["test_labels"], stored["test_scores"], stored["test_groups"])
+    if len(found.labels) < 2:
+        return None
+    given = LabelledScores.of(found.labels, found.scores, run.task["type"])
+    return PatientScores(evaluate(given, tuple(run.task["classes"]), seed=seed), found.left_out)
 
 
 def called_in(listed: Listed, *, identifiers: bool) -> dict[str, str]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.errors import MedfeatError
 from medfeat.evaluation.measures.conformal import Conformal
 from medfeat.evaluation.measures.labelled_scores import predictions
+from medfeat.report.spreadsheet import write_csv
 from medfeat.report.tables import Table, number
 from medfeat.types import BadImage, IdArray, TaskType
 
@@ -99,14 +99,8 @@ class PredictReport:
             yield [name, label, *extra, str(int(abstain)), *map(repr, scores)]
 
     def write(self, out: Path) -> None:
-        """Write the CSV."""
-        try:
-            with out.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(self.columns())
-                writer.writerows(self.rows())
-        except OSError as error:
-            raise MedfeatError(f"cannot write {out} ({error}): choose another --out") from error
+        """Write the CSV, whole or not at all."""
+        write_csv(out, chain([self.columns()], self.rows()), "writing the predictions", "choose another --out")
 
     def tables(self) -> list[Table]:
         """Return how often each answer was given."""

@@ -14,14 +14,14 @@ from medfeat_cache import FeatureStore, StoreHeader
 if TYPE_CHECKING:
     from medfeat.workflows.stores.remake import Remake
 
-CANARY_ROWS = 16
+_CANARY_ROWS = 16
 # small, so that a look is quick, and odd, so that the batch is no part of a store's own
 _BATCHES = (7, 5)
-CANARY_COSINE = 0.9999
-CANARY_DISPLACED = {"fp32": 0.05, "bf16": 0.5, "fp16": 0.5}
+_CANARY_COSINE = 0.9999
+_CANARY_DISPLACED = {"fp32": 0.05, "bf16": 0.5, "fp16": 0.5}
 """How far a row may lie from where it was, in distances of two images: half precision rounds alike images together."""
 
-ALIKE = {"fp32": 2e-4, "bf16": 2e-2, "fp16": 4e-3}
+_ALIKE = {"fp32": 2e-4, "bf16": 2e-2, "fp16": 4e-3}
 """Two images whose rows are all but equal lie this far apart, of the length of a row: what rounding does is no move."""
 
 
@@ -48,13 +48,13 @@ class Canary:
     max_deviation: float
     min_cosine: float
     displaced: float = 0.0
-    allowed: float = CANARY_DISPLACED["fp32"]
+    allowed: float = _CANARY_DISPLACED["fp32"]
 
     @property
     def agrees(self) -> bool:
         """Whether the rows are those that were stored, but for the arithmetic of another device or batch."""
         # written so that NaN is no agreement
-        return self.min_cosine >= CANARY_COSINE and self.displaced <= self.allowed
+        return self.min_cosine >= _CANARY_COSINE and self.displaced <= self.allowed
 
 
 def sing(header: StoreHeader, remake: Remake) -> Canary:
@@ -78,7 +78,7 @@ def sing(header: StoreHeader, remake: Remake) -> Canary:
     dataset = remake.open()
     group = max(header.counts, key=lambda name: header.counts[name])
     with FeatureStore(header.path) as store:
-        places = sample_rows(store.n(group), CANARY_ROWS)
+        places = sample_rows(store.n(group), _CANARY_ROWS)
         # in another order and beside others: a row that depends on its neighbours comes out as another one
         network = remake.network(dataset, batch_size=_other_batch(header.info["settings"]["batch_size"], len(places)))
         there, rows = again(store, group, places, dataset, network, backwards=True)
@@ -88,8 +88,8 @@ def sing(header: StoreHeader, remake: Remake) -> Canary:
     new = np.asarray(rows, np.float64)
     deviation, cosine = float(np.abs(stored - new).max()), float(row_cosines(stored, new).min())
     precision = header.recipe["precision"]
-    displaced = _displaced(stored, new, ALIKE[precision])
-    return Canary(len(new), deviation, cosine, displaced, CANARY_DISPLACED[precision])
+    displaced = _displaced(stored, new, _ALIKE[precision])
+    return Canary(len(new), deviation, cosine, displaced, _CANARY_DISPLACED[precision])
 
 
 def _other_batch(batch_size: int, rows: int) -> int:

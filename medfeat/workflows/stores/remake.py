@@ -19,9 +19,9 @@ from medfeat.types import BadImage, Dataset, FloatArray, IdArray, Progress
 from medfeat.workflows.asking.data_options import DataOptions
 from medfeat_cache import FeatureStore
 
-PLAIN_INTENSITY = "uint8"
+_PLAIN_INTENSITY = "uint8"
 # Compiling takes half a minute; below this many images it is not repaid.
-WORTH_COMPILING = 5000
+_WORTH_COMPILING = 5000
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Remake:
             size=size or None,
             data_root=self.options.data_root,
             offline=self.options.offline,
-            intensity=None if contract == PLAIN_INTENSITY else contract,
+            intensity=None if contract == _PLAIN_INTENSITY else contract,
             path_column=images.path_column,
             volumes=images.volumes or (was.volumes if folders else None),
             progress=self.progress,
@@ -163,7 +163,7 @@ class Remake:
         if self.made.network is None:
             name = self.made.data.name
             raise DataError(f"the features of {name} were not made by medfeat: no new image can join them")
-        compiled = count is None or count >= WORTH_COMPILING
+        compiled = count is None or count >= _WORTH_COMPILING
         return remake.build_again(
             self.made.network,
             self.options,

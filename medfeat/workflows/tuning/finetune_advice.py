@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,15 @@ from medfeat.datasets.medmnist_table import medmnist_sets
 from medfeat.errors import UsageError
 from medfeat.evaluation.compare.gains import LIKE_SIZE, Gain, Typical, gains
 from medfeat.evaluation.judging.climbing import Step, climb
+from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.runs.run import Run
 from medfeat.report.run_tables import NAMES
 from medfeat.report.tables import number, with_interval
 from medfeat.tasks import gather
 from medfeat.types import Interval, Progress, SilentProgress
-from medfeat.workflows.tuning.finetune_plan import FinetunePlan, asked, frozen_store, plan
+from medfeat.workflows.tuning.finetune_plan import FinetunePlan, frozen_store, plan
+from medfeat.workflows.tuning.finetune_request import FinetuneRequest
 from medfeat.workflows.tuning.finetune_start import Start
 from medfeat_cache import FeatureStore, resolve_root
 
@@ -69,44 +70,35 @@ class Advice:
         return [*self.reasons, f"advice: {word} (confidence: {self.confidence})"]
 
 
-def advise(
-    data: str,
-    backbone: str,
-    *,
-    size: int | None = None,
-    seed: int = 0,
-    cache_dir: str | Path | None = None,
-    progress: Progress | None = None,
-    **others: Any,
-) -> Advice:
+def advise(asked: FinetuneRequest, *, progress: Progress | None = None) -> Advice:
     """Weigh what is known before a training; nothing is embedded or trained but linear heads, and test stays closed.
 
     Parameters
     ----------
-    data, backbone, size, seed, cache_dir, progress, **others
-        As `medfeat.finetune` takes them; what says how to train is left aside.
+    asked
+        What says how to train is left aside.
+    progress
+        Hears of the heads.
 
     Raises
     ------
     UsageError
         The frozen features are not in the cache.
     """
-    root, progress = resolve_root(cache_dir), progress or SilentProgress()
-    others = others | {"seed": seed}
-    path = frozen_store(data, backbone, size=size, root=root, progress=progress, others=others)
+    root, progress, seed = resolve_root(asked.cache_dir), progress or SilentProgress(), asked.network.seed
+    path = frozen_store(asked, progress)
     if path is None:
         raise UsageError(
-            f"no frozen features of {data} with {backbone} are cached, and advice comes from the cache alone: run "
-            "`medfeat extract` with the same options first"
+            f"no frozen features of {asked.data} with {asked.network.backbone} are cached, and advice comes from the "
+            "cache alone: run `medfeat extract` with the same options first"
         )
-    shared = {"size": size, "cache_dir": root, "progress": progress}
     plans = {
-        mode: plan(data, backbone, **shared | others | {"mode": mode, "augment": "none"})
+        mode: plan(replace(asked, options=replace(asked.options, mode=mode, augment="none")), progress=progress)
         for mode in ("last-blocks", "full")
     }
     with FeatureStore(path) as store:
-        task = asked(data, others)[0].of(store)
-        probe = Start.of(store, task, root, seed=seed, resamples=2000, progress=progress).run
+        task = asked.asked.of(store)
+        probe = Start.of(store, task, root, seed=seed, resamples=RESAMPLES, progress=progress).run
         steps = climb(gather(store, task), probe.head, seed=seed, progress=progress)
     return weigh(probe, steps, plans)
 

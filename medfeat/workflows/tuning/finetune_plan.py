@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,9 @@ from medfeat.backbones import describe
 from medfeat.finetuning.defaults import BATCH_SIZE, EPOCHS
 from medfeat.finetuning.estimate import Needs, needs_of
 from medfeat.types import Progress, SilentProgress
-from medfeat.workflows.asking.data_options import DataOptions
 from medfeat.workflows.asking.question import Question
-from medfeat.workflows.asking.wanted import Wanted, wanted_request, wanted_views
 from medfeat.workflows.extract import plan as extract_plan
-from medfeat.workflows.tuning.finetune_request import FinetuneOptions, NetworkOptions, question_and_meaning
+from medfeat.workflows.tuning.finetune_request import FinetuneRequest
 from medfeat_cache import FeatureStore, resolve_root
 
 # A training step runs forward, and backward at twice the cost (Kaplan et al., 2020, appendix B).
@@ -77,45 +75,28 @@ class FinetunePlan:
         ]
 
 
-def plan(
-    data: str,
-    backbone: str,
-    *,
-    mode: str = "full",
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    size: int | None = None,
-    cache_dir: str | Path | None = None,
-    progress: Progress | None = None,
-    **others: Any,
-) -> FinetunePlan:
-    """Say what `finetune` would take; trains, embeds and loads nothing.
-
-    Parameters
-    ----------
-    data, backbone, mode, epochs, batch_size, size, cache_dir, progress, **others
-        As `medfeat.finetune` takes them.
-    """
-    root, progress = resolve_root(cache_dir), progress or SilentProgress()
-    options = FinetuneOptions(mode=mode, epochs=epochs, batch_size=batch_size, augment=others.get("augment"))
-    network = NetworkOptions(backbone, slices=others.get("slices"), pool=others.get("pool"))
-    question, meaning = asked(data, others)
-    of_data = {"size": size, **given(_DATA, others), **meaning}
-    dataset = DataOptions.of(**of_data | {"offline": True}).open(data, root=root, progress=progress)
+def plan(asked: FinetuneRequest, *, progress: Progress | None = None) -> FinetunePlan:
+    """Say what a fine-tuning would take; trains, embeds and loads nothing."""
+    root, progress = resolve_root(asked.cache_dir), progress or SilentProgress()
+    network, options = asked.network, asked.options
+    dataset = replace(asked.opening, offline=True).open(asked.data, root=root, progress=progress)
     info = dataset.info
     needs = needs_of(
-        network.backbone, info, mode=options.mode, batch_size=batch_size or BATCH_SIZE, slices=network.slices
+        network.backbone,
+        info,
+        mode=options.mode,
+        batch_size=options.batch_size or BATCH_SIZE,
+        slices=network.slices,
     )
-    store = frozen_store(data, backbone, size=size, root=root, progress=progress, others=others)
-    counts, rate = _counts_and_rate(store, question, info.counts)
-    count = epochs or EPOCHS
+    counts, rate = _counts_and_rate(frozen_store(asked, progress), asked.asked, info.counts)
+    count = options.epochs or EPOCHS
     seconds = None if not rate else count * _epoch_seconds(counts, rate, needs)
-    side = info.size or describe(backbone).input_size
+    side = info.size or describe(network.backbone).input_size
     pixels = sum(counts) * max(info.channels, 1) * side**info.ndim
     return FinetunePlan(
         dataset=info.name,
-        backbone=backbone,
-        mode=mode,
+        backbone=network.backbone,
+        mode=options.mode,
         family=needs.family,
         train=counts[0],
         val=counts[1],
@@ -128,33 +109,10 @@ def plan(
     )
 
 
-_DATA = (
-    "data_root", "name", "intensity", "path_column", "label_column", "split_column", "patient_column", "volumes",
-)  # fmt: skip
-_NETWORK = ("weights", "seed", "fit", "precision")
-_QUESTION = ("task", "labels", "relabel", "keep", "drop", "partial", "classes")
-
-
-def given(names: tuple[str, ...], others: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of some names that were given."""
-    return {name: others[name] for name in names if others.get(name) is not None}
-
-
-def frozen_store(
-    data: str, backbone: str, *, size: int | None, root: Path, progress: Progress, others: Mapping[str, Any]
-) -> Path | None:
+def frozen_store(asked: FinetuneRequest, progress: Progress) -> Path | None:
     """Return the store of the frozen features that a training would start from; None where it is not there."""
-    views = wanted_views(pool=others.get("pool"), slices=others.get("slices"))
-    request = wanted_request(views, **given(_NETWORK, others))
-    options = DataOptions.of(size=size, **given(_DATA, others), **asked(data, others)[1])
-    found = extract_plan(Wanted(data, backbone, request, options, cache_dir=root), progress=progress).plans
+    found = extract_plan(asked.wanted(asked.network.weights, asked.precision), progress=progress).plans
     return found[0].store if found else None
-
-
-def asked(data: str, others: Mapping[str, Any]) -> tuple[Question, dict[str, Any]]:
-    """Return the question among the options of `medfeat.finetune`, and what the data's own labels mean."""
-    words = {"task": None, "labels": None, "classes": None} | given(_QUESTION, others)
-    return question_and_meaning(data, **words)
 
 
 def _epoch_seconds(counts: tuple[int, int], rate: float, needs: Needs) -> float:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from medfeat.datasets import DATASETS
+from medfeat.datasets.labels.class_spelling import class_list
 from medfeat.errors import UsageError
+from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.finetuning.defaults import BATCH_SIZE, EPOCHS, SMOOTHING, TuningFamily, default_rate
 from medfeat.finetuning.training_settings import CLASS_WEIGHTS, LOSSES, MODES, SAMPLERS, Mode, TrainingSettings
-from medfeat.types import TASK_TYPES, Fit, Task
+from medfeat.types import TASK_TYPES, Fit
+from medfeat.workflows.asking.data_options import DataOptions
 from medfeat.workflows.asking.question import Question
+from medfeat.workflows.asking.wanted import Wanted, wanted_request, wanted_views
 
 AUGMENT = ("auto", "none")
 FROM_PROBE = ("auto", "never")
@@ -25,8 +29,8 @@ class FinetuneOptions:
     ----------
     mode
         ``full``, ``last-blocks``, ``lora`` or ``head``.
-    epochs, batch_size, lr, layer_decay, weight_decay, smoothing, patience
-        As in `medfeat.finetuning.training_settings.Settings`.
+    epochs, batch_size, lr, layer_decay, weight_decay, smoothing, patience, soup
+        As in `medfeat.finetuning.training_settings.TrainingSettings`.
     max_minutes
         After which training stops.
     class_weight, loss, sampler, augment
@@ -56,6 +60,7 @@ class FinetuneOptions:
     blocks: int = 0
     rank: int = 8
     train_batch_norm: bool = False
+    soup: int = 1
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -106,6 +111,7 @@ class FinetuneOptions:
             weight_decay=_or(self.weight_decay, family.weight_decay),
             smoothing=_or(self.smoothing, SMOOTHING),
             patience=_or(self.patience, 5),
+            soup=self.soup,
             class_weight=auto if self.class_weight == "auto" else self.class_weight,
             loss=self.loss,
             sampler=self.sampler,
@@ -138,42 +144,65 @@ class NetworkOptions:
         if self.fit not in get_args(Fit):
             raise UsageError(f"--fit must be one of {', '.join(get_args(Fit))}, got {self.fit!r}")
 
-    def for_extract(self, weights: str | Path | None) -> dict[str, Any]:
-        """Return them as `extract` takes them, with other weights."""
-        return {
-            "backbone": self.backbone,
-            "weights": weights,
-            "seed": self.seed,
-            "pool": self.pool,
-            "slices": self.slices,
-            "fit": self.fit,
-            "trust_remote_code": self.trust_remote_code,
-        }
 
+@dataclass(frozen=True)
+class FinetuneRequest:
+    """What is asked of a fine-tuning, in one value.
 
-def question_and_meaning(
-    data: str, *, task: str | Task | None, labels: str | Path | None, classes: Any, **rest: Any
-) -> tuple[Question, dict[str, Any]]:
-    """Tell the question that is asked of a store from what its own labels mean.
-
-    Parameters
+    Attributes
     ----------
-    data
-        As `medfeat.finetune` takes it.
-    task, labels, classes, **rest
-        Words of a question. What labels of own images mean is said when they are read; of a file of labels, when the
-        question is asked.
-
-    Returns
-    -------
-    Question
-        Of the store.
-    dict
-        Further options of `medfeat.extract`.
+    data, network, options
+        On what, what, and how: one dataset as `medfeat.finetune` takes it.
+    question
+        As it was put; `asked` is the one to put to a store.
+    opened
+        How the data is opened, as it was said; `opening` is how it is.
+    precision, device, shots, resamples, cache_dir
+        As `medfeat.finetune` takes them.
     """
-    own = labels is None and data not in DATASETS
-    meaning = {"task": task if task in TASK_TYPES else None, "classes": classes} if own else {}
-    return Question(task, labels, classes=None if own else classes, **rest), meaning
+
+    data: str
+    network: NetworkOptions
+    options: FinetuneOptions = field(default_factory=FinetuneOptions)
+    question: Question = field(default_factory=Question)
+    opened: DataOptions = field(default_factory=DataOptions)
+    precision: str = "auto"
+    device: str = "auto"
+    shots: int | None = None
+    resamples: int = RESAMPLES
+    cache_dir: str | Path | None = None
+
+    @property
+    def asked(self) -> Question:
+        """The question that a store is asked."""
+        return replace(self.question, classes=None) if self._own_labels else self.question
+
+    @property
+    def opening(self) -> DataOptions:
+        """How the data is opened: what labels of own images mean is said when they are read."""
+        if not self._own_labels:
+            return self.opened
+        task = next((one for one in TASK_TYPES if one == self.question.task), None)
+        classes = self.question.classes
+        return replace(self.opened, task=task, classes=None if classes is None else class_list(classes))
+
+    @property
+    def _own_labels(self) -> bool:
+        return self.question.labels is None and self.data not in DATASETS
+
+    def wanted(self, weights: str | Path | None, precision: str) -> Wanted:
+        """Return the embeddings of the data through the network with some weights, as `extract_wanted` takes them."""
+        network = self.network
+        request = wanted_request(
+            wanted_views(pool=network.pool, slices=network.slices),
+            fit=network.fit,
+            precision=precision,
+            weights=weights,
+            seed=network.seed,
+            offline=network.offline,
+            trust_remote_code=network.trust_remote_code,
+        )
+        return Wanted(self.data, network.backbone, request, self.opening, cache_dir=self.cache_dir)
 
 
 def _or(given: Any, default: Any) -> Any:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,8 @@ import torch
 from medfeat.backbones import Backbone, describe, load_backbone
 from medfeat.backbones.weights.weights_file import tuning_of
 from medfeat.cost import EnergyMeter
-from medfeat.errors import DataError
 from medfeat.evaluation.judging.tuned import Tuning, record_tuned
-from medfeat.evaluation.runs.run import Run, read_run
+from medfeat.evaluation.runs.run import Run
 from medfeat.extraction.network.device import describe_machine, peak_memory
 from medfeat.extraction.network.volumes import views_for
 from medfeat.finetuning.assemble import (
@@ -33,7 +31,8 @@ from medfeat.finetuning.assemble import (
     tunable,
 )
 from medfeat.finetuning.augment import allowed_for, augmentation
-from medfeat.finetuning.checkpoint import Keeper
+from medfeat.finetuning.board import board
+from medfeat.finetuning.checkpoint import Epoch, Keeper
 from medfeat.finetuning.cut import Cut
 from medfeat.finetuning.defaults import TuningFamily, family_of, warning
 from medfeat.finetuning.images import gathered
@@ -42,16 +41,13 @@ from medfeat.finetuning.lora import merge_low_rank
 from medfeat.finetuning.losses import is_imbalanced
 from medfeat.finetuning.training_settings import TrainingSettings
 from medfeat.finetuning.tunable import Tunable
-from medfeat.finetuning.tuned_weights import WEIGHTS_FILE, write_weights
 from medfeat.tasks import gather
 from medfeat.types import Dataset, Progress, Task, View
 from medfeat.workflows.tuning.finetune_request import FinetuneOptions, NetworkOptions
 from medfeat.workflows.tuning.finetune_start import Start, ValJudge
-from medfeat_cache import FeatureStore, canonical_json, write_whole
+from medfeat.workflows.tuning.tuned_folder import FORMAT, VERSION, finish, finished_run, write_network
+from medfeat_cache import FeatureStore, canonical_json, slug
 
-FORMAT = "medfeat-tuned"
-VERSION = 1
-DONE_FILE = "tuned.json"
 Embed = Callable[[Path, str], Path]
 
 
@@ -73,6 +69,8 @@ class TrainingJob:
         Of the bootstrap.
     progress
         Hears of everything.
+    board
+        Folder for TensorBoard; None for none.
     """
 
     store: FeatureStore
@@ -87,6 +85,7 @@ class TrainingJob:
     folder: Path
     resamples: int
     progress: Progress
+    board: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -117,26 +116,38 @@ def train(job: TrainingJob, unfinished: Path, identity: Mapping[str, Any], *, em
     settings = _settings(job, backbone)
     facts: dict[str, Any] = {**identity, "settings": settings.to_dict()}
     folder = job.folder / _key(facts)
-    found = _done(folder)
+    found = finished_run(folder)
     if found is not None:
         return Tuned(found, reused=True)
     keeper = Keeper(unfinished, settings)
     if restart:
         keeper.forget()
     meter, started = EnergyMeter(), time.perf_counter()
-    with _assembled(job, backbone, settings, keeper) as training:
+    with _assembled(job, backbone, settings, keeper) as training, _watched(job) as training.told:
         trained = training.run()
     cost = _cost(job, trained, meter, time.perf_counter() - started)
     if trained.out_of_time:  # written as it is, beside what goes on from here
         facts["stopped_after"] = trained.epochs[-1].number
         folder = job.folder / _key(facts)
-    weights = _exported(folder, backbone, job, facts, trained)
+    merge_low_rank(backbone.module)
+    weights = write_network(folder, backbone.module.network, _story(backbone, job, facts, trained))  # type: ignore[arg-type]  # what every embedder has
     run = _evaluated(job, embed(weights, job.store.recipe["precision"]), training.model, settings, trained, cost=cost)
-    _finish(folder, run, facts, trained)
+    finish(folder, run, facts, trained)
     if not trained.out_of_time:
         keeper.forget()
         unfinished.rmdir()
     return Tuned(run)
+
+
+@contextmanager
+def _watched(job: TrainingJob) -> Iterator[Callable[[Epoch], None]]:
+    """Yield what hears of every epoch: a board, where one was asked for."""
+    if job.board is None:
+        yield lambda _epoch: None
+        return
+    name = f"{job.dataset.info.name}-{job.network.backbone}-{job.options.mode}-seed{job.seed}"
+    with board(job.board / slug(name), job.start.run.headline) as told:
+        yield told
 
 
 def _cost(job: TrainingJob, trained: Trained, meter: EnergyMeter, seconds: float) -> dict[str, Any]:
@@ -191,14 +202,6 @@ def _settings(job: TrainingJob, backbone: Backbone) -> TrainingSettings:
     if loud is not None:
         job.progress.say(loud)
     return settings
-
-
-def _done(folder: Path) -> Run | None:
-    try:
-        stored = json.loads((folder / DONE_FILE).read_bytes())
-        return read_run(folder.parents[2] / stored["run"])
-    except (OSError, ValueError, KeyError, DataError):
-        return None
 
 
 @contextmanager
@@ -274,12 +277,9 @@ def _fed(
         yield part, (cached, replace(cached, first=counts[0]))
 
 
-def _exported(folder: Path, backbone: Backbone, job: TrainingJob, facts: Mapping[str, Any], trained: Trained) -> Path:
-    """Write the tuned weights where they stay; their file says what they were made from."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for half in folder.glob(".*"):  # of a killed command
-        half.unlink(missing_ok=True)
-    story = {
+def _story(backbone: Backbone, job: TrainingJob, facts: Mapping[str, Any], trained: Trained) -> dict[str, Any]:
+    """Say what the tuned weights were made from; their file carries it along."""
+    return {
         "format": FORMAT,
         "version": VERSION,
         "backbone": job.network.backbone,
@@ -287,12 +287,9 @@ def _exported(folder: Path, backbone: Backbone, job: TrainingJob, facts: Mapping
         "started_from": _parent(backbone, job),
         "dataset": job.dataset.info.name,
         "epoch": trained.best,
+        **({} if trained.soup is None else {"average_of_epochs": list(trained.soup.epochs)}),
         **facts,
     }
-    path = folder / WEIGHTS_FILE
-    merge_low_rank(backbone.module)
-    write_weights(backbone.module.network, path, story)  # type: ignore[arg-type]  # what every embedder has
-    return path
 
 
 def _parent(backbone: Backbone, job: TrainingJob) -> dict[str, Any]:
@@ -307,6 +304,7 @@ def _evaluated(
     job: TrainingJob, path: Path, model: Tunable, settings: TrainingSettings, trained: Trained, *, cost: dict[str, Any]
 ) -> Run:
     shown = {name: value for name, value in settings.to_dict().items() if name != "seed"}
+    soup = trained.soup
     tuning = Tuning(
         settings=shown | ({"stopped_after": trained.epochs[-1].number} if trained.out_of_time else {}),
         model=job.start.tuned(model.head.values()),
@@ -315,6 +313,7 @@ def _evaluated(
         start=job.start.run,
         cost=cost,
         notes=tuple(_notes(settings, trained)),
+        averaged=None if soup is None else (soup.epochs, (soup.first, soup.second)),
     )
     with FeatureStore(path) as store:
         return record_tuned(
@@ -323,24 +322,14 @@ def _evaluated(
 
 
 def _notes(settings: TrainingSettings, trained: Trained) -> Iterator[str]:
-    if trained.best == 0:
+    if trained.soup is not None:
+        yield f"{settings.mode}: the average of epochs {trained.soup.said} is better on val than the best of them"
+    elif settings.soup > 1:
+        yield f"{settings.mode}: no average of the {settings.soup} best epochs beats the best of them on val"
+    if trained.best == 0 and trained.soup is None:
         yield f"{settings.mode}: none of {len(trained.epochs) - 1} epochs beats the start on val, which is kept"
     if trained.stopped:
         reached = f"{trained.epochs[-1].number} of {settings.epochs}"
         yield f"{settings.mode}: stopped after epoch {reached}: {trained.stopped}"
     if trained.state.micro < settings.batch_size:
         yield f"{settings.mode}: memory allowed {trained.state.micro} samples a pass; gradients were added up"
-
-
-def _finish(folder: Path, run: Run, facts: Mapping[str, Any], trained: Trained) -> None:
-    """Write the log a plotter reads, and last what says that everything is there."""
-    columns = ("number", "loss", "first", "second", "lr", "seconds", "images_per_second")
-    rows = [
-        ",".join("" if (value := asdict(epoch)[name]) is None else str(value) for name in columns)
-        for epoch in trained.epochs
-    ]
-    log = "\n".join([",".join(("epoch", "loss", "val", "val_second", *columns[4:])), *rows]) + "\n"
-    write_whole(folder / "log.csv", [log.encode()], "writing the log of a training")
-    assert run.folder is not None  # it has just been written
-    done = {"format": FORMAT, "version": VERSION, "run": run.folder.relative_to(folder.parents[2]).as_posix(), **facts}
-    write_whole(folder / DONE_FILE, [json.dumps(done, indent=1).encode()], "finishing a training")

@@ -11,6 +11,7 @@ from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from medfeat.backbones import load_backbone
+from medfeat.backbones.libraries import weights_free
 from medfeat.backbones.libraries.weights_free import STATISTICS, Statistics
 
 
@@ -108,3 +109,16 @@ def test_a_volume_of_three_columns_is_no_colour() -> None:
     steps = [np.abs(np.diff(levels, axis=axis)) for axis in (2, 3)]  # along rows and columns of every slice
     edges = sum(step.sum((1, 2, 3)) for step in steps) / sum(step[0].size for step in steps)
     assert np.allclose(Statistics()(volumes[..., None])[:, -1].numpy(), edges)
+
+
+@pytest.mark.parametrize("name", ["pixels", "stats"])
+@pytest.mark.parametrize("shape", [(40, 30), (40, 30, 3), (9, 10, 11)])
+def test_a_batch_that_goes_through_in_pieces_is_the_same_row_by_row(
+    name: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = RNG.integers(0, 256, (5, *shape), dtype=np.uint8)
+    whole = embed(name, images)
+    alone = np.concatenate([embed(name, image[None]) for image in images])
+    monkeypatch.setattr(weights_free, "_PIECE_LEVELS", 2 * images[0].size)
+    np.testing.assert_array_equal(embed(name, images), whole)
+    np.testing.assert_array_equal(whole, alone)

@@ -278,3 +278,29 @@ def test_one_bit_is_black_and_white_and_a_segmentation_is_no_image(tmp_path, dic
     assert read_stored(bits).values[0].tolist() == [0, 255, 255, 0, 255, 0, 0, 0]
     with pytest.raises(BadFile, match="a mask, and no image"):
         read_stored(dicom(tmp_path / "s.dcm", row(0, 1, dtype=np.uint8), Modality="SEG"))
+
+
+def test_a_range_of_padding_ends_at_its_ends(tmp_path, dicom):
+    path = dicom(tmp_path / "x.dcm", row(99, 100, 150, 200, 201), PixelPaddingValue=100, PixelPaddingRangeLimit=200)
+    assert read_stored(path).values[0].tolist() == [99, 99, 99, 99, 201]
+    alone = dicom(tmp_path / "y.dcm", row(99, 100, 150, 200, 201), PixelPaddingValue=150)
+    assert read_stored(alone).values[0].tolist() == [99, 100, 99, 200, 201]
+
+
+@pytest.mark.parametrize(
+    ("function", "width", "used"),
+    [("LINEAR", 1, False), ("LINEAR", 1.5, True), ("LINEAR", 0, False), ("LINEAR", -400, False),
+     ("LINEAR_EXACT", 1, True), ("LINEAR_EXACT", 0.5, True), ("LINEAR_EXACT", 0, False),
+     ("SIGMOID", 1, True), ("SIGMOID", -5, False)],
+)  # fmt: skip
+def test_a_width_that_the_standard_forbids_is_no_window(tmp_path, dicom, function, width, used):
+    """PS3.3 C.11.2.1.2: at least 1 where the function is linear, and of two levels nothing could be divided by 0."""
+    path = dicom(tmp_path / "x.dcm", row(0, 9), WindowCenter=40, WindowWidth=width, VOILUTFunction=function)
+    stored = read_stored(path)
+    assert ((stored.window or stored.display) is not None) == used
+
+
+def test_a_window_keeps_its_own_width(tmp_path, dicom):
+    """By hand, PS3.3 C.11.2.1.2.1: center 100, width 51 is ((x - 99.5) / 50 + 0.5) of 255 between 74.5 and 124.5."""
+    path = dicom(tmp_path / "x.dcm", row(74, 75, 100, 125, 126), WindowCenter=[100, 7], WindowWidth=[51, 9])
+    assert seen(path, "window") == [0, 3, 130, 255, 255]

@@ -170,3 +170,17 @@ def test_the_words_tell_the_shares_drawn_and_the_classes_left_out():
         ids, np.eye(200, 2, dtype=np.int64), "multi-label", ("a", "b"), patients=np.repeat(ids[::2], 2)
     )
     assert "by patient from seed 0: " in how and "too few samples of a, b for t" in how
+
+
+@pytest.mark.parametrize(
+    ("sizes", "train", "test"),
+    [((7, 25), [25], [7]), ((4, 4, 9, 26, 26, 29), [4, 4, 26, 29], [26])],
+    ids=["two patients", "six patients"],
+)
+def test_the_largest_patient_is_placed_first(sizes, train, test):
+    """Placed last, it would go to what the others left: train would hold 7 of 32 images, or 81 of 98."""
+    patients = np.repeat([f"p{i}" for i in range(len(sizes))], sizes)
+    ids = np.array([f"{i:03}" for i in range(sum(sizes))])
+    split = draw_split(ids, np.zeros(sum(sizes), int), FRACTIONS, patients=patients)
+    found = {part: sorted(np.unique(patients[split == part], return_counts=True)[1].tolist()) for part in FRACTIONS}
+    assert (found["train"], found["test"]) == (train, test)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from openTSNE import TSNE
@@ -9,7 +11,7 @@ from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 
 from medfeat.evaluation.looking import projection
-from medfeat.evaluation.looking.projection import lay_out, neighbours, place, principal
+from medfeat.evaluation.looking.projection import lay_out, neighbours, place, principal, searched, tsne
 
 
 def clusters(n=60, k=3, dim=12, seed=0):
@@ -34,6 +36,19 @@ def test_components_are_those_of_the_singular_vectors():
     s = np.linalg.svd(centred.astype(np.float64), compute_uv=False)
     assert np.allclose(found.share, (s**2 / np.sum(s**2))[: len(found.share)], atol=1e-4)
     assert np.allclose(np.abs(found.of(X)[:, 0]).max(), np.abs(centred @ found.axes[0]).max(), atol=1e-3)
+
+
+def test_finding_components_copies_the_rows_once(monkeypatch):
+    monkeypatch.setattr(projection, "_BLOCK", 1 << 16)
+    X = clusters(3000, dim=1000)[0]
+    principal(X, unit=True).of(X)  # what is imported on the way is none of it
+    tracemalloc.start()
+    try:
+        principal(X, unit=True).of(X)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.7 * X.nbytes
 
 
 def test_a_map_keeps_neighbours_in_two_and_three_dimensions_and_is_the_same_again():
@@ -71,6 +86,17 @@ def test_a_new_row_lands_among_its_neighbours_and_old_rows_stay():
         assert (y[near] == labels[:, None]).all()
 
 
+def as_faithful(X, seeds=(0, 1, 2)):
+    """Whether our map of embeddings is as trustworthy as those of the library's own defaults, which differ by seed."""
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    Z = principal(X, unit=True).of(X)
+    maps = [tsne(Z, *neighbours(searched(X, Z, unit=True), 90), dims=2)]
+    maps += [np.asarray(TSNE(random_state=seed, n_jobs=1).fit(unit)) for seed in seeds]
+    ours, *theirs = (trustworthiness(X, points, n_neighbors=15, metric="cosine") for points in maps)
+    print("trustworthiness, ours and the defaults:", ours, theirs)
+    return ours >= min(theirs)
+
+
 @pytest.mark.realdata
 def test_on_real_images_a_map_is_as_trustworthy_as_the_librarys_own_defaults(real_data):
     with np.load(real_data / "breastmnist.npz") as file:
@@ -78,6 +104,18 @@ def test_on_real_images_a_map_is_as_trustworthy_as_the_librarys_own_defaults(rea
     ours = lay_out(X.astype(np.float32), unit=False).tsne2
     theirs = np.asarray(TSNE(random_state=0, n_jobs=1).fit(X))
     assert trustworthiness(X, ours, n_neighbors=15) >= trustworthiness(X, theirs, n_neighbors=15) - 0.005
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_on_many_real_images_too_where_a_grid_is_interpolated(real_data):
+    with np.load(real_data / "adrenalmnist3d.npz") as file:
+        volumes = np.concatenate([file[f"{split}_images"] for split in ("train", "val", "test")])
+    planes = volumes[:, (8, 11, 14, 17, 20)].reshape(-1, 28 * 28).astype(np.float32) / 255
+    planes = planes[planes.std(axis=1) > 0]
+    assert len(planes) > projection.MOST_BY_TREE
+    planes = planes[np.random.default_rng(0).permutation(len(planes))[: projection.MOST_BY_TREE + 100]]
+    assert as_faithful(planes, seeds=(0,))
 
 
 def test_a_map_in_three_dimensions_is_of_a_sample_when_there_are_many(monkeypatch):

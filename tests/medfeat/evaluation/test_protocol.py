@@ -73,6 +73,17 @@ def test_regression_is_chosen_by_r2():
     assert choice.chosen.settings == {"a": 1} and "R2" in choice.rule
 
 
+def test_a_regression_with_the_better_mae_and_the_worse_r2_is_not_chosen():
+    """By hand: off by 50 once of six is MAE 8.3 and squares 2500; off by 10 each time is MAE 10 and squares 600."""
+    y = np.array([0.0, 10, 20, 30, 40, 200])[:, None]
+    once, always = y.copy(), y + 10
+    once[-1] -= 50
+    choice = select([candidate(once, 0, a="once"), candidate(always, 1, a="always")], None, y, "regression")
+    assert choice.chosen.settings == {"a": "always"}
+    assert choice.chosen.second == pytest.approx(-10) and choice.tried[0].second == pytest.approx(-50 / 6)
+    assert choice.chosen.first == pytest.approx(1 - 600 / ((y - y.mean()) ** 2).sum())
+
+
 def test_a_head_without_candidates_is_refused():
     with pytest.raises(DataError, match="no candidate"):
         select([], None, Y, "binary-class")

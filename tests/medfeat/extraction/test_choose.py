@@ -10,7 +10,7 @@ import torch
 
 from medfeat.extraction.measure import choose
 from medfeat.extraction.measure import trials as tuning
-from medfeat.extraction.measure.choose import choose_settings
+from medfeat.extraction.measure.choose import Chooser
 from medfeat.extraction.network.forward import Finished
 from medfeat.types import SilentProgress
 
@@ -54,17 +54,8 @@ def decide(clock, speeds, *, noise=0.0, total=10_000, precision="auto", problem=
 
     said = SilentProgress()
     images = np.random.default_rng(1).integers(0, 256, (64, 6, 6), dtype=np.uint8)
-    choice = choose_settings(
-        make,
-        images,
-        total=total,
-        precision=precision,
-        batch_size=32,
-        compile_problem=problem,
-        device=CPU,
-        progress=said,
-    )
-    return choice, said.said
+    chooser = Chooser(make=make, sample=images, total=total, batch_size=32, problem=problem, device=CPU, progress=said)
+    return chooser.choose(precision), said.said
 
 
 FAST_HALF = {("fp32", False): 1.0, ("fp32", True): 0.7, ("bf16", False): 0.4, ("bf16", True): 0.2}
@@ -161,8 +152,8 @@ def test_a_short_view_is_not_hidden_by_a_long_one(clock):
         return network
 
     images = np.random.default_rng(1).integers(1, 256, (64, 6, 6), dtype=np.uint8)
-    options = {"total": 9999, "precision": "auto", "batch_size": 32, "compile_problem": None, "device": CPU}
-    choice = choose_settings(make, images, progress=SilentProgress(), **options)
+    where = {"device": CPU, "progress": SilentProgress()}
+    choice = Chooser(make=make, sample=images, total=9999, batch_size=32, problem=None, **where).choose("auto")
     assert choice.settings.precision == "fp32"
 
 

@@ -13,14 +13,14 @@ from PIL import Image
 from medfeat.datasets import digests
 from medfeat.extraction.ask.remembered import file_identity
 from medfeat.workflows.extract import extract
-from medfeat_cache import FeatureStore
+from medfeat_cache import FeatureStore, stamp
 
 LONG_AGO = 1_000_000_000
 
 
 def settled(monkeypatch):
     """Take every file for one that nobody has touched for long."""
-    monkeypatch.setattr(digests, "SETTLED_SECONDS", -1.0)
+    monkeypatch.setattr(stamp, "SETTLED_SECONDS", -1.0)
 
 
 def pictures(folder, base):

@@ -65,7 +65,7 @@ def test_an_epoch_equals_a_plain_loop(tmp_path):
         torch.testing.assert_close(values(run.model)[name], value, atol=1e-5, rtol=0, msg=name)
 
 
-@pytest.mark.parametrize("settings", [{}, {"augmented": True}, {"sampler": "balanced"}])
+@pytest.mark.parametrize("settings", [{}, {"augmented": True}, {"sampler": "balanced"}, {"soup": 3}])
 @pytest.mark.parametrize("killed_after", [1, 2])
 def test_a_killed_training_ends_bit_for_bit_as_an_uninterrupted_one(tmp_path, settings, killed_after):
     from medfeat.finetuning.augment import CHANGES, augmentation
@@ -142,6 +142,39 @@ def test_the_start_counts_as_epoch_0_and_is_kept_where_nothing_beats_it(tmp_path
     done = run.run()
     assert done.best == 0 and len(done.epochs) == 4
     assert equal(values(run.model), before)
+
+
+class Told(Rising):
+    """Says what it was given, call after call; higher is better."""
+
+    def __init__(self, *scores):
+        self.scores = list(scores)
+
+    def score(self, outputs):
+        return self.scores.pop(0), 0.0
+
+    def beats(self, new, old):
+        return (new.first, -new.number) > (old.first, -old.number)
+
+
+def test_the_best_epochs_are_averaged_as_long_as_val_gains_by_it(tmp_path):
+    # the start, three epochs; then the averages of 3 and 2, and of 3, 2 and 1
+    run = training(tmp_path, judge=Told(0.5, 0.6, 0.7, 0.8, 0.9, 0.85), soup=3)
+    trained = run.run()
+    assert (trained.best, trained.soup.epochs, trained.soup.first) == (3, (3, 2), 0.9)
+    third, second = (run.keeper.values(number) for number in (3, 2))
+    for name, value in values(run.model).items():
+        if name in third and value.is_floating_point():
+            wanted = (third[name].double() + second[name].double()) / 2
+            torch.testing.assert_close(value.double(), wanted, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("average", [0.8, 0.7])
+def test_an_average_no_better_than_the_best_epoch_is_left(tmp_path, average):
+    run = training(tmp_path, judge=Told(0.5, 0.6, 0.7, 0.8, average), soup=2)
+    assert run.run().soup is None
+    third = run.keeper.values(3)
+    assert all(torch.equal(value, third[name]) for name, value in values(run.model).items() if name in third)
 
 
 def test_training_stops_early_where_val_no_longer_rises(tmp_path):

@@ -4,13 +4,16 @@ import warnings
 
 import numpy as np
 import pytest
+import xgboost
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from medfeat.errors import DataError, UnsuitedHeadError
-from medfeat.heads import boosting, knn, ordinal, prototypes, ridge, svm
+from medfeat.heads import all_heads, boosting, head_identity, knn, ordinal, prototypes, ridge, svm, takes_budget
 from medfeat.heads.majority import Majority
+from medfeat.heads.saving import load_model, save_model
+from medfeat.types import SilentProgress
 
 
 def ordered(n=300, d=4, n_classes=4, seed=0):
@@ -192,7 +195,7 @@ def test_balanced_weights_are_those_of_scikit_learn(n_classes):
 
     X, y = rare()
     y = np.minimum(y, 1) * (y != 1) if n_classes == 2 else y
-    ours = LinearProbe(0.1, n_classes=n_classes, class_weight="balanced").fit(X, y)
+    ours = LinearProbe(0.1, n_classes=n_classes, class_weight="balanced", tol=1e-14).fit(X, y)
     Z = StandardScaler().fit_transform(X)
     theirs = LogisticRegression(C=0.1, class_weight="balanced", tol=1e-10, max_iter=5000).fit(Z, y[:, 0])
     np.testing.assert_allclose(ours.scores(X), theirs.predict_proba(Z), atol=1e-5)
@@ -203,7 +206,7 @@ def test_each_label_is_balanced_by_itself():
 
     X, y = rare()
     labels = (np.hstack([y, y]) == [2, 0]).astype(np.int64)
-    ours = LinearProbe(0.1, task_type="multi-label", class_weight="balanced").fit(X, labels).scores(X)
+    ours = LinearProbe(0.1, task_type="multi-label", class_weight="balanced", tol=1e-14).fit(X, labels).scores(X)
     Z = StandardScaler().fit_transform(X)
     for k in range(2):
         theirs = LogisticRegression(C=0.1, class_weight="balanced", tol=1e-10, max_iter=5000).fit(Z, labels[:, k])
@@ -260,3 +263,83 @@ def test_heads_without_class_weights_are_refused_by_name():
     with pytest.raises(UsageError, match="--class-weight must be none, balanced or auto, got 'heavy'"):
         weighted_head("linear", "heavy")
     assert weighted_head("prototypes", "none").name == "prototypes"
+
+
+def test_a_budget_buys_rounds_and_depths_before_anything_is_trained():
+    size = {"rows": 10_000, "features": 784, "trees": 8}
+    whole = boosting.planned(None, **size)
+    assert [(one["depth"], one["rounds"]) for one in whole] == [(2, 100), (4, 100), (6, 100)]
+    assert boosting.planned(1e6, **size) == whole
+    bought = [boosting.planned(seconds, **size) for seconds in (0.01, 1, 3, 10, 30, 60)]
+    work = [sum(one["rounds"] * one["depth"] for one in settings) for settings in bought]
+    assert work == sorted(work) and work[0] == 2 and work[-1] < 1200
+    for settings in bought:
+        assert len(settings) == 1 or settings[0]["rounds"] >= boosting.FEWEST_ROUNDS
+    # By hand: 100 trees of depth 2 on 1,000 rows of 10 numbers cost 0.001 + 100 * (10 * (1.2e-9 * 2000 + 2e-6)) s.
+    assert [one["rounds"] for one in boosting.planned(0.0016 + 0.0022, 1000, 10, 1)][:1] == [50]
+
+
+def test_the_same_budget_gives_the_same_trees_and_is_written_down(monkeypatch):
+    X, y = ordered(n=400)
+    made = []
+    binning = xgboost.QuantileDMatrix
+    monkeypatch.setattr(xgboost, "QuantileDMatrix", lambda *a, **k: made.append(1) or binning(*a, **k))
+    asked = ((X[:200], y[:200]), (X[200:], y[200:]), "multi-class", 4)
+    first, again = (
+        list(boosting.BoostingHead(budget=0.02).candidates(*asked, seed=0, progress=SilentProgress())) for _ in range(2)
+    )
+    assert [one.settings for one in first] == [one.settings for one in again]
+    assert all(one.settings["budget"] == 0.02 and one.settings["most_rounds"] <= 100 for one in first)
+    assert all(np.array_equal(a.model.scores(X), b.model.scores(X)) for a, b in zip(first, again, strict=True))
+    assert len(made) == 4, "train and val of each call are binned once for all depths"
+    plain = list(boosting.BoostingHead().candidates(*asked, seed=0, progress=SilentProgress()))
+    for one in plain:
+        alone = boosting.BoostingProbe(depth=one.settings["depth"], rate=one.settings["rate"], n_classes=4)
+        alone.fit(X[:200], y[:200], val=(X[200:], y[200:]))
+        assert np.array_equal(alone.scores(X), one.model.scores(X)), "bins that are shared change nothing"
+
+
+def test_a_budget_makes_another_run_and_a_head_without_rounds_has_none():
+    assert head_identity("xgboost", 5.0) != head_identity("xgboost") != head_identity("xgboost", 6.0)
+    assert head_identity("linear", 5.0) == head_identity("linear")
+    assert [name for name in all_heads() if takes_budget(name)] == ["xgboost"]
+
+
+@pytest.mark.parametrize("standardised", [False, True])
+def test_neighbours_of_a_train_split_that_is_not_kept_are_the_same(monkeypatch, standardised):
+    """Rows of length one are made block by block, and every block's best are merged."""
+    X = np.random.default_rng(0).normal(size=(100, 6)).astype(np.float32) + 2
+    X[60:80] = X[:20]  # equal ones in different blocks
+    whole = knn.CosineIndex(X, standardised=standardised, most=9)
+    monkeypatch.setattr(knn, "BLOCK_NUMBERS", 60)
+    monkeypatch.setattr(knn, "row_blocks", lambda n: [slice(i, i + 7) for i in range(0, n, 7)])
+    monkeypatch.setattr(knn, "BLOCK", 7)
+    streamed = knn.CosineIndex(X, standardised=standardised, most=9)
+    assert whole.rows is not None and streamed.rows is None
+    for found, expected in zip(streamed.nearest(X[:50]), whole.nearest(X[:50]), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_equal_similarities_stand_in_the_order_of_train_also_at_the_border():
+    """Twelve copies of one image, of which five are asked for: always the first five, and none of the others."""
+    X = np.random.default_rng(1).normal(size=(400, 3)).astype(np.float32)
+    copies = np.array([3, 17, 58, 90, 111, 160, 171, 200, 222, 301, 350, 399])
+    X[copies] = [1.0, 2.0, -1.0]
+    similarity, rows = knn.CosineIndex(X, standardised=False, most=5).nearest(X[copies[:1]])
+    assert rows[0].tolist() == copies[:5].tolist()
+    assert np.ptp(similarity[0]) == 0
+    assert knn.largest(np.array([[1, 3, 3, 2, 3, 0]], np.float32), 2).tolist() == [[1, 2]]
+    assert knn.largest(np.array([[1, 3, 3, 2, 3, 0]], np.float32), 9).tolist() == [[1, 2, 4, 3, 0, 5]]
+
+
+def test_a_streamed_index_is_saved_with_its_rows_unless_they_are_too_many(monkeypatch, tmp_path):
+    X, y = ordered()
+    monkeypatch.setattr(knn, "BLOCK_NUMBERS", 100)
+    probe = knn.NeighboursProbe(5, n_classes=4).fit(X, y)
+    assert probe.index_.rows is None
+    save_model(probe, tmp_path / "head")
+    assert np.array_equal(load_model(tmp_path / "head").scores(X[:9].copy()), probe.scores(X[:9]))
+    monkeypatch.setattr(knn, "MOST_SAVED", 10)
+    with pytest.raises(DataError, match="300 x 4 numbers are more than the 10 that are saved"):
+        save_model(probe, tmp_path / "large")
+    assert not (tmp_path / "large").exists()

@@ -72,3 +72,12 @@ def test_drawing_leaves_no_figure_open(run):
 
     figures.reliability_figure(run)
     assert plt.get_fignums() == []
+
+
+def test_the_curve_of_a_training_shows_each_epoch_and_the_one_val_chose():
+    figure = figures.curve_figure([0.7, 0.5, 0.4], [0.6, 0.7, 0.8, 0.75], 2, "AUC")
+    losses, scores = figure.axes
+    np.testing.assert_array_equal(losses.lines[0].get_xydata(), [[1, 0.7], [2, 0.5], [3, 0.4]])
+    np.testing.assert_array_equal(scores.lines[0].get_xydata(), [[0, 0.6], [1, 0.7], [2, 0.8], [3, 0.75]])
+    np.testing.assert_array_equal(scores.lines[1].get_xydata(), [[2, 0.8]])
+    assert scores.get_ylabel() == "AUC on val"

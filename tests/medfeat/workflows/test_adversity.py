@@ -126,14 +126,14 @@ def test_a_network_that_changes_while_it_embeds_is_refused(counting, cache_root,
     from medfeat.errors import NotFrozenError
     from medfeat.extraction.network.forward import Forward
 
-    honest = Forward.tensors
+    honest = Forward.submit
 
     def learning(self, images):
         with torch.no_grad():
             next(self.module.parameters()).add_(1e-3)
         return honest(self, images)
 
-    monkeypatch.setattr(Forward, "tensors", learning)
+    monkeypatch.setattr(Forward, "submit", learning)
     with pytest.raises(NotFrozenError, match="nothing was published"):
         run(cache_root)
     assert not find_stores(cache_root)

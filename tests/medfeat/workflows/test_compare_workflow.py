@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from medfeat.errors import UsageError
+from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.compare import published
+from medfeat.evaluation.compare.paired import compare_runs
 from medfeat.workflows.compare import compare
 from medfeat.workflows.probe import probe
 
@@ -175,3 +177,26 @@ def test_nothing_to_compare_is_one_clear_line(cache_root, options, said):
 def test_an_unknown_format_is_refused(cache_root):
     with pytest.raises(UsageError, match="format must be one of table, markdown, csv, json, got 'xml'"):
         compare("bloodmnist", cache_dir=cache_root).render("xml")
+
+
+@pytest.mark.parametrize("changed", ["labels", "ids", "images"])
+def test_runs_with_equal_ids_and_other_labels_are_not_compared(tmp_path, changed):
+    """The same images under another question, or other images under the same names: no difference of scores is one."""
+    rng, y = np.random.default_rng(0), np.arange(30)[:, None] % 3
+    ids = np.array([f"test/{i}" for i in range(30)])
+
+    def run(name, *, labels=y, names=ids, images="one"):
+        folder = tmp_path / name
+        folder.mkdir()
+        empty = {"val_ids": ids[:0], "val_labels": y[:0], "val_scores": np.zeros((0, 3))}
+        np.savez(
+            folder / "scores.npz", test_ids=names, test_labels=labels, test_scores=rng.dirichlet([1] * 3, 30), **empty
+        )
+        task = {"type": "multi-class", "images": images}
+        return SimpleNamespace(folder=folder, key=name * 12, task=task, backbone="net", head="linear")
+
+    first, second = run("a"), run("b")
+    assert len(compare_runs([first, second], resamples=20)) == 1
+    other = {"labels": {"labels": (y + 1) % 3}, "ids": {"names": np.char.add(ids, "x")}, "images": {"images": "two"}}
+    with pytest.raises(DataError, match="did not score the same samples"):
+        compare_runs([first, run("c", **other[changed])], resamples=20)

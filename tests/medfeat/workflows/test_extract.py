@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from medfeat.errors import DataError, UsageError
 from medfeat.extraction.ask.request import Request
 from medfeat.types import SilentProgress
 from medfeat.workflows.asking.data_options import DataOptions
-from medfeat.workflows.asking.wanted import Wanted
+from medfeat.workflows.asking.wanted import Wanted, wanted_views
 from medfeat.workflows.extract import extract, plan
 from medfeat_cache import FeatureStore, find_stores
 
@@ -154,11 +155,11 @@ def test_a_batch_without_one_good_image_is_accounted_for(counting, cache_root, t
 
 
 def test_nan_outputs_are_refused_by_id(counting, cache_root, monkeypatch):
-    import torch
+    from medfeat.extraction.network.forward import Finished, Forward
 
-    from medfeat.extraction.network.forward import Forward
-
-    monkeypatch.setattr(Forward, "tensors", lambda self, images: [torch.full((len(images), 6), torch.nan)])
+    monkeypatch.setattr(
+        Forward, "submit", lambda self, images: Finished([np.full((len(images), 6), np.nan, np.float32)])
+    )
     with pytest.raises(DataError, match=r"NaN.*train/0.*--precision fp32"):
         run(cache_root)
     assert not find_stores(cache_root)
@@ -266,16 +267,18 @@ def test_a_plan_fetches_nothing(cache_root, tmp_path):
 )
 def test_a_plan_knows_the_room_of_a_named_layer(cache_root, tmp_path, data, asked, length):
     network = "vit_base" if "raptor" in asked.values() else "resnet18"
-    [found] = plan(data, network, cache_dir=cache_root, data_root=tmp_path, **asked).plans
+    wanted = Wanted(data, network, Request(views=wanted_views(**asked)), DataOptions.of(data_root=tmp_path))
+    [found] = plan(replace(wanted, cache_dir=cache_root)).plans
     # resnet18's second and third stage end in 128 and 256 channels (He et al., CVPR 2016, table 1)
     assert found.disk_bytes == (None if length is None else 4 * length * found.images)
 
 
 @pytest.mark.parametrize("data", ["synthetic-binary", "bloodmnist"])
 def test_a_plan_refuses_a_layer_that_is_not_there(cache_root, tmp_path, data):
-    found = plan(data, "resnet18", layer="layr2", cache_dir=cache_root, data_root=tmp_path)
+    options, request = DataOptions.of(data_root=tmp_path), Request(views=wanted_views("layr2"))
+    found = plan(Wanted(data, "resnet18", request, options, cache_dir=cache_root))
     assert not found.plans
-    assert "layer2" in found.failures[0].reason
+    assert "layer2" in found.failures[0].error
 
 
 def test_a_long_comma_list_is_no_file_name(cache_root):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -13,39 +14,18 @@ from medfeat.backbones.weights.weights_file import tuning_of
 from medfeat.datasets import open_dataset
 from medfeat.errors import UsageError
 from medfeat.evaluation.runs.run import read_scores
+from medfeat.evaluation.runs.saved_probe import load_probe
+from medfeat.tasks import gather, official
 from medfeat.types import SilentProgress
 from medfeat.workflows import compare as compare_workflow
 from medfeat.workflows.extract import extract
-from medfeat.workflows.finetune import finetune
 from medfeat.workflows.predict import predict
 from medfeat.workflows.probe import probe
 from medfeat.workflows.tuning import finetune_start, finetune_training
+from medfeat_cache import FeatureStore
 
 from .embedded import export_images
-
-CNN, VIT = "timm:test_resnet.r160_in1k", "timm:test_vit.r160_in1k"
-QUICK = {"weights": "random", "device": "cpu", "precision": "fp32", "resamples": 20, "epochs": 2, "batch_size": 8}
-FEW = {"lr": 1e-3}
-
-
-COUNTS = {"train": 24, "val": 16, "test": 24}
-
-
-def small(folder, data="synthetic-binary", counts=COUNTS):
-    """The first images of a synthetic set as an .npz of its own."""
-    source, arrays = open_dataset(data), {}
-    for group, count in counts.items():
-        images = np.concatenate([batch.images for batch in source.batches(group, 64, np.arange(count))])
-        arrays |= {f"{group}_images": images, f"{group}_labels": source.labels(group)[:count]}
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "tiny.npz"
-    np.savez(path, **arrays)
-    return str(path)
-
-
-def tune(root, data="synthetic-binary", backbone=CNN, **options):
-    path = data if data.endswith((".csv", ".npz")) else small(root.parent / f"data-{data}", data)
-    return finetune(path, backbone, cache_dir=root, **QUICK | FEW | options)
+from .trainings import CNN, VIT, small, tune, weights_of
 
 
 @pytest.fixture
@@ -53,11 +33,6 @@ def tuned(cache_root, monkeypatch):
     """A network that moved: on so few images val may prefer the start, so that here the last epoch is preferred."""
     monkeypatch.setattr(finetune_start.ValJudge, "beats", lambda _self, new, old: new.number > old.number)
     return tune(cache_root)
-
-
-def weights_of(root):
-    (path,) = (root / "tuned").glob("*/*/model.safetensors")
-    return path
 
 
 @pytest.mark.parametrize("mode", ["full", "last-blocks", "lora", "head"])
@@ -117,6 +92,36 @@ def test_extract_takes_the_tuned_weights_and_the_head_gives_the_runs_scores(cach
     assert any("overlaps this dataset" in caution for run in again.runs for caution in run.cautions)
 
 
+def blobs(folder):
+    """Noise in which a faint spot is brighter or darker: enough images for a probe to say something sure."""
+    rng, arrays = np.random.default_rng(0), {}
+    for group, count in {"train": 120, "val": 40, "test": 60}.items():
+        y = np.arange(count) % 2
+        noise = rng.normal(120, 40, (count, 28, 28))
+        noise[:, 10:18, 10:18] += ((y * 2 - 1) * 25)[:, None, None]
+        arrays |= {f"{group}_images": noise.clip(0, 255).astype(np.uint8), f"{group}_labels": y[:, None]}
+    np.savez(folder / "blobs.npz", **arrays)
+    return str(folder / "blobs.npz")
+
+
+def test_embedded_afresh_the_head_gives_the_runs_scores_and_a_fresh_probe_comes_near(cache_root, tmp_path, monkeypatch):
+    """The head itself to 1e-5; a probe of its own, another optimum: to 0.05 in the mean, and 0.03 in AUC."""
+    monkeypatch.setattr(finetune_start.ValJudge, "beats", lambda _self, new, old: new.number > old.number)
+    data, elsewhere = blobs(tmp_path), tmp_path / "elsewhere"
+    options = {"epochs": 4, "batch_size": 16, "smoothing": 0.0, "augment": "none"}
+    report = tune(cache_root, data=data, **options)
+    run, expected = report.runs[0], read_scores(report.runs[0].folder)["test_scores"]
+    store = extract(data, CNN, weights=weights_of(cache_root), cache_dir=elsewhere, device="cpu", precision="fp32")
+    assert store.stores[0].action == "compute"
+    with FeatureStore(store.stores[0].path) as opened:
+        features = gather(opened, official(opened)).test.X
+    np.testing.assert_allclose(load_probe(run.folder).scores(features), expected, atol=1e-5)
+    fresh = probe("blobs", store.stores[0].backbone, cache_dir=elsewhere, resamples=20).runs[0]
+    gap, frozen = (np.abs(read_scores(one.folder)["test_scores"] - expected).mean() for one in (fresh, report.probe))
+    assert gap < 0.05 < frozen  # nearer than a probe of the network before it was tuned
+    assert fresh.test.auc.value == pytest.approx(run.test.auc.value, abs=0.03)
+
+
 def test_predict_gives_exported_images_the_runs_scores(cache_root, tuned, tmp_path):
     run = tuned.runs[0]
     report = predict(
@@ -158,6 +163,55 @@ def test_several_seeds_are_several_runs_with_mean_and_spread(cache_root):
     values = [run.test.auc.value for run in report.runs]
     assert report.spread["auc"]["mean"] == pytest.approx(np.mean(values))
     assert report.spread["auc"]["std"] == pytest.approx(np.std(values, ddof=1))
+
+
+def test_where_no_epoch_beats_the_start_the_probe_is_kept_and_the_run_says_so(cache_root, monkeypatch):
+    monkeypatch.setattr(finetune_start.ValJudge, "beats", lambda _self, new, old: new.number < old.number)
+    report = tune(cache_root)
+    run = report.runs[0]
+    assert run.choice["settings"]["epoch"] == 0
+    assert "full: none of 2 epochs beats the start on val, which is kept" in run.notes
+    kept, probe_of = (read_scores(one.folder)["test_scores"] for one in (run, report.probe))
+    np.testing.assert_allclose(kept, probe_of, atol=1e-6)
+    assert "none of 2 epochs" in "".join(report.tables()[0].notes)
+
+
+def test_a_picture_and_tensorboard_show_what_the_log_says(cache_root, tmp_path):
+    from PIL import Image
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    tune(cache_root, mode="head", tensorboard=tmp_path / "board")
+    folder = weights_of(cache_root).parent
+    with Image.open(folder / "curve.png") as picture:
+        assert picture.format == "PNG" and min(picture.size) > 300
+    (events,) = (tmp_path / "board").iterdir()
+    shown = EventAccumulator(str(events)).Reload()
+    log = np.genfromtxt(folder / "log.csv", delimiter=",", names=True)
+    for tag, column, first in (("train/loss", "loss", 1), ("val/auc", "val", 0), ("val/acc", "val_second", 0)):
+        found = [(event.step, event.value) for event in shown.Scalars(tag)]
+        np.testing.assert_allclose(found, np.column_stack([log["epoch"], log[column]])[first:], rtol=1e-6)
+
+
+def test_without_tensorboard_one_line_names_the_extra_before_anything_runs(cache_root, monkeypatch, capsys):
+    from medfeat_cli.main import run
+
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    command = ["finetune", "--data", "synthetic-binary", "--backbone", CNN, "--weights", "random"]
+    assert run([*command, "--tensorboard", "board", "--cache-dir", str(cache_root)]) != 0
+    said = capsys.readouterr().err.strip()
+    assert "pip install 'medfeat[tensorboard]'" in said and "\n" not in said
+    assert not list(cache_root.glob("**/*.h5"))
+
+
+def test_an_average_of_epochs_is_in_the_run_its_scores_and_its_weights(cache_root, monkeypatch):
+    monkeypatch.setattr(finetune_start.ValJudge, "beats", lambda _self, new, old: new.number >= old.number)
+    run = tune(cache_root, soup=2).runs[0]
+    *epochs, average = run.choice["tried"]
+    assert [one["settings"] for one in epochs] == [{"epoch": number} for number in range(3)]
+    assert average["settings"] == {"average of epochs": [2, 1]} and run.choice["val"]["first"] == average["first"]
+    assert run.val.auc.value == pytest.approx(average["first"], abs=1e-6)
+    assert any("average of epochs 2 and 1 is better on val" in note for note in run.notes)
+    assert tuning_of(weights_of(cache_root))["average_of_epochs"] == [2, 1]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from medfeat.evaluation.judging.climbing import SHARES, climb
 from medfeat.tasks import gather, official
 from medfeat.types import SilentProgress
 from medfeat.workflows.tuning.finetune_advice import advise, like_sized
+from medfeat.workflows.tuning.finetune_request import FinetuneRequest, NetworkOptions
 from medfeat_cache import FeatureStore
 
 from .embedded import embed, plant
@@ -22,7 +23,7 @@ CNN = "timm:test_resnet.r160_in1k"
 
 
 def test_published_gains_are_the_tables_own_differences():
-    text = resources.files("medfeat.evaluation").joinpath("published.csv").read_text(encoding="utf-8")
+    text = resources.files("medfeat.evaluation.compare").joinpath("published.csv").read_text(encoding="utf-8")
     table = [row for row in csv.DictReader(text.splitlines()) if row["source"] == "doerrich2025"]
     auc = {
         training: float(row["auc"])
@@ -65,10 +66,12 @@ def test_the_curve_is_of_val_and_test_stays_closed(cache_root):
 
 
 def test_advice_names_its_reasons_and_how_sure_it_is(cache_root):
+    network = NetworkOptions(CNN, weights="random")
+    asked = FinetuneRequest("synthetic-binary", network, precision="fp32", cache_dir=cache_root)
     with pytest.raises(UsageError, match="run `medfeat extract`"):
-        advise("synthetic-binary", CNN, weights="random", cache_dir=cache_root, precision="fp32")
+        advise(asked)
     embed(cache_root, backbone=CNN, weights="random")
-    advice = advise("synthetic-binary", CNN, weights="random", cache_dir=cache_root, precision="fp32")
+    advice = advise(asked)
     lines = advice.lines()
     assert lines[0].startswith("the linear probe reaches AUC") and "by labelled samples" in lines[1]
     assert "breastmnist" in lines[2] and "confidence: " in lines[-1]

@@ -16,6 +16,7 @@ import medfeat_cache
 import medfeat_cli
 from medfeat.backbones.backbone_table import BACKBONES
 from medfeat.extend import registered
+from medfeat.extraction.measure import choose
 from medfeat.workflows.jobs.each import each
 from medfeat.workflows.probe import probe
 from medfeat_cache import Catalogue, find_stores, header_index
@@ -139,20 +140,23 @@ def calls():
     BACKBONES.remove("deep")
 
 
-def test_few_calls_lie_between_a_command_and_its_network(calls, cache_root, tmp_path):
-    images = np.random.default_rng(0).integers(0, 256, (12, 16, 16), np.uint8)
-    labels = np.arange(12)[:, None] % 2
-    arrays = {f"{split}_images": images for split in ("train", "val", "test")}
-    np.savez(tmp_path / "few.npz", **arrays, **{f"{split}_labels": labels for split in ("train", "val", "test")})
+def test_few_calls_lie_between_a_command_and_its_network(calls, cache_root, tmp_path, monkeypatch):
+    monkeypatch.setattr(choose, "_TRIAL_IMAGES", 1)  # long enough a run to try batch sizes
+    rng, labels = np.random.default_rng(0), np.arange(12)[:, None] % 2
+    for name, shape in (("images", (12, 16, 16)), ("volumes", (12, 8, 8, 8))):
+        arrays = {f"{split}_images": rng.integers(0, 256, shape, np.uint8) for split in ("train", "val", "test")}
+        np.savez(
+            tmp_path / f"{name}.npz", **arrays, **{f"{split}_labels": labels for split in ("train", "val", "test")}
+        )
     where = ["--cache-dir", str(cache_root), "--device", "cpu"]
-    commands = {
-        "extract": ["extract", "--data", str(tmp_path / "few.npz"), "--backbone", "deep", *where],
-        "verify": ["cache", "verify", "--canary", *where],
-    }
-    for name, command in commands.items():
+    for command in (
+        ["extract", "--data", str(tmp_path / "images.npz"), "--backbone", "deep", *where],
+        ["extract", "--data", str(tmp_path / "volumes.npz"), "--backbone", "deep", *where],
+        ["cache", "verify", "--canary", *where],
+    ):
         calls.clear()
         assert run(command) == 0
         between = [stack[1 : stack.index(NETWORK)] for stack in calls if any(EMBEDS in one for one in stack)]
-        assert between, name
+        assert between, command
         assert all(stack[0].startswith(f"{OURS[1]}/commands/") for stack in between)
         assert max(map(len, between)) <= MOST, max(between, key=len)

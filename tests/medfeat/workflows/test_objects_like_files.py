@@ -359,3 +359,19 @@ def test_what_is_not_the_official_file_any_more_has_a_name_of_its_own(made_up_br
     splits["test"].imgs = splits["test"].imgs[:50]
     with pytest.raises(UsageError, match="cannot say its length"):
         medfeat.dataset_from(splits["test"])
+
+
+def test_images_that_a_program_held_leave_pages_without_pictures(cache_root, tmp_path):
+    rng, labels = np.random.default_rng(0), torch.arange(40) % 2
+    splits = {
+        split: torch.from_numpy(rng.integers(0, 256, (40, 16, 16), np.uint8)) for split in ("train", "val", "test")
+    }
+    held = {split: TensorDataset(images, labels) for split, images in splits.items()}
+    [store] = medfeat.extract(held, "stats", name="held", cache_dir=cache_root, device="cpu").stores
+    [found] = cache.verify([store.path], canary=True)
+    assert found.state == "ok" and "object of Python" in found.silent
+    probe(cache_dir=cache_root, resamples=0)
+    report = medfeat.write_report(out=tmp_path / "results.html", cache_dir=cache_root)
+    assert any("held by a program" in line for line in report.notes)
+    shown = medfeat.explore("held", out=tmp_path / "held.html", cache_dir=cache_root)
+    assert any("held by a program" in line for line in shown.notes)

@@ -202,3 +202,19 @@ def test_progress_is_told_of_every_run_that_is_made(make_store, cache_root):
     probe(cache_dir=cache_root, progress=progress, **QUICK)
     probe(cache_dir=cache_root, progress=progress, **QUICK)
     assert progress.said == ["probing bloodmnist / resnet18 / linear"]
+
+
+def test_a_budget_is_written_into_the_run_and_is_another_run(make_store, cache_root):
+    make_store(dim=8)
+    asked = {"cache_dir": cache_root, "resamples": 0}
+    plain = probe(head="xgboost", **asked).runs[0]
+    bought = probe(head="xgboost", budget=0.01, **asked).runs[0]
+    assert bought.key != plain.key and "budget" not in plain.choice["settings"]
+    assert bought.choice["settings"]["budget"] == 0.01 and bought.choice["settings"]["most_rounds"] < 100
+    again = probe(head="xgboost", budget=0.01, **asked).runs[0]
+    assert again.reused and again.key == bought.key
+    both = probe(head="linear,xgboost", budget=0.01, **asked).runs
+    assert {run.head: "budget" in run.choice["settings"] for run in both} == {"linear": False, "xgboost": True}
+    for head, budget, said in (("linear", 5, "--head xgboost"), ("xgboost", 0, "above 0")):
+        with pytest.raises(UsageError, match=said):
+            probe(head=head, budget=budget, **asked)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+import shutil
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
-from medfeat.errors import UsageError
+from medfeat.errors import MissingFileError, UsageError
 from medfeat.evaluation.runs.run import list_runs, read_scores
+from medfeat.workflows.extract import extract
+from medfeat.workflows.few_shot import few_shot
 from medfeat.workflows.looking.mistakes import wrong
 from medfeat.workflows.probe import probe
 from medfeat.workflows.report import write_report
 from medfeat.workflows.search import search
+from medfeat_cache import FeatureStore
 from medfeat_cli.main import run
 
 from .embedded import QUICK, embed
@@ -118,6 +123,98 @@ def test_published_results_stand_beside_ours(make_store, cache_root, tmp_path):
     probe("bloodmnist", cache_dir=cache_root, **QUICK)
     text = text_of(write_report(out=tmp_path / "r.html", cache_dir=cache_root).out)
     assert "published results</summary>" in text and "beside published results" in text
+
+
+def test_learning_curves_that_were_kept_are_drawn(probed, tmp_path):
+    few_shot("synthetic-binary", shots="1,2", draws=2, resamples=20, head="knn", cache_dir=probed)
+    text = text_of(write_report(out=tmp_path / "r.html", cache_dir=probed).out)
+    assert "How many labels it takes" in text and "shots a class in brackets" in text
+    assert "How many labels it takes" not in text_of(
+        write_report(out=tmp_path / "other.html", head="linear", cache_dir=probed).out
+    )
+
+
+@pytest.fixture
+def with_patients(make_store, cache_root, tmp_path):
+    """Two images a patient, and a run of them."""
+    with FeatureStore(make_store(dataset="own", task="binary-class", signal=0.5)) as store:
+        rows = [(str(one), int(y)) for group in store.groups
+                for one, y in zip(store.ids(group), store.labels(group)[:, 0], strict=True)]  # fmt: skip
+    by_class = sorted(rows, key=lambda row: (row[0].split("/")[0], row[1]))
+    lines = [f"{one},{'ab'[y]},p{i // 2}" for i, (one, y) in enumerate(by_class)]
+    (tmp_path / "labels.csv").write_text("\n".join(["id,label,patient", *lines]))
+    probe("own", labels=tmp_path / "labels.csv", name="patients", cache_dir=cache_root, **QUICK)
+    return cache_root
+
+
+def test_scores_by_patient_are_those_of_mean_scores(with_patients, tmp_path):
+    (one,) = list_runs(with_patients)[0]
+    text = text_of(write_report(out=tmp_path / "r.html", cache_dir=with_patients).out)
+    stored = read_scores(one.folder)
+    patients = np.unique(stored["test_groups"])
+    rows = [stored["test_groups"] == name for name in patients]
+    y = np.array([stored["test_labels"][here][0, 0] for here in rows])
+    mean = np.array([stored["test_scores"][here, -1].mean() for here in rows])
+    assert len(patients) == 40
+    shown = text.partition("By patient")[2].partition("</table>")[0]
+    assert float(re.search(r"([\d.]+) \[", shown)[1]) == pytest.approx(roc_auc_score(y, mean), abs=6e-4)
+    assert ">40<" in shown
+    assert "p0" not in text
+
+
+def test_methods_name_versions_hardware_and_what_to_cite(make_store, cache_root, tmp_path):
+    make_store("bloodmnist")
+    probe("bloodmnist", cache_dir=cache_root, **QUICK)
+    made = write_report(out=tmp_path / "r.html", tables=tmp_path / "tables", cache_dir=cache_root)
+    bib, methods = ((tmp_path / "tables" / name).read_text() for name in ("references.bib", "methods.txt"))
+    assert len(made.tables) == 3 * 2 + 3
+    assert "@article{holm1979," in bib and "pedregosa2011scikit" in bib and bib.count("{") == bib.count("}")
+    assert "scikit-learn 1." in methods and "Embedded on cpu." in methods
+    assert "References as BibTeX" in text_of(made.out)
+
+
+def test_runs_of_another_cache_stand_beside_ours(make_store, cache_root, tmp_path):
+    make_store("bloodmnist", signal=0.6)
+    probe("bloodmnist", cache_dir=cache_root, **QUICK)
+    other = tmp_path / "other"
+    shutil.copytree(cache_root, other)
+    out = {"out": tmp_path / "r.html", "cache_dir": cache_root}
+    assert "the same run" in text_of(write_report(against=other, **out).out)
+    shutil.rmtree(cache_root)
+    make_store("bloodmnist", signal=0.2)
+    probe("bloodmnist", cache_dir=cache_root, **QUICK)
+    ((here,), _), ((there,), _) = list_runs(cache_root), list_runs(other)
+    text = text_of(write_report(against=other, tables=tmp_path / "tables", **out).out)
+    assert f"{here.test.auc.value - there.test.auc.value:+.3f} [" in text
+    saved = tmp_path / "tables" / "runs.json"
+    text = text_of(write_report(against=saved, **out).out)
+    assert "1 run is in both; 0 only here, 0 only in runs.json" in text and "the same run" in text
+    with pytest.raises(MissingFileError, match=r"there is no .*: give --against another cache"):
+        write_report(against=tmp_path / "nowhere", **out)
+    (tmp_path / "odd.json").write_text("[]")
+    with pytest.raises(UsageError, match="holds no saved runs"):
+        write_report(against=tmp_path / "odd.json", **out)
+
+
+def test_saliency_that_cannot_be_drawn_is_a_line(probed, tmp_path):
+    made = write_report(out=tmp_path / "r.html", saliency=True, head="knn", cache_dir=probed)
+    assert any("no saliency of counting, knn: " in note for note in made.notes)
+    assert "where the network looked" not in text_of(made.out)
+
+
+@pytest.mark.realdata
+def test_saliency_of_a_real_network_is_beside_its_mistakes(real_data, cache_root, tmp_path):
+    with np.load(real_data / "breastmnist.npz") as file:
+        few = {name: file[name][:24] for name in file.files}
+    np.savez(tmp_path / "few.npz", **few)
+    weights = real_data / "squeezenet1_1_torchvision_fp16src.pth"
+    extract(tmp_path / "few.npz", "squeezenet1_1", weights=weights, device="cpu", precision="fp32", batch_size=8,
+            cache_dir=cache_root)  # fmt: skip
+    probe("few", cache_dir=cache_root, **QUICK)
+    made = write_report(out=tmp_path / "r.html", saliency=True, cache_dir=cache_root)
+    assert any("squeezenet1_1 looked, by Grad-CAM" in note for note in made.notes)
+    cards = re.findall(r'<article class="mistake">(.*?)</article>', text_of(made.out), re.DOTALL)
+    assert cards and all("where the network looked in" in card for card in cards)
 
 
 def test_from_the_command_line(probed, tmp_path, capsys, monkeypatch):

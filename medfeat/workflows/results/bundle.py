@@ -1,0 +1,69 @@
+"""A run as a folder that another person opens by its path: network, head, recipe and card; nothing in it runs code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from medfeat.evaluation.runs.card import CARD_FILE
+from medfeat.evaluation.runs.places import RUN_FILE
+from medfeat.evaluation.runs.run import CHOICE_FILE, MODEL_FOLDER, SCORES_FILE
+from medfeat.evaluation.runs.saved_probe import BUNDLED_WEIGHTS, PROBE_FILE, SavedProbe, with_weights
+from medfeat.finetuning.tuned_weights import write_weights
+from medfeat_cache.errors import saying
+
+README = "README.md"
+_USE = """
+## How to use it
+
+This folder is all that is needed: weights, head, recipe and this card. Nothing in it runs code when it is opened.
+
+```bash
+medfeat predict --run THIS_FOLDER --images IMAGES --out labels.csv
+medfeat extract --backbone {backbone} --weights THIS_FOLDER --data NAME
+```
+"""
+
+
+def write_bundle(probe: SavedProbe, network: nn.Module, story: Mapping[str, Any] | None, folder: Path) -> None:
+    """Write a run's folder with its network beside its head, and without ids, labels of test or paths of this machine.
+
+    Parameters
+    ----------
+    probe
+        Of the run.
+    network
+        Whose features the head takes.
+    story
+        What a training said of the weights; None for weights that medfeat did not tune.
+    folder
+        Is there, and is empty.
+
+    Raises
+    ------
+    StoreError
+        It cannot be written.
+    """
+    run = probe.run.folder
+    assert run is not None  # a saved probe was read from it
+    with saying(folder, "exporting a run"):
+        for name in (RUN_FILE, CHOICE_FILE):
+            shutil.copyfile(run / name, folder / name)
+        (folder / MODEL_FOLDER).mkdir()
+        for path in (run / MODEL_FOLDER).glob("head.*"):
+            shutil.copyfile(path, folder / MODEL_FOLDER / path.name)
+        facts = json.loads((run / MODEL_FOLDER / PROBE_FILE).read_bytes())
+        used = facts["info"]["asked"]["weights"]
+        facts["info"] = with_weights(facts["info"], {"origin": "file", "adapt": bool(used.get("adapt"))})
+        (folder / MODEL_FOLDER / PROBE_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        # Val is what error rates are calibrated on; whose images those are is nobody's business.
+        np.savez(folder / SCORES_FILE, val_labels=probe.val.labels, val_scores=probe.val.scores)
+        card = (run / CARD_FILE).read_text(encoding="utf-8")
+        (folder / README).write_text(card + _USE.format(backbone=probe.recipe["backbone"]), encoding="utf-8")
+    write_weights(network, folder / BUNDLED_WEIGHTS, story)

@@ -1,0 +1,55 @@
+"""Whatever a command writes is whole or as it was before: on a full disk, and killed at any moment."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = """
+import dataclasses, json, sys
+from pathlib import Path
+sys.path[:0] = sys.argv[4:]
+import killing_commands
+folder, kills, only = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
+found = killing_commands.fill_disk(folder / "full", only) if only else {}
+tally = killing_commands.kill_commands(folder / "killed", kills, seed=20260103, only=only)
+print(json.dumps({"full": found, **dataclasses.asdict(tally)}))
+"""
+QUICK = ["predict", "compare"]
+
+
+def harness(folder, kills, only=None):
+    """Run the harness in a process of its own: it forks, which a test runner with threads must not."""
+    paths = [str(ROOT / name) for name in ("tests", "cli", "cache", "")]
+    command = [sys.executable, "-c", SCRIPT, str(folder), str(kills), json.dumps(only), *paths]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks, and limits the size of files")
+def test_a_full_disk_and_a_kill_leave_an_earlier_file_whole(tmp_path):
+    found = harness(tmp_path, 2, QUICK)
+    for name in QUICK:
+        code, said, cut = found["full"][name]
+        assert code == 1 and said.count("\n") == 1 and "choose another --out" in said
+        assert cut == []
+    assert found["kills"] == dict.fromkeys(QUICK, 2) and found["cut"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="forks, and limits the size of files")
+def test_fifteen_kills_of_every_command_that_writes(tmp_path):
+    import machine
+
+    found = harness(tmp_path, 15)
+    assert min(found["kills"].values()) >= 15
+    assert found["cut"] == []
+    (machine.RESULTS / "soak_command_kills.json").write_text(
+        json.dumps({"machine": machine.describe(), **found}, indent=1) + "\n"
+    )

@@ -1,0 +1,61 @@
+"""Folders as thingsvision, CLIP_benchmark and TRIDENT leave them, made by hand."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from medfeat.errors import DataError
+from medfeat.tasks import official
+from medfeat.workflows.stores.importing import import_store
+from medfeat_cache import FeatureStore
+
+VECTORS = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+NAMES = {"data": "study", "backbone": "theirs"}
+
+
+@pytest.mark.parametrize("suffix", ["npy", "pt", "hdf5"])
+def test_thingsvision_lists_the_names_beside_its_features(tmp_path, cache_root, suffix):
+    names = [f"images/{row}.jpg" for row in range(30)]
+    (tmp_path / "file_names.txt").write_text("\n".join(names) + "\n")
+    if suffix == "npy":
+        np.save(tmp_path / "features.npy", VECTORS)
+    elif suffix == "pt":
+        torch.save(torch.from_numpy(VECTORS), tmp_path / "features.pt")
+    else:
+        with h5py.File(tmp_path / "features.hdf5", "w") as file:
+            file["features"] = VECTORS
+    with FeatureStore(import_store(tmp_path, cache_dir=cache_root, **NAMES)) as store:
+        np.testing.assert_array_equal(store.take(names), VECTORS)
+
+
+def test_what_clip_benchmark_calls_val_is_its_test(tmp_path, cache_root):
+    for part, rows in (("train", slice(0, 20)), ("val", slice(20, 30))):
+        torch.save(torch.from_numpy(VECTORS[rows]), tmp_path / f"features_{part}.pt")
+        torch.save(torch.arange(30)[rows] % 2, tmp_path / f"targets_{part}.pt")
+    with FeatureStore(import_store(tmp_path, cache_dir=cache_root, **NAMES)) as store:
+        np.testing.assert_array_equal(store.embeddings("test"), VECTORS[20:])
+        task = official(store)
+    assert task.task_type == "binary-class"
+    assert (task.split[[name.startswith("test/") for name in task.ids.tolist()]] == "test").all()
+    assert {"train", "val"} == set(task.split[[name.startswith("train/") for name in task.ids.tolist()]])
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 4)])
+def test_a_slide_of_trident_is_one_vector(tmp_path, cache_root, shape):
+    for row in range(3):
+        with h5py.File(tmp_path / f"slide{row}.h5", "w") as file:
+            file["features"], file["coords"] = VECTORS[row].reshape(shape), np.zeros((9, 2))
+    with FeatureStore(import_store(tmp_path, cache_dir=cache_root, **NAMES)) as store:
+        np.testing.assert_array_equal(store.take(["slide0", "slide1", "slide2"]), VECTORS[:3])
+
+
+def test_patches_of_a_slide_and_other_folders_are_one_line(tmp_path, cache_root):
+    with pytest.raises(DataError, match="is no folder of features"):
+        import_store(tmp_path, cache_dir=cache_root, **NAMES)
+    with h5py.File(tmp_path / "slide.h5", "w") as file:
+        file["features"], file["coords"] = VECTORS, np.zeros((30, 2))
+    with pytest.raises(DataError, match="30 vectors, one a patch"):
+        import_store(tmp_path, cache_dir=cache_root, **NAMES)
