@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from medfeat.extraction.ask.run_settings import RunSettings
-from medfeat.extraction.measure.trials import (
+from medfeat.extraction.measure.batch_size import choose_batch_size, seconds_per_batch
+from medfeat.extraction.measure.half_precision import (
     HOPELESS_SPEEDUP,
     WORTHWHILE_SPEEDUP,
     Agreement,
     agreement,
     candidates,
-    choose_batch_size,
-    guess_compile_seconds,
-    seconds_per_batch,
-    worth_compiling,
 )
+from medfeat.extraction.measure.when_to_compile import guess_compile_seconds, worth_compiling
 from medfeat.extraction.network.device import is_out_of_memory
 from medfeat.types import Precision, Progress
 
