@@ -150,6 +150,7 @@ TRAIN, VAL, TEST = (300, 100, 500) if MEASURING else (60, 30, 30)
 
 def many_runs(folder):
     """Write runs of every set, backbone and head: one set is probed, and its runs are the others' under other names."""
+    from medfeat.evaluation.runs.vouching import vouch
     from medfeat.workflows.probe import probe
     from medfeat_cache import GroupSpec, StoreWriter, recipe_digest, store_path
 
@@ -177,6 +178,7 @@ def many_runs(folder):
         for path in copy.glob("*/run.json"):
             facts = json.loads(path.read_text())
             path.write_text(json.dumps(facts | {"dataset": f"set{number:02d}"}))
+            vouch(path.parent)
     return root
 
 
@@ -198,7 +200,11 @@ def test_maps_are_faithful():
     from openTSNE import TSNE
     from sklearn.manifold import trustworthiness
 
-    from medfeat.evaluation.looking.projection import neighbours, principal, searched, tsne
+    from medfeat.evaluation.looking.projection import apart, neighbours, principal, searched, tsne
+
+    def of_rows(X, Z):
+        near, far = neighbours(searched(X, Z, unit=True), 90)
+        return tsne(Z, near, apart(far, unit=True), dims=2)
 
     result = {}
     for n in (2_000, 4_000) if MEASURING else (60,):
@@ -208,11 +214,7 @@ def test_maps_are_faithful():
         Z, seconds, maps = principal(X, unit=True).of(X), {}, {}
         for name in ("medfeat", "openTSNE"):
             start = time.process_time()
-            maps[name] = (
-                tsne(Z, *neighbours(searched(X, Z, unit=True), 90), dims=2)
-                if name == "medfeat"
-                else TSNE(random_state=0, n_jobs=1).fit(unit)
-            )
+            maps[name] = of_rows(X, Z) if name == "medfeat" else TSNE(random_state=0, n_jobs=1).fit(unit)
             seconds[name] = time.process_time() - start
         score = {name: trustworthiness(X, np.asarray(Y), n_neighbors=15, metric="cosine") for name, Y in maps.items()}
         result[str(n)] = {"rows": n, "dim": DIM, "trustworthiness": score, "processor_seconds": seconds}

@@ -4,7 +4,7 @@ NAMED: tuple[tuple[str, str, str], ...] = (
     ("cache/medfeat_cache/merge.py", "        at += values.nbytes\n", "        at += 0\n"),
     ("cache/medfeat_cache/merge.py", "    _compare(path, layout, groups)\n", ""),
     ("cache/medfeat_cache/writer.py", "            self._lock.check()\n", ""),
-    ("cache/medfeat_cache/files.py", "            sync_folder(path.parent)\n", ""),
+    ("cache/medfeat_cache/files.py", "            sync_folder(target.parent)\n", ""),
     ("cache/medfeat_cache/repair.py", "    lock = Lock(lock_file(path)).acquire()\n    try:\n        with",
      "    lock = Lock(lock_file(path))\n    try:\n        with"),
     ("cache/medfeat_cache/repair.py", "    lock = Lock(lock_file(path)).acquire()\n    try:\n        layout",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from medfeat_cache.coverage import refuse_long
 from medfeat_cache.errors import StoreError, StoreInputError
-from medfeat_cache.reading import look_at
+from medfeat_cache.reading import TABLE_BYTES, look_at, read_json
 
 # A real array of embeddings hardly compresses; what promises a hundred times its file is a bomb.
 MOST_RATIO = 100
@@ -63,13 +62,13 @@ def read_npy(path: Path) -> dict[str, NDArray[Any]]:
 def read_export(folder: Path) -> dict[str, NDArray[Any]]:
     """Read the arrays of a folder that `export_store` wrote, as ``<group>_<column>``."""
     try:
-        facts = json.loads((folder / EXPORT_FACTS).read_text(encoding="utf-8"))
+        facts = read_json(folder / EXPORT_FACTS)
         files = {f"{group}_{name}": str(file) for group, of in facts["groups"].items() for name, file in of.items()}
         known = facts["info"].get("dataset") or {}
         if any(Path(file).name != file for file in files.values()):
             raise StoreInputError(f"{folder}: {EXPORT_FACTS} names files elsewhere: it is hostile")
         arrays = {
-            name: np.array(json.loads((folder / file).read_text(encoding="utf-8")), dtype=np.str_)
+            name: np.array(read_json(folder / file, limit=TABLE_BYTES), dtype=np.str_)
             if file.endswith(".json")
             else read_npy(folder / file)["embeddings"]
             for name, file in files.items()

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat_cache.errors import StoreError, StoreInputError
+from medfeat_cache.reading import look_at
 
 _NUMBERED = re.compile(r"(.*?)[_.\- ]?(\d+)")
 FEWEST = 2
@@ -21,6 +22,7 @@ FEWEST = 2
 
 def read_csv(path: Path) -> dict[str, NDArray[Any]]:
     """Read a CSV with a header; columns of numbers that are called alike and numbered are one, ``embeddings``."""
+    look_at(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
         delimiter = max(",;\t", key=text.partition("\n")[0].count)

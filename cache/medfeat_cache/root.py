@@ -11,8 +11,8 @@ from medfeat_cache.errors import StoreInputError
 
 ENVIRONMENT = "MEDFEAT_CACHE"
 # What medfeat keeps in a cache beside its datasets, and in a dataset's folder beside its backbones.
-OWN_NAMES = frozenset({"runs", "digests.json", "headers.json"})
-OWN_FOLDERS = frozenset({"tasks", "versions", "versions.json"})
+OWN_NAMES = frozenset({"runs", "tuned", "digests.json", "headers.json"})
+OWN_FOLDERS = frozenset({"tasks", "versions", "versions.json", "maps"})
 DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))})
 STORE_NAME = re.compile(r"[0-9a-f]{12}\.h5")
 HIDDEN_NAME = re.compile(r"\.(?P<stem>[0-9a-f]{12})\.(?P<kind>parts|lock|lock\.break|h5\..*\.tmp)")

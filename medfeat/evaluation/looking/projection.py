@@ -191,7 +191,8 @@ def tsne(
     Z
         (n, k) coordinates on principal components, strongest first.
     near, far
-        (n, m) neighbours and distances, as `neighbours` gives them; up to three times the perplexity are used.
+        (n, m) neighbours, as `neighbours` gives them, and how far they are, as `apart` says it; up to three times the
+        perplexity are used.
     dims
         Of the map.
     seed
@@ -221,7 +222,7 @@ def tsne(
         initialization.rescale(start), close, random_state=seed, n_jobs=1, negative_gradient_method=method, theta=theta,
         ints_in_interval=GRID_STEP, callbacks=lambda *_: not stepped(_TOLD_EVERY), callbacks_every_iters=_TOLD_EVERY,
     )  # fmt: skip
-    # Not the 0.5 of the first t-SNE: with it groups are still tangled when the early steps end, and stay so.
+    # The momentum of openTSNE's own defaults, also in the early steps.
     made = made.optimize(EARLY, exaggeration=12, momentum=MOMENTUM, propagate_exception=True)
     fine = LATE // FINE_SHARE if method == "fft" else 0
     made = made.optimize(LATE - fine, momentum=MOMENTUM, propagate_exception=True)
@@ -254,8 +255,9 @@ def lay_out(X: FloatArray, *, unit: bool, seed: int = 0, near: int = 8, stepped:
     found = principal(X, unit=unit, seed=seed)
     Z = found.of(X)
     rows, far = neighbours(searched(X, Z, unit=unit), int(3 * PERPLEXITY))
+    far = apart(far, unit=unit)
     flat = tsne(Z, rows, far, dims=2, seed=seed, stepped=stepped)
-    deep = _deep(Z, rows, far, seed, stepped)
+    deep = _deep(Z, rows, far, seed, stepped, unit=unit)
     return Map(Z[:, :DRAWN].copy(), found.share, flat, deep, rows[:, :near].copy(), np.zeros(len(Z), np.bool_))
 
 
@@ -267,12 +269,21 @@ def searched(X: FloatArray, Z: Float32, *, unit: bool) -> Float32:
     return np.concatenate([rows for _, rows in _blocks(X, unit=unit)])
 
 
-def _deep(Z: Float32, near: NDArray[np.int32], far: Float32, seed: int, stepped: Stepped) -> Float32:
+def apart(far: Float32, *, unit: bool) -> Float32:
+    """Return how far rows are for t-SNE: of rows of length one, whose cosine counts, one less that cosine.
+
+    Their straight distance, whose half square this is, makes neighbourhoods flatter and maps less trustworthy.
+    """
+    return np.asarray(far**2 / 2, np.float32) if unit else far
+
+
+def _deep(Z: Float32, near: NDArray[np.int32], far: Float32, seed: int, stepped: Stepped, *, unit: bool) -> Float32:
     if len(Z) <= MOST_3D:
         return tsne(Z, near, far, dims=3, seed=seed, stepped=stepped)
     pick = np.sort(np.random.default_rng(seed).choice(len(Z), MOST_3D, replace=False))
     deep = np.full((len(Z), 3), np.nan, np.float32)
-    deep[pick] = tsne(Z[pick], *neighbours(Z[pick], int(3 * PERPLEXITY)), dims=3, seed=seed, stepped=stepped)
+    near, far = neighbours(Z[pick], int(3 * PERPLEXITY))
+    deep[pick] = tsne(Z[pick], near, apart(far, unit=unit), dims=3, seed=seed, stepped=stepped)
     return deep
 
 

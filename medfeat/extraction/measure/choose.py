@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from medfeat.extraction.ask.run_settings import RunSettings
-from medfeat.extraction.measure.trials import (
+from medfeat.extraction.measure.batch_size import choose_batch_size, seconds_per_batch
+from medfeat.extraction.measure.half_precision import (
     HOPELESS_SPEEDUP,
     WORTHWHILE_SPEEDUP,
     Agreement,
     agreement,
     candidates,
-    choose_batch_size,
-    guess_compile_seconds,
-    seconds_per_batch,
-    worth_compiling,
 )
+from medfeat.extraction.measure.when_to_compile import guess_compile_seconds, worth_compiling
 from medfeat.extraction.network.device import is_out_of_memory
 from medfeat.types import Precision, Progress
 
@@ -126,7 +124,7 @@ class Chooser:
                 continue
             half = self._compiled(half, batch)
             reference = reference or self._views(base.embedder)
-            agreements = self._agreements(reference, half)
+            agreements = self._agreements(reference, self._views(half.embedder), half.precision)
             if all(found.passed for found in agreements):
                 return self._decided(half, agreements)
         return self._decided(self._compiled(base, batch))
@@ -181,19 +179,18 @@ class Chooser:
         )
         return compiled
 
-    def _agreements(self, reference: list[Rows], half: _Trial) -> tuple[Agreement, ...]:
+    def _agreements(self, reference: list[Rows], rounded: list[Rows], half: Precision) -> tuple[Agreement, ...]:
         """Compare every view by itself: a long one must not hide what a short one lost."""
-        views = zip(reference, self._views(half.embedder), strict=True)
-        found = tuple(agreement(exact, rounded, half.precision) for exact, rounded in views)
+        found = tuple(agreement(*views, half) for views in zip(reference, rounded, strict=True))
         worst = min(found, key=lambda one: one.cosine_p01 if math.isfinite(one.cosine_p01) else -math.inf)
         verdict = "agrees with" if all(one.passed for one in found) else "does not agree with"
-        self.progress.say(f"precision {half.precision} {verdict} fp32: 1st percentile of cosine {worst.cosine_p01:.5f}")
+        self.progress.say(f"precision {half} {verdict} fp32: 1st percentile of cosine {worst.cosine_p01:.5f}")
         return found
 
     def _views(self, embedder: RowEmbedder) -> list[Rows]:
         """Embed the sample: one (n, d) array a view."""
         size = embedder.batch_size
-        batches = [embedder(self.sample[start : start + size]) for start in range(0, len(self.sample), size)]
+        batches = map(embedder, (self.sample[start : start + size] for start in range(0, len(self.sample), size)))
         views = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
         return [view.reshape(len(view), -1) for view in views]
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medfeat.errors import DataError
-from medfeat.extraction.measure.trials import SAMPLE_SIZE, sample_rows
 from medfeat.types import Dataset, UInt8Array
 
+SAMPLE_SIZE = 256
 # Rows beyond these are not looked at: a compressed file would have to be inflated to its end for one image.
 _STRETCH = 4096
+
+
+def sample_rows(count: int, size: int = SAMPLE_SIZE) -> NDArray[np.int64]:
+    """Pick `size` rows evenly spread over `count`, always the same ones."""
+    return np.unique(np.linspace(0, max(count - 1, 0), min(size, count)).astype(np.int64))
 
 
 def read_sample(dataset: Dataset) -> UInt8Array | list[UInt8Array]:

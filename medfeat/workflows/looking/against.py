@@ -10,7 +10,7 @@ from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.evaluation.compare.paired import compare_runs
 from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.runs.places import RUNS
-from medfeat.evaluation.runs.run import Run, list_runs
+from medfeat.evaluation.runs.run import NOT_WRITTEN, Run, list_runs
 from medfeat.report.against_table import Twice, against_table
 from medfeat.report.tables import Table
 from medfeat.types import Interval
@@ -49,7 +49,7 @@ def _saved(path: Path) -> list[Run]:
 
 def runs_as_json(runs: Sequence[Run]) -> bytes:
     """Return runs as a file that `others_in` reads; where they lay is left out."""
-    plain = [{key: value for key, value in run.to_dict().items() if key != "folder"} for run in runs]
+    plain = [{key: value for key, value in run.to_dict().items() if key not in NOT_WRITTEN} for run in runs]
     return json.dumps(without_nan({"runs": plain}), indent=1, allow_nan=False).encode()
 
 

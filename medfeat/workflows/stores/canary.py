@@ -72,7 +72,8 @@ def sing(header: StoreHeader, remake: Remake) -> Canary:
     DataError
         When none of the images can be read any more, or they are others than those that were embedded.
     """
-    from medfeat.extraction.measure.trials import row_cosines, sample_rows
+    from medfeat.extraction.measure.half_precision import row_cosines
+    from medfeat.extraction.measure.sample import sample_rows
     from medfeat.workflows.stores.remake import again
 
     dataset = remake.open()

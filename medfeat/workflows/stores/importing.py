@@ -31,10 +31,11 @@ from medfeat_cache import (
     resolve_root,
 )
 from medfeat_cache.reading import NoFile, look_at
+from medfeat_cache.root import OWN_FOLDERS, OWN_NAMES
 
-# Folders of the cache beside those of datasets, and beside those of backbones; and the word for all of them.
-RESERVED_DATA = ("runs", "tuned", "all")
-RESERVED_BACKBONES = ("tasks", "versions", "maps", "all")
+# Names that the cache keeps for itself, and the word that means all of them.
+RESERVED_DATA = OWN_NAMES | {"all"}
+RESERVED_BACKBONES = OWN_FOLDERS | {"all"}
 
 
 def import_store(

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from medfeat.extraction.measure import choose
-from medfeat.extraction.measure import trials as tuning
+from medfeat.extraction.measure import batch_size, choose, half_precision, sample
 from medfeat.extraction.measure.choose import Chooser
 from medfeat.extraction.network.forward import Finished
 from medfeat.types import SilentProgress
@@ -42,7 +41,7 @@ def clock(monkeypatch):
     class Clock:
         now = 0.0
 
-    monkeypatch.setattr(tuning.time, "perf_counter", lambda: Clock.now)
+    monkeypatch.setattr(batch_size.time, "perf_counter", lambda: Clock.now)
     return Clock
 
 
@@ -161,14 +160,14 @@ def test_the_batch_doubles_while_it_gains(clock):
     def make(size):
         return Network(clock, 0.01 + 0.001 * size if size <= 32 else 0.002 * size, batch_size=size)
 
-    assert tuning.choose_batch_size(make, np.zeros((16, 4, 4), np.uint8), CPU) == 32
+    assert batch_size.choose_batch_size(make, np.zeros((16, 4, 4), np.uint8), CPU) == 32
 
 
 def test_the_batch_stops_where_memory_ends(clock):
     def make(size):
         return Network(clock, 0.01, batch_size=size, largest=16)
 
-    assert tuning.choose_batch_size(make, np.zeros((16, 4, 4), np.uint8), CPU) == 16
+    assert batch_size.choose_batch_size(make, np.zeros((16, 4, 4), np.uint8), CPU) == 16
 
 
 def test_a_part_takes_about_ten_seconds(clock):
@@ -180,27 +179,27 @@ def test_agreement_is_the_first_percentile_of_cosine():
     rows = np.random.default_rng(0).normal(size=(200, 64)).astype(np.float32)
     spoiled = rows.copy()
     spoiled[:3] *= -1
-    found = tuning.agreement(rows, spoiled, "bf16")
+    found = half_precision.agreement(rows, spoiled, "bf16")
     cosine = np.r_[[-1.0] * 3, [1.0] * 197]
     assert math.isclose(found.cosine_p01, np.percentile(cosine, 1), abs_tol=1e-6)
     assert not found.passed
-    assert tuning.agreement(rows, rows, "bf16").passed
+    assert half_precision.agreement(rows, rows, "bf16").passed
 
 
 def test_a_value_that_is_not_finite_never_agrees():
     rows = np.ones((4, 3), np.float32)
     broken = rows.copy()
     broken[2, 1] = np.inf
-    assert not tuning.agreement(rows, broken, "fp16").passed
+    assert not half_precision.agreement(rows, broken, "fp16").passed
 
 
 def test_rows_of_zeros_agree_with_themselves():
-    assert tuning.agreement(np.zeros((4, 3), np.float32), np.zeros((4, 3), np.float32), "bf16").passed
+    assert half_precision.agreement(np.zeros((4, 3), np.float32), np.zeros((4, 3), np.float32), "bf16").passed
 
 
 def test_the_sample_is_always_the_same_and_spread():
-    rows = tuning.sample_rows(1000, 10)
+    rows = sample.sample_rows(1000, 10)
     assert rows[0] == 0
     assert rows[-1] == 999
-    assert np.array_equal(rows, tuning.sample_rows(1000, 10))
-    assert np.array_equal(tuning.sample_rows(5, 10), np.arange(5))
+    assert np.array_equal(rows, sample.sample_rows(1000, 10))
+    assert np.array_equal(sample.sample_rows(5, 10), np.arange(5))

@@ -98,8 +98,8 @@ def test_importing_under_a_reserved_name_is_one_line(cache_root, tmp_path, capsy
         "--cache-dir",
         str(cache_root),
     ]
-    assert run(words) == 1
-    assert "one of medfeat's own folders" in capsys.readouterr().err
+    assert run(words) == 2
+    assert "keeps for itself" in capsys.readouterr().err
     assert not cache_root.exists()
 
 
