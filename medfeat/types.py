@@ -296,7 +296,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A point estimate with a two-sided percentile interval of the stated level; NaN bounds when undefined."""
+    """A point estimate with a two-sided interval of the stated level; NaN bounds when undefined."""
 
     value: float
     low: float

@@ -1,7 +1,8 @@
 """Make the table of published results that medfeat ships, from the collected reference.
 
 Usage: ``python tools/make_published.py FOLDER`` where FOLDER holds published.csv and sources.csv: one row a value, with
-the columns dataset, method, backbone, protocol, input_size, metric, value, value_std, source_id, confidence and note.
+the columns dataset, method, backbone, protocol, input_size, metric, value, value_std, source_id, confidence and note;
+and biofuse_2026.csv: one row a result, with the columns dataset, size, backbone, test_auc and test_acc.
 What is decided here: AUC and ACC of one result share a row; each source's protocol is put into words once; means over
 datasets are left out, because they belong to no dataset; pictures a value was read from are named with the source.
 """
@@ -12,7 +13,7 @@ import csv
 import sys
 from pathlib import Path
 
-TARGET = Path(__file__).parents[1] / "medfeat" / "evaluation"
+TARGET = Path(__file__).parents[1] / "medfeat" / "evaluation" / "compare"
 COLUMNS = ("dataset", "system", "backbone", "training", "pixels", "native_size", "auc", "auc_std", "acc", "acc_std")
 COLUMNS += ("source", "confidence", "quoted", "test_selected", "note")
 
@@ -47,6 +48,18 @@ CAUTIONS = {
     "colora": "OCT only in part; 'balanced' rows train on 31,016 images. The frozen figure differs between its tables.",
     "bitmedvit": "From the author's README; input size not stated.",
 }
+
+
+BIOFUSE = {
+    "source": "biofuse2026",
+    "citation": "Hossain and Harris-Birtill. BioFuse. PLoS ONE 21(3): e0320989, 2026; the tables of its code,"
+    " results/224",
+    "url": "https://github.com/mnhcorp/biofuse",
+    "caution": "Single frozen medical foundation models at native 224 px, from a run of 2024-09 in its code; which of"
+    " its classifiers made the figures is not stated. Pretraining data of several models overlaps some sets.",
+}
+HISTOLOGY = ("UNI", "CONCH", "Prov-GigaPath", "Hibou-B")
+OVERLAPS = {"chestmnist": ("RAD-DINO", "CheXagent"), "pathmnist": HISTOLOGY}
 
 
 def system(row: dict[str, str]) -> str:
@@ -110,6 +123,28 @@ def joined(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     return list(found.values())
 
 
+def biofuse(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Put the test scores of single frozen models into the shipped columns."""
+    return [
+        {
+            "dataset": row["dataset"],
+            "system": row["backbone"],
+            "backbone": row["backbone"],
+            "training": "frozen, classifier not stated",
+            "pixels": f"native {row['size']}",
+            "native_size": row["size"],
+            "auc": row["test_auc"],
+            "acc": row["test_acc"],
+            "source": BIOFUSE["source"],
+            "confidence": "medium",
+            "note": "pretraining data overlaps the set's source"
+            if row["backbone"] in OVERLAPS.get(row["dataset"], ())
+            else "",
+        }
+        for row in rows
+    ]
+
+
 def write(path: Path, columns: tuple[str, ...], rows: list[dict[str, str]]) -> None:
     """Write a CSV that compares well line by line."""
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -122,6 +157,8 @@ def main(folder: Path, target: Path = TARGET) -> None:
     """Read the reference in `folder` and write both tables to `target`."""
     with (folder / "published.csv").open(newline="", encoding="utf-8") as file:
         rows = joined(list(csv.DictReader(file)))
+    with (folder / "biofuse_2026.csv").open(newline="", encoding="utf-8") as file:
+        rows += biofuse(list(csv.DictReader(file)))
     with (folder / "sources.csv").open(newline="", encoding="utf-8") as file:
         sources = [
             {
@@ -133,7 +170,7 @@ def main(folder: Path, target: Path = TARGET) -> None:
             for row in csv.DictReader(file)
         ]
     write(target / "published.csv", COLUMNS, rows)
-    write(target / "published_sources.csv", ("source", "citation", "url", "caution"), sources)
+    write(target / "published_sources.csv", ("source", "citation", "url", "caution"), [*sources, BIOFUSE])
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ Made by `tools/make_results.py`, which anyone with the files can run. {machine}
 
 Every number is a frozen backbone with a small head trained on cached embeddings, but for the last section, where the
 networks themselves were tuned. Nothing was chosen on test: hyper-parameters were chosen on val, and the rows are sorted
-by val. Intervals are 95 % percentile bootstrap intervals of the test set. Weights: SqueezeNet-1.1 (torchvision,
+by val. Intervals are of 95 %, of the test set. Weights: SqueezeNet-1.1 (torchvision,
 IMAGENET1K_V1, rounded to fp16) and MobileNetV2 (timm `mobilenetv2_100`, dequantised from 8 bit). Images are 28 px,
 enlarged whole to 224 px with each network's own filter, and embedded in float32; volumes go through the network as 84
 slices along the three axes, in the fastest precision that agrees with float32 (the default). Seconds of extraction

@@ -11,6 +11,17 @@ from medfeat.heads.head_registry import (
     make_head,
     takes_budget,
     trusted_types,
+    weighted_head,
 )
 
-__all__ = ["HEADS", "LazyHead", "all_heads", "describe", "head_identity", "make_head", "takes_budget", "trusted_types"]
+__all__ = [
+    "HEADS",
+    "LazyHead",
+    "all_heads",
+    "describe",
+    "head_identity",
+    "make_head",
+    "takes_budget",
+    "trusted_types",
+    "weighted_head",
+]

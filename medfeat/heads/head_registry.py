@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import cast
 
+from medfeat.errors import UnsuitedHeadError
+from medfeat.heads.class_weights import NONE, check_class_weight
 from medfeat.identity import identity
 from medfeat.registry import Registry
 from medfeat.types import Head
@@ -55,6 +57,11 @@ HEADS: Registry[Callable[[], Head]] = Registry(
 _BUILTIN = {
     "linear": ("medfeat.heads.linear:LinearHead", "L2 logistic regression, 15 values of C from 1e-5 to 1e2"),
     "knn": ("medfeat.heads.knn:NeighboursHead", "cosine nearest neighbours with soft votes; k and temperature"),
+    "svm": ("medfeat.heads.svm:SupportHead", "support vector machine, radial kernel, 12 settings, calibrated on val"),
+    "prototypes": (
+        "medfeat.heads.prototypes:PrototypesHead",
+        "nearest class mean by angle, 6 settings, for few labels",
+    ),
     "xgboost": ("medfeat.heads.boosting:BoostingHead", "gradient-boosted trees, 3 depths, at most 100 rounds each"),
     "ordinal": ("medfeat.heads.ordinal:OrdinalHead", "proportional odds for ordered classes, 15 values of C"),
     "ridge": ("medfeat.heads.ridge:RidgeHead", "L2 linear regression of numbers, 15 values of alpha"),
@@ -109,6 +116,24 @@ def head_identity(name: str, budget: float | None = None) -> str:
         32 hexadecimal digits; see `medfeat.identity`.
     """
     return identity(make_head(name, budget), inside=("medfeat.heads",))
+
+
+def weighted_head(name: str, class_weight: str, budget: float | None = None) -> Head:
+    """Make the head called `name` as `make_head` does, weighing classes as asked.
+
+    Raises
+    ------
+    UnsuitedHeadError
+        It has no class weights.
+    """
+    check_class_weight(class_weight)
+    head = make_head(name, budget)
+    if class_weight != NONE:
+        if not hasattr(head, "class_weight"):
+            able = ", ".join(one for one in _BUILTIN if hasattr(HEADS[one](), "class_weight"))
+            raise UnsuitedHeadError(f"the {name} head has no class weights; of those built in these have: {able}")
+        head.class_weight = class_weight
+    return head
 
 
 def trusted_types(name: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ Non-Parametric Instance Discrimination, CVPR 2018; an infinite temperature count
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from medfeat.errors import DataError
+from medfeat.heads.class_weights import BALANCED, NONE, evened, refuse_numbers, weight_settings, weights_tried
 from medfeat.heads.inputs import check_split, decide, target_matrix
 from medfeat.heads.standardise import BLOCK, Standardiser, row_blocks
 from medfeat.types import Candidate, FloatArray, LabelArray, Progress, TaskType
@@ -127,6 +129,8 @@ class NeighboursProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         Standardise features before measuring angles.
     task_type, n_classes
         As in every head.
+    class_weight
+        ``none``, or ``balanced``: a vote counts by how rare its class is in train.
     """
 
     def __init__(
@@ -137,12 +141,14 @@ class NeighboursProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         standardised: bool = False,
         task_type: TaskType = "multi-class",
         n_classes: int = 2,
+        class_weight: str = NONE,
     ) -> None:
         self.k = k
         self.temperature = temperature
         self.standardised = standardised
         self.task_type = task_type
         self.n_classes = n_classes
+        self.class_weight = class_weight
 
     def fit(self, X: FloatArray, y: LabelArray, *, index: CosineIndex | None = None) -> NeighboursProbe:
         """Remember (n, d) features and (n, k) labels; `index` is one already made of `X`.
@@ -168,7 +174,10 @@ class NeighboursProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         for near in range(self.k):
             votes += weights[:, near, None] * self.targets_[rows[:, near]]
             total += weights[:, near, None]
-        return votes / total
+        shares = votes / total
+        if self.class_weight == BALANCED:
+            return evened(shares, self.targets_.mean(axis=0, dtype=np.float64), several=self.task_type == "multi-label")
+        return shares
 
     predict_proba = scores
 
@@ -181,6 +190,9 @@ class NeighboursHead:
     """kNN over `NEIGHBOURS` and `TEMPERATURES`, with features as they are and standardised; many neighbours first."""
 
     name = "knn"
+
+    def __init__(self, class_weight: str = NONE) -> None:
+        self.class_weight = class_weight
 
     def candidates(
         self,
@@ -197,17 +209,17 @@ class NeighboursHead:
         X, y = train
         check_split(X, y, "train")
         counts = [k for k in NEIGHBOURS if k <= len(X)] or [len(X)]
-        progress.start(2 * len(counts) * len(TEMPERATURES), self.name, unit="settings")
+        refuse_numbers(self.class_weight, task_type)
+        tried = weights_tried(self.class_weight)
+        progress.start(2 * len(counts) * len(TEMPERATURES) * len(tried), self.name, unit="settings")
         indices = {flag: CosineIndex(X, standardised=flag, most=max(counts)) for flag in (False, True)}
-        for k in reversed(counts):
-            for temperature in TEMPERATURES:
-                for flag, index in indices.items():
-                    probe = NeighboursProbe(
-                        k, temperature=temperature, standardised=flag, task_type=task_type, n_classes=n_classes
-                    ).fit(X, y, index=index)
-                    progress.advance(1)
-                    settings = {"k": k, "temperature": _plain(temperature), "standardised": flag}
-                    yield Candidate(settings, probe, 1 / k)
+        asked: dict[str, Any] = {"task_type": task_type, "n_classes": n_classes}
+        for k, temperature, flag, how in product(reversed(counts), TEMPERATURES, indices, tried):
+            probe = NeighboursProbe(k, temperature=temperature, standardised=flag, class_weight=how, **asked)
+            probe.fit(X, y, index=indices[flag])
+            progress.advance(1)
+            settings = {"k": k, "temperature": _plain(temperature), "standardised": flag}
+            yield Candidate(settings | weight_settings(how, self.class_weight), probe, 1 / k)
         progress.finish()
 
 

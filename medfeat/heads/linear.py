@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from medfeat.errors import DataError
+from medfeat.heads.class_weights import BALANCED, NONE, sample_weights, weight_settings, weights_tried
 from medfeat.heads.devices import device_of, on_gpu
 from medfeat.heads.inputs import CLASS_TASKS, check_split, class_numbers, decide, label_matrix, refuse_task, spread
 from medfeat.heads.logistic import Link, solve_path, working_dtype
@@ -32,19 +34,28 @@ class LinearProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no t
     tol
         Relative excess of the objective at which it counts as minimal; at least 1e-6 for more than 8 million numbers,
         where products run in float32.
+    class_weight
+        ``none``, or ``balanced``: every class (or label and its absence) counts alike.
     """
 
     def __init__(
-        self, C: float = 1.0, *, task_type: TaskType = "multi-class", n_classes: int = 2, tol: float = 1e-8
+        self,
+        C: float = 1.0,
+        *,
+        task_type: TaskType = "multi-class",
+        n_classes: int = 2,
+        tol: float = 1e-8,
+        class_weight: str = NONE,
     ) -> None:
         self.C = C
         self.task_type = task_type
         self.n_classes = n_classes
         self.tol = tol
+        self.class_weight = class_weight
 
     def fit(self, X: FloatArray, y: LabelArray) -> LinearProbe:
         """Fit to (n, d) features and (n, k) labels."""
-        return next(fit_path(X, y, (self.C,), task_type=self.task_type, n_classes=self.n_classes, tol=self.tol))
+        return next(fit_path(X, y, (self.C,), **{key: part for key, part in self.get_params().items() if key != "C"}))
 
     def scores(self, X: FloatArray) -> FloatArray:
         """Return (n, n_classes) probabilities of (n, d) features."""
@@ -81,6 +92,7 @@ def fit_path(
     task_type: TaskType,
     n_classes: int,
     tol: float = 1e-8,
+    class_weight: str = NONE,
 ) -> Iterator[LinearProbe]:
     """Fit one probe for each C of an ascending grid; each costs far less than a fit of its own.
 
@@ -90,7 +102,7 @@ def fit_path(
         (n, d) features and (n, k) labels of train.
     grid
         Values of C, ascending.
-    task_type, n_classes, tol
+    task_type, n_classes, tol, class_weight
         As in `LinearProbe`.
 
     Yields
@@ -113,8 +125,10 @@ def fit_path(
     chance = (y if task_type == "multi-label" else targets).mean(axis=0)
     # What is small enough for float64 is solved before a GPU has woken up.
     features = standardised if standardised.dtype == np.float64 else on_gpu(standardised)
-    for weights in solve_path(features, targets, grid, link=link, tol=tol):
-        probe = LinearProbe(weights.C, task_type=task_type, n_classes=n_classes, tol=tol)
+    counts = sample_weights(targets) if class_weight == BALANCED else None
+    asked: dict[str, Any] = {"task_type": task_type, "n_classes": n_classes, "tol": tol, "class_weight": class_weight}
+    for weights in solve_path(features, targets, grid, link=link, tol=tol, sample_weights=counts):
+        probe = LinearProbe(weights.C, **asked)
         probe.mean_, probe.scale_ = statistics.mean, statistics.scale
         probe.present_, probe.chance_ = present, chance
         probe.coef_, probe.intercept_ = weights.coef, weights.intercept
@@ -126,6 +140,9 @@ class LinearHead:
     """The linear probe over `GRID`, smallest C first."""
 
     name = "linear"
+
+    def __init__(self, class_weight: str = NONE) -> None:
+        self.class_weight = class_weight
 
     def candidates(
         self,
@@ -139,10 +156,13 @@ class LinearHead:
     ) -> Iterator[Candidate]:
         """Yield one probe a value of C; nothing is random and val is not looked at."""
         del val, seed
-        progress.start(len(GRID), "linear", unit="settings")
-        for probe in fit_path(*train, GRID, task_type=task_type, n_classes=n_classes):
-            progress.advance(1)
-            yield Candidate({"C": probe.C}, probe, np.log10(probe.C))
+        tried = weights_tried(self.class_weight)
+        progress.start(len(tried) * len(GRID), "linear", unit="settings")
+        for how in tried:
+            for probe in fit_path(*train, GRID, task_type=task_type, n_classes=n_classes, class_weight=how):
+                progress.advance(1)
+                settings = {"C": probe.C, **weight_settings(how, self.class_weight)}
+                yield Candidate(settings, probe, np.log10(probe.C))
         progress.finish()
 
 

@@ -28,7 +28,7 @@ from medfeat.heads.lbfgs import minimise
 Link = Literal["softmax", "sigmoid"]
 # A numpy array or a tensor; the array API has no type of its own.
 Array = Any
-_Loss = Callable[[Array, Array], tuple[float, Array]]
+_Loss = Callable[[Array, Array], tuple[Array, Array]]
 
 # Above this many numbers the products run in float32 (the sums over samples stay float64).
 DOUBLE_SIZE = 1 << 23
@@ -94,7 +94,13 @@ def tolerances(X: Array, tol: float) -> tuple[float, float]:
 
 
 def solve_path(
-    X: Array, targets: NDArray[np.float64], grid: Sequence[float], *, link: Link, tol: float = 1e-8
+    X: Array,
+    targets: NDArray[np.float64],
+    grid: Sequence[float],
+    *,
+    link: Link,
+    tol: float = 1e-8,
+    sample_weights: NDArray[np.float64] | None = None,
 ) -> Iterator[Weights]:
     """Solve for each C of an ascending grid.
 
@@ -110,6 +116,8 @@ def solve_path(
         ``softmax`` over the columns, or an independent ``sigmoid`` for each.
     tol
         Relative excess of the objective at which a solution counts as found; at least 1e-6 in float32.
+    sample_weights
+        (n, c) how much each sample counts in each column, of mean 1; the same in all columns for ``softmax``.
 
     Yields
     ------
@@ -119,17 +127,18 @@ def solve_path(
     space = coordinates(X)
     T = np.ascontiguousarray(targets.T, dtype=np.float64)
     n, c = len(X), len(T)
-    chance = T.mean(axis=1, keepdims=True)
+    W = np.ones((1, 1)) if sample_weights is None else np.ascontiguousarray(sample_weights.T, dtype=np.float64)
+    chance = (T * W).mean(axis=1, keepdims=True)
     weights = np.zeros((c, space.X.shape[1] + 1))
     weights[:, -1:] = np.log(chance) if link == "softmax" else np.log(chance / (1 - chance))
     curvature = chance * (1 - chance)
     noise, tol = tolerances(X, tol)
-    loss, T = _softmax if link == "softmax" else _sigmoid, beside(T, X)
+    loss, T, W = _softmax if link == "softmax" else _sigmoid, beside(T, X), beside(W, X)
     solved: deque[tuple[float, NDArray[np.float64]]] = deque(maxlen=2)
     for C in grid:
         # Columns: the Hessian's diagonal on the eigenvectors, then that of the intercept.
         scale = 1 / np.sqrt(np.hstack([curvature * space.variances + 1 / (C * n), curvature]))
-        objective = _Objective(space, T, loss, 1 / (C * n), scale)
+        objective = _Objective(space, (T, W), loss, 1 / (C * n), scale)
         if len(solved) == 2:
             weights = _beyond(solved[0], solved[1], C)
         found = minimise(objective, (weights / scale).ravel(), tol=tol, noise=noise)
@@ -179,9 +188,15 @@ class _Objective:
     """Mean loss plus penalty and its gradient, in coordinates divided by `scale`; keeps the last mean curvature."""
 
     def __init__(
-        self, space: Coordinates, targets: Array, loss: _Loss, penalty: float, scale: NDArray[np.float64]
+        self,
+        space: Coordinates,
+        targets: tuple[Array, Array],
+        loss: _Loss,
+        penalty: float,
+        scale: NDArray[np.float64],
     ) -> None:
-        self.space, self.targets, self.loss, self.penalty, self.scale = space, targets, loss, penalty, scale
+        self.space, self.loss, self.penalty, self.scale = space, loss, penalty, scale
+        self.targets, self.counts = targets  # and how much each counts
         self.curvature = np.zeros((len(targets), 1))
 
     def __call__(self, point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -190,10 +205,12 @@ class _Objective:
         weights = point.reshape(self.scale.shape) * self.scale
         slopes, intercept = weights[:, :-1], weights[:, -1:]
         logits = (self.space.along(beside(slopes, X, X.dtype)) @ X.T) + beside(intercept, X)
-        total, residual = self.loss(logits, self.targets)
+        losses, residual = self.loss(logits, self.targets)
+        # One row for a softmax, whose columns share their weights; a row a column otherwise.
+        total = float(xp.sum(losses * self.counts[: losses.shape[0]]))
         probability = residual + self.targets
-        self.curvature = on_host(xp.mean(probability * (1 - probability), axis=1, keepdims=True))
-        residual /= n
+        self.curvature = on_host(xp.mean(probability * (1 - probability) * self.counts, axis=1, keepdims=True))
+        residual = residual * self.counts / n
         gradient = np.empty_like(weights)
         gradient[:, :-1] = on_host(self.space.back(xp.astype(residual, X.dtype) @ X)) + self.penalty * slopes
         gradient[:, -1] = on_host(xp.sum(residual, axis=1))
@@ -201,18 +218,19 @@ class _Objective:
         return value, (gradient * self.scale).ravel()
 
 
-def _softmax(logits: Array, targets: Array) -> tuple[float, Array]:
-    """Return the summed cross-entropy and (c, n) probability minus target."""
+def _softmax(logits: Array, targets: Array) -> tuple[Array, Array]:
+    """Return the (1, n) cross-entropies and (c, n) probability minus target."""
     xp = array_namespace(logits)
     logits = logits - xp.max(logits, axis=0)
     odds = xp.exp(logits)
     total = xp.sum(odds, axis=0)
-    return float(xp.sum(xp.log(total)) - xp.sum(logits * targets)), odds / total - targets
+    losses = xp.log(total) - xp.sum(logits * targets, axis=0)
+    return losses[None, :], odds / total - targets
 
 
-def _sigmoid(logits: Array, targets: Array) -> tuple[float, Array]:
-    """Return the summed logistic loss over all labels and (c, n) probability minus target."""
+def _sigmoid(logits: Array, targets: Array) -> tuple[Array, Array]:
+    """Return the (c, n) logistic losses and (c, n) probability minus target."""
     xp = array_namespace(logits)
     odds = xp.exp(-xp.abs(logits))
     loss = xp.clip(logits, min=0.0) - logits * targets + xp.log1p(odds)
-    return float(xp.sum(loss)), xp.where(logits >= 0, 1.0, odds) / (1 + odds) - targets
+    return loss, xp.where(logits >= 0, 1.0, odds) / (1 + odds) - targets

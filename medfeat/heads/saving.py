@@ -24,6 +24,8 @@ HEAD_BYTES = 16 << 30
 PROBES = (
     "medfeat.heads.linear.LinearProbe",
     "medfeat.heads.knn.NeighboursProbe",
+    "medfeat.heads.svm.SupportProbe",
+    "medfeat.heads.prototypes.PrototypesProbe",
     "medfeat.heads.ordinal.OrdinalProbe",
     "medfeat.heads.ridge.RidgeProbe",
     "medfeat.heads.mlp.PerceptronProbe",

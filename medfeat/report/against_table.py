@@ -35,7 +35,7 @@ def against_table(both: Sequence[Twice], *, name: str, only_here: int, only_ther
     counts = f"{counted(len(both), 'run')} in both; {only_here} only here, {only_there} only in {name}"
     notes = (
         counts,
-        "in brackets: 95 % interval, of a difference by the paired bootstrap of test; one that holds 0 shows none",
+        "in brackets: 95 % interval, of a difference paired on test; one that holds 0 shows none",
     )
     return Table("", columns, rows, notes if rows else (counts,))
 

@@ -224,7 +224,10 @@ def difference_table(differences: Sequence[tuple[str, Difference]]) -> Table:
          number(one.p_holm))
         for dataset, one in differences
     )  # fmt: skip
-    note = "paired bootstrap on the same resamples of test; p is two-sided, Holm's correction is over a metric's pairs"
+    note = (
+        "scores swapped in pairs, or a paired bootstrap for what is no AUC or ACC; p is two-sided, Holm's correction is"
+        " over a metric's pairs"
+    )
     return Table("Our best run on val against the others", columns, rows, (note,))
 
 

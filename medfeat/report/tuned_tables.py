@@ -10,7 +10,7 @@ from medfeat.report.run_tables import NAMES
 from medfeat.report.tables import Table, number, with_interval
 
 _NOTES = (
-    "paired bootstrap on the same test set; an interval that holds 0 shows no difference",
+    "paired on the same test set; an interval that holds 0 shows no difference",
     "seconds, Wh and memory of tuning are of training alone, those of the probe of embedding once and fitting the head",
 )
 

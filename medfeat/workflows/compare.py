@@ -114,7 +114,7 @@ def compare(
     backbone, head, size
         Keep only runs of these.
     paired
-        Also compare our best run on val with each other one on the same test set: paired bootstrap, Holm over them.
+        Also compare our best run on val with each other one on the same test set, with Holm's correction.
     cache_dir
         Where runs live.
 

@@ -10,11 +10,13 @@ from typing import Any
 
 from medfeat.errors import DataError, UnsuitedHeadError, UsageError
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
+from medfeat.evaluation.judging.cross_validation import VAL
 from medfeat.evaluation.judging.probe_store import Options, probe_store
 from medfeat.evaluation.judging.select_stores import Contender, Selection, contender, select_contender
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs.run import Run
 from medfeat.heads import HEADS, takes_budget
+from medfeat.heads.class_weights import NONE
 from medfeat.report.run_tables import runs_tables, selection_tables
 from medfeat.report.tables import Table
 from medfeat.tasks.versions import split_name
@@ -87,6 +89,8 @@ def probe(
     seed: int = 0,
     cache_dir: str | Path | None = None,
     refit: bool = False,
+    choose: str = VAL,
+    class_weight: str = NONE,
     resamples: int = RESAMPLES,
     select: bool = False,
     budget: float | None = None,
@@ -114,6 +118,11 @@ def probe(
         Where stores live; None means ``$MEDFEAT_CACHE``, else the user cache folder.
     refit
         Fit the chosen settings again on train and val; the results say so.
+    choose
+        ``val``: settings are chosen on val; ``cv``: by cross-validation over train and val; ``auto``: the second where
+        val is small.
+    class_weight
+        ``none``, ``balanced``: rare classes count as much as common ones, or ``auto``: both are tried.
     resamples
         Of the bootstrap.
     select
@@ -141,13 +150,16 @@ def probe(
     asked = ProbeRequest(
         data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir
     )
-    return probe_stores(asked, refit=refit, resamples=resamples, select=select, budget=budget, progress=progress)
+    how: dict[str, Any] = {"choose": choose, "class_weight": class_weight, "refit": refit, "resamples": resamples}
+    return probe_stores(asked, **how, select=select, budget=budget, progress=progress)
 
 
 def probe_stores(
     asked: ProbeRequest,
     *,
     refit: bool = False,
+    choose: str = VAL,
+    class_weight: str = NONE,
     resamples: int = RESAMPLES,
     select: bool = False,
     budget: float | None = None,
@@ -155,9 +167,11 @@ def probe_stores(
 ) -> ProbeReport:
     """Do what `probe` says, with what is asked in one value."""
     cache = asked.catalogue()
+    options = Options(
+        seed=asked.seed, refit=refit, resamples=resamples, choose=choose, class_weight=class_weight, budget=budget
+    )
     stores = asked.stores(cache)
     jobs = asked.jobs(cache, stores)
-    options = Options(seed=asked.seed, refit=refit, resamples=resamples, budget=budget)
     if budget is not None and not any(takes_budget(job.head) for job in jobs):
         raise UsageError("--budget is for heads that train in rounds: ask for --head xgboost, or leave it out")
     work = _Work(cache.root, asked.question, options, SaidOnce(progress or SilentProgress(), set()))

@@ -11,7 +11,7 @@ from typing import Any
 from medfeat.errors import DataError, MedfeatError, UsageError
 from medfeat.evaluation.compare import published
 from medfeat.evaluation.compare.comparison import compare_dataset
-from medfeat.evaluation.compare.paired import alike, draw_pairs
+from medfeat.evaluation.compare.paired import alike, judge_runs
 from medfeat.evaluation.judging.few_shot import Curve
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs.run import Run, list_runs, read_scores
@@ -236,10 +236,10 @@ class _Maker:
         if len(runs) < 2:
             return None, []
         metric = runs[0].headline[0]
-        # Holm's smallest p is that of the resamples times the runs: more runs need more resamples.
+        # Holm's smallest p is that of the swaps times the runs: more runs need more swaps.
         resamples = max(RESAMPLES, 60 * len(runs))
         try:
-            return tuple(alike(draw_pairs(runs, metric=metric, seed=self.seed, resamples=resamples))), []
+            return tuple(alike(judge_runs(runs, metric=metric, seed=self.seed, resamples=resamples))), []
         except (DataError, OSError, ValueError, KeyError) as error:
             return None, [f"not compared in pairs: {error}"]
 

@@ -10,7 +10,7 @@ import typer
 from medfeat_cli import options, output
 
 Course = Annotated[bool, typer.Option("--course", help="The course project's table: 11 networks on two sets.")]
-Paired = Annotated[bool, typer.Option("--paired", help="Also compare our runs pairwise: bootstrap, Holm.")]
+Paired = Annotated[bool, typer.Option("--paired", help="Also compare our runs pairwise: paired test, Holm.")]
 Form = Annotated[str, typer.Option("--format", help="table, markdown, csv or json.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Write to a file instead of the screen.")]
 Head = Annotated[str | None, typer.Option("--head", help="Only runs of these heads (comma list).")]

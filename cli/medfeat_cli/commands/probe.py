@@ -49,6 +49,16 @@ def probe(
     test_labels: task_options.TestLabels = None,
     seed: options.Seed = 0,
     refit: Annotated[bool, typer.Option("--refit", help="Refit on train + val once val has chosen.")] = False,
+    choose: Annotated[
+        str | None,
+        typer.Option(
+            "--choose", help="Choose settings on `val`, by `cv` over train + val, or `auto`: cv if val is small."
+        ),
+    ] = None,
+    class_weight: Annotated[
+        str | None,
+        typer.Option("--class-weight", help="Weigh rare classes up: `none`, `balanced`, or `auto`: val chooses."),
+    ] = None,
     select: Annotated[
         bool, typer.Option("--select", help="Choose layer, pooling, size and backbone among the stores on val.")
     ] = False,
@@ -72,7 +82,8 @@ def probe(
     from medfeat.workflows.asking.question import Question
     from medfeat.workflows.jobs.store_jobs import ProbeRequest
 
-    _refuse_together({"--shots": shots, "--fuse": fuse, "--test-on": test_on, "--select": select, "--refit": refit})
+    together = {"--select": select, "--refit": refit, "--choose": choose, "--class-weight": class_weight}
+    _refuse_together({"--shots": shots, "--fuse": fuse, "--test-on": test_on}, together)
     if budget is not None and any(one is not None for one in (shots, fuse, test_on)):
         raise typer.BadParameter("--budget goes with none of --shots, --fuse and --test-on")
     question = Question(
@@ -91,24 +102,22 @@ def probe(
         there = Elsewhere(test_on, split=test_split, drop=test_drop, relabel=test_relabel, labels=test_labels)
         new_tasks.transfer(asked, there, resamples=resamples, json=json)
     else:
-        _probe(asked, refit=refit, select=select, budget=budget, resamples=resamples, json=json)
+        how = {"refit": refit, "select": select, "choose": choose or "val", "class_weight": class_weight or "none"}
+        _probe(asked, how | {"budget": budget}, resamples=resamples, json=json)
 
 
-def _refuse_together(given: dict[str, Any]) -> None:
-    named = [option for option, value in given.items() if value]
-    together = set(named) - {"--select", "--refit"}
-    if len(named) > 1 and together:
+def _refuse_together(alone: dict[str, Any], together: dict[str, Any]) -> None:
+    named = [option for option, value in (alone | together).items() if value]
+    if len(named) > 1 and any(alone.values()):
         raise typer.BadParameter(f"{' and '.join(named)} exclude each other: give one of them")
 
 
-def _probe(
-    asked: ProbeRequest, *, refit: bool, select: bool, budget: float | None, resamples: int | None, json: bool
-) -> None:
+def _probe(asked: ProbeRequest, how: dict[str, Any], *, resamples: int | None, json: bool) -> None:
     from medfeat.evaluation.measures.bootstrap import RESAMPLES
     from medfeat.workflows.probe import probe_stores
 
     draws = RESAMPLES if resamples is None else resamples
-    report = probe_stores(asked, refit=refit, select=select, budget=budget, resamples=draws, progress=for_terminal())
+    report = probe_stores(asked, **how, resamples=draws, progress=for_terminal())
     if json:
         output.as_json(report.to_dict())
     else:

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from medfeat.errors import DataError
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.statistics import statistics, value
+from medfeat.evaluation.runs.choice import FOUND_ON_VAL
 from medfeat.heads import HEADS
+from medfeat.tasks.folds import draw_folds
 from medfeat.tasks.readable import Readable
 from medfeat.types import Candidate, IdArray, SilentProgress, Task
 from medfeat_cache import canonical_json
 
 FOLDS = 5
-# What val decides on its own in every fold.
-_FREE = ("rounds",)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def cross_scores(
     folds, seed
         Into how many parts, and how they are drawn.
     """
-    fold = draw_folds(task, together, folds, seed)
+    fold = draw_folds(task.labels, task.ids, together, folds=folds, seed=seed)
     X = store.take(task.ids)
     X = X.astype(np.float32) if X.dtype == np.float16 else X
     tried: dict[str, list[tuple[NDArray[np.bool_], NDArray[np.float64]]]] = {}
@@ -93,21 +93,6 @@ def _joined(parts: list[tuple[NDArray[np.bool_], NDArray[np.float64]]], n: int) 
     for out, part in parts:
         scores[out] = part
     return scores
-
-
-def draw_folds(task: Task, together: IdArray | None, folds: int, seed: int) -> NDArray[np.int64]:
-    """Return (n,) fold of each sample: classes dealt evenly, what belongs together in one fold."""
-    rng = np.random.default_rng(seed)
-    keys = np.unique(task.ids if together is None else together, return_inverse=True)[1].reshape(-1)
-    strata = np.unique(task.labels, axis=0, return_inverse=True)[1].reshape(-1)
-    shuffled = rng.permutation(len(keys))
-    # One sample stands for each group; groups of one class follow each other, and are dealt like cards.
-    _, first = np.unique(keys[shuffled], return_index=True)
-    leaders = shuffled[np.sort(first)]
-    leaders = leaders[np.argsort(strata[leaders], kind="stable")]
-    home = np.empty(int(keys.max()) + 1, np.int64)
-    home[keys[leaders]] = np.arange(len(leaders)) % folds
-    return home[keys]
 
 
 def find_label_errors(task: Task, scores: NDArray[np.float64]) -> list[LabelError]:
@@ -160,4 +145,4 @@ def _doubtful(task: Task, y: NDArray[np.int64], p: NDArray[np.float64], names: t
 
 
 def _name(one: Candidate) -> str:
-    return canonical_json({key: part for key, part in one.settings.items() if key not in _FREE})
+    return canonical_json({key: part for key, part in one.settings.items() if key not in FOUND_ON_VAL})

@@ -12,7 +12,16 @@ from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.runs.run import Run
 from medfeat.types import Interval
 
-_TRAINING_ORDER = ("linear probe", "kNN", "frozen, larger head", "fine-tuned", "from scratch", "end-to-end", "AutoML")
+_TRAINING_ORDER = (
+    "linear probe",
+    "kNN",
+    "frozen, larger head",
+    "frozen, classifier not stated",
+    "fine-tuned",
+    "from scratch",
+    "end-to-end",
+    "AutoML",
+)
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,8 @@ def _differences(run: Run, row: PublishedRow) -> tuple[str, ...]:
         found.append("epoch chosen on test")
     if run.protocol["refit"]:
         found.append("ours refitted on train+val")
+    if run.protocol.get("choose") == "cv":
+        found.append("ours cross-validated over train+val")
     return tuple(found)
 
 

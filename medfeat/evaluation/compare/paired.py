@@ -1,17 +1,19 @@
-"""Whether two runs differ on the same test set: paired bootstrap, and Holm's correction over many pairs."""
+"""Whether two runs differ on the same test set: scores swapped or resampled in pairs, Holm's correction over many."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError
+from medfeat.evaluation.compare.swapping import SWAPPED, contributions, swap_p
 from medfeat.evaluation.measures.bootstrap import RESAMPLES, bootstrap, interval, strata_of
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
+from medfeat.evaluation.measures.score_intervals import difference_interval, estimates, units_of
 from medfeat.evaluation.measures.statistics import statistics, value
 from medfeat.evaluation.runs.run import Run, read_scores
 from medfeat.types import FloatArray, IdArray, Interval, LabelArray, TaskType
@@ -41,7 +43,7 @@ def compare_pair(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Difference:
-    """Compare two runs on the same samples, both scored on the same resamples.
+    """Compare two runs on the same samples.
 
     Parameters
     ----------
@@ -56,25 +58,21 @@ def compare_pair(
     names
         What to call the two.
     groups
-        (n,) clusters, for the cluster bootstrap.
+        (n,) clusters, which are swapped or drawn whole.
     seed, resamples
-        Of the bootstrap.
+        Of the swaps or the bootstrap.
 
     Returns
     -------
     Difference
-        With p = 2 min(P(d <= 0), P(d >= 0)) over resamples, one added to each count so that p is never zero (Davison
-        and Hinkley, Bootstrap methods and their application, 1997, section 4.2); `p_holm` equals `p` for one pair.
+        `p_holm` equals `p` for one pair.
     """
     if len(first) != len(second):
         raise DataError(f"two runs must score the same samples, got {len(first)} and {len(second)}")
-    of = {"a": first, "b": second}
-    both = {name: statistics(LabelledScores.of(labels, one, task_type))[metric] for name, one in of.items()}
-    draws = bootstrap(both, strata_of(labels, task_type), seed=seed, resamples=resamples, groups=groups)
-    differences = draws["a"] - draws["b"]
-    point = value(both["a"], len(labels)) - value(both["b"], len(labels))
-    p = _two_sided(differences)
-    return Difference(*names, metric, interval(point, differences), p, p)
+    given = [LabelledScores.of(labels, one, task_type) for one in (first, second)]
+    both = judged(given, metric, groups=groups, seed=seed, resamples=resamples)
+    p = both.p_values(0, [1])[0]
+    return Difference(*names, metric, both.gap(0, 1), p, p)
 
 
 def compare_runs(
@@ -86,30 +84,67 @@ def compare_runs(
     ----------
     runs
         At least two, of one dataset and task, in the order wanted: the best on val first. Where the task named
-        patients, whole patients are drawn.
+        patients, whole patients are swapped or drawn.
     metric
         Any metric the task has.
     seed, resamples
-        Of the bootstrap; every run is scored on the same resamples.
+        Of the swaps, or of the bootstrap for what is no AUC or ACC; the same for every pair.
 
     Raises
     ------
     DataError
         The runs did not score the same samples.
     """
-    drawn = draw_pairs(runs, metric=metric, seed=seed, resamples=resamples)
+    found = judge_runs(runs, metric=metric, seed=seed, resamples=resamples)
     names = [f"{run.backbone} {run.head} {run.key[:12]}" for run in runs]
-    differences = []
-    for i in range(1, len(runs)):
-        gaps = drawn.values[0] - drawn.values[i]
-        gap, p = interval(drawn.points[0] - drawn.points[i], gaps), _two_sided(gaps)
-        differences.append(Difference(names[0], names[i], metric, gap, p, p))
-    return with_holm(differences)
+    others = range(1, len(runs))
+    ps = found.p_values(0, others)
+    return with_holm(
+        [Difference(names[0], names[i], metric, found.gap(0, i), p, p) for i, p in zip(others, ps, strict=True)]
+    )
+
+
+class Judged(Protocol):
+    """Several models scored on one test set, any two of which can be compared."""
+
+    @property
+    def points(self) -> NDArray[np.float64]:
+        """(k,) scores on the test set itself."""
+        ...
+
+    def gap(self, i: int, j: int) -> Interval:
+        """Return the score of model `i` minus that of `j`, with its interval."""
+        ...
+
+    def p_values(self, i: int, others: Sequence[int]) -> list[float]:
+        """Return the two-sided p-value of the difference between model `i` and each of some others."""
+        ...
+
+
+class Swapped:
+    """AUC or ACC: intervals in closed form, p-values by swapping scores; see `medfeat.evaluation.compare.swapping`."""
+
+    def __init__(
+        self, given: Sequence[LabelledScores], metric: str, *, groups: IdArray | None, seed: int, swaps: int
+    ) -> None:
+        self.given, self.metric, self.seed, self.swaps = given, metric, seed, swaps
+        self.units = units_of(len(given[0]), groups)
+        self.found = [estimates(one, groups)[metric] for one in given]
+        self.points = np.array([one.value for one in self.found])
+
+    def gap(self, i: int, j: int) -> Interval:
+        """Return the score of model `i` minus that of `j`, with its interval."""
+        return difference_interval(self.metric, self.found[i], self.found[j], self.units)
+
+    def p_values(self, i: int, others: Sequence[int]) -> list[float]:
+        """Return the two-sided p-value of the difference between model `i` and each of some others."""
+        gaps = [contributions(self.given[i], self.given[j], self.metric) for j in others]
+        return swap_p(gaps, self.units, seed=self.seed, swaps=self.swaps)
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Scores of several runs on the same resamples of one test set.
+    """Scores of several models on the same resamples of one test set, for every metric that is no AUC or ACC.
 
     Attributes
     ----------
@@ -122,9 +157,39 @@ class Drawn:
     points: NDArray[np.float64]
     values: NDArray[np.float64]
 
+    def gap(self, i: int, j: int) -> Interval:
+        """Return the score of model `i` minus that of `j`, with the percentiles of its resamples."""
+        return interval(float(self.points[i] - self.points[j]), self.values[i] - self.values[j])
 
-def draw_pairs(runs: Sequence[Run], *, metric: str, seed: int = 0, resamples: int = RESAMPLES) -> Drawn:
-    """Score several runs on the same resamples of the test set that they share.
+    def p_values(self, i: int, others: Sequence[int]) -> list[float]:
+        """Return 2 min(P(d <= 0), P(d >= 0)) over resamples for the difference d between `i` and each of some others.
+
+        One is added to each count, so that p is never zero (Davison and Hinkley, Bootstrap methods and their
+        application, 1997, section 4.2).
+        """
+        return [_two_sided(self.values[i] - self.values[j]) for j in others]
+
+
+def judged(
+    given: Sequence[LabelledScores],
+    metric: str,
+    *,
+    groups: IdArray | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Judged:
+    """Return several models' scores of one test set, ready to be compared; arguments as `compare_pair` takes them."""
+    if metric in SWAPPED:
+        return Swapped(given, metric, groups=groups, seed=seed, swaps=resamples)
+    found = {str(i): statistics(one)[metric] for i, one in enumerate(given)}
+    strata = strata_of(given[0].labels, given[0].task_type)
+    draws = bootstrap(found, strata, seed=seed, resamples=resamples, groups=groups)
+    points = np.array([value(statistic, len(strata)) for statistic in found.values()])
+    return Drawn(points, np.stack([draws[name] for name in found]))
+
+
+def judge_runs(runs: Sequence[Run], *, metric: str, seed: int = 0, resamples: int = RESAMPLES) -> Judged:
+    """Score several runs on the test set that they share.
 
     Raises
     ------
@@ -140,23 +205,19 @@ def draw_pairs(runs: Sequence[Run], *, metric: str, seed: int = 0, resamples: in
             pair = f"{runs[0].key[:12]} and {run.key[:12]}"
             raise DataError(f"runs {pair} did not score the same samples: compare runs on the same images and task")
     given = [LabelledScores.of(one["labels"], one["scores"], task_type) for one in scores]
-    found = {str(i): statistics(one)[metric] for i, one in enumerate(given)}
-    strata = strata_of(first["labels"], task_type)
-    draws = bootstrap(found, strata, seed=seed, resamples=resamples, groups=first.get("groups"))
-    points = np.array([value(statistic, len(strata)) for statistic in found.values()])
-    return Drawn(points, np.stack([draws[name] for name in found]))
+    return judged(given, metric, groups=first.get("groups"), seed=seed, resamples=resamples)
 
 
-def alike(drawn: Drawn, *, level: float = 0.05) -> list[int]:
+def alike(found: Judged, *, level: float = 0.05) -> list[int]:
     """Return a group for each run, from 0: runs that the paired test cannot tell from the first of their group.
 
     The first run leads group 0, and each later run that differs from it (Holm's p below `level`) waits; the first of
     those that wait leads the next group, and so on.
     """
-    group, waiting, number = [0] * len(drawn.points), list(range(len(drawn.points))), 0
+    group, waiting, number = [0] * len(found.points), list(range(len(found.points))), 0
     while waiting:
         leader, others = waiting[0], waiting[1:]
-        p = holm([_two_sided(drawn.values[leader] - drawn.values[i]) for i in others])
+        p = holm(found.p_values(leader, others))
         apart = [i for i, one in zip(others, p, strict=True) if one < level]
         for i in waiting:
             group[i] = group[i] if i in apart else number

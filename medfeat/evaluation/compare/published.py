@@ -41,7 +41,7 @@ class PublishedRow:
         What was trained.
     training
         ``linear probe``, ``kNN``, ``fine-tuned``, ``from scratch``, ``end-to-end`` (start not stated),
-        ``frozen, larger head`` or ``AutoML``.
+        ``frozen, larger head``, ``frozen, classifier not stated`` or ``AutoML``.
     pixels
         What the network was shown: ``28 native``, ``28 enlarged to 224``, ``native 224``, ``64 zero-padded to 224`` ...
     native_size

@@ -21,7 +21,7 @@ from medfeat.evaluation.measures.bootstrap import check_draws, interval, resampl
 from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.statistics import statistics, value
-from medfeat.evaluation.runs.choice import Tried
+from medfeat.evaluation.runs.choice import FOUND_ON_VAL, Tried
 from medfeat.heads import HEADS
 from medfeat.tasks import FewShot, Split, few_shot, gather
 from medfeat.types import Candidate, FloatArray, Head, Interval, Progress, SilentProgress, Task
@@ -29,8 +29,6 @@ from medfeat_cache import FeatureStore, canonical_json
 
 ALL = "all"
 METRICS = ("auc", "acc")
-# What val decides after settings: it is no setting to be found again elsewhere.
-_FOUND_ON_VAL = ("rounds",)
 
 
 @dataclass(frozen=True)
@@ -204,7 +202,7 @@ def _mean(scores: Sequence[float]) -> float:
 
 
 def _settings(one: Candidate | Tried) -> str:
-    return canonical_json({key: part for key, part in one.settings.items() if key not in _FOUND_ON_VAL})
+    return canonical_json({key: part for key, part in one.settings.items() if key not in FOUND_ON_VAL})
 
 
 def _intervals(

@@ -7,12 +7,14 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from medfeat.cost import EnergyMeter
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.judging.baselines import looking_at_nothing, majority_scores
+from medfeat.evaluation.judging.cross_validation import VAL, check_way, choose_by, way_for
 from medfeat.evaluation.judging.protocol import run_protocol
 from medfeat.evaluation.measures.bootstrap import RESAMPLES, check_draws
 from medfeat.evaluation.measures.evaluate import Metrics, evaluate
@@ -26,7 +28,8 @@ from medfeat.evaluation.runs.places import run_folder
 from medfeat.evaluation.runs.reuse import believed_run
 from medfeat.evaluation.runs.run import MODEL_FOLDER, NOT_SAVED, Run, RunSpec, headline, task_digest
 from medfeat.evaluation.runs.saved_probe import write_probe
-from medfeat.heads import head_identity, make_head, trusted_types
+from medfeat.heads import head_identity, trusted_types, weighted_head
+from medfeat.heads.class_weights import NONE, check_class_weight
 from medfeat.heads.saving import save_model
 from medfeat.tasks import OFFICIAL, Samples, gather
 from medfeat.types import Head, Progress, SilentProgress, Task
@@ -53,23 +56,31 @@ class Options:
         Fit the chosen settings again on train and val.
     resamples
         Of the bootstrap; 0 for no intervals.
+    choose
+        ``val``, ``cv`` or ``auto``: see `medfeat.evaluation.judging.cross_validation.choose_by`.
+    class_weight
+        ``none``, ``balanced`` or ``auto``: see `medfeat.heads.class_weights`.
     budget
         Seconds of one core for heads that know budgets; None for all they would try.
 
     Raises
     ------
     UsageError
-        A seed below 0, or so few resamples that they have no percentiles.
+        A seed below 0, so few resamples that they have no percentiles, or no such way to choose or to weigh.
     """
 
     head: str = "linear"
     seed: int = 0
     refit: bool = False
     resamples: int = RESAMPLES
+    choose: str = VAL
+    class_weight: str = NONE
     budget: float | None = None
 
     def __post_init__(self) -> None:
         check_draws(self.seed, self.resamples)
+        check_way(self.choose)
+        check_class_weight(self.class_weight)
         if self.budget is not None and not 0 < self.budget < math.inf:
             raise UsageError(f"--budget is a number of seconds above 0, got {self.budget}")
 
@@ -113,7 +124,7 @@ def probe_store(
             store,
             spec,
             hidden,
-            head=make_head(options.head, options.budget),
+            head=weighted_head(options.head, options.class_weight, options.budget),
             progress=progress,
         )
     return replace(run, folder=folder)
@@ -138,6 +149,8 @@ def _spec(store: FeatureStore, task: Task, options: Options) -> RunSpec:
         options.refit,
         options.resamples,
         head_digest=head_identity(options.head, options.budget),
+        choose=way_for(options.choose, int((task.split == "val").sum())),
+        class_weight=options.class_weight,
     )
 
 
@@ -149,7 +162,8 @@ def _probe(
         samples,
         head,
         write_down=lambda choice: recording.write_choice(hidden, choice),
-        refit=spec.refit,
+        choosing=partial(choose_by, spec.choose),
+        refit=spec.refit and spec.choose == VAL,
         seed=spec.seed,
         progress=progress,
     )
@@ -252,8 +266,10 @@ def _run(
             "pixels": wording.pixels(recipe),
             "seed": spec.seed,
             "refit": spec.refit,
+            "choose": spec.choose,
+            "class_weight": spec.class_weight,
             "resamples": spec.resamples,
-            "intervals": _kind_of_bootstrap(scored, task),
+            "intervals": _kind_of_intervals(scored, task),
         },
         choice=scored.choice.to_dict(),
         val=found[0],
@@ -267,10 +283,9 @@ def _run(
     )
 
 
-def _kind_of_bootstrap(scored: Scored, task: Task) -> str:
-    if scored.test.group is not None:
-        return "cluster bootstrap"
-    return "bootstrap" if task.task_type in ("multi-label", "regression") else "stratified bootstrap"
+def _kind_of_intervals(scored: Scored, task: Task) -> str:
+    drawn = "bootstrap" if scored.test.group is None else "cluster bootstrap"
+    return drawn if task.task_type == "regression" else f"score intervals of AUC and ACC, {drawn} of the rest"
 
 
 def _majority(scored: Scored, samples: Samples) -> dict[str, dict[str, float]]:

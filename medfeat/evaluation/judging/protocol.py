@@ -81,6 +81,7 @@ def run_protocol(
     head: Head,
     *,
     write_down: Callable[[Choice], None],
+    choosing: Callable[..., Choice] | None = None,
     refit: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
@@ -95,6 +96,8 @@ def run_protocol(
         Any head of `medfeat.heads.HEADS`.
     write_down
         Called with the choice before the labels of test are handed out.
+    choosing
+        Chooses among the head's candidates, called as `choose`, which is the default.
     refit
         Fit the chosen settings again on train and val; val scores, temperature and thresholds stay those of the model
         that was fitted on train alone.
@@ -103,7 +106,7 @@ def run_protocol(
     progress
         Told of each candidate.
     """
-    choice = choose(samples, head, seed=seed, progress=progress)
+    choice = (choosing or choose)(samples, head, seed=seed, progress=progress)
     if refit:
         choice = refitted(choice, samples)
     return read_test(samples, choice, write_down)
@@ -137,13 +140,20 @@ def refitted(choice: Choice, samples: Samples) -> Choice:
     UsageError
         The model is no scikit-learn estimator, so its settings cannot be fitted again.
     """
-    from sklearn.base import BaseEstimator, clone
+    from sklearn.base import clone
 
     model, train, val = choice.model, samples.train, samples.val
-    if not isinstance(model, BaseEstimator):
-        raise UsageError(f"a {type(model).__name__} cannot be refitted on train and val: leave --refit out")
+    refuse_refit(model, "--refit")
     X, y = np.concatenate([train.X, val.X]), np.concatenate([train.y, val.y])
     return replace(choice, rule=f"{choice.rule}; refitted on train+val", model=clone(model).fit(X, y))
+
+
+def refuse_refit(model: Fitted, option: str) -> None:
+    """Refuse a model that is no scikit-learn estimator, so that its settings cannot be fitted again."""
+    from sklearn.base import BaseEstimator
+
+    if not isinstance(model, BaseEstimator):
+        raise UsageError(f"a {type(model).__name__} cannot be refitted on train and val: leave {option} out")
 
 
 def refuse_bad(X: FloatArray, split: str) -> None:

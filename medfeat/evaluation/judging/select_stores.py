@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from medfeat.evaluation.judging.cross_validation import choose_by
 from medfeat.evaluation.judging.probe_store import Options, existing_run
-from medfeat.evaluation.judging.protocol import choose
 from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import RULE, Tried
 from medfeat.evaluation.runs.places import RUNS, runs_root
-from medfeat.heads import make_head
+from medfeat.heads import weighted_head
 from medfeat.tasks import gather
 from medfeat.tasks.versions import split_name
 from medfeat.types import Progress, Task
@@ -79,8 +79,9 @@ def contender(store: FeatureStore, task: Task, root: Path, options: Options, *, 
         first, second = (_or_worst(stored[name]) for name in ("first", "second"))
         best = Tried(stored["settings"], first, second, stored["complexity"])
     else:
-        head = make_head(options.head, options.budget)
-        best = choose(gather(store, task), head, seed=options.seed, progress=progress).chosen
+        asked: dict[str, Any] = {"seed": options.seed, "progress": progress}
+        head = weighted_head(options.head, options.class_weight, options.budget)
+        best = choose_by(options.choose, gather(store, task), head, **asked).chosen
     return Contender(
         store=store.digest,
         backbone=store.recipe["backbone"],

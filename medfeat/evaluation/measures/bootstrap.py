@@ -1,8 +1,9 @@
 """Bootstrap intervals: how much a score would move with another test set of the same size.
 
-Percentile bootstrap (Efron and Tibshirani, An introduction to the bootstrap, 1993, chapter 13), stratified by class so
-that each resample has the test set's own class counts; by cluster (patient) when groups are given, because images of
-one patient are not independent. Resamples are counted, not copied: see `medfeat.evaluation.measures.statistics`.
+Percentile bootstrap (Efron and Tibshirani, An introduction to the bootstrap, 1993, chapter 13), within strata; by
+cluster (patient) when groups are given, because images of one patient are not independent. Resamples are counted, not
+copied: see `medfeat.evaluation.measures.statistics`. AUC, ACC and balanced accuracy do better without one:
+`medfeat.evaluation.measures.score_intervals`.
 """
 
 from __future__ import annotations

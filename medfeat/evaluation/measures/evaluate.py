@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.evaluation.measures import official_scores as metrics
-from medfeat.evaluation.measures.bootstrap import LEVEL, RESAMPLES, bootstrap, interval, strata_of
+from medfeat.evaluation.measures.bootstrap import LEVEL, RESAMPLES, bootstrap, interval
 from medfeat.evaluation.measures.calibration import ReliabilityBin, fit_temperature, reliability, scale
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.operating import OperatingPoint, choose_thresholds, operating_points
+from medfeat.evaluation.measures.score_intervals import score_intervals
 from medfeat.evaluation.measures.statistics import Statistic, statistics, value
 from medfeat.types import IdArray, Interval, Progress
 
 UNDEFINED = Interval(math.nan, math.nan, math.nan)
-# Below this many clusters the percentile interval of a cluster bootstrap is known to be too narrow.
+# Below this many clusters the percentiles of a cluster bootstrap are known to be too narrow.
 FEW_CLUSTERS = 10
 
 
@@ -126,9 +127,9 @@ def evaluate(
     val
         Labels and scores of val, on which temperature and thresholds are chosen; None leaves both out.
     groups
-        (n,) cluster (patient) a sample: intervals then come from the cluster bootstrap.
+        (n,) cluster (patient) a sample: whole clusters then count, and are drawn.
     seed, resamples, level
-        Of the bootstrap; no resamples, no intervals.
+        Of the intervals; those without a closed form are drawn, and no resamples means no intervals.
     progress
         Told how far the bootstrap is.
 
@@ -142,10 +143,18 @@ def evaluate(
     if temperature is not None:
         scaled = statistics(replace(given, scores=scale(given.scores, temperature, task_type)))
         found |= {f"{name}_scaled": scaled[name] for name in ("ece", "brier", "log_loss")}
+    points = _points(found, given)
+    # No resamples is no intervals, whichever way they would be made.
+    known = score_intervals(given, groups=groups, level=level) if resamples else {}
+    drawn = {name: statistic for name, statistic in found.items() if name not in known}
+    # All samples in one stratum: another test set would not have the same class counts.
     draws = bootstrap(
-        found, strata_of(given.labels, task_type), seed=seed, resamples=resamples, groups=groups, progress=progress
+        drawn, np.zeros(len(given), np.int64), seed=seed, resamples=resamples, groups=groups, progress=progress
     )
-    values = {name: interval(point, draws[name], level) for name, point in _points(found, given)}
+    values = {
+        name: replace(known[name], value=point) if name in known else interval(point, draws[name], level)
+        for name, point in points
+    }
     notes = (*_cluster_notes(groups), *_undefined(given, classes))
     if task_type == "regression":
         return Metrics(n=len(given), values=values, notes=notes)
@@ -163,12 +172,12 @@ def evaluate(
 
 
 def _cluster_notes(groups: IdArray | None) -> Iterator[str]:
-    """Say where there are too few clusters for the percentile interval to mean much."""
+    """Say where there are too few clusters for percentiles to mean much."""
     clusters = FEW_CLUSTERS if groups is None else len(np.unique(groups))
     if clusters == 1:
         yield "all samples are of one patient: no interval can be given"
     elif clusters < FEW_CLUSTERS:
-        yield f"the samples are of {clusters} patients only: the intervals are likely too narrow"
+        yield f"the samples are of {clusters} patients only: intervals, but of AUC and ACC, are likely too narrow"
 
 
 def _undefined(given: LabelledScores, classes: tuple[str, ...]) -> Iterator[str]:

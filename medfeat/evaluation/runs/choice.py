@@ -10,8 +10,12 @@ from typing import Any
 from medfeat.tasks import Split
 from medfeat.types import Fitted, FloatArray
 
-PROTOCOL = 1  # part of every run's key: a change of what a score means makes new runs
+# Part of every run's key: a change of what a score or its interval means makes new runs.
+# 2: intervals of AUC, ACC and balanced accuracy in closed form, which hold at high scores.
+PROTOCOL = 2
 TIE = 1e-9
+# What a head finds out on val after its settings: no setting to be found again in another fold or draw.
+FOUND_ON_VAL = ("rounds",)
 RULE = {
     False: "official AUC on val, ties (1e-9) by ACC, then the simpler model",
     True: "R2 on val, ties (1e-9) by MAE, then the simpler model",

@@ -182,7 +182,7 @@ def results_table(question: QuestionResults) -> Table:
     notes = ["sorted by val; in brackets: 95 % interval of test"]
     if question.groups is not None:
         notes.append(
-            f"group: runs of one letter cannot be told from the first of them by test {NAMES[best]} (paired bootstrap,"
+            f"group: runs of one letter cannot be told from the first of them by test {NAMES[best]} (paired test,"
             " Holm's correction, 5 %); another metric may tell them apart, and letters are no ranks"
         )
     notes += list(dict.fromkeys(line for run in question.runs for line in run.test.notes))

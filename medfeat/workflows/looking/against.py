@@ -63,7 +63,7 @@ def beside_others(here: Sequence[Run], there: Sequence[Run], *, name: str, seed:
     name
         Of the other.
     seed
-        Of the paired bootstrap, which is drawn where both sides kept the scores of the same samples.
+        Of the paired test, which is made where both sides kept the scores of the same samples.
     """
     mine, theirs = _newest(here), _newest(there)
     both = [_twice(run, theirs[key], seed) for key, run in mine.items() if key in theirs]

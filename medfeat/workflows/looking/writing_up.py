@@ -36,10 +36,10 @@ def methods_of(runs: Sequence[Run], headers: Mapping[str, StoreHeader]) -> Metho
     intervals = "; ".join(dict.fromkeys(_intervals(run) for run in runs))
     lines = [
         f"Images were embedded once and heads trained on the cached embeddings ({libraries}). Every"
-        f" hyper-parameter was chosen on val by {rules}; test was scored once. Intervals are 95 % percentile intervals"
-        f" ({intervals}; Efron and Tibshirani, 1993), or of whole patients where patients are known.",
-        "Groups: paired bootstrap of the difference on test with Holm's correction (Holm, 1979) at 5 %, against the"
-        " best on val of each group.",
+        f" hyper-parameter was chosen by {rules}; test was scored once. Intervals are of 95 % ({intervals}; Newcombe,"
+        " 2006; Efron and Tibshirani, 1993), or of whole patients where patients are known.",
+        "Groups: a paired test (scores of two runs on test swapped at random; Bandos, Rockette and Gur, 2005; a paired"
+        " bootstrap for regression) with Holm's correction (Holm, 1979) at 5 %, against the best on val of each group.",
     ]
     lines += [f"Embedded on {one}." for one in dict.fromkeys(filter(None, map(_hardware, used)))]
     lines += [f"Heads: {_seconds(runs)}."]

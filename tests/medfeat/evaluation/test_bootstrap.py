@@ -110,29 +110,13 @@ def test_draws_that_cannot_be_made_are_refused(draws, said):
 def test_the_same_seed_gives_the_same_interval_and_another_a_slightly_different_one():
     labels, scores = example("multi-class")
     a, b, other = (
-        evaluate(LabelledScores.of(labels, scores, "multi-class"), tuple("abcd"), resamples=200, seed=s).auc
+        evaluate(LabelledScores.of(labels, scores, "multi-class"), tuple("abcd"), resamples=200, seed=s).values[
+            "macro_f1"
+        ]
         for s in (1, 1, 2)
     )
     assert a == b and a != other
     assert other.low == pytest.approx(a.low, abs=0.05)
-
-
-def test_the_auc_interval_agrees_with_scipy():
-    from scipy import stats
-
-    labels, scores = example("binary-class", n=160)
-    positive, negative = scores[labels[:, 0] == 1, 1], scores[labels[:, 0] == 0, 1]
-
-    def auc(x, y, axis=-1):
-        x, y = np.moveaxis(x, axis, -1), np.moveaxis(y, axis, -1)
-        return np.mean(x[..., :, None] > y[..., None, :], axis=(-1, -2))
-
-    theirs = stats.bootstrap(
-        (positive, negative), auc, n_resamples=4000, method="percentile", rng=np.random.default_rng(0), batch=200
-    ).confidence_interval
-    ours = evaluate(LabelledScores.of(labels, scores, "binary-class"), ("a", "b"), resamples=4000).auc
-    assert ours.low == pytest.approx(theirs.low, abs=0.006)
-    assert ours.high == pytest.approx(theirs.high, abs=0.006)
 
 
 def test_the_mean_interval_has_its_closed_form_width():
@@ -151,7 +135,7 @@ def test_a_run_does_not_differ_from_itself_and_differs_from_noise():
     same = compare_pair(labels, scores, scores, "multi-class", resamples=500)
     assert same.p == 1.0 and same.difference.value == 0.0
     better = compare_pair(labels, scores, noise, "multi-class", resamples=500)
-    assert better.p == pytest.approx(2 / 501)
+    assert better.p == pytest.approx(0.5 / 501)
     assert 0 < better.difference.low < better.difference.value
 
 

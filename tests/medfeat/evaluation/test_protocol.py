@@ -11,6 +11,7 @@ import pytest
 
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.judging.baselines import majority_scores
+from medfeat.evaluation.judging.cross_validation import FOLDS, SMALL_VAL, choose_by, cross_validate, way_for
 from medfeat.evaluation.judging.probe_store import Options, probe_store
 from medfeat.evaluation.judging.protocol import choose, run_protocol, select
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
@@ -18,6 +19,7 @@ from medfeat.evaluation.measures.official_scores import acc, auc
 from medfeat.evaluation.runs.run import CHOICE_FILE, RunSpec, task_digest
 from medfeat.heads import HEADS
 from medfeat.tasks import Samples, gather, official
+from medfeat.tasks.folds import draw_folds
 from medfeat.types import Candidate
 from medfeat_cache import FeatureStore
 
@@ -101,10 +103,12 @@ def poisoned(task):
     return replace(task, labels=labels)
 
 
-def test_poisoned_test_labels_do_not_change_the_selection_but_the_score(store, tmp_path):
+@pytest.mark.parametrize("choosing", [choose, cross_validate])
+def test_poisoned_test_labels_do_not_change_the_selection_but_the_score(store, choosing):
     task, written = official(store), []
     scored = [
-        run_protocol(gather(store, t), HEADS["linear"](), write_down=written.append) for t in (task, poisoned(task))
+        run_protocol(gather(store, t), HEADS["linear"](), write_down=written.append, choosing=choosing)
+        for t in (task, poisoned(task))
     ]
     assert scored[0].choice.to_dict() == scored[1].choice.to_dict()
     np.testing.assert_array_equal(scored[0].test_scores, scored[1].test_scores)
@@ -133,6 +137,61 @@ def test_choosing_alone_never_opens_test(store):
     assert samples.opened == ["train", "val"]
 
 
+def test_cross_validating_never_opens_test_and_says_what_it_did(store, cache_root):
+    samples = gather(store, official(store))
+    choice = choose_by("cv", samples, HEADS["linear"]())
+    assert samples.opened == ["train", "val"]
+    assert choice.rule.startswith("official AUC in 5 folds of train+val") and "fitted on train+val" in choice.rule
+    assert choice.val_scores.shape == (len(samples.val.y), 4)
+    run = probe_store(store, official(store), cache_root, Options(resamples=20, choose="cv"))
+    assert run.protocol["choose"] == "cv" and run.choice["rule"] == choice.rule
+    assert run.key != probe_store(store, official(store), cache_root, Options(resamples=20)).key
+
+
+def test_cross_validated_scores_are_those_of_scikit_learn(store):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import PredefinedSplit, cross_val_predict, cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    samples = gather(store, official(store))
+    choice = cross_validate(samples, HEADS["linear"]())
+    train, val = samples.train, samples.val
+    X, y = np.concatenate([train.X, val.X]).astype(float), np.concatenate([train.y, val.y])
+    fold = draw_folds(y, np.concatenate([train.ids, val.ids]), None, folds=FOLDS, seed=0)
+    for number in range(FOLDS):  # each class is spread evenly
+        assert np.ptp([np.sum((fold == number) & (y[:, 0] == c)) - np.sum(y == c) / FOLDS for c in range(4)]) <= 2
+    C = choice.chosen.settings["C"]
+    theirs = make_pipeline(StandardScaler(), LogisticRegression(C=C, tol=1e-9, max_iter=5000))
+    asked = {"cv": PredefinedSplit(fold)}
+    auc_of_folds = cross_val_score(theirs, X, y[:, 0], scoring="roc_auc_ovr", **asked)
+    assert choice.chosen.first == pytest.approx(auc_of_folds.mean(), abs=1e-4)
+    out_of_fold = cross_val_predict(theirs, X, y[:, 0], method="predict_proba", **asked)
+    np.testing.assert_allclose(choice.val_scores, out_of_fold[len(train.y) :], atol=1e-4)
+    np.testing.assert_allclose(choice.model.scores(X), theirs.fit(X, y[:, 0]).predict_proba(X), atol=1e-4)
+
+
+def test_patients_are_not_parted_by_folds():
+    patient = np.repeat(np.arange(30), 4).astype(str)
+    labels = (np.arange(120) // 4 % 3)[:, None]
+    fold = draw_folds(labels, np.arange(120).astype(str), patient, folds=FOLDS, seed=1)
+    assert all(len(set(fold[patient == one])) == 1 for one in set(patient)) and set(fold) == set(range(FOLDS))
+
+
+def test_auto_cross_validates_where_val_is_small():
+    assert (way_for("auto", SMALL_VAL - 1), way_for("auto", SMALL_VAL), way_for("val", 1)) == ("cv", "val", "val")
+    with pytest.raises(UsageError, match="--choose must be val, cv or auto, got 'test'"):
+        Options(choose="test")
+
+
+@pytest.mark.parametrize("head", ["knn", "svm", "prototypes", "xgboost", "mlp"])
+def test_every_head_can_be_cross_validated(store, head):
+    scored = run_protocol(
+        gather(store, official(store)), HEADS[head](), write_down=lambda _: None, choosing=cross_validate
+    )
+    assert auc(LabelledScores.of(scored.test.y, scored.test_scores, "multi-class")) > 0.6
+
+
 def test_a_refit_trains_on_val_too_and_says_so(store):
     task = official(store)
     plain, refit = (
@@ -145,7 +204,7 @@ def test_a_refit_trains_on_val_too_and_says_so(store):
     assert not np.allclose(refit.test_scores, plain.test_scores)
 
 
-@pytest.mark.parametrize("head", ["linear", "knn", "xgboost", "mlp"])
+@pytest.mark.parametrize("head", ["linear", "knn", "svm", "prototypes", "xgboost", "mlp"])
 def test_every_head_can_be_refitted_at_what_val_chose(store, head):
     scored = run_protocol(gather(store, official(store)), HEADS[head](), write_down=lambda _: None, refit=True)
     assert auc(LabelledScores.of(scored.test.y, scored.test_scores, "multi-class")) > 0.6
@@ -158,8 +217,9 @@ def test_a_model_that_is_no_estimator_cannot_be_refitted(store):
         def candidates(self, train, val, task_type, n_classes, *, seed, progress):
             yield candidate(np.full((len(val[1]), n_classes), 0.25), 0)
 
-    with pytest.raises(UsageError, match="cannot be refitted"):
-        run_protocol(gather(store, official(store)), Foreign(), write_down=lambda _: None, refit=True)
+    for asked in ({"refit": True}, {"choosing": cross_validate}):
+        with pytest.raises(UsageError, match="cannot be refitted"):
+            run_protocol(gather(store, official(store)), Foreign(), write_down=lambda _: None, **asked)
 
 
 @pytest.mark.parametrize("group", ["val", "test"])
@@ -193,7 +253,8 @@ def test_a_key_changes_with_everything_that_changes_a_result(store):
     base = RunSpec("s", task_digest(task), "linear", 0, False, 2000)
     others = [
         replace(base, store_digest="t"), replace(base, head="knn"), replace(base, seed=1), replace(base, refit=True),
-        replace(base, resamples=200), replace(base, protocol=2), replace(base, task_digest=task_digest(poisoned(task))),
+        replace(base, resamples=200), replace(base, protocol=1), replace(base, choose="cv"),
+        replace(base, class_weight="balanced"), replace(base, task_digest=task_digest(poisoned(task))),
     ]  # fmt: skip
     assert len({spec.key for spec in (base, *others)}) == len(others) + 1
 

@@ -90,8 +90,21 @@ def test_the_table_is_made_by_the_committed_script(tmp_path):
     ]
     (tmp_path / "published.csv").write_text(head + "\n".join(body))
     (tmp_path / "sources.csv").write_text("source_id,citation,url\ndoerrich2025,c,u\n")
+    biofuse = "dataset,size,backbone,val_acc,val_auc,test_acc,test_auc\nchestmnist,224,RAD-DINO,0.5,0.6,0.7,0.8\n"
+    (tmp_path / "biofuse_2026.csv").write_text(biofuse)
+    assert {"published.csv", "published_sources.csv"} <= {path.name for path in module.TARGET.iterdir()}
     module.main(tmp_path, tmp_path)
     lines = list(csv.DictReader((tmp_path / "published.csv").read_text().splitlines()))
     assert [(line["dataset"], line["auc"], line["acc"], line["pixels"]) for line in lines] == [
-        ("a", "0.9", "0.8", "64 zero-padded to 224")
+        ("a", "0.9", "0.8", "64 zero-padded to 224"),
+        ("chestmnist", "0.8", "0.7", "native 224"),
     ]
+    assert "overlaps" in lines[1]["note"]
+
+
+def test_single_frozen_medical_models_say_what_is_not_known_of_them():
+    row = only("pathmnist", system="UNI", source="biofuse2026")
+    assert row.protocol == "frozen, classifier not stated, native 224" and row.confidence == "medium"
+    assert "overlaps" in row.note and not only("breastmnist", system="UNI", source="biofuse2026").note
+    assert only("pathmnist", system="BiomedCLIP", source="biofuse2026").auc == 0.995
+    assert len([one for name in ALL for one in published.rows(name) if one.source == "biofuse2026"]) == 96

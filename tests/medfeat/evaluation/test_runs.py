@@ -144,12 +144,13 @@ def test_part_of_a_split_gets_no_official_file(make_store, cache_root):
     assert not list(run.folder.glob("*_test_*.csv")) and list(run.folder.glob("*_val_*.csv"))
 
 
-def test_resamples_are_called_stratified_only_where_they_are(make_store, cache_root):
-    told = {
-        task: probed(make_store(task=task), cache_root).protocol["intervals"]
-        for task in ("multi-label", "binary-class")
-    }
-    assert told == {"multi-label": "bootstrap", "binary-class": "stratified bootstrap"}
+def test_a_run_of_an_older_protocol_says_so(make_store, cache_root):
+    run = probed(make_store(), cache_root)
+    assert not read_run(run.folder).cautions
+    facts = json.loads((run.folder / "run.json").read_text())
+    facts["protocol"]["version"] -= 1
+    (run.folder / "run.json").write_text(json.dumps(facts))
+    assert "older protocol" in read_run(run.folder).cautions[0]
 
 
 def test_patients_are_kept_with_the_scores_and_drawn_whole(make_store, cache_root):
@@ -161,7 +162,7 @@ def test_patients_are_kept_with_the_scores_and_drawn_whole(make_store, cache_roo
     numbers = [int(name.split("/")[1]) // 20 for name in task.ids]
     patient = np.array([f"{split}-{number}" for split, number in zip(task.split, numbers, strict=True)])
     alone, grouped = (probed(path, cache_root, task=one) for one in (task, replace(task, group=patient)))
-    assert grouped.protocol["intervals"] == "cluster bootstrap" and grouped.key != alone.key
+    assert grouped.protocol["intervals"].endswith("cluster bootstrap of the rest") and grouped.key != alone.key
     assert grouped.test.auc.value == alone.test.auc.value and grouped.test.auc != alone.test.auc
     assert read_scores(grouped.folder)["test_groups"].shape == (200,)
     assert compare_runs([grouped, alone])[0].p == 1.0

@@ -13,8 +13,11 @@ from medfeat.heads import HEADS, describe
 from medfeat.heads.saving import load_model, save_model
 from medfeat.types import TASK_TYPES, SilentProgress
 
+CLASSES = {"binary-class", "multi-class", "multi-label", "ordinal-regression"}
 LEARNS = {
-    "linear": {"binary-class", "multi-class", "multi-label", "ordinal-regression"},
+    "linear": CLASSES,
+    "svm": CLASSES,
+    "prototypes": CLASSES,
     "ordinal": {"binary-class", "ordinal-regression"},
     "ridge": {"regression"},
 }

@@ -9,8 +9,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from medfeat.errors import DataError
-from medfeat.heads import all_heads, boosting, head_identity, knn, ordinal, ridge, takes_budget
+from medfeat.errors import DataError, UnsuitedHeadError
+from medfeat.heads import all_heads, boosting, head_identity, knn, ordinal, prototypes, ridge, svm, takes_budget
 from medfeat.heads.majority import Majority
 from medfeat.heads.saving import load_model, save_model
 from medfeat.types import SilentProgress
@@ -126,6 +126,143 @@ def test_the_majority_scores_are_the_frequencies_of_train():
     X, _ = ordered(n=8)
     scores = Majority(n_classes=3).fit(X, np.array([[0, 0, 0, 0, 1, 1, 2, 2]]).T).scores(X[:2])
     np.testing.assert_array_equal(scores, [[0.5, 0.25, 0.25]] * 2)
+
+
+@pytest.mark.parametrize("width", [0.3, 1.0])
+@pytest.mark.parametrize("C", [0.1, 10.0])
+def test_margins_are_those_of_scikit_learn(C, width):
+    from sklearn.svm import SVC
+
+    X, y = ordered(n=150, n_classes=3, d=8)
+    ours = svm.SupportProbe(C, width=width, n_classes=3).fit(X, y)
+    Z, other = (StandardScaler().fit(X).transform(part) for part in (X, X[:40] + 0.1))
+    for k in range(3):
+        theirs = SVC(C=C, gamma=width / 8).fit(Z, y[:, 0] == k)
+        np.testing.assert_allclose(ours.margins(X[:40] + 0.1)[:, k], theirs.decision_function(other), atol=5e-3)
+
+
+def test_margins_become_probabilities_by_the_sigmoid_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    margin = rng.normal(size=400)
+    positive = rng.random(400) < 1 / (1 + np.exp(-(2.5 * margin - 0.7)))
+    slope, offset = svm.platt(margin, positive)
+    m, n = positive.sum(), (~positive).sum()
+    target = np.where(positive, (m + 1) / (m + 2), 1 / (n + 2))
+    both = np.tile(margin, 2)[:, None], np.repeat([True, False], 400)
+    theirs = LogisticRegression(C=1e9, tol=1e-9).fit(*both, np.concatenate([target, 1 - target]))
+    assert slope == pytest.approx(theirs.coef_[0, 0], rel=1e-3)
+    assert offset == pytest.approx(theirs.intercept_[0], abs=1e-3)
+    assert svm.platt(margin, margin > 0)[0] < 50  # no slope is infinite where val is told apart without a mistake
+    assert svm.platt(margin, np.zeros(400, bool)) == (1.0, 0.0)
+
+
+def test_more_samples_than_a_kernel_in_memory_allows_are_refused_in_one_line():
+    X = np.zeros((svm.MOST_SAMPLES + 1, 1), np.float32)
+    with pytest.raises(UnsuitedHeadError, match=r"at most 6,000 samples.*train has 6,001: choose another head"):
+        svm.SupportProbe().fit(X, np.arange(len(X))[:, None] % 2)
+
+
+@pytest.mark.parametrize("standardised", [False, True])
+def test_prototypes_decide_as_the_nearest_centroid_of_scikit_learn(standardised):
+    from sklearn.neighbors import NearestCentroid
+    from sklearn.preprocessing import normalize
+
+    X, y = ordered(d=6)
+    Z = normalize(StandardScaler().fit_transform(X) if standardised else X)
+    theirs = NearestCentroid().fit(Z, y[:, 0])
+    theirs.centroids_ = normalize(theirs.centroids_)
+    ours = prototypes.PrototypesProbe(standardised=standardised, n_classes=4).fit(X, y)
+    np.testing.assert_array_equal(ours.predict(X), theirs.predict(Z))
+
+
+def test_the_probability_of_a_prototype_by_hand():
+    X = np.array([[3.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+    probe = prototypes.PrototypesProbe(0.5, n_classes=2, task_type="binary-class").fit(X, np.array([[0], [0], [1]]))
+    p = probe.scores(np.array([[1.0, 1.0], [0.0, 5.0]]))
+    np.testing.assert_allclose(p, [[0.5, 0.5], [1 / (1 + np.exp(2)), 1 / (1 + np.exp(-2))]])
+
+
+def rare(n=300, d=6, seed=0):
+    """Three classes, of which the last has a tenth of the samples."""
+    rng = np.random.default_rng(seed)
+    y = np.where(rng.random(n) < 0.1, 2, rng.integers(0, 2, n))[:, None]
+    return rng.normal(size=(n, d)) + y, y
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_balanced_weights_are_those_of_scikit_learn(n_classes):
+    from medfeat.heads.linear import LinearProbe
+
+    X, y = rare()
+    y = np.minimum(y, 1) * (y != 1) if n_classes == 2 else y
+    ours = LinearProbe(0.1, n_classes=n_classes, class_weight="balanced", tol=1e-14).fit(X, y)
+    Z = StandardScaler().fit_transform(X)
+    theirs = LogisticRegression(C=0.1, class_weight="balanced", tol=1e-10, max_iter=5000).fit(Z, y[:, 0])
+    np.testing.assert_allclose(ours.scores(X), theirs.predict_proba(Z), atol=1e-5)
+
+
+def test_each_label_is_balanced_by_itself():
+    from medfeat.heads.linear import LinearProbe
+
+    X, y = rare()
+    labels = (np.hstack([y, y]) == [2, 0]).astype(np.int64)
+    ours = LinearProbe(0.1, task_type="multi-label", class_weight="balanced", tol=1e-14).fit(X, labels).scores(X)
+    Z = StandardScaler().fit_transform(X)
+    for k in range(2):
+        theirs = LogisticRegression(C=0.1, class_weight="balanced", tol=1e-10, max_iter=5000).fit(Z, labels[:, k])
+        np.testing.assert_allclose(ours[:, k], theirs.predict_proba(Z)[:, 1], atol=1e-5)
+
+
+def test_balanced_machines_are_those_of_scikit_learn():
+    from sklearn.svm import SVC
+
+    X, y = rare(n=150)
+    ours = svm.SupportProbe(1.0, width=0.5, n_classes=3, class_weight="balanced").fit(X, y)
+    Z = StandardScaler().fit_transform(X)
+    for k in range(3):
+        theirs = SVC(C=1.0, gamma=0.5 / 6, class_weight="balanced").fit(Z, y[:, 0] == k)
+        np.testing.assert_allclose(ours.margins(X)[:, k], theirs.decision_function(Z), atol=5e-3)
+
+
+def test_balanced_votes_by_hand():
+    X = np.array([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2], [1.0, 0.3]])
+    y = np.array([[0], [0], [0], [1]])
+    plain, even = (
+        knn.NeighboursProbe(4, temperature=np.inf, class_weight=how).fit(X, y).scores(X[:1])
+        for how in ("none", "balanced")
+    )
+    np.testing.assert_allclose(plain, [[0.75, 0.25]])
+    np.testing.assert_allclose(even, [[0.5, 0.5]])  # three of three against one of one
+    labels = np.hstack([y, np.ones_like(y)])
+    several = knn.NeighboursProbe(4, temperature=np.inf, class_weight="balanced", task_type="multi-label")
+    np.testing.assert_allclose(several.fit(X, labels).scores(X[:1]), [[0.5, 1.0]])
+
+
+@pytest.mark.parametrize("name", ["linear", "svm", "knn"])
+def test_auto_offers_every_setting_with_and_without_weights(name):
+    from medfeat.heads import weighted_head
+    from medfeat.types import SilentProgress
+
+    data = rare(n=60)
+    asked = {"seed": 0, "progress": SilentProgress()}
+    counts = {}
+    for how in ("none", "balanced", "auto"):
+        offered = list(weighted_head(name, how).candidates(data, data, "multi-class", 3, **asked))
+        counts[how] = len(offered)
+        said = {one.settings.get("class_weight") for one in offered}
+        assert said == {"none": {None}, "balanced": {"balanced"}, "auto": {"none", "balanced"}}[how]
+    assert counts["auto"] == counts["none"] + counts["balanced"]
+
+
+def test_heads_without_class_weights_are_refused_by_name():
+    from medfeat.errors import UsageError
+    from medfeat.heads import weighted_head
+
+    with pytest.raises(UnsuitedHeadError, match=r"prototypes head has no class weights; .* linear, knn, svm"):
+        weighted_head("prototypes", "balanced")
+    with pytest.raises(UsageError, match="--class-weight must be none, balanced or auto, got 'heavy'"):
+        weighted_head("linear", "heavy")
+    assert weighted_head("prototypes", "none").name == "prototypes"
 
 
 def test_a_budget_buys_rounds_and_depths_before_anything_is_trained():

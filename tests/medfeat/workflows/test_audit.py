@@ -11,7 +11,7 @@ import pytest
 from medfeat.datasets.made_up.synthetic import draw_synthetic
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.audit import nearest
-from medfeat.evaluation.audit.label_errors import draw_folds
+from medfeat.tasks.folds import draw_folds
 from medfeat.types import Task
 from medfeat.workflows import audit as audit_workflow
 from medfeat.workflows.audit import audit
@@ -132,9 +132,9 @@ def test_what_belongs_together_is_in_one_fold():
     labels = (np.arange(60) % 3)[:, None]
     task = Task("t", "multi-class", ("a", "b", "c"), ids, labels, np.full(60, "train"))
     together = np.array([f"p{i // 6}" for i in range(60)])
-    folds = draw_folds(task, together, 5, 0)
+    folds = draw_folds(task.labels, task.ids, together, folds=5, seed=0)
     assert all(len(set(folds[together == name])) == 1 for name in together)
-    alone = draw_folds(task, None, 5, 0)
+    alone = draw_folds(task.labels, task.ids, None, folds=5, seed=0)
     assert (np.array([[((labels[:, 0] == c) & (alone == f)).sum() for c in range(3)] for f in range(5)]) == 4).all()
 
 

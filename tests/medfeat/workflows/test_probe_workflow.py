@@ -109,7 +109,7 @@ def test_imported_features_without_a_task_ask_for_labels_in_one_line(cache_root)
 def test_all_heads_are_those_that_can_learn_the_task(make_store, cache_root):
     make_store(dataset="retinamnist", task="ordinal-regression", n=(100, 50, 50))
     report = probe(head="all", cache_dir=cache_root, **QUICK)
-    assert {run.head for run in report.runs} == {"linear", "knn", "xgboost", "ordinal", "mlp"}
+    assert {run.head for run in report.runs} == {"linear", "knn", "svm", "prototypes", "xgboost", "ordinal", "mlp"}
     assert not report.failed
     assert all(run.test.auc.value > 0.5 for run in report.runs)
 
