@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from medfeat.backbones import BACKBONES, brings_weights, join_part, load_backbone, split_part
 from medfeat.datasets.hashing import HASH_BYTES, image_hash
 from medfeat.errors import WeightsError
-from medfeat.extraction.ask.made_from import NetworkThen
+from medfeat.extraction.ask.made_from import NetworkThen, RemakeOptions
 from medfeat.extraction.network.build import make_embedder
 from medfeat.extraction.network.compiling import compile_problem
 from medfeat.extraction.network.device import resolve_device
@@ -22,25 +21,6 @@ from medfeat.types import BackboneInfo, Dataset, DatasetInfo, Progress, Recipe
 
 if TYPE_CHECKING:
     from medfeat.backbones import Backbone
-
-
-@dataclass(frozen=True, kw_only=True)
-class RemakeOptions:
-    """Where the data and the weights of a store are now, and how its network runs here.
-
-    Attributes
-    ----------
-    data_root, weights
-        Where files and weights are; None means where they were.
-    device, offline, trust_remote_code
-        As in `medfeat.extract`; that a store was made with code of a repository does not allow it again.
-    """
-
-    data_root: str | Path | None = None
-    weights: str | Path | None = None
-    device: str = "auto"
-    offline: bool = False
-    trust_remote_code: bool = False
 
 
 class RowsAgain(NamedTuple):

@@ -20,8 +20,7 @@ from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.measures.evaluate import Metrics, evaluate
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.run import Run, read_scores, task_digest
-from medfeat.extraction.ask.made_from import MadeFrom
-from medfeat.extraction.remake import RemakeOptions
+from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
 from medfeat.types import Progress, SilentProgress, Task
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.auditing.audit_images import StoredImages

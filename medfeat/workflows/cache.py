@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError, MedfeatError, NotByImageError, UsageError
 from medfeat.evaluation.runs.leftovers import collect_leftovers
-from medfeat.extraction.ask.made_from import MadeFrom
+from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
 from medfeat.extraction.network.device import resolve_device
-from medfeat.extraction.network.forward import RowEmbedder
-from medfeat.extraction.remake import RemakeOptions
 from medfeat.tasks import official
 from medfeat.tasks.versions import image_key
 from medfeat.types import OWN_GROUP, Dataset, Progress, SilentProgress
@@ -44,6 +42,9 @@ from medfeat_cache import (
     store_files,
     verify_store,
 )
+
+if TYPE_CHECKING:
+    from medfeat.extraction.network.forward import RowEmbedder
 
 
 def list_stores(

@@ -13,8 +13,8 @@ from medfeat.backbones.weights.weights_file import tuning_of
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.runs.saved_probe import SavedProbe, find_run, load_probe
 from medfeat.evaluation.runs.write_run import writing
-from medfeat.extraction.ask.made_from import MadeFrom, NetworkThen
-from medfeat.extraction.remake import RemakeOptions, load_again
+from medfeat.extraction.ask.made_from import MadeFrom, NetworkThen, RemakeOptions
+from medfeat.extraction.remake import load_again
 from medfeat.types import Progress, SilentProgress
 from medfeat.workflows.results.bundle import write_bundle
 from medfeat.workflows.tuning.onnx_graph import TOLERANCE, require_onnx, write_onnx

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures.conformal import calibrate
 from medfeat.evaluation.runs.saved_probe import SavedProbe, find_run, load_probe, refuse_other_recipe
-from medfeat.extraction.ask.made_from import MadeFrom
-from medfeat.extraction.remake import RemakeOptions
+from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
 from medfeat.types import BadImage, IdArray, Progress, SilentProgress
 from medfeat.workflows.results.predict_report import PredictReport
 from medfeat.workflows.stores.remake import NewImages, Remake

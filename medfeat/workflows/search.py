@@ -10,8 +10,7 @@ import numpy as np
 
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.audit.nearest import nearest
-from medfeat.extraction.ask.made_from import MadeFrom
-from medfeat.extraction.remake import RemakeOptions
+from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
 from medfeat.report.tables import Table
 from medfeat.tasks import find_task, official
 from medfeat.types import FloatArray, LabelArray, Progress, SilentProgress, Task

@@ -35,7 +35,23 @@ def test_it_loads_nothing_heavy(code):
     assert loaded_after(code).isdisjoint(HEAVY)
 
 
-@pytest.mark.parametrize("module", ["tasks", "heads", "evaluation", "report", "workflows.probe", "workflows.compare"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "tasks",
+        "heads",
+        "evaluation",
+        "report",
+        "workflows.probe",
+        "workflows.compare",
+        "workflows.cache",
+        "workflows.search",
+        "workflows.predict",
+        "workflows.audit",
+        "workflows.listing",
+        "workflows.report",
+    ],
+)
 def test_the_reading_side_does_not_import_torch(module):
     assert loaded_after(f"import medfeat.{module}").isdisjoint({"torch", "torchvision", "timm", "transformers"})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from medfeat.extraction.ask.run_settings import RunSettings
@@ -111,3 +112,22 @@ def _network_of(recipe: Mapping[str, Any], info: Mapping[str, Any]) -> NetworkTh
         recipe=Recipe.from_dict(recipe),
         settings=RunSettings.from_dict(info["settings"]),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemakeOptions:
+    """Where the data and the weights of a store are now, and how its network runs here.
+
+    Attributes
+    ----------
+    data_root, weights
+        Where files and weights are; None means where they were.
+    device, offline, trust_remote_code
+        As in `medfeat.extract`; that a store was made with code of a repository does not allow it again.
+    """
+
+    data_root: str | Path | None = None
+    weights: str | Path | None = None
+    device: str = "auto"
+    offline: bool = False
+    trust_remote_code: bool = False

@@ -38,9 +38,9 @@ def heated(
     MedfeatError
         The network is not at hand or cannot say where it looked, or the head has no slope; in one line.
     """
-    from medfeat.extraction.ask.made_from import MadeFrom
+    from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
     from medfeat.extraction.network.saliency import saliency
-    from medfeat.extraction.remake import RemakeOptions, load_again
+    from medfeat.extraction.remake import load_again
 
     recipe = header.recipe
     if dataset.info.ndim == 3 or recipe.get("fit") != "whole":

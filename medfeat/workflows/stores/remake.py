@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.datasets import open_dataset
 from medfeat.errors import DataError, MissingFileError, UsageError
-from medfeat.extraction import remake
-from medfeat.extraction.ask.made_from import MadeFrom
-from medfeat.extraction.network.forward import RowEmbedder
+from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
 from medfeat.types import BadImage, Dataset, FloatArray, IdArray, Progress
 from medfeat.workflows.asking.data_options import DataOptions
 from medfeat_cache import FeatureStore
+
+if TYPE_CHECKING:
+    from medfeat.extraction.network.forward import RowEmbedder
 
 _PLAIN_INTENSITY = "uint8"
 # Compiling takes half a minute; below this many images it is not repaid.
@@ -74,7 +75,7 @@ class Remake:
     """
 
     made: MadeFrom
-    options: remake.RemakeOptions
+    options: RemakeOptions
     root: Path
     progress: Progress
 
@@ -164,7 +165,9 @@ class Remake:
             name = self.made.data.name
             raise DataError(f"the features of {name} were not made by medfeat: no new image can join them")
         compiled = count is None or count >= _WORTH_COMPILING
-        return remake.build_again(
+        from medfeat.extraction.remake import build_again  # which needs torch; looking after stores does not
+
+        return build_again(
             self.made.network,
             self.options,
             dataset.info,
@@ -221,7 +224,9 @@ def again(
         An image is not the one that was embedded.
     """
     rows = store.rows(group)[places]
-    found = remake.embed_rows(network, dataset, group, rows, backwards=backwards)
+    from medfeat.extraction.remake import embed_rows  # which needs torch
+
+    found = embed_rows(network, dataset, group, rows, backwards=backwards)
     there = places[np.isin(rows, found.rows)]
     if not np.array_equal(found.hashes, store.image_hash(group)[there]):
         name = store.recipe["dataset"]

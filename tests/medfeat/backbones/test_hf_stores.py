@@ -14,12 +14,12 @@ from medfeat.backbones import BACKBONES, describe, load_backbone, takes_raw
 from medfeat.datasets import open_dataset
 from medfeat.errors import MissingFileError, UsageError, WeightsError
 from medfeat.extraction.ask.asked import describe_request
-from medfeat.extraction.ask.made_from import MadeFrom, NetworkThen
+from medfeat.extraction.ask.made_from import MadeFrom, NetworkThen, RemakeOptions
 from medfeat.extraction.ask.request import Request
 from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.ask.store_plan import build_recipe
 from medfeat.extraction.network.volumes import views_for
-from medfeat.extraction.remake import RemakeOptions, load_again
+from medfeat.extraction.remake import load_again
 from medfeat.types import DatasetInfo, View
 from medfeat.workflows.cache import verify
 from medfeat.workflows.extract import extract

@@ -11,9 +11,9 @@ import torch
 
 from medfeat.backbones import Backbone
 from medfeat.errors import WeightsError
-from medfeat.extraction.ask.made_from import MadeFrom
+from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
 from medfeat.extraction.ask.request import Request
-from medfeat.extraction.remake import RemakeOptions, load_again
+from medfeat.extraction.remake import load_again
 from medfeat.workflows.asking.wanted import Wanted
 from medfeat.workflows.cache import repair, verify
 from medfeat.workflows.extract import extract, plan
