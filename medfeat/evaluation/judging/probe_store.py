@@ -259,18 +259,7 @@ def _run(
             "digest": spec.task_digest,
             "images": task.images,
         },
-        protocol={
-            "version": spec.protocol,
-            "training": wording.training(spec.head),
-            "head_digest": spec.head_digest,
-            "pixels": wording.pixels(recipe),
-            "seed": spec.seed,
-            "refit": spec.refit,
-            "choose": spec.choose,
-            "class_weight": spec.class_weight,
-            "resamples": spec.resamples,
-            "intervals": _kind_of_intervals(scored, task),
-        },
+        protocol=_how(spec) | {"pixels": wording.pixels(recipe), "intervals": _kind_of_intervals(scored, task)},
         choice=scored.choice.to_dict(),
         val=found[0],
         test=found[1],
@@ -281,6 +270,19 @@ def _run(
         versions=recording.versions(),
         created_utc=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
+
+
+def _how(spec: RunSpec) -> dict[str, Any]:
+    return {
+        "version": spec.protocol,
+        "training": wording.training(spec.head),
+        "head_digest": spec.head_digest,
+        "seed": spec.seed,
+        "refit": spec.refit,
+        "choose": spec.choose,
+        "class_weight": spec.class_weight,
+        "resamples": spec.resamples,
+    }
 
 
 def _kind_of_intervals(scored: Scored, task: Task) -> str:

@@ -14,6 +14,7 @@ from medfeat.evaluation.judging.probe_store import Options, probe_store
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs import write_run as recording
 from medfeat.evaluation.runs.run import list_runs, load_run_model, read_run, read_scores
+from medfeat.evaluation.runs.vouching import vouch
 from medfeat.tasks import official, subset
 from medfeat_cache import FeatureStore
 
@@ -150,6 +151,7 @@ def test_a_run_of_an_older_protocol_says_so(make_store, cache_root):
     facts = json.loads((run.folder / "run.json").read_text())
     facts["protocol"]["version"] -= 1
     (run.folder / "run.json").write_text(json.dumps(facts))
+    vouch(run.folder)
     assert "older protocol" in read_run(run.folder).cautions[0]
 
 
