@@ -69,6 +69,8 @@ def histogram_figure(names: Sequence[str], histogram: NDArray[np.int64]) -> Figu
     histogram
         (k, C, 256) counts.
     """
+    if is_black_and_white(histogram):
+        return _two_levels_figure(names[:MOST_LINES], histogram)
     shown = min(len(names), MOST_LINES)
     figure, axes = new_figure(WIDE, 2.9 + 0.19 * -(-shown // 2))
     levels, highest = np.arange(LEVELS), 0.0
@@ -85,6 +87,24 @@ def histogram_figure(names: Sequence[str], histogram: NDArray[np.int64]) -> Figu
     axes.grid(color=FAINT, lw=0.5, alpha=0.5)
     if len(names) > 1:
         legend_below(figure, axes, 2)
+    return figure
+
+
+def is_black_and_white(histogram: NDArray[np.int64]) -> bool:
+    """Whether (k, C, 256) counts hold nothing between black and white, as those of masks do."""
+    return not histogram[..., 1:-1].any()
+
+
+def _two_levels_figure(names: Sequence[str], histogram: NDArray[np.int64]) -> Figure:
+    counts = histogram.sum(axis=1)[: len(names)]
+    white = counts[:, -1] / np.maximum(counts.sum(axis=1), 1)
+    figure, axes = new_figure(WIDE, 0.9 + 0.34 * len(names))
+    y = np.arange(len(names))[::-1]
+    bars = axes.barh(y, white, height=0.6, color=[_colour(k) for k in range(len(names))])
+    axes.bar_label(bars, [f"{share:.1%}" for share in white], padding=3, fontsize=8.5, color=INK)
+    axes.set_yticks(y, [_short(name) for name in names], fontsize=8.5)
+    axes.set_xlim(0, 1.15 * float(white.max()) or 1.0)
+    axes.set_xlabel("share of pixels that are white", fontsize=9, color=INK)
     return figure
 
 

@@ -243,8 +243,10 @@ def pixel_figures(found: Exploration, pixels: ClassPixels) -> dict[str, tuple[Fi
     return {
         "pixel-histogram": (
             charts.histogram_figure(found.kinds, pixels.histogram),
-            "How often each pixel value occurs in the images of each class. The scale leaves out what is darkest and"
-            " brightest (0 and 255), which may be higher.",
+            "Every pixel is black or white: the share of white ones in the images of each class."
+            if charts.is_black_and_white(pixels.histogram)
+            else "How often each pixel value occurs in the images of each class. The scale leaves out what is darkest"
+            " and brightest (0 and 255), which may be higher.",
         ),
         "mean-pixel-values": (
             charts.levels_figure(found.kinds, levels),

@@ -118,7 +118,8 @@ def kinds_of(listed: Listed) -> Kinds:
         has = labels.astype(bool)
         return Kinds((*listed.classes, "none of them"), np.column_stack([has, ~has.any(axis=1)]))
     if listed.task == "regression":
-        return _ranges(labels[:, 0].astype(np.float64), listed.classes[0] if listed.classes else "value")
+        name = listed.classes[0] if listed.classes else ""
+        return _ranges(labels[:, 0].astype(np.float64), "value" if not name or name.isdecimal() else name)
     return Kinds(tuple(listed.classes), labels[:, :1] == np.arange(len(listed.classes)))
 
 
@@ -188,7 +189,7 @@ def card_of(info: DatasetInfo | None, listed: Listed, shapes: Mapping[tuple[int,
     patients = "" if listed.patients is None else f"{len(np.unique(listed.patients)):,}"
     facts = [
         ("Task", listed.task or "no labels"),
-        ("Classes", f"{len(listed.classes)}" if listed.classes else ""),
+        ("Classes", f"{len(listed.classes)}" if listed.classes and listed.task != "regression" else ""),
         ("Images", f"{len(listed.ids):,}"),
         ("Splits", ", ".join(f"{name} {count:,}" for name, count in splits.items())),
         ("Patients", patients),

@@ -86,3 +86,15 @@ def test_a_column_of_words_keeps_the_order_of_classes_and_knows_what_is_missing(
 @pytest.mark.parametrize("values", [[1.0, 2.0, np.nan], [np.nan] * 3])
 def test_a_column_of_numbers_has_a_finite_range(values):
     assert np.isfinite(PointColumn("n", numbers=np.array(values)).to_dict()["range"]).all()
+
+
+def test_masks_show_how_much_of_them_is_white():
+    from medfeat.report.page import charts
+
+    histogram = np.zeros((2, 1, 256), np.int64)
+    histogram[:, 0, 0], histogram[:, 0, 255] = (75, 50), (25, 50)
+    assert charts.is_black_and_white(histogram)
+    drawn = {text.get_text() for text in charts.histogram_figure(["a", "b"], histogram).axes[0].texts}
+    assert drawn == {"25.0%", "50.0%"}
+    histogram[0, 0, 7] = 1
+    assert not charts.is_black_and_white(histogram)
