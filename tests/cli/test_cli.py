@@ -66,7 +66,7 @@ def test_version_is_the_package_version(capsys):
         (["extract", "--data", "synthetic"], 2, "--backbone"),
         (["extract", "-d", "/nowhere/at/all", "-b", "stats"], 1, "/nowhere/at/all"),
         (["probe"], 2, "medfeat extract"),
-        (["probe", "--head", "svm"], 2, "unknown head 'svm'"),
+        (["probe", "--head", "forest"], 2, "unknown head 'forest'"),
         (["compare", "--data", "bloodmnis"], 2, "bloodmnist"),
         (["cache", "info", "ffff"], 2, "no store in"),
         (["list", "networks"], 2, "list must be one of"),
