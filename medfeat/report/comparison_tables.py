@@ -14,6 +14,7 @@ from medfeat.evaluation.compare import published
 from medfeat.evaluation.compare.comparison import Beside, Comparison, CourseLine, Gap, beside
 from medfeat.evaluation.compare.paired import Difference
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
+from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import Run
 from medfeat.report.tables import Table, number, with_interval
 
@@ -104,12 +105,11 @@ def cautions(run: Run) -> str:
 
 
 def _our_row(run: Run, network: str, width: int) -> tuple[str, ...]:
-    training = run.protocol["training"] + (", refitted on train+val" if run.protocol["refit"] else "")
     scores = with_interval(run.test.auc), with_interval(run.test.acc)
     return (
         f"ours: {network}{cautions(run)}",
         number(run.val.auc.value),
-        training,
+        wording.trained(run.protocol),
         run.protocol["pixels"],
         *scores,
         "this cache",
@@ -149,7 +149,7 @@ def _seed_notes(runs: Sequence[Run]) -> Iterable[str]:
         # A tuned network has a store of its own a seed; its settings say what was trained alike.
         tuned = run.protocol.get("fine_tuning")
         alike = run.store["digest"] if tuned is None else json.dumps([run.size, tuned], sort_keys=True)
-        same.setdefault((run.backbone, run.head, alike, str(run.protocol["refit"])), []).append(run)
+        same.setdefault((run.backbone, run.head, alike, json.dumps(wording.made_with(run.protocol))), []).append(run)
     for (backbone, head, *_), repeated in same.items():
         group = list({run.protocol["seed"]: run for run in repeated}.values())  # one a seed, however often it was run
         if head in RANDOM_HEADS and len(group) > 1:

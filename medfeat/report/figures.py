@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medfeat.evaluation.compare.comparison import Comparison
 from medfeat.evaluation.compare.published import PublishedRow
+from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import Run
 from medfeat.report.comparison_tables import cautions, network_names
 from medfeat.types import FloatArray
@@ -85,7 +86,7 @@ def _best_of_each(rows: Sequence[PublishedRow], metric: str, each: int) -> list[
 
 def _run_names(runs: Sequence[Run]) -> list[str]:
     return [
-        f"{network}{cautions(run)}, {run.protocol['training']}, {run.protocol['pixels']}"
+        f"{network}{cautions(run)}, {wording.trained(run.protocol)}, {run.protocol['pixels']}"
         for run, network in zip(runs, network_names(runs), strict=True)
     ]
 

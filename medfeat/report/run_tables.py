@@ -8,6 +8,7 @@ from typing import Any
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.judging.select_stores import Selection
 from medfeat.evaluation.measures.evaluate import Metrics
+from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import Run
 from medfeat.report.tables import Table, number, with_interval
 
@@ -73,7 +74,7 @@ def _row(run: Run, baseline: bool) -> tuple[str, ...]:
     extraction, probe = run.costs["extraction"], run.costs["probe"]
     watt_hours = [part["energy_wh"] for part in (extraction, probe) if part.get("energy_wh") is not None]
     remarks = list(run.cautions)
-    remarks += ["refitted on train+val"] if run.protocol["refit"] else []
+    remarks += wording.unusual(run.protocol)
     remarks += ["baseline"] if baseline or run.backbone in BASELINE_BACKBONES else []
     return (
         run.backbone,

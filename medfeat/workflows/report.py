@@ -14,6 +14,7 @@ from medfeat.evaluation.compare.comparison import compare_dataset
 from medfeat.evaluation.compare.paired import alike, judge_runs
 from medfeat.evaluation.judging.few_shot import Curve
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
+from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import Run, list_runs, read_scores
 from medfeat.evaluation.runs.write_run import versions
 from medfeat.report import tables as rendering
@@ -303,10 +304,13 @@ def command_of(run: Run, header: StoreHeader | None) -> str:
     )
     named = f" --task {shlex.quote(run.task['name'])}" if run.task["name"] != OFFICIAL else ""
     seed = f" --seed {run.protocol['seed']}" if run.protocol["seed"] else ""
-    refit = " --refit" if run.protocol["refit"] else ""
+    given = wording.made_with(run.protocol)
+    how = "".join(
+        f" --{name.replace('_', '-')}" + ("" if value is True else f" {value}") for name, value in given.items()
+    )
     return (
         f"medfeat extract --data {data} --backbone {run.backbone}{side}{more} && medfeat probe --data {run.dataset}"
-        f" --backbone {run.backbone} --head {run.head}{named}{seed}{refit}"
+        f" --backbone {run.backbone} --head {run.head}{named}{seed}{how}"
     )
 
 

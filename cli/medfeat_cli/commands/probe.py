@@ -11,7 +11,7 @@ from medfeat_cli.commands import new_tasks
 from medfeat_cli.progress import for_terminal
 
 if TYPE_CHECKING:
-    from medfeat.workflows.jobs.store_jobs import ProbeRequest
+    from medfeat.workflows.probe import ProbeReport
 
 
 def _heads(incomplete: str) -> list[str]:
@@ -102,8 +102,14 @@ def probe(
         there = Elsewhere(test_on, split=test_split, drop=test_drop, relabel=test_relabel, labels=test_labels)
         new_tasks.transfer(asked, there, resamples=resamples, json=json)
     else:
-        how = {"refit": refit, "select": select, "choose": choose or "val", "class_weight": class_weight or "none"}
-        _probe(asked, how | {"budget": budget}, resamples=resamples, json=json)
+        from medfeat.evaluation.measures.bootstrap import RESAMPLES
+        from medfeat.workflows.probe import probe_stores
+
+        report = probe_stores(
+            asked, refit=refit, select=select, choose=choose or "val", class_weight=class_weight or "none",
+            budget=budget, resamples=RESAMPLES if resamples is None else resamples, progress=for_terminal(),
+        )  # fmt: skip
+        _show(report, json=json)
 
 
 def _refuse_together(alone: dict[str, Any], together: dict[str, Any]) -> None:
@@ -112,12 +118,7 @@ def _refuse_together(alone: dict[str, Any], together: dict[str, Any]) -> None:
         raise typer.BadParameter(f"{' and '.join(named)} exclude each other: give one of them")
 
 
-def _probe(asked: ProbeRequest, how: dict[str, Any], *, resamples: int | None, json: bool) -> None:
-    from medfeat.evaluation.measures.bootstrap import RESAMPLES
-    from medfeat.workflows.probe import probe_stores
-
-    draws = RESAMPLES if resamples is None else resamples
-    report = probe_stores(asked, **how, resamples=draws, progress=for_terminal())
+def _show(report: ProbeReport, *, json: bool) -> None:
     if json:
         output.as_json(report.to_dict())
     else:

@@ -175,7 +175,12 @@ def _probe(
         "energy_wh": energy.watt_hours,
         "energy_method": energy.method,
     }
-    return record(samples, scored, store=store, spec=spec, cost=cost, hidden=hidden, progress=progress)
+    budget = getattr(head, "budget", None)  # only a head that was made for one has one
+
+    def told(run: Run) -> Run:
+        return run if budget is None else replace(run, protocol={**run.protocol, "budget": budget})
+
+    return record(samples, scored, store=store, spec=spec, cost=cost, hidden=hidden, progress=progress, complete=told)
 
 
 def record(

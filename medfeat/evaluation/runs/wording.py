@@ -16,6 +16,40 @@ def training(head: str) -> str:
     return TRAINING.get(head, f"{head} on frozen features")
 
 
+USUAL: dict[str, Any] = {"refit": False, "choose": "val", "class_weight": "none", "budget": None}
+
+
+def made_with(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of `medfeat probe` behind a run that are not the usual ones, its seed aside.
+
+    Two runs that differ here are two answers: no table, pair or spread over seeds may take one for the other. Runs made
+    before an option was there have the usual one.
+    """
+    return {name: protocol[name] for name, usual in USUAL.items() if protocol.get(name, usual) != usual}
+
+
+def unusual(protocol: Mapping[str, Any]) -> list[str]:
+    """Return `made_with` in words."""
+    words = {
+        "refit": "refitted on train+val",
+        "choose": "cross-validated over train+val",
+        "class_weight": f"class weights {protocol.get('class_weight')}",
+        "budget": f"budget of {protocol.get('budget'):g} s" if protocol.get("budget") else "",
+    }
+    return [words[name] for name in made_with(protocol)]
+
+
+def trained(protocol: Mapping[str, Any]) -> str:
+    """Return how a run was trained, with what was unusual about it.
+
+    Examples
+    --------
+    >>> trained({"training": "linear probe", "refit": True, "class_weight": "balanced"})
+    'linear probe, refitted on train+val, class weights balanced'
+    """
+    return ", ".join((protocol["training"], *unusual(protocol)))
+
+
 def pixels(recipe: Mapping[str, Any]) -> str:
     """Return what the network was shown: ``28 native``, ``28 enlarged to 224``, ``native 224`` ...
 

@@ -15,6 +15,7 @@ from medfeat.evaluation.judging.few_shot import Curve
 from medfeat.evaluation.measures.evaluate import Metrics
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.threshold_curves import benefit_line, benefit_of_all, precision_line, roc_line
+from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import Run
 from medfeat.report.comparison_tables import comparison_table, network_names
 from medfeat.report.figures import reliability_figure, scores_figure
@@ -173,7 +174,7 @@ def results_table(question: QuestionResults) -> Table:
                f"test {NAMES[other]}", "group", "seconds", "Wh", "mind")  # fmt: skip
     rows = []
     for i, (run, network) in enumerate(zip(question.runs, network_names(question.runs), strict=True)):
-        training = run.protocol["training"] + (", refitted on train+val" if run.protocol["refit"] else "")
+        training = wording.trained(run.protocol)
         seconds, energy = spent(run)
         rows.append((network, run.head, training, run.protocol["pixels"], number(run.val.values[best].value),
                      with_interval(run.test.values[best]), with_interval(run.test.values[other]),

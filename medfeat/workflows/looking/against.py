@@ -9,6 +9,7 @@ from pathlib import Path
 from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.evaluation.compare.paired import compare_runs
 from medfeat.evaluation.measures.evaluate import without_nan
+from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.places import RUNS
 from medfeat.evaluation.runs.run import NOT_WRITTEN, Run, list_runs
 from medfeat.report.against_table import Twice, against_table
@@ -76,7 +77,7 @@ def _newest(runs: Sequence[Run]) -> dict[tuple[object, ...], Run]:
 
 def _identity(run: Run) -> tuple[object, ...]:
     of_store = (run.dataset, run.backbone, run.size, run.store["embedding"])
-    return (*of_store, run.task["name"], run.head, run.protocol["seed"], run.protocol["refit"])
+    return (*of_store, run.task["name"], run.head, run.protocol["seed"], *wording.made_with(run.protocol).items())
 
 
 def _twice(here: Run, there: Run, seed: int) -> Twice:

@@ -138,3 +138,16 @@ def test_other_facts_in_words():
     assert cautions("chestmnist", {"overlap": ["chestmnist"], "origin": "random"}) == (
         "random weights", "pretraining data overlaps this dataset",
     )  # fmt: skip
+
+
+def test_what_was_unusual_about_a_run_is_told_wherever_runs_are_told_apart():
+    from medfeat.evaluation.runs import wording
+
+    plain = {"training": "linear probe", "refit": False, "choose": "val", "class_weight": "none"}
+    assert wording.made_with(plain) == wording.made_with({"training": "kNN"}) == {}
+    assert wording.trained(plain) == "linear probe"
+    other = plain | {"choose": "cv", "class_weight": "balanced", "budget": 60.0}
+    assert wording.made_with(other) == {"choose": "cv", "class_weight": "balanced", "budget": 60.0}
+    assert wording.trained(other) == (
+        "linear probe, cross-validated over train+val, class weights balanced, budget of 60 s"
+    )

@@ -196,6 +196,18 @@ def test_runs_of_another_cache_stand_beside_ours(make_store, cache_root, tmp_pat
         write_report(against=tmp_path / "odd.json", **out)
 
 
+def test_runs_of_other_options_are_told_apart_and_made_again_by_their_command(make_store, cache_root, tmp_path):
+    make_store("bloodmnist", signal=0.6)
+    for class_weight in ("none", "balanced"):
+        probe("bloodmnist", class_weight=class_weight, choose="cv", cache_dir=cache_root, **QUICK)
+    other = tmp_path / "other"
+    shutil.copytree(cache_root, other)
+    text = text_of(write_report(against=other, out=tmp_path / "r.html", cache_dir=cache_root).out)
+    assert "2 runs are in both; 0 only here" in text
+    assert "linear probe, cross-validated over train+val, class weights balanced" in text
+    assert "--choose cv --class-weight balanced" in text
+
+
 def test_saliency_that_cannot_be_drawn_is_a_line(probed, tmp_path):
     made = write_report(out=tmp_path / "r.html", saliency=True, head="knn", cache_dir=probed)
     assert any("no saliency of counting, knn: " in note for note in made.notes)
