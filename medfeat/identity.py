@@ -16,8 +16,8 @@ from typing import Any
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
 # Of a class: what Python itself puts there, at once or when an object is first copied.
-NOT_CODE = ("_abc_impl", "__annotate_func__")
-METHODS = (FunctionType, staticmethod, classmethod, property)
+_NOT_CODE = ("_abc_impl", "__annotate_func__")
+_METHODS = (FunctionType, staticmethod, classmethod, property)
 
 
 def identity(thing: object, *, inside: Iterable[str] = ()) -> str:
@@ -136,8 +136,8 @@ def _names(code: CodeType) -> Iterator[str]:
 
 
 def _is_code(name: str, value: object) -> bool:
-    ours = not name.startswith("__") or isinstance(value, METHODS)
-    return ours and name not in NOT_CODE
+    ours = not name.startswith("__") or isinstance(value, _METHODS)
+    return ours and name not in _NOT_CODE
 
 
 def _name(value: object) -> str:

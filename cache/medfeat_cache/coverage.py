@@ -13,7 +13,7 @@ from medfeat_cache.errors import StoreConflictError, StoreInputError
 from medfeat_cache.parts import BadRow, Part
 
 # Paths are shorter; one id of a million letters would make a table of a million ids four terabytes.
-ID_LIMIT = 1000
+_ID_LIMIT = 1000
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def as_ids(values: ArrayLike, group: str) -> NDArray[np.str_]:
 
 
 def refuse_long(values: Any, group: str) -> None:
-    """Refuse ids of more than `ID_LIMIT` characters, before they are held: every id takes the room of the longest.
+    """Refuse ids of more than `_ID_LIMIT` characters, before they are held: every id takes the room of the longest.
 
     Raises
     ------
@@ -57,14 +57,14 @@ def refuse_long(values: Any, group: str) -> None:
     """
     if isinstance(values, np.ndarray) and values.dtype.kind in "US":
         width = values.dtype.itemsize // (4 if values.dtype.kind == "U" else 1)
-        lengths = np.char.str_len(values.reshape(-1)) if width > ID_LIMIT else np.zeros(0, int)
+        lengths = np.char.str_len(values.reshape(-1)) if width > _ID_LIMIT else np.zeros(0, int)
         longest = values.reshape(-1)[int(lengths.argmax())] if len(lengths) else ""
     else:
         texts = (one for one in values if isinstance(one, str))
         longest = max(texts, key=len, default="")
-    if len(longest) > ID_LIMIT:
+    if len(longest) > _ID_LIMIT:
         raise StoreInputError(
-            f"ids of {group!r} must have at most {ID_LIMIT} characters, got one of {len(longest)}: {longest[:40]!r}..."
+            f"ids of {group!r} must have at most {_ID_LIMIT} characters, got one of {len(longest)}: {longest[:40]!r}..."
         )
 
 

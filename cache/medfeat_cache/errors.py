@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
-FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
-ANOTHER_CACHE = "choose a writable folder with --cache-dir or $MEDFEAT_CACHE"
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_ANOTHER_CACHE = "choose a writable folder with --cache-dir or $MEDFEAT_CACHE"
 
 
 class StoreError(Exception):
@@ -62,8 +62,8 @@ def _write_error(error: OSError, path: Path, doing: str, instead: str) -> StoreW
         except OSError:
             free = "free space unknown"
         return StoreWriteError(f"disk full while {doing} {path} ({free}): make room and run the same command again")
-    if error.errno in FORBIDDEN:
-        return StoreWriteError(f"no permission while {doing} {path} ({error.strerror}): {instead or ANOTHER_CACHE}")
+    if error.errno in _FORBIDDEN:
+        return StoreWriteError(f"no permission while {doing} {path} ({error.strerror}): {instead or _ANOTHER_CACHE}")
     advice = instead or "check the disk and run the same command again"
     return StoreWriteError(f"{error.strerror or error} while {doing} {path}: {advice}")
 

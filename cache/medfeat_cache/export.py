@@ -20,7 +20,7 @@ Format = Literal["npy", "npz", "hdf5", "parquet", "csv"]
 SUFFIXES: dict[str, Format] = {
     "": "npy", ".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5", ".parquet": "parquet", ".csv": "csv",
 }  # fmt: skip
-PARQUET_ROWS = 4096
+_PARQUET_ROWS = 4096
 
 
 def export_store(
@@ -129,8 +129,8 @@ def _write_parquet(store: FeatureStore, out: Path, beside: Beside) -> None:
         for group in store.groups:
             start = 0
             for rows in store.iter_verified(group):
-                for first in range(0, len(rows), PARQUET_ROWS):
-                    part = rows[first : first + PARQUET_ROWS]
+                for first in range(0, len(rows), _PARQUET_ROWS):
+                    part = rows[first : first + _PARQUET_ROWS]
                     table = _table(store, group, start + first, part, schema=schema, words=beside.get(group, {}))
                     writer.write_table(table)
                 start += len(rows)

@@ -26,7 +26,7 @@ _Pieces = Iterable[NDArray[Any]]
 _Arrays = Iterator[tuple[str, tuple[int, ...], np.dtype[Any], _Pieces]]
 
 
-def facts_of(store: FeatureStore) -> dict[str, NDArray[Any]]:
+def _facts_of(store: FeatureStore) -> dict[str, NDArray[Any]]:
     """Return what the labels mean, where the store says it: ``classes`` and ``task_type``, as UTF-8 bytes."""
     known = store.info.get("dataset") or {}
     said = {"classes": list(known.get("classes") or ()), "task_type": [known["task"]] if known.get("task") else []}
@@ -52,7 +52,7 @@ def write_npz(store: FeatureStore, out: Path, beside: Beside) -> None:
             for name, shape, dtype, pieces in arrays_of(store, group, beside):
                 with archive.open(f"{group}_{name}.npy", "w", force_zip64=True) as file:
                     stream_npy(file, shape, dtype, pieces)
-        for name, words in facts_of(store).items():
+        for name, words in _facts_of(store).items():
             with archive.open(f"{name}.npy", "w") as file:
                 stream_npy(file, words.shape, words.dtype, [words])
 
@@ -76,7 +76,7 @@ def write_hdf5(store: FeatureStore, out: Path, beside: Beside) -> None:
                 for piece in pieces:
                     made[start : start + len(piece)] = piece.astype(kind)
                     start += len(piece)
-        for name, words in facts_of(store).items():
+        for name, words in _facts_of(store).items():
             file.create_dataset(name, data=words.astype(_hdf5_type(words.dtype)))
 
 

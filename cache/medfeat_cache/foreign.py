@@ -18,7 +18,7 @@ from medfeat_cache.reading import TABLE_BYTES, look_at, read_json
 # A real array of embeddings hardly compresses; what promises a hundred times its file is a bomb.
 MOST_RATIO = 100
 FREE_BYTES = 64 << 20
-DEEPEST = 3
+_DEEPEST = 3
 EXPORT_FACTS = "store.json"
 
 
@@ -136,7 +136,7 @@ def _walk(path: Path, parent: Any, prefix: str, arrays: dict[str, NDArray[Any]])
             raise StoreInputError(f"{where} is a link, which may lead out of the file: copy the data into it")
         item = parent[name]
         if isinstance(item, h5py.Group):
-            if prefix.count("/") >= DEEPEST:
+            if prefix.count("/") >= _DEEPEST:
                 raise StoreInputError(f"{where} lies deeper than features do: flatten the file")
             _walk(path, item, f"{prefix}{name}/", arrays)
         elif isinstance(item, h5py.Dataset):

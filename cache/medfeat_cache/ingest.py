@@ -23,19 +23,19 @@ from medfeat_cache.reading import TABLE_BYTES, read_bounded, read_json
 from medfeat_cache.root import store_path
 from medfeat_cache.writer import StoreWriter
 
-EMBEDDING_NAMES = ("embeddings", "features", "feats", "embedding", "x", "data")
-ID_NAMES = (
+_EMBEDDING_NAMES = ("embeddings", "features", "feats", "embedding", "x", "data")
+_ID_NAMES = (
     "ids", "id", "image_ids", "names", "filenames", "files", "paths", "image_id", "name", "filename", "file", "path",
     "filepath", "file_path", "_id",
 )  # fmt: skip
-LABEL_NAMES = ("labels", "label", "y", "targets", "target")
+_LABEL_NAMES = ("labels", "label", "y", "targets", "target")
 SPLIT_NAMES = ("split", "splits", "subset", "partition")
-PATIENT_NAMES = ("patient", "patients", "patient_id", "patient_ids", "case_id")
-CLASS_NAMES = ("classes", "class_names")
-GROUP_NAMES = ("train", "val", "test", "all")
+_PATIENT_NAMES = ("patient", "patients", "patient_id", "patient_ids", "case_id")
+_CLASS_NAMES = ("classes", "class_names")
+_GROUP_NAMES = ("train", "val", "test", "all")
 TORCH = {".pt", ".pth", ".ckpt", ".bin"}
-PICKLES = {".pkl", ".pickle", ".joblib", ".dill"}
-PART_ROWS = 4096
+_PICKLES = {".pkl", ".pickle", ".joblib", ".dill"}
+_PART_ROWS = 4096
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -110,7 +110,7 @@ def read_features(source: str | Path, *, ids: str | Path | Sequence[str] | None 
         ".parquet": read_parquet,
     }
     if suffix not in readers:
-        kind = "a pickle, which could run code" if suffix in PICKLES else f"of kind {suffix or 'without suffix'}"
+        kind = "a pickle, which could run code" if suffix in _PICKLES else f"of kind {suffix or 'without suffix'}"
         raise StoreInputError(f"features must be in an npz, npy, HDF5, Parquet or CSV file, {source} is {kind}")
     with saying(source, "reading"):
         arrays = readers[suffix](source)
@@ -163,8 +163,8 @@ def import_arrays(
         writer.groups({group: GroupSpec(one.ids, one.labels) for group, one in ready.items()})
         for group, one in ready.items():
             hashes = np.zeros((len(one.ids), HASH_BYTES), np.uint8) if one.hashes is None else one.hashes
-            for start in range(0, len(one.ids), PART_ROWS):
-                rows = np.intersect1d(writer.missing_rows(group), np.arange(start, start + PART_ROWS))
+            for start in range(0, len(one.ids), _PART_ROWS):
+                rows = np.intersect1d(writer.missing_rows(group), np.arange(start, start + _PART_ROWS))
                 if len(rows):
                     writer.write_rows(group, rows, one.embeddings[rows], hashes[rows])
         return writer.publish()
@@ -232,7 +232,7 @@ def named_features(
     arrays = {**arrays, **beside}
     given = None if beside else _given_ids(ids)
     found: dict[str, Features] = {}
-    for group in GROUP_NAMES:
+    for group in _GROUP_NAMES:
         prefix = re.compile(rf"{group}[/_.-]", re.IGNORECASE)
         named = {prefix.sub("", name, count=1).lower(): name for name in arrays if prefix.match(name)}
         if group == "all" and not found:
@@ -244,7 +244,7 @@ def named_features(
         if not len(names):
             raise StoreInputError(
                 f"{source} has no ids for its features of {group!r}: add them under one of the names "
-                f"{', '.join(ID_NAMES)}, or give them beside the file"
+                f"{', '.join(_ID_NAMES)}, or give them beside the file"
             )
         _refuse_other_lengths(one, names, group, source)
         found[group] = replace(one, ids=names)
@@ -252,7 +252,7 @@ def named_features(
     found = {group: replace(one, **said) for group, one in _by_group(found, arrays).items()}
     if not found:
         raise StoreInputError(
-            f"{source} must hold features under one of the names {', '.join(EMBEDDING_NAMES)}, "
+            f"{source} must hold features under one of the names {', '.join(_EMBEDDING_NAMES)}, "
             f"found {', '.join(arrays) or 'nothing'}"
         )
     return found
@@ -271,9 +271,9 @@ def _by_group(found: dict[str, Features], arrays: Mapping[str, NDArray[Any]]) ->
     """Part the rows of a table whose column ``group`` says of which group they are."""
     column = next((values for name, values in arrays.items() if name.lower() == "group"), None)
     whole = found.get("all")
-    if column is None or whole is None or len(column) != len(whole.ids) or not set(column) <= set(GROUP_NAMES):
+    if column is None or whole is None or len(column) != len(whole.ids) or not set(column) <= set(_GROUP_NAMES):
         return found
-    return {group: _rows_of(whole, column == group) for group in GROUP_NAMES if (column == group).any()}
+    return {group: _rows_of(whole, column == group) for group in _GROUP_NAMES if (column == group).any()}
 
 
 def _rows_of(one: Features, kept: NDArray[np.bool_]) -> Features:
@@ -299,10 +299,10 @@ def _pick(arrays: Mapping[str, NDArray[Any]], named: dict[str, str]) -> Features
         values = first(names)
         return None if values is None else _texts(values)
 
-    embeddings = first(EMBEDDING_NAMES)
+    embeddings = first(_EMBEDDING_NAMES)
     if embeddings is None:
         return None
-    ids, labels, hashes = words(ID_NAMES), first(LABEL_NAMES), first(("image_hash",))
+    ids, labels, hashes = words(_ID_NAMES), first(_LABEL_NAMES), first(("image_hash",))
     if labels is None:  # one column a label, as a table writes it
         columns = [arrays[named[name]] for name in sorted(named) if re.fullmatch(r"label[_.]\d+", name)]
         labels = np.stack(columns, axis=1) if columns else None
@@ -313,7 +313,7 @@ def _pick(arrays: Mapping[str, NDArray[Any]], named: dict[str, str]) -> Features
         embeddings,
         None if labels is None else _numbers(labels),
         words(SPLIT_NAMES),
-        words(PATIENT_NAMES),
+        words(_PATIENT_NAMES),
         hashes if hashes is not None and hashes.dtype == np.uint8 and hashes.ndim == 2 else None,
     )
 
@@ -332,9 +332,9 @@ def _numbers(labels: NDArray[Any]) -> NDArray[Any]:
 def _meaning(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """Return the names of classes and the task, where a file says them once for all groups."""
     named = {name.lower(): values for name, values in arrays.items()}
-    classes = next((_texts(named[name]) for name in CLASS_NAMES if name in named), None)
+    classes = next((_texts(named[name]) for name in _CLASS_NAMES if name in named), None)
     task, words = named.get("task_type"), named.get("label_name")
-    numbers = next((named[name] for name in LABEL_NAMES if name in named), None)
+    numbers = next((named[name] for name in _LABEL_NAMES if name in named), None)
     if classes is None and words is not None and numbers is not None:  # as a CSV says it: the name beside the number
         pairs = dict(zip(numbers.reshape(-1).tolist(), words.reshape(-1).tolist(), strict=True))
         count = max((int(number) for number in pairs if str(number).isdigit()), default=-1) + 1

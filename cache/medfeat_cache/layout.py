@@ -29,7 +29,7 @@ from medfeat_cache.key import recipe_digest
 from medfeat_cache.reading import look_at
 from medfeat_cache.upgrade import upgraded
 
-ALLOWED_DTYPES = {"<f4", "<f2", "<i8", "<f8", "|u1"}
+_ALLOWED_DTYPES = {"<f4", "<f2", "<i8", "<f8", "|u1"}
 # A file whose header cannot be believed cannot be mended either, and is in the way of a new one.
 _ANEW = "remove it with `medfeat cache rm` and extract again"
 
@@ -60,10 +60,10 @@ def open_layout(path: Path) -> tuple[Layout, BinaryIO]:
         raise
     try:
         layout = _read_header(path, file)
-        check_header(path, layout)
+        _check_header(path, layout)
         layout = upgraded(path, layout)
-        check_facts(path, layout)
-        check_shapes(path, layout, os.fstat(file.fileno()).st_size)
+        _check_facts(path, layout)
+        _check_shapes(path, layout, os.fstat(file.fileno()).st_size)
     except BaseException:
         file.close()
         raise
@@ -76,7 +76,7 @@ def _read_header(path: Path, opened: BinaryIO) -> Layout:
     try:
         with h5py.File(opened, "r") as file:
             attributes = plain_attributes(file.attrs)
-            check_version(path, attributes)
+            _check_version(path, attributes)
             return Layout(attributes, {name: _read_group(file, name) for name in file})
     except StoreError:
         raise
@@ -85,7 +85,7 @@ def _read_header(path: Path, opened: BinaryIO) -> Layout:
         raise StoreDamaged(f"{path} cannot be read as a store ({reason}): {_ANEW}") from error
 
 
-def check_version(path: Path, attributes: Mapping[str, Any]) -> None:
+def _check_version(path: Path, attributes: Mapping[str, Any]) -> None:
     """Refuse what is no store of ours, and by name what a newer medfeat wrote."""
     if attributes.get("format") != FORMAT or not isinstance(attributes.get("format_version"), int):
         raise StoreDamaged(f"{path} is not a medfeat store: its attribute 'format' is {attributes.get('format')!r}")
@@ -130,7 +130,7 @@ def _read_column(dataset: h5py.Dataset) -> Column:
     contiguous = dataset.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
     if not contiguous or dataset.is_virtual or dataset.external:
         raise ValueError(f"dataset {dataset.name} is not contiguous inside the file")
-    if dataset.dtype.kind != "S" and dataset.dtype.str not in ALLOWED_DTYPES:
+    if dataset.dtype.kind != "S" and dataset.dtype.str not in _ALLOWED_DTYPES:
         raise ValueError(f"dataset {dataset.name} has type {dataset.dtype}, which a store may not hold")
     if not dataset.shape:
         raise ValueError(f"dataset {dataset.name} has no rows")
@@ -140,7 +140,7 @@ def _read_column(dataset: h5py.Dataset) -> Column:
     return Column(int(offset), np.dtype(dataset.dtype.str), tuple(int(size) for size in dataset.shape))
 
 
-def check_header(path: Path, layout: Layout) -> None:
+def _check_header(path: Path, layout: Layout) -> None:
     """Compare the root digest with what it covers."""
     missing = [name for name in REQUIRED_ATTRIBUTES if name not in layout.attributes]
     if missing:
@@ -149,7 +149,7 @@ def check_header(path: Path, layout: Layout) -> None:
         raise StoreDamaged(f"{path}: the attributes (recipe, info, shapes) are not the ones that were written: {_ANEW}")
 
 
-def check_facts(path: Path, layout: Layout) -> None:
+def _check_facts(path: Path, layout: Layout) -> None:
     """Check that the attributes mean what they must: whoever can compute a digest can still write nonsense."""
     facts = layout.attributes
     try:
@@ -170,7 +170,7 @@ def check_facts(path: Path, layout: Layout) -> None:
         raise StoreDamaged(f"{path}: its recipe, info, groups and digests do not belong together: {_ANEW}")
 
 
-def check_shapes(path: Path, layout: Layout, size: int) -> None:
+def _check_shapes(path: Path, layout: Layout, size: int) -> None:
     """Check that the columns of each group fit each other and the file."""
     for name, group in layout.groups.items():
         columns = group.columns

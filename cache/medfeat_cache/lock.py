@@ -28,7 +28,7 @@ from medfeat_cache.reading import read_json
 HEARTBEAT_S = 20.0
 STALE_S = 300.0
 EMPTY_S = 10.0
-POLL_S = 0.2
+_POLL_S = 0.2
 _BREAKER = "whoever removes a stale lock"
 _LOCK_BYTES, _PIDS = 1 << 16, 1 << 31
 # When this process first saw a file with its present time: (that time, by the monotonic clock).
@@ -145,7 +145,7 @@ def is_stale(path: Path) -> bool:
     return _silence_s(path) > STALE_S
 
 
-def break_stale(path: Path) -> bool:
+def _break_stale(path: Path) -> bool:
     """Remove a stale lock; of several processes that try, one does, and never removes a new one.
 
     Returns
@@ -202,12 +202,12 @@ class Lock:
         while not self._try():
             if is_stale(self.path):
                 with saying(self.path, "removing the stale lock"):
-                    gone = break_stale(self.path)
+                    gone = _break_stale(self.path)
                 if not gone:  # somebody else removes it, or was killed while doing so
                     if named != _BREAKER:
                         on_wait(f"waiting for {_BREAKER} ({self.path}), at most {EMPTY_S:.0f} seconds")
                         named = _BREAKER
-                    time.sleep(POLL_S)
+                    time.sleep(_POLL_S)
                 continue
             holder = _read(self.path)
             who = str(holder) if holder else "another process"
@@ -218,7 +218,7 @@ class Lock:
             if named != who:
                 on_wait(f"waiting for {who}, which writes the same store ({self.path})")
                 named = who
-            time.sleep(POLL_S)
+            time.sleep(_POLL_S)
         return self
 
     def _try(self) -> bool:

@@ -22,9 +22,9 @@ from medfeat_cache.format import HASH_BYTES, Column, chunk_rows, column_digest, 
 from medfeat_cache.key import canonical_json
 from medfeat_cache.reading import look_at
 
-MAGIC = b"medfeat part 1\n\0"
-HEADER_LIMIT = 1 << 28
-BODY = ("rows", "image_hash", "embeddings")
+_MAGIC = b"medfeat part 1\n\0"
+_HEADER_LIMIT = 1 << 28
+_BODY = ("rows", "image_hash", "embeddings")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _columns(rows: int, dim: int, dtype: str, offset: int) -> dict[str, Column]:
     kinds: tuple[np.dtype[Any], ...] = (np.dtype("<i8"), np.dtype("|u1"), np.dtype(dtype))
     shapes: tuple[tuple[int, ...], ...] = ((rows,), (rows, HASH_BYTES), (rows, dim))
     columns = {}
-    for name, kind, shape in zip(BODY, kinds, shapes, strict=True):
+    for name, kind, shape in zip(_BODY, kinds, shapes, strict=True):
         columns[name] = Column(offset, kind, shape)
         offset += columns[name].nbytes
     return columns
@@ -101,7 +101,7 @@ def write_part(
     first = min([*values["rows"][:1].tolist(), *(entry.row for entry in bad)])
     path = folder / f"{group}-{first:012d}.part"
     embeddings = values["embeddings"]
-    digests = {name: hashlib.blake2b(raw(values[name]), digest_size=32).hexdigest() for name in BODY}
+    digests = {name: hashlib.blake2b(raw(values[name]), digest_size=32).hexdigest() for name in _BODY}
     facts = {
         "recipe_digest": recipe_digest,
         "group": group,
@@ -112,8 +112,8 @@ def write_part(
         "digests": digests,
     }
     header = canonical_json(facts).encode()
-    front = MAGIC + len(header).to_bytes(4, "little") + header + hashlib.blake2b(header, digest_size=32).digest()
-    body = (raw(values[name]) for name in BODY)
+    front = _MAGIC + len(header).to_bytes(4, "little") + header + hashlib.blake2b(header, digest_size=32).digest()
+    body = (raw(values[name]) for name in _BODY)
     write_whole(path, [front, *body], "writing the part")
     columns = _columns(len(embeddings), embeddings.shape[1], embeddings.dtype.str, len(front))
     return Part(path, recipe_digest, group, tuple(bad), columns, digests)
@@ -132,7 +132,7 @@ def read_part(path: Path, *, check: bool = True) -> Part:
     with saying(path, "reading the part"), path.open("rb", buffering=0) as file:
         try:
             part = _read_header(path, file)
-            good = not check or all(column_digest(file, part.columns[name]) == part.digests[name] for name in BODY)
+            good = not check or all(column_digest(file, part.columns[name]) == part.digests[name] for name in _BODY)
         except (ValueError, KeyError, TypeError, StoreError) as error:
             raise StoreDamaged(f"part {path} is damaged ({error})") from error
     if not good:
@@ -141,10 +141,10 @@ def read_part(path: Path, *, check: bool = True) -> Part:
 
 
 def _read_header(path: Path, file: BinaryIO) -> Part:
-    if file.read(len(MAGIC)) != MAGIC:
+    if file.read(len(_MAGIC)) != _MAGIC:
         raise ValueError("not a part")
     size = int.from_bytes(file.read(4), "little")
-    header = file.read(size) if size <= HEADER_LIMIT else b""
+    header = file.read(size) if size <= _HEADER_LIMIT else b""
     if hashlib.blake2b(header, digest_size=32).digest() != file.read(32):
         raise ValueError("its header is not the one that was written")
     facts = json.loads(header)

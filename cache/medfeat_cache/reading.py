@@ -13,7 +13,7 @@ from medfeat_cache.errors import StoreError, StoreInputError
 
 # Parsed, the worst JSON of this size stays below a gigabyte: lists and objects are counted apart.
 JSON_BYTES = 64 << 20
-JSON_CONTAINERS = 4_000_000
+_JSON_CONTAINERS = 4_000_000
 # A table of labels of some million images.
 TABLE_BYTES = 256 << 20
 _KINDS = (
@@ -88,8 +88,8 @@ def read_json(path: Path, *, limit: int = JSON_BYTES) -> Any:
 
 def parse_json(content: bytes, path: Path) -> Any:
     """Return the values of JSON that was read from `path`, as `read_json` does."""
-    if content.count(b"[") + content.count(b"{") > JSON_CONTAINERS:
-        raise StoreInputError(f"{path} holds more than {JSON_CONTAINERS} lists and objects: it was not read")
+    if content.count(b"[") + content.count(b"{") > _JSON_CONTAINERS:
+        raise StoreInputError(f"{path} holds more than {_JSON_CONTAINERS} lists and objects: it was not read")
     try:
         return json.loads(content)
     except RecursionError as error:

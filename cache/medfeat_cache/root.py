@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 
 from medfeat_cache.errors import StoreInputError
 
-ENVIRONMENT = "MEDFEAT_CACHE"
+_ENVIRONMENT = "MEDFEAT_CACHE"
 # What medfeat keeps in a cache beside its datasets, and in a dataset's folder beside its backbones.
 OWN_NAMES = frozenset({"runs", "tuned", "digests.json", "headers.json"})
 OWN_FOLDERS = frozenset({"tasks", "versions", "versions.json", "maps"})
-DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))})
+_DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))})
 STORE_NAME = re.compile(r"[0-9a-f]{12}\.h5")
 HIDDEN_NAME = re.compile(r"\.(?P<stem>[0-9a-f]{12})\.(?P<kind>parts|lock|lock\.break|h5\..*\.tmp)")
 
@@ -38,7 +38,7 @@ def user_root() -> Path:
         return _user_cache() / "medfeat"
     except RuntimeError as error:  # what pathlib raises
         raise StoreInputError(
-            f"no home folder is known for the cache (HOME is not set): set {ENVIRONMENT} or --cache-dir to a folder"
+            f"no home folder is known for the cache (HOME is not set): set {_ENVIRONMENT} or --cache-dir to a folder"
         ) from error
 
 
@@ -55,12 +55,12 @@ def resolve_root(cache_dir: str | Path | None = None) -> Path:
     StoreInputError
         When the place depends on a home folder, and none is known.
     """
-    asked = cache_dir if cache_dir is not None else os.environ.get(ENVIRONMENT)
+    asked = cache_dir if cache_dir is not None else os.environ.get(_ENVIRONMENT)
     try:
         return Path(asked).expanduser().absolute() if asked else user_root()
     except RuntimeError as error:  # what pathlib raises
         raise StoreInputError(
-            f"no home folder is known for the cache (HOME is not set): set {ENVIRONMENT} or --cache-dir to a folder"
+            f"no home folder is known for the cache (HOME is not set): set {_ENVIRONMENT} or --cache-dir to a folder"
         ) from error
 
 
@@ -73,7 +73,7 @@ def slug(name: str) -> str:
     'timm-resnet10t'
     """
     safe = re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-.")[:80]
-    if safe.split(".")[0].lower() in DEVICES:
+    if safe.split(".")[0].lower() in _DEVICES:
         raise StoreInputError(f"{name!r} is the name of a device on Windows, and no folder can have it: choose another")
     if not safe or ".." in PurePosixPath(name.replace("\\", "/")).parts:
         raise StoreInputError(f"a dataset or backbone name must hold letters or digits and no '..', got {name!r}")

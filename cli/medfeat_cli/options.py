@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 # Typer reads these aliases at run time, so they are plain assignments.
-DATA_HELP = "Dataset names (comma list; `name@2` is a version of own images), `all`, or a folder, CSV or npz."
+_DATA_HELP = "Dataset names (comma list; `name@2` is a version of own images), `all`, or a folder, CSV or npz."
 
 
 def _datasets(incomplete: str) -> list[str]:
@@ -25,11 +25,11 @@ def _backbones(incomplete: str) -> list[str]:
 
 Data = Annotated[
     str | None,
-    typer.Option("--data", "-d", help=DATA_HELP, autocompletion=_datasets),
+    typer.Option("--data", "-d", help=_DATA_HELP, autocompletion=_datasets),
 ]
 DataRequired = Annotated[
     str,
-    typer.Option("--data", "-d", help=DATA_HELP, autocompletion=_datasets),
+    typer.Option("--data", "-d", help=_DATA_HELP, autocompletion=_datasets),
 ]
 BackboneName = Annotated[
     str | None,

@@ -14,7 +14,7 @@ from medfeat_cli import output
 _SLOWEST_SHOWN = 0.1  # units a second; of slower work only the time left says anything
 
 
-class TerminalProgress:
+class _TerminalProgress:
     """Draws a bar with the rate and the time left; lines worth keeping are printed above it."""
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class LineProgress:
 
 def for_terminal() -> Progress:
     """Return the bar when a person is watching stderr, otherwise lines."""
-    return TerminalProgress() if sys.stderr.isatty() else LineProgress()
+    return _TerminalProgress() if sys.stderr.isatty() else LineProgress()
 
 
 def _console() -> Any:

@@ -16,7 +16,7 @@ from medfeat_cache.reading import look_at, read_json
 
 MEMORY_NAME = "digests.json"
 # A larger memory is one of more than a million files, and is begun anew.
-MEMORY_BYTES = 256 << 20
+_MEMORY_BYTES = 256 << 20
 CHUNK_BYTES = 1 << 20
 
 
@@ -128,7 +128,7 @@ class DigestMemory:
 
 def _read_json(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        content = read_json(path, limit=MEMORY_BYTES)
+        content = read_json(path, limit=_MEMORY_BYTES)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

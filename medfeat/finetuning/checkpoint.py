@@ -18,7 +18,7 @@ from medfeat_cache.files import make_folder, replacing
 
 FORMAT = "medfeat-training"
 VERSION = 1
-STATE_FILE = "state.pt"
+_STATE_FILE = "state.pt"
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Keeper:
         DataError
             The checkpoint cannot be read.
         """
-        path = self.folder / STATE_FILE
+        path = self.folder / _STATE_FILE
         if not path.is_file():
             return None
         kept = _read(path)
@@ -136,7 +136,7 @@ class Keeper:
             "model": values,
             "optimizer": optimizer.state_dict(),
         }
-        self._write(self.folder / STATE_FILE, whole, number)
+        self._write(self.folder / _STATE_FILE, whole, number)
         for path in self.folder.glob("epoch-*.pt"):
             if path not in map(self._best, keep):
                 path.unlink(missing_ok=True)
@@ -152,7 +152,7 @@ class Keeper:
 
     def forget(self) -> None:
         """Remove everything a training kept here."""
-        for path in (*self.folder.glob("epoch-*.pt"), *self.folder.glob(".*.tmp"), self.folder / STATE_FILE):
+        for path in (*self.folder.glob("epoch-*.pt"), *self.folder.glob(".*.tmp"), self.folder / _STATE_FILE):
             path.unlink(missing_ok=True)
 
     def _best(self, number: int) -> Path:

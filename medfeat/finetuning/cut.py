@@ -17,7 +17,7 @@ from torch import nn
 
 from medfeat.errors import UsageError
 
-SHARE = 0.25
+_SHARE = 0.25
 """Unless asked otherwise, the last blocks are those that hold this much of the parameters."""
 SMALL = 0.01
 """A unit with less of the parameters (a norm, a pooling) belongs to the block before it."""
@@ -76,7 +76,7 @@ def last_units(units: list[Unit], blocks: int) -> list[Unit]:
     for i in range(len(units) - 1, -1, -1):
         held += units[i].share
         number += units[i].share >= SMALL
-        if (number >= blocks and units[i].share >= SMALL) if blocks else held >= SHARE:
+        if (number >= blocks and units[i].share >= SMALL) if blocks else held >= _SHARE:
             return units[i:]
     raise UsageError(f"the network has {number} blocks, got --blocks {blocks}: give fewer, or --mode full")
 
@@ -104,7 +104,7 @@ class Cut:
         with torch.no_grad():
             self._still, whole = self._learn(sample)
             caught = self.trunk(sample)
-            self.tail = Tail(network, place, self._still, sample.shape)
+            self.tail = _Tail(network, place, self._still, sample.shape)
             again = self.tail(caught)
         scale = float(whole.abs().max()) or 1.0
         if float((again - whole).abs().max()) > TOLERANCE * scale:
@@ -157,7 +157,7 @@ class Cut:
         return outer, whole
 
 
-class Tail(nn.Module):
+class _Tail(nn.Module):
     """What follows a cut, as a network of its own: from caught activations to features.
 
     Parameters

@@ -59,7 +59,7 @@ FAMILIES = {
         source="Doerrich et al., 2025: AdamW at 1e-4 over all layers on the twelve 2D sets",
     ),
 }
-HEAD_LR = 1e-3
+_HEAD_LR = 1e-3
 """Of a head that is trained alone, or that starts from nothing."""
 EPOCHS = 10
 BATCH_SIZE = 32
@@ -80,7 +80,7 @@ def family_of(network: nn.Module) -> TuningFamily:
 def default_rate(family: TuningFamily, mode: Mode, *, from_probe: bool) -> float:
     """Return the rate a mode starts with."""
     if mode == "head" or not from_probe:
-        return HEAD_LR if mode == "head" else family.lr
+        return _HEAD_LR if mode == "head" else family.lr
     return family.lora_lr if mode == "lora" else family.lr
 
 

@@ -16,9 +16,9 @@ from medfeat.extraction.network.volumes import views_for
 from medfeat.finetuning.defaults import family_of
 from medfeat.types import DatasetInfo, View
 
-FLOAT = 4
+_FLOAT = 4
 # A weight, its gradient and the two moments of AdamW.
-COPIES_TRAINED = 4
+_COPIES_TRAINED = 4
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def needs_of(backbone: str, dataset: DatasetInfo, *, mode: str, batch_size: int,
         raise UsageError(f"{backbone} has no weights to tune: name a network (`medfeat list backbones`)")
     access = Access(offline=True)
     network, _ = skeleton(find(backbone, access), views_for((View(slices=slices),), dataset, info), access)
-    weights = FLOAT * sum(parameter.numel() for parameter in network.module.parameters())
+    weights = _FLOAT * sum(parameter.numel() for parameter in network.module.parameters())
     share = {"full": 1.0, "lora": 1.0, "last-blocks": 0.25, "head": 0.0}[mode]
     trained = 0.02 * weights if mode == "lora" else share * weights
     passing = batch_size if dataset.ndim == 2 else 16
@@ -77,8 +77,8 @@ def needs_of(backbone: str, dataset: DatasetInfo, *, mode: str, batch_size: int,
     return Needs(
         family=family_of(network.module).name,
         weights_bytes=weights,
-        memory_bytes=round(weights + (COPIES_TRAINED - 1) * trained + kept),
-        checkpoint_bytes=round(COPIES_TRAINED * trained),
+        memory_bytes=round(weights + (_COPIES_TRAINED - 1) * trained + kept),
+        checkpoint_bytes=round(_COPIES_TRAINED * trained),
         share_run=share,
         share_trained=share,
     )
@@ -99,4 +99,4 @@ def _activations(network: nn.Module, features: object, size: int) -> int:
     finally:
         for handle in handles:
             handle.remove()
-    return FLOAT * sum(found)
+    return _FLOAT * sum(found)

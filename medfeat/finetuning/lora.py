@@ -12,11 +12,11 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-ALPHA = 2.0
+_ALPHA = 2.0
 """How strongly an addition counts: alpha / rank of the paper, with alpha twice the rank."""
 
 
-class LowRank(nn.Module):
+class _LowRank(nn.Module):
     """W + scale * B A, where B begins at zero: at first nothing is changed.
 
     Parameters
@@ -37,7 +37,7 @@ class LowRank(nn.Module):
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
         """Return the weight with the addition."""
-        return weight + ALPHA * (self.B @ self.A).reshape(weight.shape)
+        return weight + _ALPHA * (self.B @ self.A).reshape(weight.shape)
 
 
 def add_low_rank(network: nn.Module, rank: int, *, seed: int) -> int:
@@ -62,7 +62,7 @@ def add_low_rank(network: nn.Module, rank: int, *, seed: int) -> int:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for layer in layers:
-            parametrize.register_parametrization(layer, "weight", LowRank(layer.weight, rank))
+            parametrize.register_parametrization(layer, "weight", _LowRank(layer.weight, rank))
             layer.parametrizations.weight.original.requires_grad_(False)  # type: ignore[union-attr]
     return len(layers)
 

@@ -11,9 +11,9 @@ from medfeat.errors import UsageError
 from medfeat.finetuning.head import Link
 from medfeat.finetuning.training_settings import TrainingSettings
 
-FOCUS = 2.0
+_FOCUS = 2.0
 """Exponent of the focal loss (Lin et al., ICCV 2017)."""
-IMBALANCED = 10.0
+_IMBALANCED = 10.0
 """From this ratio between the most and the least frequent class on, ``--class-weight auto`` balances."""
 
 
@@ -48,11 +48,11 @@ class Loss:
         weights = self.weights.to(outputs)
         if self.link == "sigmoid":
             every = functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none")
-            every = every * (1 - torch.exp(-every)) ** FOCUS if self.focal else every
+            every = every * (1 - torch.exp(-every)) ** _FOCUS if self.focal else every
             return (every * torch.where(targets > 0.5, weights[1], weights[0])).mean(dim=1)
         smooth = targets * (1 - self.smoothing) + self.smoothing / targets.shape[1]
         logs = functional.log_softmax(outputs, dim=1)
-        logs = logs * (1 - logs.exp()) ** FOCUS if self.focal else logs
+        logs = logs * (1 - logs.exp()) ** _FOCUS if self.focal else logs
         return -(smooth * logs).sum(dim=1) * (targets @ weights)
 
 
@@ -74,13 +74,13 @@ def class_weights(link: Link, targets: NDArray[np.float64]) -> NDArray[np.float6
 
 
 def is_imbalanced(link: Link, targets: NDArray[np.float64]) -> bool:
-    """Tell whether the most frequent class has at least `IMBALANCED` times the samples of the least frequent."""
+    """Tell whether the most frequent class has at least `_IMBALANCED` times the samples of the least frequent."""
     if link == "identity":
         return False
     count = targets.sum(axis=0)
     if link == "sigmoid":
         count = np.concatenate([count, len(targets) - count])
-    return bool(count.max() >= IMBALANCED * count.min())
+    return bool(count.max() >= _IMBALANCED * count.min())
 
 
 def _even(link: Link, targets: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -34,7 +34,7 @@ class Layers:
         return float(decay ** (self.last - self.number[name]))
 
 
-def layers_of(network: nn.Module) -> Layers:
+def _layers_of(network: nn.Module) -> Layers:
     """Return the layers of a network by its longest row of blocks, as Bao et al. (BEiT, 2022) number a transformer's.
 
     Parameters
@@ -77,7 +77,7 @@ def parameter_groups(network: nn.Module, head: nn.Module, settings: TrainingSett
     settings
         Rate, layer decay and weight decay; biases, norms, tokens and positions are not decayed.
     """
-    layers = layers_of(network)
+    layers = _layers_of(network)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:

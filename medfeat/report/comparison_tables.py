@@ -18,20 +18,20 @@ from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import Run
 from medfeat.report.tables import Table, number, with_interval
 
-SHOWN_RUNS = 3
-LEGEND = (
+_SHOWN_RUNS = 3
+_LEGEND = (
     "vs: ours minus published, AUC / ACC; • the published value lies inside our 95 % interval; ≠ the protocols differ"
     " (training or pixels), so it is no like-for-like comparison"
 )
-CONFIDENCE = (
+_CONFIDENCE = (
     "confidence: high = primary source, checked; medium = README or secondary table; low = known problem, no target"
 )
-COURSE_NOTES = (
+_COURSE_NOTES = (
     "† low confidence: most of the course's OCT rows were trained on the official val split by mistake, and its VGG-16"
     " Blood figure comes from OCT data",
     "ours: probes of frozen features, the course fine-tuned its networks; the best run on val stands for each network",
 )
-RANDOM_HEADS = ("xgboost", "mlp", "finetune")
+_RANDOM_HEADS = ("xgboost", "mlp", "finetune")
 _PAIR_COLUMNS = (
     "dataset", "run", "backbone", "px", "embedding", "head", "our training", "our pixels", "val AUC",
     "AUC", "AUC low", "AUC high", "ACC", "ACC low", "ACC high",
@@ -41,7 +41,7 @@ _PAIR_COLUMNS = (
 )  # fmt: skip
 
 
-def comparison_table(comparison: Comparison, *, shown: int = SHOWN_RUNS) -> Table:
+def comparison_table(comparison: Comparison, *, shown: int = _SHOWN_RUNS) -> Table:
     """Return one table for people: our runs in bold, then every published row with a column for each of our best runs.
 
     Parameters
@@ -130,14 +130,14 @@ def _gap(gap: Gap | None) -> str:
 def _notes(comparison: Comparison, shown: int) -> Iterable[str]:
     sources = published.sources()
     if comparison.runs:
-        yield LEGEND
+        yield _LEGEND
         yield f"our intervals: test-set uncertainty of {comparison.runs[0].test.n} samples"
     else:
         yield f"none of ours yet: `medfeat extract --data {comparison.dataset} --backbone NAME`, then `medfeat probe`"
     yield from _seed_notes(comparison.runs)
     if len(comparison.runs) > shown:
         yield f"{len(comparison.runs) - shown} more of our runs have no column here: CSV and JSON hold every pair"
-    yield CONFIDENCE
+    yield _CONFIDENCE
     for name in dict.fromkeys(row.source for row in comparison.rows):
         yield f"{name}: {sources[name].citation}. {sources[name].caution}"
 
@@ -152,7 +152,7 @@ def _seed_notes(runs: Sequence[Run]) -> Iterable[str]:
         same.setdefault((run.backbone, run.head, alike, json.dumps(wording.made_with(run.protocol))), []).append(run)
     for (backbone, head, *_), repeated in same.items():
         group = list({run.protocol["seed"]: run for run in repeated}.values())  # one a seed, however often it was run
-        if head in RANDOM_HEADS and len(group) > 1:
+        if head in _RANDOM_HEADS and len(group) > 1:
             auc, acc = (np.std([getattr(run.test, name).value for run in group], ddof=1) for name in ("auc", "acc"))
             yield (
                 f"{backbone}, {head}: over {len(group)} seeds the standard deviation is {auc:.4f} AUC and"
@@ -244,7 +244,7 @@ def course_table(lines: Sequence[CourseLine]) -> Table:
     )
     ran = sum(len(line.ours) for line in lines)
     note = f"{ran} of {11 * len(sets)} have been run here; the others: `medfeat extract --data NAME --backbone NAME`"
-    return Table("The course project's table", columns, rows, (*COURSE_NOTES, note))
+    return Table("The course project's table", columns, rows, (*_COURSE_NOTES, note))
 
 
 def _their_acc(line: CourseLine, dataset: str) -> str:

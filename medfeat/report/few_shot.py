@@ -14,7 +14,7 @@ from medfeat.report.tables import Table, number, with_interval
 FORMATS = (".png", ".svg", ".pdf")
 # Colours that stay apart for colour-blind readers (Okabe and Ito, Color universal design, 2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-NOTES = (
+_NOTES = (
     "mean over draws; in brackets 95 % of draws and bootstrap resamples of test together",
     "over draws: 95 % of draws, test held fixed",
 )
@@ -30,7 +30,7 @@ def curve_tables(curves: Sequence[Curve]) -> list[Table]:
     for (dataset, task), members in groups.items():
         rows = tuple((curve.backbone, curve.head, *_row(point)) for curve in members for point in curve.points)
         short = any(point.short for curve in members for point in curve.points)
-        notes = (*NOTES, *(["* a class has fewer samples in train or val; all of them were taken"] if short else []))
+        notes = (*_NOTES, *(["* a class has fewer samples in train or val; all of them were taken"] if short else []))
         cautions = dict.fromkeys(line for curve in members for line in curve.cautions)
         tables.append(Table(f"{dataset}, task {task}: few labels", columns, rows, (*notes, *cautions)))
     return tables

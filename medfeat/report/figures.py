@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 OURS = "#c1272d"
 INK, FAINT = "#222222", "#b8bcc2"
-TRAINING_COLOURS = {
+_TRAINING_COLOURS = {
     "linear probe": "#0072b2",
     "kNN": "#56b4e9",
     "frozen, larger head": "#009e73",
@@ -59,7 +59,7 @@ def scores_figure(comparison: Comparison, *, metric: str = "auc", each: int = 4,
         axes.hlines(total - y, interval.low, interval.high, color=OURS, lw=2.2)
         axes.plot(interval.value, total - y, "o", color=OURS, ms=6.5, zorder=3)
     for y, row in enumerate(rows, start=len(runs)):
-        axes.plot(getattr(row, metric), total - y, "o", color=TRAINING_COLOURS[row.training], ms=5.5)
+        axes.plot(getattr(row, metric), total - y, "o", color=_TRAINING_COLOURS[row.training], ms=5.5)
     if runs:
         interval = getattr(runs[0].test, metric)
         axes.axvspan(interval.low, interval.high, color=OURS, alpha=0.07, lw=0)
@@ -77,7 +77,7 @@ def scores_figure(comparison: Comparison, *, metric: str = "auc", each: int = 4,
 
 def _best_of_each(rows: Sequence[PublishedRow], metric: str, each: int) -> list[PublishedRow]:
     found: list[PublishedRow] = []
-    for training in TRAINING_COLOURS:
+    for training in _TRAINING_COLOURS:
         mine = [row for row in rows if row.training == training and getattr(row, metric) is not None]
         mine = [row for row in mine if row.confidence != "low"]
         found += sorted(mine, key=lambda row: -getattr(row, metric))[:each]
@@ -96,7 +96,7 @@ def _training_legend(axes: Axes, rows: Sequence[PublishedRow], *, with_ours: boo
 
     shown = {row.training for row in rows}
     colours = {"ours": OURS} if with_ours else {}
-    colours |= {name: colour for name, colour in TRAINING_COLOURS.items() if name in shown}
+    colours |= {name: colour for name, colour in _TRAINING_COLOURS.items() if name in shown}
     marks = [Line2D([], [], marker="o", ls="", color=colour, ms=6, label=name) for name, colour in colours.items()]
     axes.legend(handles=marks, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=8.5)
 

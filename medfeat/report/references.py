@@ -6,7 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Mapping
 
-MEDMNIST = "yang2023medmnist"
+_MEDMNIST = "yang2023medmnist"
 HOLM, BOOTSTRAP = "holm1979", "efron1993bootstrap"
 # By the name of a library, a head or a source of weights.
 CITED_FOR: Mapping[str, str] = {
@@ -17,7 +17,7 @@ CITED_FOR: Mapping[str, str] = {
     "torchvision": "torchvision2016",
     "hf": "wolf2020transformers",
 }
-ENTRIES: Mapping[str, str] = {
+_ENTRIES: Mapping[str, str] = {
     "pedregosa2011scikit": """@article{pedregosa2011scikit,
   author = {Pedregosa, Fabian and others},
   title = {{Scikit-learn}: Machine Learning in {Python}},
@@ -76,7 +76,7 @@ ENTRIES: Mapping[str, str] = {
   publisher = {Chapman and Hall},
   year = {1993}
 }""",
-    MEDMNIST: """@article{yang2023medmnist,
+    _MEDMNIST: """@article{yang2023medmnist,
   author = {Yang, Jiancheng and others},
   title = {{MedMNIST} v2 - A large-scale lightweight benchmark for {2D} and {3D} biomedical image classification},
   journal = {Scientific Data},
@@ -94,7 +94,7 @@ def bibtex(keys: Iterable[str], said: Mapping[str, str]) -> str:
     Parameters
     ----------
     keys
-        Of `ENTRIES`; others are left out.
+        Of `_ENTRIES`; others are left out.
     said
         By the name of a dataset, how it asks to be cited: a known entry where that names its DOI, else a note.
 
@@ -106,7 +106,7 @@ def bibtex(keys: Iterable[str], said: Mapping[str, str]) -> str:
       note = {Doe \& Roe 2020, doi 10/x}
     }
     """
-    wanted = [key for key in dict.fromkeys(keys) if key in ENTRIES]
+    wanted = [key for key in dict.fromkeys(keys) if key in _ENTRIES]
     others = []
     for name, citation in said.items():
         known = _entry_of(citation)
@@ -114,11 +114,11 @@ def bibtex(keys: Iterable[str], said: Mapping[str, str]) -> str:
             others.append(_misc(name, citation))
         elif known not in wanted:
             wanted.append(known)
-    return "\n\n".join([*(ENTRIES[key] for key in wanted), *others]) + "\n"
+    return "\n\n".join([*(_ENTRIES[key] for key in wanted), *others]) + "\n"
 
 
 def _entry_of(citation: str) -> str | None:
-    for key, entry in ENTRIES.items():
+    for key, entry in _ENTRIES.items():
         doi = re.search(r"doi = \{(.*?)\}", entry)
         if doi is not None and doi[1] in citation:
             return key

@@ -15,7 +15,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\n", "\\r")
 _PIECE = 1 << 16
 
 
-def as_cell(value: Any) -> str:
+def _as_cell(value: Any) -> str:
     """Return a value as a cell: text that would be a formula gets an apostrophe in front, which spreadsheets hide.
 
     Numbers stay as they are, also negative ones. A carriage return, which would end the row, is spelled.
@@ -44,7 +44,7 @@ def csv_lines(rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     for row in rows:
-        writer.writerow([as_cell(cell) for cell in row])
+        writer.writerow([_as_cell(cell) for cell in row])
         if out.tell() >= _PIECE:
             yield out.getvalue()
             out.seek(0)

@@ -14,7 +14,7 @@ from medfeat.types import Interval
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-NUMERIC = frozenset("0123456789+-.,[] %±*()/≠•†–")
+_NUMERIC = frozenset("0123456789+-.,[] %±*()/≠•†–")
 
 
 @dataclass(frozen=True)
@@ -164,4 +164,4 @@ def terminal(tables: Iterable[Table]) -> RenderableType:
 
 def numeric_columns(table: Table) -> list[bool]:
     """Which columns hold numbers alone, and are set to the right."""
-    return [bool(table.rows) and all(set(row[i]) <= NUMERIC for row in table.rows) for i in range(len(table.columns))]
+    return [bool(table.rows) and all(set(row[i]) <= _NUMERIC for row in table.rows) for i in range(len(table.columns))]

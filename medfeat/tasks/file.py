@@ -19,7 +19,7 @@ from medfeat_cache.reading import read_json
 FORMAT = "medfeat-task"
 VERSION = 1
 # A task of a million images takes about half of this.
-TASK_BYTES = 128 << 20
+_TASK_BYTES = 128 << 20
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*(\.[A-Za-z0-9_+-]+)*")
 
 
@@ -91,7 +91,7 @@ def load_task(name: str, folder: Path) -> Task:
             f"there is no task {name!r} in {folder} (saved there: {known}): save one with --labels or --relabel"
         )
     try:
-        content = read_json(path, limit=TASK_BYTES)
+        content = read_json(path, limit=_TASK_BYTES)
     except (ValueError, OSError) as error:
         raise DataError(f"{path} cannot be read as a task ({error}): save it again") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:

@@ -25,8 +25,8 @@ from medfeat_cache.reading import TABLE_BYTES, read_bounded
 if TYPE_CHECKING:
     from medfeat.datasets.labels.labelling import Labelling
 
-ID_COLUMNS = ("id", "path")
-OTHER_COLUMNS = ("split", "patient")
+_ID_COLUMNS = ("id", "path")
+_OTHER_COLUMNS = ("split", "patient")
 
 
 @dataclass(frozen=True)
@@ -176,8 +176,8 @@ def _read(path: Path, asked: tuple[str, ...], stored: IdArray, wanted: tuple[str
 
 def _columns(path: Path, header: list[str], asked: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     """Return the column of ids and the columns of labels."""
-    key = next((column for column in ID_COLUMNS if column in header), None)
-    reserved = (*ID_COLUMNS, *OTHER_COLUMNS)
+    key = next((column for column in _ID_COLUMNS if column in header), None)
+    reserved = (*_ID_COLUMNS, *_OTHER_COLUMNS)
     labels = asked or tuple(column for column in header if column not in reserved)
     absent = [column for column in labels if column not in header]
     if key is None or absent or not labels or len(set(header)) < len(header):
@@ -270,7 +270,7 @@ def _split_column(table: _Table, progress: Progress) -> str | None:
     """Return the column that tells the split: ``split``, or one that is no label and holds names of splits alone."""
     from medfeat.datasets.splits.split_column import are_splits
 
-    used = (*ID_COLUMNS, *OTHER_COLUMNS, *table.labels)
+    used = (*_ID_COLUMNS, *_OTHER_COLUMNS, *table.labels)
     others = [
         name for name, cells in table.cells.items() if name not in used and are_splits(list(dict.fromkeys(cells)))
     ]

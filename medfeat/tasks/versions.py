@@ -16,7 +16,7 @@ from medfeat_cache import StoreHeader, make_folder, slug, write_whole
 from medfeat_cache.reading import read_json
 
 # The digests of two million files.
-CONTENTS_BYTES = 256 << 20
+_CONTENTS_BYTES = 256 << 20
 FORMAT = "medfeat-versions"
 FILE = "versions.json"
 FOLDER = "versions"
@@ -224,7 +224,7 @@ def write_contents(folder: Path, key: str, contents: Mapping[str, str]) -> None:
 def read_contents(folder: Path, key: str) -> dict[str, str]:
     """Return the digests of a version's files by id; empty where they are not known."""
     try:
-        content = read_json(folder / FOLDER / f"{short(key)}.json", limit=CONTENTS_BYTES)
+        content = read_json(folder / FOLDER / f"{short(key)}.json", limit=_CONTENTS_BYTES)
     except (OSError, ValueError):
         return {}
     return {str(k): str(v) for k, v in content.items()} if isinstance(content, dict) else {}

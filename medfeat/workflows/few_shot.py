@@ -20,7 +20,7 @@ from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
 from medfeat.workflows.results.kept import keep_result
 from medfeat_cache import FeatureStore
 
-SHOTS = ("1", "2", "5", "10", "20", "50", "all")
+_SHOTS = ("1", "2", "5", "10", "20", "50", "all")
 RESAMPLES = 200
 
 
@@ -63,7 +63,7 @@ def few_shot(
     data: str | Sequence[str] | None = None,
     backbone: str | Sequence[str] | None = None,
     *,
-    shots: str | Sequence[str | int] = SHOTS,
+    shots: str | Sequence[str | int] = _SHOTS,
     draws: int = 20,
     head: str | Sequence[str] = "linear",
     size: int | None = None,
@@ -118,7 +118,7 @@ def few_shot(
 def few_shot_of(
     asked: ProbeRequest,
     *,
-    shots: str | Sequence[str | int] = SHOTS,
+    shots: str | Sequence[str | int] = _SHOTS,
     draws: int = 20,
     resamples: int = RESAMPLES,
     figure: str | Path | None = None,

@@ -179,7 +179,7 @@ def probe_stores(
     passed_over = (UnsuitedHeadError,) if asked.head == "all" else ()
     stood = each(jobs if select else (), work.stand, passed_over=passed_over)
     selections = work.selections(stood.results)
-    jobs = winners(jobs, selections) if select else jobs
+    jobs = _winners(jobs, selections) if select else jobs
     chosen = each(jobs, work.probe, passed_over=passed_over)
     replace(chosen, errors=(*stood.errors, *chosen.errors)).raise_if_alone()
     extra = each(_baseline_jobs(cache, jobs), work.probe, passed_over=passed_over)
@@ -251,7 +251,7 @@ class _Stood:
     contender: Contender
 
 
-def winners(jobs: Sequence[StoreJob], selections: Sequence[Selection]) -> list[StoreJob]:
+def _winners(jobs: Sequence[StoreJob], selections: Sequence[Selection]) -> list[StoreJob]:
     """Return the jobs that were selected."""
     chosen = {(one.store, one.head) for s in selections for one in (s.contenders[s.chosen],)}
     return [job for job in jobs if (job.header.digest, job.head) in chosen]

@@ -229,7 +229,7 @@ class _Maker:
             audit=tuple(self._audit(best)),
             patients=None if stored is None else patients_of(best, stored, seed=self.seed),
             curves=self._curves(runs),
-            commands=tuple(command_of(run, self.headers.get(str(run.store["digest"]))) for run in runs),
+            commands=tuple(_command_of(run, self.headers.get(str(run.store["digest"]))) for run in runs),
             notes=tuple(notes),
         )
 
@@ -294,7 +294,7 @@ class _Maker:
         return leaks.audit_tables(kept, called, dataset=run.dataset)
 
 
-def command_of(run: Run, header: StoreHeader | None) -> str:
+def _command_of(run: Run, header: StoreHeader | None) -> str:
     """Return the commands that make a run, by what its store says of its data and what its recipe says."""
     source = (header.info.get("source") or {}) if header is not None else {}
     data, recipe = shlex.quote(str(source.get("data") or run.dataset)), run.store["recipe"]

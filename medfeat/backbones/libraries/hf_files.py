@@ -66,7 +66,7 @@ def configured(source_id: str, access: Access) -> Configured:
     DataError
         When a file is damaged.
     """
-    repo, revision = split_source(source_id)
+    repo, revision = _split_source(source_id)
     file = _file(repo, ("config.json",), revision, access)
     config = read_json(file)
     if file.parent == access.folder:
@@ -76,7 +76,7 @@ def configured(source_id: str, access: Access) -> Configured:
     return Configured(repo, identity, _processing(repo, revision, config.get("vision_config") or config, access))
 
 
-def split_source(source_id: str) -> tuple[str, str]:
+def _split_source(source_id: str) -> tuple[str, str]:
     """Split ``OWNER/REPO[@REVISION]`` in two, or say that no repository can have this name."""
     repo, at, revision = source_id.partition("@")
     wrong = f"a Hugging Face backbone must be named hf:OWNER/REPO[@REVISION], got {f'hf:{source_id}'!r}"

@@ -26,9 +26,9 @@ from medfeat.errors import UsageError
 from medfeat.identity import PLAIN, identity
 from medfeat.types import BackboneInfo, Interpolation, View
 
-OF_CLASS_TOKEN = ("cls", "cls+mean")
+_OF_CLASS_TOKEN = ("cls", "cls+mean")
 # Their classes are known by name, and a network of theirs by its layers.
-LIBRARIES_OF_LAYERS = ("torch", "torchvision", "timm", "transformers", "monai")
+_LIBRARIES_OF_LAYERS = ("torch", "torchvision", "timm", "transformers", "monai")
 
 
 def load_own(entry: Entry, views: Sequence[View], *, weights: str | Path | None, seed: int) -> Backbone:
@@ -207,7 +207,7 @@ def _planned(entry: Entry, module: nn.Module, views: Sequence[View]) -> tuple[Vi
         plan = ViewPlan(resolved, (_vector_of(name),) * len(views), (entry.info.dim,) * len(views))
         return plan, Anatomy(_features_of(name), "none")
     features = _trial(name, module, _checked_size(size))
-    prefix = max(entry.prefix, 1) if pool in OF_CLASS_TOKEN else entry.prefix
+    prefix = max(entry.prefix, 1) if pool in _OF_CLASS_TOKEN else entry.prefix
     heads = {pool: lambda _network, vectors: vectors} if features.ndim == 2 else {}
     allowed = (*heads, *poolings_of(features.ndim, prefix))
     if pool not in allowed:
@@ -275,7 +275,7 @@ def _structure(module: nn.Module, prefix: int) -> str:
     """Digest how a network is put together and read, and what its own code does; tensors are not looked at."""
     parts = [(name, _kind(part), sorted(_settings(part))) for name, part in module.named_modules()]
     kinds = dict.fromkeys(type(part) for part in module.modules())
-    codes = [identity(kind) for kind in kinds if kind.__module__.partition(".")[0] not in LIBRARIES_OF_LAYERS]
+    codes = [identity(kind) for kind in kinds if kind.__module__.partition(".")[0] not in _LIBRARIES_OF_LAYERS]
     return hashlib.blake2b(repr((parts, codes, prefix)).encode(), digest_size=6).hexdigest()
 
 

@@ -63,7 +63,7 @@ class Inert:
         del state
 
 
-class PlainDict:
+class _PlainDict:
     """Makes a plain dict wherever a file asks for one of the `_DICTS`."""
 
     def __new__(cls, *args: object, **kwargs: object) -> dict[Any, Any]:  # type: ignore[misc]  # the point of it
@@ -110,7 +110,7 @@ def foreign_archive(file: IO[bytes]) -> str:
 
 def _stand_ins() -> Iterator[tuple[Callable[..., Any], str]]:
     yield from ((Inert, name) for name in (*HARMLESS, *_optimisers()))
-    yield from ((PlainDict, name) for name in _DICTS)
+    yield from ((_PlainDict, name) for name in _DICTS)
 
 
 @cache

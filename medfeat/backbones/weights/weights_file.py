@@ -41,7 +41,7 @@ def read_state(path: str | Path) -> Named:
     Parameters
     ----------
     path
-        As for `read_named`.
+        As for `_read_named`.
 
     Returns
     -------
@@ -51,9 +51,9 @@ def read_state(path: str | Path) -> Named:
     Raises
     ------
     MissingFileError, WeightsError
-        As `read_named`.
+        As `_read_named`.
     """
-    return unwrapped(read_named(path))
+    return unwrapped(_read_named(path))
 
 
 def refuse_list(path: Path) -> None:
@@ -74,20 +74,20 @@ def read_part(path: Path, part: str = "") -> tuple[Named, str]:
     Parameters
     ----------
     path
-        As for `read_named`.
+        As for `_read_named`.
     part
         Prefix of the network's names, from `medfeat.backbones.weights.part_spelling`; empty for the whole file.
 
     Raises
     ------
     MissingFileError, WeightsError
-        As `read_named`, and where the file has no such part.
+        As `_read_named`, and where the file has no such part.
     """
-    state = read_named(path)
+    state = _read_named(path)
     return (only_part(state, part, str(path)) if part else state), join_part(path, part)
 
 
-def read_named(path: str | Path) -> Named:
+def _read_named(path: str | Path) -> Named:
     """Read all tensors of a file of weights, or of a folder that holds one.
 
     Parameters
@@ -212,7 +212,7 @@ def tuning_of(path: str | Path) -> dict[str, Any] | None:
     Parameters
     ----------
     path
-        As for `read_named`; what cannot be read has nothing to say.
+        As for `_read_named`; what cannot be read has nothing to say.
     """
     from safetensors import SafetensorError, safe_open
 

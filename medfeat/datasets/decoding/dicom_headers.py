@@ -13,7 +13,7 @@ from medfeat.datasets.decoding.dicom_frames import frame_count, frame_groups
 from medfeat.datasets.decoding.file_kinds import DICOM_SUFFIXES, has_dicom_mark
 
 # What tells volumes apart that lie at the same places within one series.
-TELLING = (
+_TELLING = (
     "AcquisitionNumber",
     "EchoNumbers",
     "EchoTime",
@@ -25,7 +25,7 @@ TELLING = (
     "ImageType",
 )
 # What tells frames of an enhanced file apart, and where it stands.
-FRAMES_TELLING = {
+_FRAMES_TELLING = {
     "StackID": "FrameContentSequence",
     "TemporalPositionIndex": "FrameContentSequence",
     "TemporalPositionTimeOffset": "TemporalPositionSequence",
@@ -35,7 +35,7 @@ FRAMES_TELLING = {
     "DiffusionBValue": "MRDiffusionSequence",
     "ComplexImageComponent": "MRImageFrameTypeSequence",
 }
-TAGS = (
+_TAGS = (
     "SOPClassUID",
     "SOPInstanceUID",
     "Modality",
@@ -50,7 +50,7 @@ TAGS = (
     "Columns",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
-    *TELLING,
+    *_TELLING,
 )
 
 
@@ -67,7 +67,7 @@ class Place:
     spacing
         Millimetres from row to row and from column to column.
     told
-        The values of `TELLING` and `FRAMES_TELLING`.
+        The values of `_TELLING` and `_FRAMES_TELLING`.
     """
 
     size: tuple[int, int]
@@ -128,7 +128,7 @@ def read_slice(root: Path, file: str) -> Slice | None:
 
     try:
         refuse_deflated_bomb(path)
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS), force=True)
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS), force=True)
         return _slice(file, header)
     except Exception:  # a damaged header fails anywhere; the file is then read, and reported, as any other
         return None
@@ -165,8 +165,8 @@ def places_of(header: Any) -> list[Place]:
     def group(name: str) -> list[Any]:
         return frame_groups(header, name) or [alone] * frames
 
-    told = [{name: _text(header, name) for name in TELLING} for _ in range(frames)]
-    for name, sequence in FRAMES_TELLING.items():
+    told = [{name: _text(header, name) for name in _TELLING} for _ in range(frames)]
+    for name, sequence in _FRAMES_TELLING.items():
         for values, item in zip(told, frame_groups(header, sequence) or [None] * frames, strict=True):
             values[name] = _text(item, name) or values.get(name, "")
     found = zip(group("PlanePositionSequence"), group("PlaneOrientationSequence"), group("PixelMeasuresSequence"),

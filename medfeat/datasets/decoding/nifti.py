@@ -18,15 +18,15 @@ from medfeat.datasets.decoding.orientation import laid_out
 from medfeat.errors import MissingExtraError
 
 MAX_VALUES = 1 << 27
-HEADER_BYTES = 544
+_HEADER_BYTES = 544
 # Compressed volumes are a tenth of their voxels; masked ones, mostly zeros, a fiftieth.
-VOXEL_RATIO = 100
+_VOXEL_RATIO = 100
 MAX_BYTES_BEHIND = 1 << 28
 CHUNK_BYTES = 1 << 20
 COLOURS = ("R", "G", "B")
 # Byte of scl_slope, and type, in a header of each version.
-SLOPES = {348: (112, "f4"), 540: (176, "f8")}
-PAIR = "the header of a pair (.hdr and .img, Analyze or NIfTI); save it as one .nii file"
+_SLOPES = {348: (112, "f4"), 540: (176, "f8")}
+_PAIR = "the header of a pair (.hdr and .img, Analyze or NIfTI); save it as one .nii file"
 
 
 def read_nifti(path: Path) -> Stored:
@@ -44,7 +44,7 @@ def read_nifti(path: Path) -> Stored:
         with _plain(path) as file:
             volume = _opened(path, file)
             _check_shape(volume.shape)
-            refuse_bomb(path, math.prod(volume.shape) * volume.dataobj.dtype.itemsize, VOXEL_RATIO)
+            refuse_bomb(path, math.prod(volume.shape) * volume.dataobj.dtype.itemsize, _VOXEL_RATIO)
             values = _voxels(volume.dataobj)
             _read_to_the_end(file)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
@@ -72,13 +72,13 @@ def _opened(path: Path, file: IO[bytes]) -> Any:
     from nibabel.spatialimages import HeaderDataError
     from nibabel.wrapstruct import WrapStructError
 
-    header = file.read(HEADER_BYTES)
+    header = file.read(_HEADER_BYTES)
     file.seek(0)
     library: Any = nibabel  # which has no types
     kind = {348: library.Nifti1Image, 540: library.Nifti2Image}.get(_header_length(header))
     mark = header[344:347] if kind is library.Nifti1Image else header[4:7]
     if kind is not None and mark not in (b"n+1", b"n+2"):
-        raise BadFile(PAIR)
+        raise BadFile(_PAIR)
     if kind is None and path.name.lower().endswith((".mgz", ".mgh")):
         kind = library.MGHImage
     if kind is None:
@@ -102,14 +102,14 @@ def _read_to_the_end(file: IO[bytes]) -> None:
 
 def _header_length(header: bytes) -> int:
     lengths = [int.from_bytes(header[:4], order) for order in ("little", "big")]
-    return next((length for length in lengths if length in SLOPES), 0)
+    return next((length for length in lengths if length in _SLOPES), 0)
 
 
 def _check_slope(header: bytes) -> None:
     """Refuse an infinite slope; 0 and NaN are how files say that values are as stored."""
-    found = SLOPES.get(_header_length(header))
+    found = _SLOPES.get(_header_length(header))
     if found is not None:
-        order = "<" if int.from_bytes(header[:4], "little") in SLOPES else ">"
+        order = "<" if int.from_bytes(header[:4], "little") in _SLOPES else ">"
         slope, inter = np.frombuffer(header, f"{order}{found[1]}", 2, found[0])
         if np.isinf(slope) or (np.isfinite(slope) and slope != 0 and not np.isfinite(inter)):
             raise BadFile(f"scl_slope {slope:g} and scl_inter {inter:g} scale to nothing; write those that are meant")

@@ -18,19 +18,19 @@ from medfeat.datasets.decoding.jpeg2000 import bits_of
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "JPEG2000")
 # Pillow's own first limit; beyond its second one it refuses by itself.
-MAX_PIXELS = 89_478_485
+_MAX_PIXELS = 89_478_485
 BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
-WHITE_IS_ZERO = 0
+_WHITE_IS_ZERO = 0
 UNSIGNED, SIGNED = 1, 2
-SAMPLE_KINDS = {UNSIGNED: "unsigned", SIGNED: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
-TIFF_MARKS = (b"II*\0", b"MM\0*")
-BIG_TIFF_MARKS = (b"II+\0", b"MM\0+")
+_SAMPLE_KINDS = {UNSIGNED: "unsigned", SIGNED: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
+_TIFF_MARKS = (b"II*\0", b"MM\0*")
+_BIG_TIFF_MARKS = (b"II+\0", b"MM\0+")
 # Pillow warns between its two limits, where the check of the size below reports the image. To silence it around each
 # call would change the filters of all threads at once, and the pictures are read by several.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 DEEP = (";16B", ";16L", ";16N")
 # First bytes, and where they stand, of what people name like a picture.
-STRANGERS = (
+_STRANGERS = (
     (0, b"GIF8", "a GIF"),
     (0, b"8BPS", "a Photoshop file"),
     (4, b"ftypavif", "an AVIF picture"),
@@ -85,17 +85,17 @@ def _unidentified(path: Path) -> str:
     """Say what a file is that Pillow knows nothing of; a TIFF of rare samples is a TIFF all the same."""
     with path.open("rb") as file:
         header = file.read(8)
-        if header[:4] not in (*TIFF_MARKS, *BIG_TIFF_MARKS):
+        if header[:4] not in (*_TIFF_MARKS, *_BIG_TIFF_MARKS):
             head = header + file.read(24)
-            if kind := next((kind for at, mark, kind in STRANGERS if head[at : at + len(mark)] == mark), None):
+            if kind := next((kind for at, mark, kind in _STRANGERS if head[at : at + len(mark)] == mark), None):
                 return f"{kind}, which is not read; save it as PNG"
             return f"no image of {', '.join(FORMATS)}: its first bytes are those of none"
         try:
-            tags = ImageFileDirectory_v2(header + file.read(8) if header[:4] in BIG_TIFF_MARKS else header)
+            tags = ImageFileDirectory_v2(header + file.read(8) if header[:4] in _BIG_TIFF_MARKS else header)
             file.seek(tags.next)
             tags.load(file)
             bits, kinds = tags.get(BITS, (1,)), tags.get(SAMPLE_FORMAT, (UNSIGNED,))
-            kind = SAMPLE_KINDS.get(kinds[0], "unknown")
+            kind = _SAMPLE_KINDS.get(kinds[0], "unknown")
         except Exception:  # a directory of garbage can fail anywhere
             return "a TIFF whose directory is damaged"
     order = "big-endian " if header[:2] == b"MM" else ""
@@ -107,7 +107,7 @@ def _unidentified(path: Path) -> str:
 
 def _check(image: Image.Image) -> None:
     width, height = image.size
-    if width * height > MAX_PIXELS:
+    if width * height > _MAX_PIXELS:
         raise BadFile(_too_large(f"{width} x {height} pixels"))
     pages = getattr(image, "n_frames", 1)
     if pages > 1 and image.format in ("PNG", "TIFF", "WEBP"):
@@ -124,7 +124,7 @@ def _raw_modes(image: Image.Image) -> list[str]:
 
 
 def _too_large(what: str) -> str:
-    return f"too large ({what}; the limit is {MAX_PIXELS} pixels): cut it into tiles"
+    return f"too large ({what}; the limit is {_MAX_PIXELS} pixels): cut it into tiles"
 
 
 def _stored(image: Image.Image) -> Stored:
@@ -132,7 +132,7 @@ def _stored(image: Image.Image) -> Stored:
     kind = tags.get(SAMPLE_FORMAT, (UNSIGNED,))[0] if tags else UNSIGNED
     if image.mode.startswith(("I", "F")):
         # Pillow inverts white-is-zero for 8 bits and not for more.
-        inverted = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO if tags else False
+        inverted = tags.get(PHOTOMETRIC) == _WHITE_IS_ZERO if tags else False
         values = np.asarray(_upright(image))
         values = values.astype(values.dtype.newbyteorder("="))
         if values.dtype == np.int32 and tags and kind == UNSIGNED and tags.get(BITS, (1,))[0] == 32:

@@ -21,9 +21,9 @@ from medfeat.errors import DataError
 from medfeat.types import Progress, TaskType, Volumes, as_names
 from medfeat_cache.reading import TABLE_BYTES, read_bounded
 
-DELIMITERS = ",;\t"
-SAID_DELIMITER = re.compile(r"\"?sep=([,;\t|])\"?", re.IGNORECASE)
-LIKE_PATIENTS = ("patients", "patientid", "patientids", "subject", "subjects", "subjectid", "pid", "mrn")
+_DELIMITERS = ",;\t"
+_SAID_DELIMITER = re.compile(r"\"?sep=([,;\t|])\"?", re.IGNORECASE)
+_LIKE_PATIENTS = ("patients", "patientid", "patientids", "subject", "subjects", "subjectid", "pid", "mrn")
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,8 @@ def _read(file: Path) -> _Sheet:
         raise DataError(f"{file} is no UTF-8 text (byte {error.start}); save it as UTF-8") from error
     lines = text.splitlines(keepends=True)
     first = text.partition("\n")[0]
-    delimiter = max(DELIMITERS, key=first.count)
-    if said := SAID_DELIMITER.fullmatch(first.rstrip("\r")):
+    delimiter = max(_DELIMITERS, key=first.count)
+    if said := _SAID_DELIMITER.fullmatch(first.rstrip("\r")):
         delimiter = said.group(1)
         lines[0] = "\n"  # the lines below keep their numbers
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -205,7 +205,7 @@ def _label_columns(sheet: _Sheet, asked: str | Sequence[str] | None) -> tuple[st
 def _say_unused_patients(sheet: _Sheet, used: Sequence[str | None], progress: Progress) -> None:
     """Say which column could hold patients: without it one patient's images may fall into two splits."""
     for column in sheet.header:
-        if column not in used and re.sub(r"[^a-z]", "", column.lower()) in LIKE_PATIENTS:
+        if column not in used and re.sub(r"[^a-z]", "", column.lower()) in _LIKE_PATIENTS:
             progress.say(
                 f"{sheet.file}: the column {column} is not used, and images of one patient may fall into two splits; "
                 f"say --patient-column {column} if it tells patients"

@@ -36,7 +36,7 @@ WORKERS = max(1, min(4, os.cpu_count() or 1))
 AHEAD = 4 * WORKERS
 AHEAD_BYTES = 256 << 20
 LOOKED_AT = 16
-HASHED_TOGETHER = 1024
+_HASHED_TOGETHER = 1024
 
 
 class FilesDataset:
@@ -238,8 +238,8 @@ def _contents(listing: FileList, progress: Progress, memory: DigestMemory) -> tu
     progress.start(len(listing.ids), f"hashing {listing.name}", "files")
     try:
         with ThreadPoolExecutor(WORKERS) as pool:
-            for start in range(0, len(listing.ids), HASHED_TOGETHER):
-                names = listing.ids[start : start + HASHED_TOGETHER]
+            for start in range(0, len(listing.ids), _HASHED_TOGETHER):
+                names = listing.ids[start : start + _HASHED_TOGETHER]
                 found += pool.map(lambda name: _content(listing, name, memory), names)
                 progress.advance(len(names))
     finally:

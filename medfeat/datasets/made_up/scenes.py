@@ -19,7 +19,7 @@ _NUCLEUS = np.array([0.42, 0.24, 0.56])
 
 
 @dataclass(frozen=True)
-class Cell:
+class _Cell:
     """How a kind of white cell looks, as (low, high) each; neighbours in blood overlap here too."""
 
     name: str
@@ -33,14 +33,14 @@ class Cell:
 
 
 CELLS = (
-    Cell("basophil-like", (0.48, 0.62), 2, (0.50, 0.62), (0, 0.1), (0.72, 0.60, 0.78), 12, (0.27, 0.15, 0.42)),
-    Cell("eosinophil-like", (0.52, 0.66), 2, (0.42, 0.52), (0, 0.1), (0.90, 0.68, 0.66), 12, (0.84, 0.44, 0.38)),
-    Cell("erythroblast-like", (0.34, 0.48), 1, (0.58, 0.72), (0, 0.04), (0.66, 0.62, 0.78), 0, (0.5, 0.4, 0.6)),
-    Cell("granulocyte-like", (0.56, 0.74), 1, (0.62, 0.74), (0.10, 0.26), (0.76, 0.66, 0.78), 6, (0.50, 0.30, 0.55)),
-    Cell("lymphocyte-like", (0.40, 0.56), 1, (0.76, 0.88), (0, 0.08), (0.66, 0.68, 0.86), 0, (0.5, 0.4, 0.6)),
-    Cell("monocyte-like", (0.58, 0.76), 1, (0.58, 0.72), (0.28, 0.48), (0.74, 0.70, 0.80), 2, (0.60, 0.45, 0.62)),
-    Cell("neutrophil-like", (0.52, 0.68), 4, (0.34, 0.42), (0, 0.1), (0.88, 0.74, 0.78), 5, (0.76, 0.54, 0.66)),
-    Cell("platelet-like", (0.16, 0.30), 0, (0.1, 0.1), (0, 0), (0.66, 0.50, 0.72), 3, (0.48, 0.30, 0.58)),
+    _Cell("basophil-like", (0.48, 0.62), 2, (0.50, 0.62), (0, 0.1), (0.72, 0.60, 0.78), 12, (0.27, 0.15, 0.42)),
+    _Cell("eosinophil-like", (0.52, 0.66), 2, (0.42, 0.52), (0, 0.1), (0.90, 0.68, 0.66), 12, (0.84, 0.44, 0.38)),
+    _Cell("erythroblast-like", (0.34, 0.48), 1, (0.58, 0.72), (0, 0.04), (0.66, 0.62, 0.78), 0, (0.5, 0.4, 0.6)),
+    _Cell("granulocyte-like", (0.56, 0.74), 1, (0.62, 0.74), (0.10, 0.26), (0.76, 0.66, 0.78), 6, (0.50, 0.30, 0.55)),
+    _Cell("lymphocyte-like", (0.40, 0.56), 1, (0.76, 0.88), (0, 0.08), (0.66, 0.68, 0.86), 0, (0.5, 0.4, 0.6)),
+    _Cell("monocyte-like", (0.58, 0.76), 1, (0.58, 0.72), (0.28, 0.48), (0.74, 0.70, 0.80), 2, (0.60, 0.45, 0.62)),
+    _Cell("neutrophil-like", (0.52, 0.68), 4, (0.34, 0.42), (0, 0.1), (0.88, 0.74, 0.78), 5, (0.76, 0.54, 0.66)),
+    _Cell("platelet-like", (0.16, 0.30), 0, (0.1, 0.1), (0, 0), (0.66, 0.50, 0.72), 3, (0.48, 0.30, 0.58)),
 )
 
 
@@ -147,7 +147,7 @@ def _smear(count: int, size: int, dice: Dice, *, red_cells: int) -> Canvas:
 def _white_cell(
     canvas: Canvas,
     dice: Dice,
-    kinds: list[Cell],
+    kinds: list[_Cell],
     *,
     present: Array | None = None,
     wander: float = 0.16,
@@ -166,7 +166,7 @@ def _white_cell(
     canvas.paint(nucleus * 0.92, _NUCLEUS + tint + dice.between(-0.05, 0.05, count, 1))
 
 
-def _nucleus(canvas: Canvas, dice: Dice, kinds: list[Cell], where: tuple[Array, Array, Array]) -> Array:
+def _nucleus(canvas: Canvas, dice: Dice, kinds: list[_Cell], where: tuple[Array, Array, Array]) -> Array:
     """Return the coverage of the nuclei: round, indented, or of several lobes on an arc."""
     (cx, cy, radius), count = where, len(kinds)
     lobes = np.array([kind.lobes for kind in kinds])
@@ -186,7 +186,7 @@ def _nucleus(canvas: Canvas, dice: Dice, kinds: list[Cell], where: tuple[Array, 
     return bitten
 
 
-def _granules(canvas: Canvas, dice: Dice, kinds: list[Cell], where: tuple[Array, Array, Array], body: Array) -> None:
+def _granules(canvas: Canvas, dice: Dice, kinds: list[_Cell], where: tuple[Array, Array, Array], body: Array) -> None:
     (cx, cy, radius), count = where, len(kinds)
     many = np.array([kind.granules for kind in kinds])
     colour = np.array([kind.grain for kind in kinds])

@@ -19,8 +19,8 @@ from medfeat.errors import DataError, unknown_name
 from medfeat.types import OFFICIAL_GROUPS, DatasetInfo, IdArray, ImageBatch, LabelArray, TaskType, UInt8Array
 from medfeat_cache import replacing
 
-CHUNK = 100
-LICENCE = "CC0-1.0"
+_CHUNK = 100
+_LICENCE = "CC0-1.0"
 CITATION = "drawn by medfeat from a seed; no medical data"
 Scene = Callable[[NDArray[np.int64], int, Dice], UInt8Array]
 
@@ -89,7 +89,7 @@ _SETS = (
 SYNTHETIC: Mapping[str, SyntheticSet] = {made.name: made for made in _SETS}
 
 
-class SyntheticDataset:
+class _SyntheticDataset:
     """A drawn set, held in memory.
 
     Parameters
@@ -165,8 +165,8 @@ def draw_synthetic(name: str, *, seed: int = 0, size: int = 28) -> dict[str, NDA
     for number, (group, count) in enumerate(zip(OFFICIAL_GROUPS, made.counts, strict=True)):
         labels = _labels(made, count, Dice(seed, made.number, number, 0))
         chunks = [
-            made.scene(labels[start : start + CHUNK], size, Dice(seed, made.number, number, 1 + start))
-            for start in range(0, count, CHUNK)
+            made.scene(labels[start : start + _CHUNK], size, Dice(seed, made.number, number, 1 + start))
+            for start in range(0, count, _CHUNK)
         ]
         arrays[f"{group}_images"] = np.concatenate(chunks)
         arrays[f"{group}_labels"] = labels.astype(np.uint8)
@@ -190,7 +190,7 @@ def _drawn(name: str, size: int) -> dict[str, NDArray[np.uint8]]:
     return arrays
 
 
-def _open(name: str, size: int, request: OpenRequest) -> SyntheticDataset:  # noqa: ARG001 - every entry opens alike
+def _open(name: str, size: int, request: OpenRequest) -> _SyntheticDataset:  # noqa: ARG001 - every entry opens alike
     arrays = _drawn(name, size)
     made = SYNTHETIC[name]
     info = DatasetInfo(
@@ -202,11 +202,11 @@ def _open(name: str, size: int, request: OpenRequest) -> SyntheticDataset:  # no
         ndim=made.ndim,
         counts=dict(zip(OFFICIAL_GROUPS, made.counts, strict=True)),
         fingerprint=f"blake2b:{_content_digest(arrays)}",
-        licence=LICENCE,
+        licence=_LICENCE,
         citation=CITATION,
         source="synthetic",
     )
-    return SyntheticDataset(info, arrays)
+    return _SyntheticDataset(info, arrays)
 
 
 def _content_digest(arrays: Mapping[str, NDArray[np.uint8]]) -> str:
@@ -228,7 +228,7 @@ for _made in SYNTHETIC.values():
             channels=_made.channels,
             ndim=_made.ndim,
             counts=dict(zip(OFFICIAL_GROUPS, _made.counts, strict=True)),
-            licence=LICENCE,
+            licence=_LICENCE,
             citation=CITATION,
             url="",
             source="synthetic",

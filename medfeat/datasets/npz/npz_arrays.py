@@ -20,14 +20,14 @@ from medfeat.errors import DataError
 from medfeat_cache.reading import NoFile, look_at
 
 # Deflate cannot do better than 1032:1; a member that declares more lies about its size.
-DEFLATE_LIMIT = 1032
+_DEFLATE_LIMIT = 1032
 # Rows are read in batches, so one row is the least that is held: no image is larger.
-ROW_LIMIT = 256 << 20
-LOCAL_HEADER_BYTES = 30
+_ROW_LIMIT = 256 << 20
+_LOCAL_HEADER_BYTES = 30
 SKIP_BYTES = 1 << 20
 # What reading a damaged or strange file raises: zipfile says NotImplementedError for a method of compression it does
 # not know, and RuntimeError for an encrypted member.
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,12 @@ def npz_members(path: Path) -> dict[str, NpzMember]:
             return {name: _read_member(path, archive, name, entry) for name, entry in zip(names, entries, strict=True)}
     except NoFile:
         raise
-    except DAMAGE as error:
+    except _DAMAGE as error:
         raise damaged(path, error) from error
 
 
 def _read_member(path: Path, archive: zipfile.ZipFile, key: str, entry: zipfile.ZipInfo) -> NpzMember:
-    if entry.file_size > DEFLATE_LIMIT * entry.compress_size + 1024:
+    if entry.file_size > _DEFLATE_LIMIT * entry.compress_size + 1024:
         raise DataError(
             f"{path}: {key!r} declares {entry.file_size} bytes in {entry.compress_size} compressed ones, "
             "which no compression reaches; do not trust this file"
@@ -99,8 +99,8 @@ def _read_member(path: Path, archive: zipfile.ZipFile, key: str, entry: zipfile.
             f"{path}: {key!r} declares shape {shape} of {dtype} ({declared} bytes) and holds "
             f"{entry.file_size - header_bytes}; write the file again with numpy.savez"
         )
-    if len(shape) > 1 and math.prod(shape[1:]) * dtype.itemsize > ROW_LIMIT:
-        raise DataError(f"{path}: one row of {key!r} has shape {shape[1:]} of {dtype}, more than {ROW_LIMIT >> 20} MB")
+    if len(shape) > 1 and math.prod(shape[1:]) * dtype.itemsize > _ROW_LIMIT:
+        raise DataError(f"{path}: one row of {key!r} has shape {shape[1:]} of {dtype}, more than {_ROW_LIMIT >> 20} MB")
     stored = entry.compress_type == zipfile.ZIP_STORED
     return NpzMember(path, key, shape, dtype, fortran, header_bytes, stored)
 
@@ -114,7 +114,7 @@ def _read_header(path: Path, key: str, stream: IO[bytes]) -> tuple[tuple[int, ..
         shape, fortran, dtype = readers[version](stream)
         if min(shape, default=0) < 0:
             raise ValueError(f"shape {shape}")
-    except DAMAGE:
+    except _DAMAGE:
         raise
     except Exception as error:  # numpy tokenizes the header, which on garbage raises more than it documents
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -180,10 +180,10 @@ def _values_offset(member: NpzMember) -> int:
         start = archive.getinfo(_filename(archive, member.key)).header_offset
     with member.path.open("rb") as file:
         file.seek(start)
-        header = file.read(LOCAL_HEADER_BYTES)
+        header = file.read(_LOCAL_HEADER_BYTES)
     name_bytes = int.from_bytes(header[26:28], "little")
     extra_bytes = int.from_bytes(header[28:30], "little")
-    return start + LOCAL_HEADER_BYTES + name_bytes + extra_bytes + member.header_bytes
+    return start + _LOCAL_HEADER_BYTES + name_bytes + extra_bytes + member.header_bytes
 
 
 def _inflated_rows(
@@ -217,7 +217,7 @@ def _opened(member: NpzMember) -> Iterator[IO[bytes]]:
         with zipfile.ZipFile(member.path) as archive, archive.open(_filename(archive, member.key)) as stream:
             stream.read(member.header_bytes)
             yield stream
-    except DAMAGE as error:
+    except _DAMAGE as error:
         raise damaged(member.path, error) from error
 
 
@@ -234,7 +234,7 @@ def _take(member: NpzMember, stream: IO[bytes], count: int, *, row: int, at_end:
     try:
         # Only a read beyond the last byte makes zipfile compare the checksum.
         content = stream.read(count + at_end)
-    except DAMAGE as error:
+    except _DAMAGE as error:
         raise damaged(member.path, error, f"{member.key!r} near row {row}") from error
     if len(content) != count:
         raise damaged(member.path, EOFError("it ends too early"), f"{member.key!r} near row {row}")

@@ -21,7 +21,7 @@ _NAMED = 5
 
 
 @runtime_checkable
-class Grouped(Protocol):
+class _Grouped(Protocol):
     """A dataset of the user's own: one group of images, with what is known of their split and patients."""
 
     split: IdArray | None
@@ -56,7 +56,7 @@ def source_task(dataset: Dataset, *, seed: int = 0) -> Task:
     info, groups = dataset.info, tuple(dataset.info.counts)
     ids = np.concatenate([dataset.ids(group) for group in groups])
     labels = _labels(dataset, groups)
-    patients = dataset.patients if isinstance(dataset, Grouped) else None
+    patients = dataset.patients if isinstance(dataset, _Grouped) else None
     given = _given_split(dataset, groups)
     if info.task is None:
         raise DataError(f"{info.name} has no labels to learn from; give them in a CSV with the columns path,label")
@@ -201,7 +201,7 @@ def _labels(dataset: Dataset, groups: Sequence[str]) -> LabelArray:
 def _given_split(dataset: Dataset, groups: Sequence[str]) -> IdArray | None:
     if set(groups) <= set(OFFICIAL_GROUPS):
         return np.concatenate([np.full(len(dataset.ids(group)), group, dtype="<U5") for group in groups])
-    return dataset.split if isinstance(dataset, Grouped) else None
+    return dataset.split if isinstance(dataset, _Grouped) else None
 
 
 def _strata(labels: LabelArray, task: TaskType) -> NDArray[np.int64]:

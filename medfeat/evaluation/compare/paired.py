@@ -121,7 +121,7 @@ class Judged(Protocol):
         ...
 
 
-class Swapped:
+class _Swapped:
     """AUC or ACC: intervals in closed form, p-values by swapping scores; see `medfeat.evaluation.compare.swapping`."""
 
     def __init__(
@@ -180,7 +180,7 @@ def judged(
 ) -> Judged:
     """Return several models' scores of one test set, ready to be compared; arguments as `compare_pair` takes them."""
     if metric in SWAPPED:
-        return Swapped(given, metric, groups=groups, seed=seed, swaps=resamples)
+        return _Swapped(given, metric, groups=groups, seed=seed, swaps=resamples)
     found = {str(i): statistics(one)[metric] for i, one in enumerate(given)}
     strata = strata_of(given[0].labels, given[0].task_type)
     draws = bootstrap(found, strata, seed=seed, resamples=resamples, groups=groups)

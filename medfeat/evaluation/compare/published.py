@@ -26,7 +26,7 @@ COURSE_SYSTEMS = {
     "SqueezeNet": ("squeezenet1_0", "squeezenet1_1"),
 }
 COURSE_DATASETS = ("bloodmnist", "octmnist")
-COURSE_SOURCE = "cmproject"
+_COURSE_SOURCE = "cmproject"
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def course(dataset: str) -> tuple[PublishedRow, ...]:
     """Return the course project's table for BloodMNIST or OCTMNIST: its 11 systems, then its five quoted baselines."""
     if dataset not in COURSE_DATASETS:
         raise UsageError(f"the course table has {' and '.join(COURSE_DATASETS)}, got {dataset!r}")
-    mine = [row for row in _table() if row.dataset == dataset and row.source == COURSE_SOURCE]
+    mine = [row for row in _table() if row.dataset == dataset and row.source == _COURSE_SOURCE]
     return tuple(sorted(mine, key=lambda row: row.quoted))
 
 

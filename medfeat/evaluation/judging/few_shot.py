@@ -138,7 +138,7 @@ def learning_points(
         scores, labelled, short = [], [], False
         for draw in range(draws):
             few = FewShot(task) if shots == ALL else few_shot(task, int(shots), draw=draw, seed=options.seed)
-            scores.append(shot_scores(store, few, HEADS[head](), whole.X("test"), seed=options.seed))
+            scores.append(_shot_scores(store, few, HEADS[head](), whole.X("test"), seed=options.seed))
             labelled.append(int((few.task.split != "test").sum()))
             short |= shots != ALL and _fewest(few.task) < int(shots)
             progress.advance(1)
@@ -158,7 +158,7 @@ def _fewest(task: Task) -> int:
     return min(counts)
 
 
-def shot_scores(store: FeatureStore, few: FewShot, head: Head, X: FloatArray, *, seed: int = 0) -> FloatArray:
+def _shot_scores(store: FeatureStore, few: FewShot, head: Head, X: FloatArray, *, seed: int = 0) -> FloatArray:
     """Return the scores of `X` by the settings that a draw's own val (or its folds) chose, fitted on its train."""
     samples, silent = gather(store, few.task), SilentProgress()
     val = samples.val

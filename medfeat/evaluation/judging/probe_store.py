@@ -36,7 +36,7 @@ from medfeat.types import Head, Progress, SilentProgress, Task
 from medfeat_cache import FeatureStore
 
 Cost = dict[str, Any]
-COST_KEYS = (
+_COST_KEYS = (
     "seconds", "energy_wh", "energy_method", "images_per_second", "device", "device_name", "precision",
     "peak_memory_bytes",
 )  # fmt: skip
@@ -269,7 +269,7 @@ def _run(
         val=found[0],
         test=found[1],
         baselines={looking_at_nothing(task.task_type): _majority(scored, samples)},
-        costs={"extraction": {key: environment[key] for key in COST_KEYS if key in environment}, "probe": cost},
+        costs={"extraction": {key: environment[key] for key in _COST_KEYS if key in environment}, "probe": cost},
         cautions=(*wording.cautions(recipe["dataset"], info.get("backbone") or {}), *wording.class_cautions(task)),
         notes=tuple(notes),
         versions=recording.versions(),

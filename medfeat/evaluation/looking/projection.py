@@ -22,8 +22,8 @@ Float32 = NDArray[np.float32]
 # What is left after these carries little of what makes rows alike, and a search among them is many times faster.
 COMPONENTS = 64
 # Up to so many products of numbers, neighbours are looked for among whole rows, which takes some seconds.
-MOST_PRODUCTS = 5e10
-PERPLEXITY = 30.0
+_MOST_PRODUCTS = 5e10
+_PERPLEXITY = 30.0
 EARLY, LATE, MOMENTUM = 250, 500, 0.8
 # Steps of a `Map`: two layouts by t-SNE.
 STEPS = 2 * (EARLY + LATE)
@@ -36,12 +36,12 @@ MOST_3D = 3000
 MOST_BY_TREE = 3000
 # How coarse the grid of the interpolation is at first: half the time of openTSNE's 1. What it loses, the last fifth of
 # the late steps brings back on openTSNE's own grid: without it maps are a little less trustworthy than by its defaults.
-GRID_STEP = 2
-FINE_SHARE = 5
+_GRID_STEP = 2
+_FINE_SHARE = 5
 # How coarsely a tree in three dimensions takes far rows together: half the time of openTSNE's 0.5.
-THETA_3D = 0.8
+_THETA_3D = 0.8
 # Old neighbours that decide where a new row lies.
-DRAWN_BY = 5
+_DRAWN_BY = 5
 # Numbers worked on at a time: 8 MiB of float32. Larger blocks are no faster.
 _BLOCK = 1 << 21
 
@@ -217,14 +217,14 @@ def tsne(
     # of 150 rows took a minute instead of a second.
     close = affinity.PerplexityBasedNN(knn_index=known, perplexity=_perplexity(near.shape[1]), n_jobs=1)
     method = "fft" if dims == 2 and len(Z) > MOST_BY_TREE else "bh"
-    theta = 0.5 if dims == 2 else THETA_3D
+    theta = 0.5 if dims == 2 else _THETA_3D
     made = TSNEEmbedding(
         initialization.rescale(start), close, random_state=seed, n_jobs=1, negative_gradient_method=method, theta=theta,
-        ints_in_interval=GRID_STEP, callbacks=lambda *_: not stepped(_TOLD_EVERY), callbacks_every_iters=_TOLD_EVERY,
+        ints_in_interval=_GRID_STEP, callbacks=lambda *_: not stepped(_TOLD_EVERY), callbacks_every_iters=_TOLD_EVERY,
     )  # fmt: skip
     # The momentum of openTSNE's own defaults, also in the early steps.
     made = made.optimize(EARLY, exaggeration=12, momentum=MOMENTUM, propagate_exception=True)
-    fine = LATE // FINE_SHARE if method == "fft" else 0
+    fine = LATE // _FINE_SHARE if method == "fft" else 0
     made = made.optimize(LATE - fine, momentum=MOMENTUM, propagate_exception=True)
     if fine:
         made = made.optimize(fine, momentum=MOMENTUM, ints_in_interval=1, propagate_exception=True)
@@ -233,7 +233,7 @@ def tsne(
 
 
 def _perplexity(neighbours_: int) -> float:
-    return max(1.0, min(PERPLEXITY, neighbours_ / 3))
+    return max(1.0, min(_PERPLEXITY, neighbours_ / 3))
 
 
 def lay_out(X: FloatArray, *, unit: bool, seed: int = 0, near: int = 8, stepped: Stepped = _go_on) -> Map:
@@ -254,7 +254,7 @@ def lay_out(X: FloatArray, *, unit: bool, seed: int = 0, near: int = 8, stepped:
     """
     found = principal(X, unit=unit, seed=seed)
     Z = found.of(X)
-    rows, far = neighbours(searched(X, Z, unit=unit), int(3 * PERPLEXITY))
+    rows, far = neighbours(searched(X, Z, unit=unit), int(3 * _PERPLEXITY))
     far = apart(far, unit=unit)
     flat = tsne(Z, rows, far, dims=2, seed=seed, stepped=stepped)
     deep = _deep(Z, rows, far, seed, stepped, unit=unit)
@@ -264,7 +264,7 @@ def lay_out(X: FloatArray, *, unit: bool, seed: int = 0, near: int = 8, stepped:
 def searched(X: FloatArray, Z: Float32, *, unit: bool) -> Float32:
     """Return the rows among which neighbours are looked for: whole ones, or where they are many their components."""
     width = int(np.prod(X.shape[1:]))
-    if len(X) ** 2 * width > MOST_PRODUCTS:
+    if len(X) ** 2 * width > _MOST_PRODUCTS:
         return Z
     return np.concatenate([rows for _, rows in _blocks(X, unit=unit)])
 
@@ -282,7 +282,7 @@ def _deep(Z: Float32, near: NDArray[np.int32], far: Float32, seed: int, stepped:
         return tsne(Z, near, far, dims=3, seed=seed, stepped=stepped)
     pick = np.sort(np.random.default_rng(seed).choice(len(Z), MOST_3D, replace=False))
     deep = np.full((len(Z), 3), np.nan, np.float32)
-    near, far = neighbours(Z[pick], int(3 * PERPLEXITY))
+    near, far = neighbours(Z[pick], int(3 * _PERPLEXITY))
     deep[pick] = tsne(Z[pick], near, apart(far, unit=unit), dims=3, seed=seed, stepped=stepped)
     return deep
 
@@ -323,7 +323,7 @@ def place(X: FloatArray, old: NDArray[np.bool_], before: Map, *, unit: bool, nea
 
 def _drawn_to(Z: Float32, Y: Float32, new: Float32) -> Float32:
     """Return where new rows lie in a map: at the median of their nearest old rows, which a stray one cannot move."""
-    near, _ = neighbours(new, DRAWN_BY, among=Z)
+    near, _ = neighbours(new, _DRAWN_BY, among=Z)
     if not near.shape[1]:
         return np.zeros((len(new), Y.shape[1]), np.float32)
     found: Float32 = np.median(Y[near], axis=1).astype(np.float32)

@@ -19,9 +19,9 @@ from medfeat.evaluation.measures.score_intervals import score_intervals
 from medfeat.evaluation.measures.statistics import Statistic, statistics, value
 from medfeat.types import IdArray, Interval, Progress
 
-UNDEFINED = Interval(math.nan, math.nan, math.nan)
+_UNDEFINED = Interval(math.nan, math.nan, math.nan)
 # Below this many clusters the percentiles of a cluster bootstrap are known to be too narrow.
-FEW_CLUSTERS = 10
+_FEW_CLUSTERS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +72,12 @@ class Metrics:
     @property
     def auc(self) -> Interval:
         """The official AUC; NaN for regression."""
-        return self.values.get("auc", UNDEFINED)
+        return self.values.get("auc", _UNDEFINED)
 
     @property
     def acc(self) -> Interval:
         """The official ACC; NaN for regression."""
-        return self.values.get("acc", UNDEFINED)
+        return self.values.get("acc", _UNDEFINED)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values: each metric by its name, then the tables; NaN becomes None."""
@@ -173,10 +173,10 @@ def evaluate(
 
 def _cluster_notes(groups: IdArray | None) -> Iterator[str]:
     """Say where there are too few clusters for percentiles to mean much."""
-    clusters = FEW_CLUSTERS if groups is None else len(np.unique(groups))
+    clusters = _FEW_CLUSTERS if groups is None else len(np.unique(groups))
     if clusters == 1:
         yield "all samples are of one patient: no interval can be given"
-    elif clusters < FEW_CLUSTERS:
+    elif clusters < _FEW_CLUSTERS:
         yield f"the samples are of {clusters} patients only: intervals, but of AUC and ACC, are likely too narrow"
 
 

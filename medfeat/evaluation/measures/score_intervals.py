@@ -8,7 +8,7 @@ one that is measured: DeLong's for an AUC (Biometrics 44:837-845, 1988), of whol
 patient (Obuchowski, Biometrics 53:567-578, 1997). q is Student's t.
 
 A measured variance says little where few samples were mistaken, and is nought where none was. There it may widen the
-interval but narrow it only by as much as there is evidence: `PRIOR` below.
+interval but narrow it only by as much as there is evidence: `_PRIOR` below.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from medfeat.types import IdArray, Interval
 
 Parts = Sequence[tuple[NDArray[np.intp], NDArray[np.float64]]]
 
-PRIOR = 4.0
+_PRIOR = 4.0
 """How many mistakes' worth of evidence the model's variance has against a measured one that is smaller.
 
 Chosen by simulation: 2 leaves cells of unequal spread at .905, 4 none below .92 (see `benchmarks/bench_coverage.py`).
 """
-GAP_PRIOR = 0.5
+_GAP_PRIOR = 0.5
 """The same for a difference of two scores: 0 covers .89 at worst, 0.5 at least .93, and 1 hides real differences."""
 
 
@@ -69,17 +69,17 @@ def score_intervals(
     given: LabelledScores, *, groups: IdArray | None = None, level: float = 0.95
 ) -> dict[str, Interval]:
     """Return the interval of each score that has one in closed form; arguments as `estimates` takes them."""
-    return {name: interval_of(name, one, level) for name, one in estimates(given, groups).items()}
+    return {name: _interval_of(name, one, level) for name, one in estimates(given, groups).items()}
 
 
-def interval_of(name: str, found: Estimate, level: float = 0.95, prior: float = PRIOR) -> Interval:
+def _interval_of(name: str, found: Estimate, level: float = 0.95, prior: float = _PRIOR) -> Interval:
     """Return the interval around an estimate of the metric called `name`."""
-    return (auc_interval if name == "auc" else share_interval)(found, level, prior)
+    return (_auc_interval if name == "auc" else _share_interval)(found, level, prior)
 
 
-def share_interval(found: Estimate, level: float = 0.95, prior: float = PRIOR) -> Interval:
+def _share_interval(found: Estimate, level: float = 0.95, prior: float = _PRIOR) -> Interval:
     """Return Agresti and Coull's interval: Wilson's middle, with the variance that the middle would have."""
-    between = auc_interval(found, level, prior)
+    between = _auc_interval(found, level, prior)
     middle = (between.low + between.high) / 2
     if not found.defined or not 0 < middle < 1:
         return between
@@ -89,7 +89,7 @@ def share_interval(found: Estimate, level: float = 0.95, prior: float = PRIOR) -
     return Interval(found.value, max(0.0, middle - float(half)), min(1.0, middle + float(half)), level)
 
 
-def auc_interval(found: Estimate, level: float = 0.95, prior: float = PRIOR) -> Interval:
+def _auc_interval(found: Estimate, level: float = 0.95, prior: float = _PRIOR) -> Interval:
     """Return the score interval around an estimate; NaN bounds where the score or its variance is undefined."""
     v = found.value
     if not found.defined:
@@ -115,7 +115,7 @@ def difference_interval(
     By the distances of each score from its own bounds (MOVER; Zou and Donner, Statistics in Medicine 27:1693-1702,
     2008), with the correlation of the two scores' influences summed over `units`.
     """
-    a, b = (interval_of(name, one, level, GAP_PRIOR) for one in (first, second))
+    a, b = (_interval_of(name, one, level, _GAP_PRIOR) for one in (first, second))
     sums = [np.bincount(units, one.influence) for one in (first, second)]
     size = float(np.sqrt(np.square(sums[0]).sum() * np.square(sums[1]).sum()))
     together = float(sums[0] @ sums[1]) / size if size > 0 else 0.0
@@ -165,13 +165,13 @@ def estimates(given: LabelledScores, groups: IdArray | None = None) -> dict[str,
         recalls += [(known == value, hits) for value in there]
         weights += [1 / (len(there) * truth.shape[1])] * len(there)
     return {
-        "auc": auc_estimate(given.one_vs_rest, units),
-        "acc": mean_estimate([(np.ones(n, np.bool_), right.mean(axis=1))], [1.0], units),
-        "balanced_accuracy": mean_estimate(recalls, weights, units),
+        "auc": _auc_estimate(given.one_vs_rest, units),
+        "acc": _mean_estimate([(np.ones(n, np.bool_), right.mean(axis=1))], [1.0], units),
+        "balanced_accuracy": _mean_estimate(recalls, weights, units),
     }
 
 
-def auc_estimate(pairs: OneVsRest, units: NDArray[np.intp]) -> Estimate:
+def _auc_estimate(pairs: OneVsRest, units: NDArray[np.intp]) -> Estimate:
     """Return the mean AUC over (positives, score) pairs; its influences are DeLong's placements about their means."""
     values, parts, counts = [], [], []
     for positive, score in pairs:
@@ -213,7 +213,7 @@ def _newcombe(t: float, m: int, n: int) -> float:
     return t * (1 - t) * (1 + more * ((1 - t) / (2 - t) + t / (1 + t))) / (m * n)
 
 
-def mean_estimate(
+def _mean_estimate(
     means: Sequence[tuple[NDArray[np.bool_], NDArray[np.float64]]],
     weights: Sequence[float],
     units: NDArray[np.intp],

@@ -13,7 +13,7 @@ from medfeat.types import Fitted, FloatArray
 # Part of every run's key: a change of what a score or its interval means makes new runs.
 # 2: intervals of AUC, ACC and balanced accuracy in closed form, which hold at high scores.
 PROTOCOL = 2
-TIE = 1e-9
+_TIE = 1e-9
 # What a head finds out on val after its settings: no setting to be found again in another fold or draw.
 FOUND_ON_VAL = ("rounds",)
 RULE = {
@@ -34,7 +34,7 @@ class Tried:
     def beats(self, other: Tried) -> bool:
         """Tell whether this candidate is chosen before `other`."""
         for mine, theirs in ((self.first, other.first), (self.second, other.second)):
-            if abs(mine - theirs) > TIE and not (math.isinf(mine) and math.isinf(theirs)):
+            if abs(mine - theirs) > _TIE and not (math.isinf(mine) and math.isinf(theirs)):
                 return mine > theirs
         return self.complexity < other.complexity
 

@@ -19,7 +19,7 @@ _FILE = re.compile(r"\..+\.[0-9]+-[0-9a-f]{8}\.tmp")
 FILE_HOURS, RUN_HOURS = 1, 24
 # Where medfeat writes files beside its stores, which the store's own collection looks after.
 _PLACES = (".*.tmp", ".asked/.*.tmp", "*/.*.tmp", "*/tasks/.*.tmp", "*/*/.*.tmp", "*/*/tasks/.*.tmp")
-WHY = "left by a killed process"
+_WHY = "left by a killed process"
 
 
 def collect_leftovers(root: Path, *, dry_run: bool = False) -> list[Garbage]:
@@ -40,8 +40,8 @@ def collect_leftovers(root: Path, *, dry_run: bool = False) -> list[Garbage]:
     hidden = (path for one in runs_roots(root) for path in sorted(one.glob(f"{RUNS}/*/.*")))
     runs = [path for path in hidden if _RUN.fullmatch(path.name) and path.is_dir()]
     files = sorted({path for place in _PLACES for path in root.glob(place) if _is_file_of_ours(path)})
-    gone = [Garbage(path, _bytes(path), WHY) for path in runs if _is_abandoned(path)]
-    gone += [Garbage(path, _bytes(path), WHY) for path in files if _hours(path) > FILE_HOURS]
+    gone = [Garbage(path, _bytes(path), _WHY) for path in runs if _is_abandoned(path)]
+    gone += [Garbage(path, _bytes(path), _WHY) for path in files if _hours(path) > FILE_HOURS]
     if not dry_run:
         for one in gone:
             if one.path.is_dir() and not one.path.is_symlink():

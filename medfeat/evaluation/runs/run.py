@@ -33,7 +33,7 @@ SCORES_FILE = "scores.npz"
 MODEL_FOLDER = "model"
 # Of a run as it was found, not of what was found out.
 NOT_WRITTEN = ("folder", "reused", "data", "vouched")
-OLDER = "intervals of an older protocol, too narrow at high scores: probe again"
+_OLDER = "intervals of an older protocol, too narrow at high scores: probe again"
 NOT_SAVED = "the head was not saved, so it cannot predict"
 
 
@@ -179,7 +179,7 @@ def read_run(folder: Path) -> Run:
         content = read_bounded(folder / RUN_FILE, JSON_BYTES)
         agreed = refuse_changed(folder, RUN_FILE, content)
         found = Run.from_dict(parse_json(content, folder / RUN_FILE))
-        older = (OLDER,) if int(found.protocol["version"]) < PROTOCOL else ()
+        older = (_OLDER,) if int(found.protocol["version"]) < PROTOCOL else ()
         return replace(found, folder=folder, reused=True, vouched=agreed, cautions=(*found.cautions, *older))
     except DataError:
         raise

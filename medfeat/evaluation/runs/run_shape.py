@@ -8,7 +8,7 @@ from typing import Any
 _TEXT, _NUMBER, _OBJECT, _LIST = (str,), (int,), (dict,), (list, tuple)
 _WORDS = {_TEXT: "text", _NUMBER: "a whole number", _OBJECT: "an object", _LIST: "a list"}
 # Fields by their place, as far as a command relies on them.
-SHAPE: Mapping[str, tuple[type, ...]] = {
+_SHAPE: Mapping[str, tuple[type, ...]] = {
     "key": _TEXT,
     "dataset": _TEXT,
     "size": _NUMBER,
@@ -59,7 +59,7 @@ def check_shape(stored: Any, known: Collection[str]) -> None:
         raise ValueError(f"no field {missing[0]!r}")
     if strange:
         raise ValueError(f"unknown field {strange[0]!r}: written by a newer medfeat, or not by medfeat")
-    for place, types in SHAPE.items():
+    for place, types in _SHAPE.items():
         value: Any = stored
         for name in place.split("."):
             if name not in value:

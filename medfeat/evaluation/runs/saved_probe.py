@@ -37,7 +37,7 @@ PROBE_FILE = "probe.json"
 BUNDLED_WEIGHTS = "model.safetensors"
 """Of the network, in the folder of a run that was exported for others."""
 # What a store's recipe says of its data; everything else must be equal for a head to mean the same.
-OF_DATA = ("dataset", "fingerprint")
+_OF_DATA = ("dataset", "fingerprint")
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def refuse_other_recipe(trained: Mapping[str, Any], other: Mapping[str, Any], wh
     UsageError
         Naming each differing field with both values. Own images have no size of their own, which is no difference.
     """
-    differ = {name: pair for name, pair in differing_fields(trained, other).items() if name not in OF_DATA}
+    differ = {name: pair for name, pair in differing_fields(trained, other).items() if name not in _OF_DATA}
     if not (trained.get("size") and other.get("size")):
         differ.pop("size", None)
     if differ:

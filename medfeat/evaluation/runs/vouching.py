@@ -18,7 +18,7 @@ AGAIN = "it is not used; `medfeat runs verify` says more, and probing again make
 _PIECE = 1 << 20
 
 
-def digest_of(content: bytes) -> str:
+def _digest_of(content: bytes) -> str:
     """Return the digest of a file's bytes, as `digests.json` holds it."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
@@ -76,7 +76,7 @@ def refuse_changed(folder: Path, name: str, content: bytes | None = None) -> boo
     if files is None:
         return False
     try:
-        found = _digest(folder / name) if content is None else digest_of(content)
+        found = _digest(folder / name) if content is None else _digest_of(content)
     except OSError as error:
         raise DataError(f"{folder / name} cannot be read ({error}): {AGAIN}") from error
     if files.get(name) != found:
@@ -121,4 +121,4 @@ def _digest(path: Path) -> str:
 
 
 def _over(files: Mapping[str, str]) -> str:
-    return digest_of(canonical_json(dict(files)).encode())
+    return _digest_of(canonical_json(dict(files)).encode())

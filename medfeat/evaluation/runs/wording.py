@@ -16,7 +16,7 @@ def training(head: str) -> str:
     return TRAINING.get(head, f"{head} on frozen features")
 
 
-USUAL: dict[str, Any] = {"refit": False, "choose": "val", "class_weight": "none", "budget": None}
+_USUAL: dict[str, Any] = {"refit": False, "choose": "val", "class_weight": "none", "budget": None}
 
 
 def made_with(protocol: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def made_with(protocol: Mapping[str, Any]) -> dict[str, Any]:
     Two runs that differ here are two answers: no table, pair or spread over seeds may take one for the other. Runs made
     before an option was there have the usual one.
     """
-    return {name: protocol[name] for name, usual in USUAL.items() if protocol.get(name, usual) != usual}
+    return {name: protocol[name] for name, usual in _USUAL.items() if protocol.get(name, usual) != usual}
 
 
 def unusual(protocol: Mapping[str, Any]) -> list[str]:

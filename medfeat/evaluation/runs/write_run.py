@@ -135,7 +135,7 @@ def write_official(
         None when the ids are not those of the whole official split: the evaluator wants every row.
     """
     part, scores = (scored.val, scored.choice.val_scores) if split == "val" else (scored.test, scored.test_scores)
-    rows = official_rows(part.ids, split, count)
+    rows = _official_rows(part.ids, split, count)
     if rows is None:
         return None
     suffix, name = "" if size == 28 else f"_{size}", re.sub(r"[^A-Za-z0-9_-]+", "-", run)
@@ -146,7 +146,7 @@ def write_official(
     return path
 
 
-def official_rows(ids: IdArray, split: str, count: int) -> list[int] | None:
+def _official_rows(ids: IdArray, split: str, count: int) -> list[int] | None:
     """Return the official row of each id, or None when they are not exactly the official split's `count` rows."""
     matches = [_OFFICIAL_ID.fullmatch(name) for name in ids.tolist()]
     rows = [int(match[2]) for match in matches if match and match[1] == split]

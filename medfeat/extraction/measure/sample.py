@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from medfeat.errors import DataError
 from medfeat.types import Dataset, UInt8Array
 
-SAMPLE_SIZE = 256
+_SAMPLE_SIZE = 256
 # Rows beyond these are not looked at: a compressed file would have to be inflated to its end for one image.
 _STRETCH = 4096
 
 
-def sample_rows(count: int, size: int = SAMPLE_SIZE) -> NDArray[np.int64]:
+def sample_rows(count: int, size: int = _SAMPLE_SIZE) -> NDArray[np.int64]:
     """Pick `size` rows evenly spread over `count`, always the same ones."""
     return np.unique(np.linspace(0, max(count - 1, 0), min(size, count)).astype(np.int64))
 
@@ -27,7 +27,7 @@ def read_sample(dataset: Dataset) -> UInt8Array | list[UInt8Array]:
         When not one image can be read.
     """
     group = max(dataset.info.counts, key=lambda name: dataset.info.counts[name])
-    size = SAMPLE_SIZE if dataset.info.ndim == 2 else max(4, SAMPLE_SIZE // max(dataset.info.size, 28))
+    size = _SAMPLE_SIZE if dataset.info.ndim == 2 else max(4, _SAMPLE_SIZE // max(dataset.info.size, 28))
     rows = sample_rows(min(dataset.info.counts[group], _STRETCH), size)
     images: list[UInt8Array] = []
     reasons: list[str] = []

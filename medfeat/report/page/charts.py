@@ -15,7 +15,7 @@ from medfeat.types import UInt8Array
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SPLIT_COLOURS = {"train": "#0072b2", "val": "#e69f00", "test": "#009e73"}
+_SPLIT_COLOURS = {"train": "#0072b2", "val": "#e69f00", "test": "#009e73"}
 _DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 _MARKS = "os^D"
 # Lines or boxes that a chart can still show apart.
@@ -39,7 +39,7 @@ def counts_figure(names: Sequence[str], counts: dict[str, NDArray[np.int64]]) ->
     y, height = np.arange(k)[::-1], 0.8 / max(parts, 1)
     for i, (split, found) in enumerate(counts.items()):
         at = y + 0.4 - height * (i + 0.5)
-        axes.barh(at, found, height=height * 0.92, color=SPLIT_COLOURS.get(split, CLASS_COLOURS[4]), label=split)
+        axes.barh(at, found, height=height * 0.92, color=_SPLIT_COLOURS.get(split, CLASS_COLOURS[4]), label=split)
         for place, count in zip(at, found.tolist(), strict=True):
             axes.annotate(f"{count:,}", (count, place), xytext=(3, 0), textcoords="offset points", va="center",
                           fontsize=7.5, color=INK)  # fmt: skip

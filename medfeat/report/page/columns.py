@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # More colours than these nobody can tell apart: the rarest words become one.
-MOST_WORDS = 64
+_MOST_WORDS = 64
 UNKNOWN = "not known"
 
 
@@ -59,8 +59,8 @@ def _coded(words: Sequence[str], order: tuple[str, ...]) -> tuple[list[str], NDA
     values = [word for word in order if word in counts]
     values += [word for word, _ in counts.most_common() if word not in {*values, UNKNOWN}]
     values += [UNKNOWN] if UNKNOWN in counts else []
-    if len(values) > MOST_WORDS:
-        values = [*values[: MOST_WORDS - 1], f"{len(values) - MOST_WORDS + 1} others"]
+    if len(values) > _MOST_WORDS:
+        values = [*values[: _MOST_WORDS - 1], f"{len(values) - _MOST_WORDS + 1} others"]
     place = {word: i for i, word in enumerate(values)}
     last = len(values) - 1
     return values, np.array([place.get(word, last) for word in words], np.int64)

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WITH_PICTURES = "This page contains pictures of the images: treat it like the images themselves."
-SHOWN_BAD = 200
-SPARSE = 3
+_SHOWN_BAD = 200
+_SPARSE = 3
 # Images of a class in its montage.
-MONTAGE = 8
+_MONTAGE = 8
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,8 @@ def _classes(found: Exploration) -> tuple[Markup, ...]:
     columns = ("class", *splits, "all", "share", "largest : this")
     few = [f"{name} in {split}" for split, part in found.counts.items()
            for name, n in zip(found.kinds, part, strict=True)
-           if n < SPARSE]  # fmt: skip
-    notes = (f"fewer than {SPARSE} images: {', '.join(few[:12])}{' …' if len(few) > 12 else ''}",) if few else ()
+           if n < _SPARSE]  # fmt: skip
+    notes = (f"fewer than {_SPARSE} images: {', '.join(few[:12])}{' …' if len(few) > 12 else ''}",) if few else ()
     figure = charts.counts_figure(found.kinds, dict(found.counts))
     drawn = inline(figure, "Images of each class in each split.")
     return (element("div", drawn, element("div", table(Table("", columns, rows, notes))), class_="figures"),)
@@ -150,8 +150,8 @@ def _classes(found: Exploration) -> tuple[Markup, ...]:
 def _bad(bad: Sequence[BadImage]) -> tuple[Markup, ...]:
     if not bad:
         return (element("p", "None: every image that was looked at could be read."),)
-    more = (f"and {len(bad) - SHOWN_BAD} more",) if len(bad) > SHOWN_BAD else ()
-    rows = tuple((one.id, one.reason) for one in bad[:SHOWN_BAD])
+    more = (f"and {len(bad) - _SHOWN_BAD} more",) if len(bad) > _SHOWN_BAD else ()
+    rows = tuple((one.id, one.reason) for one in bad[:_SHOWN_BAD])
     return (table(Table(f"{len(bad)} images", ("id", "reason"), rows, more)),)
 
 
@@ -189,7 +189,7 @@ def _image(picture: UInt8Array | None, what: str) -> Markup:
     return element("img", src=data_address(picture), alt=what, title=what, class_="pixels")
 
 
-def picked(member: NDArray[np.bool_], most: int = MONTAGE) -> NDArray[np.int64]:
+def picked(member: NDArray[np.bool_], most: int = _MONTAGE) -> NDArray[np.int64]:
     """Return a few of the rows of a class, spread over all: neighbours in a file are often of one patient."""
     rows = np.flatnonzero(member)
     return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)] if len(rows) else rows

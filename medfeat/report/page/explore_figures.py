@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = ("png", "svg")
-ANOTHER_FOLDER = "choose another --figures"
+_ANOTHER_FOLDER = "choose another --figures"
 
 
 def write_figures(found: Exploration, folder: Path, progress: Progress) -> list[Path]:
@@ -38,13 +38,13 @@ def write_figures(found: Exploration, folder: Path, progress: Progress) -> list[
     every = list(_figures(found))
     progress.start(len(every), "drawing figures", "figures")
     try:
-        with saying(folder, "writing figures to", ANOTHER_FOLDER):
+        with saying(folder, "writing figures to", _ANOTHER_FOLDER):
             make_folder(folder)
         for name, figure in every:
             for form in FORMATS:
                 with drawing(), rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
                     metadata = {"Date": None} if form == "svg" else {}
-                    write_figure(figure, folder / f"{name}.{form}", ANOTHER_FOLDER, dpi=200, metadata=metadata)
+                    write_figure(figure, folder / f"{name}.{form}", _ANOTHER_FOLDER, dpi=200, metadata=metadata)
                 paths.append(folder / f"{name}.{form}")
             progress.advance(1)
     finally:

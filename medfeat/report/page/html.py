@@ -20,7 +20,7 @@ from medfeat.report.tables import Table, numeric_columns
 
 _VOID = frozenset({"img", "input", "meta", "br"})
 # Longer values of facts get a line of their own.
-LONG = 60
+_LONG = 60
 _DROPPED = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 127])
 
 
@@ -153,7 +153,7 @@ def table(shown: Table, *, sortable: bool = True, cells: Mapping[tuple[int, int]
 def facts(pairs: Sequence[tuple[str, Any]]) -> Markup:
     """Return names and values as a list of facts; those without a value are left out."""
     shown = [
-        element("div", element("dt", name), element("dd", value), class_="wide" if len(str(value)) > LONG else None)
+        element("div", element("dt", name), element("dd", value), class_="wide" if len(str(value)) > _LONG else None)
         for name, value in pairs
         if value not in ("", None)
     ]

@@ -16,10 +16,10 @@ from medfeat.types import UInt8Array
 ACROSS = 32
 EACH = ACROSS * ACROSS
 # A sheet of 1,024 thumbnails of 28 px is about 350 kB at this quality, and details can still be told.
-QUALITY = 72
+_QUALITY = 72
 
 
-def data_address(image: UInt8Array, *, lossless: bool = True, quality: int = QUALITY) -> str:
+def data_address(image: UInt8Array, *, lossless: bool = True, quality: int = _QUALITY) -> str:
     """Return an (H, W) or (H, W, 3) picture as a ``data:`` address: PNG, or WebP with loss."""
     out = io.BytesIO()
     picture = Image.fromarray(np.ascontiguousarray(image))

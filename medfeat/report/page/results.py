@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WITH_PICTURES = "This page contains pictures of the images: treat it like the images themselves."
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def results_page(
     return Page("Results", lead, tuple(sections), footer=footer, warning=WITH_PICTURES if pictured else "")
 
 
-def overview_table(questions: Sequence[QuestionResults]) -> Table:
+def _overview_table(questions: Sequence[QuestionResults]) -> Table:
     """Return the best run on val of each question, and how many others the paired test cannot tell from it."""
     columns = ("dataset", "best on val", "head", "metric", "val", "test", "as good", "runs", "mind")
     rows = []
@@ -160,14 +160,14 @@ def overview_table(questions: Sequence[QuestionResults]) -> Table:
 
 
 def _overview(questions: Sequence[QuestionResults]) -> Iterator[Markup]:
-    shown = overview_table(questions)
+    shown = _overview_table(questions)
     intervals = [one.best.test.values[one.best.headline[0]] for one in questions]
     cells = {(i, 5): _with_bar(interval, 0.0, 1.0) for i, interval in enumerate(intervals) if 0 <= interval.value <= 1}
     links = {(i, 0): element("a", one.name, href=f"#q{i}") for i, one in enumerate(questions)}
     yield table(shown, cells=cells | links)
 
 
-def results_table(question: QuestionResults) -> Table:
+def _results_table(question: QuestionResults) -> Table:
     """Return all runs of a question, best on val first, with their group, cost and cautions."""
     best, other = question.best.headline
     columns = ("network", "head", "training", "pixels", f"val {NAMES[best]}", f"test {NAMES[best]}",
@@ -194,7 +194,7 @@ def letter(groups: Sequence[int] | None, i: int) -> str:
     """Return the letter of a run's group."""
     if groups is None:
         return "–"
-    return LETTERS[groups[i]] if groups[i] < len(LETTERS) else str(groups[i] + 1)
+    return _LETTERS[groups[i]] if groups[i] < len(_LETTERS) else str(groups[i] + 1)
 
 
 def spent(run: Run) -> tuple[float, float | None]:
@@ -209,7 +209,7 @@ def spent(run: Run) -> tuple[float, float | None]:
 def _question(question: QuestionResults, anchor: str) -> Iterable[Markup]:
     best, other = question.best.headline
     yield from (element("p", prose(line), class_="note") for line in question.notes)
-    shown = results_table(question)
+    shown = _results_table(question)
     cells: dict[tuple[int, int], Markup] = {}
     for column, metric in ((5, best), (6, other)):
         intervals = [run.test.values[metric] for run in question.runs]
@@ -356,8 +356,8 @@ def _with_bar(interval: Interval, low: float, high: float) -> Markup:
 
 def exports(questions: Sequence[QuestionResults], beside: Table | None = None) -> Mapping[str, Table]:
     """Return the tables of the page by the name of their file, for Markdown, CSV and LaTeX."""
-    found = {"overview": overview_table(questions)} | ({} if beside is None else {"beside": beside})
+    found = {"overview": _overview_table(questions)} | ({} if beside is None else {"beside": beside})
     for one in questions:
-        shown = results_table(one)
+        shown = _results_table(one)
         found[one.name] = Table(one.name, shown.columns, shown.rows, shown.notes, shown.strong)
     return found

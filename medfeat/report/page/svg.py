@@ -43,11 +43,11 @@ def inline(figure: Figure, caption: str, *, described: str = "") -> Markup:
     described
         What a screen reader says instead of the drawing; by default the caption.
     """
-    svg = Markup(svg_text(figure, described or caption))
+    svg = Markup(_svg_text(figure, described or caption))
     return element("figure", svg, element("figcaption", caption))
 
 
-def svg_text(figure: Figure, described: str) -> str:
+def _svg_text(figure: Figure, described: str) -> str:
     """Return a figure as an SVG element that can stand in HTML beside others."""
     from matplotlib import rc_context
 

@@ -22,7 +22,7 @@ from medfeat_cache.errors import saying
 SHOWN = 20
 
 
-ANOTHER_OUT = "choose another --out"
+_ANOTHER_OUT = "choose another --out"
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class AuditReport:
 
     def write(self, out: Path) -> None:
         """Write `duplicates.csv` and `label_errors.csv` into a folder."""
-        with saying(out, "writing the audit to", ANOTHER_OUT):
+        with saying(out, "writing the audit to", _ANOTHER_OUT):
             make_folder(out)
         names = [*Pair.__dataclass_fields__, "across"]
         pairs = ({**asdict(pair), "across": pair.across} for pair in self.pairs)
@@ -156,7 +156,7 @@ def _conflicts(pairs: Sequence[Pair]) -> int:
 
 def _write(path: Path, names: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
     cells = ([_cell(row.get(name)) for name in names] for row in rows)
-    write_csv(path, chain([names], cells), "writing the audit", ANOTHER_OUT)
+    write_csv(path, chain([names], cells), "writing the audit", _ANOTHER_OUT)
 
 
 def _cell(value: Any) -> Any:

@@ -11,7 +11,7 @@ from medfeat.workflows.jobs.unforeseen import in_one_line, show_traceback
 T = TypeVar("T")
 
 
-class Job(Protocol):
+class _Job(Protocol):
     """What is to be done: a frozen value that says what it is."""
 
     @property
@@ -20,8 +20,8 @@ class Job(Protocol):
         ...
 
 
-J = TypeVar("J", bound=Job)
-J_co = TypeVar("J_co", bound=Job, covariant=True)
+J = TypeVar("J", bound=_Job)
+J_co = TypeVar("J_co", bound=_Job, covariant=True)
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from medfeat.workflows.looking.look import Kinds
 from medfeat_cache import FeatureStore
 from medfeat_cache.reading import TABLE_BYTES, read_bounded
 
-RANGES = 4
+_RANGES = 4
 # A column with more different numbers than these is coloured as a number, not by words.
-FEW_NUMBERS = 12
+_FEW_NUMBERS = 12
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def kinds_of(listed: Listed) -> Kinds:
 
 
 def _ranges(values: NDArray[np.float64], name: str) -> Kinds:
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, RANGES + 1)))
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, _RANGES + 1)))
     if len(edges) < 2:
         return Kinds((f"{name} {edges[0]:g}",), np.ones((len(values), 1), np.bool_))
     which = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
@@ -175,7 +175,7 @@ def _column(name: str, values: Sequence[str]) -> PointColumn:
         numbers = np.array([float(value) if value.strip() else np.nan for value in values])
     except ValueError:
         numbers = None
-    if numbers is not None and len(np.unique(numbers[np.isfinite(numbers)])) > FEW_NUMBERS:
+    if numbers is not None and len(np.unique(numbers[np.isfinite(numbers)])) > _FEW_NUMBERS:
         return PointColumn(name, numbers=numbers)
     return PointColumn(name, words=[value.strip() or UNKNOWN for value in values])
 

@@ -113,7 +113,7 @@ def look(dataset: Dataset, kinds: Kinds, rows: NDArray[np.int64], progress: Prog
         for row, one in zip((start + batch.rows).tolist(), batch.images, strict=True):
             image = np.asarray(one)
             picture = planes(image, side, channels, volume=volume)
-            pixels.add(kinds.member[row], picture, with_channels(image, channels, volume=volume))
+            pixels.add(kinds.member[row], picture, _with_channels(image, channels, volume=volume))
             found.add(row, picture, float(image.mean()), _features(image, picture, volume=volume), image_hash(image))
             shapes[image.shape] = shapes.get(image.shape, 0) + 1
         bad += batch.bad
@@ -156,7 +156,7 @@ class _Found:
         return tuple(column[: self._n] for column in columns)
 
 
-def with_channels(image: UInt8Array, channels: int, *, volume: bool = False) -> UInt8Array:
+def _with_channels(image: UInt8Array, channels: int, *, volume: bool = False) -> UInt8Array:
     """Return an image with a last axis of 1 or 3 channels: colours become grey, grey becomes colours."""
     if volume or image.ndim == 2:
         return np.repeat(image[..., None], channels, axis=-1)
@@ -169,7 +169,7 @@ def with_channels(image: UInt8Array, channels: int, *, volume: bool = False) -> 
 def planes(image: UInt8Array, side: int, channels: int, *, volume: bool = False) -> UInt8Array:
     """Return (P, side, side, channels): an image, or the three middle planes of a volume; black fills the square."""
     parts = [np.take(image, image.shape[axis] // 2, axis=axis) for axis in range(3)] if volume else [image]
-    return np.stack([_resized(with_channels(part, channels), side) for part in parts])
+    return np.stack([_resized(_with_channels(part, channels), side) for part in parts])
 
 
 def _resized(image: UInt8Array, side: int) -> UInt8Array:

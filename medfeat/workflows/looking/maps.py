@@ -22,7 +22,7 @@ from medfeat_cache import canonical_json, make_folder, slug, write_whole
 VERSION = 2
 FOLDER = "maps"
 # A map is grown while at least this share of the images was in it; then it is made anew.
-OLD_SHARE = 0.5
+_OLD_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _older(folder: Path, space: Space, seed: int, keys: NDArray[np.str_]) -> tup
         if found is None or found[2] != wanted:
             continue
         shared = int(np.isin(found[1], keys).sum())
-        if shared >= OLD_SHARE * len(keys) and (best is None or shared > best[0]):
+        if shared >= _OLD_SHARE * len(keys) and (best is None or shared > best[0]):
             best = shared, path, found[0], found[1]
     return None if best is None else best[1:]
 

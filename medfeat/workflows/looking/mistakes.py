@@ -91,7 +91,7 @@ def mistakes_of(
     words = {} if listed.labels is None or listed.task is None else dict(
         zip(listed.ids.tolist(), words_of(listed.labels, listed.task, listed.classes), strict=True)
     )  # fmt: skip
-    pictures = pictures_of(images, {*wanted, *(one for some in near for one in some)}) if images is not None else {}
+    pictures = _pictures_of(images, {*wanted, *(one for some in near for one in some)}) if images is not None else {}
 
     heats = heat(wanted, pictures) if heat is not None and pictures else {}
 
@@ -170,7 +170,7 @@ def images_of(
         return None, str(error)
 
 
-def pictures_of(dataset: Dataset, wanted: set[str]) -> dict[str, UInt8Array]:
+def _pictures_of(dataset: Dataset, wanted: set[str]) -> dict[str, UInt8Array]:
     """Return pictures of some images, by id; of volumes the three middle planes side by side."""
     info, found = dataset.info, {}
     channels, side = 1 if info.channels == 1 or info.ndim == 3 else 3, min(info.size or SIDE, SIDE)

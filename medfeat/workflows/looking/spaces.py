@@ -29,9 +29,9 @@ from medfeat.workflows.stores.store_names import find_meant
 from medfeat_cache import Catalogue, FeatureStore, StoreHeader, slug
 
 # More maps than these no screen shows side by side.
-MOST_SPACES = 6
+_MOST_SPACES = 6
 # Each holds the rows of a space twice or so: more at once would need much memory and gain little.
-MOST_AT_ONCE = 4
+_MOST_AT_ONCE = 4
 PIXELS = "pixels"
 
 
@@ -66,11 +66,11 @@ def asked_stores(
     elif pictured:
         found = [header for header in found if header.recipe["backbone"] != PIXELS]
     notes = []
-    if len(found) > MOST_SPACES:
-        notes.append(f"{len(found)} stores match and the first {MOST_SPACES} are shown: name some with --backbone")
+    if len(found) > _MOST_SPACES:
+        notes.append(f"{len(found)} stores match and the first {_MOST_SPACES} are shown: name some with --backbone")
     if not found:
         notes.append(f"no embeddings yet: `medfeat extract --backbone NAME --data {shlex.quote(dataset)}` makes some")
-    return found[:MOST_SPACES], notes
+    return found[:_MOST_SPACES], notes
 
 
 def lay_out_all(work: Sequence[Callable[..., SpaceView]], progress: Progress) -> list[SpaceView]:
@@ -85,7 +85,7 @@ def lay_out_all(work: Sequence[Callable[..., SpaceView]], progress: Progress) ->
         return not stopped
 
     progress.start(STEPS * len(work), "laying out maps", "steps")
-    with ThreadPoolExecutor(min(len(work), usable_cores(), MOST_AT_ONCE)) as pool:
+    with ThreadPoolExecutor(min(len(work), usable_cores(), _MOST_AT_ONCE)) as pool:
         try:
             waiting = [pool.submit(one, stepped=stepped) for one in work]
             return [one.result() for one in waiting]

@@ -34,8 +34,8 @@ from medfeat_cache.reading import NoFile, look_at
 from medfeat_cache.root import OWN_FOLDERS, OWN_NAMES
 
 # Names that the cache keeps for itself, and the word that means all of them.
-RESERVED_DATA = OWN_NAMES | {"all"}
-RESERVED_BACKBONES = OWN_FOLDERS | {"all"}
+_RESERVED_DATA = OWN_NAMES | {"all"}
+_RESERVED_BACKBONES = OWN_FOLDERS | {"all"}
 
 
 def import_store(
@@ -151,7 +151,7 @@ def _of_official(
 
 def _refuse_reserved(data: str, backbone: str) -> None:
     """Refuse names of folders that the cache keeps for itself, and words that mean several."""
-    for name, option, taken in ((data, "--data", RESERVED_DATA), (backbone, "--backbone", RESERVED_BACKBONES)):
+    for name, option, taken in ((data, "--data", _RESERVED_DATA), (backbone, "--backbone", _RESERVED_BACKBONES)):
         if name.casefold() in taken:
             raise UsageError(f"{option} {name} is a name that medfeat keeps for itself: choose another")
 

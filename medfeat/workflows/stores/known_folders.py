@@ -14,7 +14,7 @@ from medfeat_cache import TORCH, Features, named_features, read_features
 from medfeat_cache.foreign import EXPORT_FACTS, read_hdf5
 
 Tensors = Callable[[Path], Mapping[str, NDArray[Any]]]
-NAMES_FILE = "file_names.txt"
+_NAMES_FILE = "file_names.txt"
 # What CLIP_benchmark calls val is what it reports on: the test set.
 _CLIP_SPLITS = {"train": "train", "val": "test"}
 
@@ -40,14 +40,14 @@ def folder_features(folder: Path, tensors: Tensors) -> dict[str, Features]:
         return read_features(folder)
     if (folder / "features_train.pt").is_file():
         return _of_clip_benchmark(folder, tensors)
-    if (folder / NAMES_FILE).is_file():
+    if (folder / _NAMES_FILE).is_file():
         return _of_thingsvision(folder, tensors)
     slides = sorted(folder.glob("*.h5"))
     if slides:
         return {"all": _of_slides(slides)}
     raise DataError(
         f"{folder} is no folder of features: it needs {EXPORT_FACTS} (an export of medfeat), features.npy with "
-        f"{NAMES_FILE} (thingsvision), features_train.pt (CLIP_benchmark), or an .h5 a slide (TRIDENT)"
+        f"{_NAMES_FILE} (thingsvision), features_train.pt (CLIP_benchmark), or an .h5 a slide (TRIDENT)"
     )
 
 
@@ -55,11 +55,11 @@ def _of_thingsvision(folder: Path, tensors: Tensors) -> dict[str, Features]:
     for name in ("features.npy", "features.pt", "features.hdf5"):
         file = folder / name
         if file.is_file():
-            ids = folder / NAMES_FILE
+            ids = folder / _NAMES_FILE
             return (
                 named_features(tensors(file), file, ids=ids) if file.suffix in TORCH else read_features(file, ids=ids)
             )
-    raise DataError(f"{folder} has {NAMES_FILE} and no features.npy, .pt or .hdf5: save the features as one of these")
+    raise DataError(f"{folder} has {_NAMES_FILE} and no features.npy, .pt or .hdf5: save the features as one of these")
 
 
 def _of_clip_benchmark(folder: Path, tensors: Tensors) -> dict[str, Features]:

@@ -25,7 +25,7 @@ from medfeat.workflows.tuning.finetune_request import FinetuneRequest
 from medfeat.workflows.tuning.finetune_start import Start
 from medfeat_cache import FeatureStore, resolve_root
 
-WORTH = 0.01
+_WORTH = 0.01
 """A gain in AUC below this is not worth a training."""
 
 
@@ -120,7 +120,7 @@ def weigh(probe: Run, steps: tuple[Step, ...], plans: dict[str, FinetunePlan]) -
     known = like_sized(gains(planned.family, probe.size), probe.dataset, planned.train)
     typical = Typical.of(known)
     expected = None if typical is None or name != "auc" else _expected(typical, probe.dataset, val.value)
-    wide = not math.isfinite(val.low) or (val.high - val.low) / 2 > max(expected or 0.0, WORTH)
+    wide = not math.isfinite(val.low) or (val.high - val.low) / 2 > max(expected or 0.0, _WORTH)
     reasons = (
         f"the linear probe reaches {NAMES[name]} {with_interval(val)} on val ({probe.val.n} samples)",
         *_climbing(steps, NAMES[name]),
@@ -129,7 +129,7 @@ def weigh(probe: Run, steps: tuple[Step, ...], plans: dict[str, FinetunePlan]) -
         *(["val is too small to see such a gain: whatever it chooses will be mostly chance"] if wide else []),
     )
     return Advice(
-        try_it=expected is not None and expected >= WORTH,
+        try_it=expected is not None and expected >= _WORTH,
         confidence="low" if wide or typical is None or len(typical.datasets) < 2 else "moderate",
         reasons=reasons,
         plans=plans,
@@ -160,7 +160,7 @@ def _climbing(steps: Sequence[Step], metric: str) -> Iterator[str]:
     shown = ", ".join(f"{number(step.mean)} of {step.labelled}" for step in steps)
     word = (
         "still climbs: more labels would help too"
-        if gained > max(float(np.std(half.scores)), WORTH / 2)
+        if gained > max(float(np.std(half.scores)), _WORTH / 2)
         else "has levelled off"
     )
     yield f"val {metric} by labelled samples: {shown}; the curve {word}"

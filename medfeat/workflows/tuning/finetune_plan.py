@@ -17,7 +17,7 @@ from medfeat.workflows.tuning.finetune_request import FinetuneRequest
 from medfeat_cache import FeatureStore, resolve_root
 
 # A training step runs forward, and backward at twice the cost (Kaplan et al., 2020, appendix B).
-STEP = 3.0
+_STEP = 3.0
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def frozen_store(asked: FinetuneRequest, progress: Progress) -> Path | None:
 
 def _epoch_seconds(counts: tuple[int, int], rate: float, needs: Needs) -> float:
     train, val = counts
-    return (train * (needs.share_run + (STEP - 1) * needs.share_trained) + val * needs.share_run) / rate
+    return (train * (needs.share_run + (_STEP - 1) * needs.share_trained) + val * needs.share_run) / rate
 
 
 def _counts_and_rate(

@@ -17,7 +17,7 @@ from medfeat.workflows.asking.data_options import DataOptions
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.asking.wanted import Wanted, wanted_request, wanted_views
 
-AUGMENT = ("auto", "none")
+_AUGMENT = ("auto", "none")
 FROM_PROBE = ("auto", "never")
 
 
@@ -68,7 +68,7 @@ class FinetuneOptions:
             ("class_weight", CLASS_WEIGHTS),
             ("loss", LOSSES),
             ("sampler", SAMPLERS),
-            ("augment", (None, *AUGMENT)),
+            ("augment", (None, *_AUGMENT)),
         ):
             if getattr(self, name) not in allowed:
                 known = ", ".join(str(one) for one in allowed if one)

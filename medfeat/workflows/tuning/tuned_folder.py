@@ -21,9 +21,9 @@ from medfeat_cache.reading import read_json
 
 FORMAT = "medfeat-tuned"
 VERSION = 1
-DONE_FILE = "tuned.json"
-LOG_FILE = "log.csv"
-CURVE_FILE = "curve.png"
+_DONE_FILE = "tuned.json"
+_LOG_FILE = "log.csv"
+_CURVE_FILE = "curve.png"
 
 
 def write_network(folder: Path, network: nn.Module, story: Mapping[str, Any]) -> Path:
@@ -49,7 +49,7 @@ def write_network(folder: Path, network: nn.Module, story: Mapping[str, Any]) ->
 def finished_run(folder: Path) -> Run | None:
     """Return the run of a training that was finished here; None where there is none."""
     try:
-        run = str(read_json(folder / DONE_FILE)["run"])
+        run = str(read_json(folder / _DONE_FILE)["run"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return believed_run(folder.parents[2] / run, None)
@@ -63,12 +63,12 @@ def finish(folder: Path, run: Run, facts: Mapping[str, Any], trained: Trained) -
         for epoch in trained.epochs
     ]
     log = "\n".join([",".join(("epoch", "loss", "val", "val_second", *columns[4:])), *rows]) + "\n"
-    write_whole(folder / LOG_FILE, [log.encode()], "writing the log of a training")
+    write_whole(folder / _LOG_FILE, [log.encode()], "writing the log of a training")
     score = NAMES[run.headline[0]]
     losses = [epoch.loss for epoch in trained.epochs[1:]]
     figure = curve_figure(losses, [epoch.first for epoch in trained.epochs], trained.best, score)  # type: ignore[arg-type]  # the start alone has no loss
-    with replacing(folder / CURVE_FILE, "drawing a training") as temporary:
+    with replacing(folder / _CURVE_FILE, "drawing a training") as temporary:
         figure.savefig(temporary, format="png", dpi=150)
     assert run.folder is not None  # it has just been written
     done = {"format": FORMAT, "version": VERSION, "run": run.folder.relative_to(folder.parents[2]).as_posix(), **facts}
-    write_whole(folder / DONE_FILE, [json.dumps(done, indent=1).encode()], "finishing a training")
+    write_whole(folder / _DONE_FILE, [json.dumps(done, indent=1).encode()], "finishing a training")
