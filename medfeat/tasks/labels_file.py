@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medfeat.datasets.labels.patients import nobody, one_spelling
+from medfeat.datasets.labels.table_file import read_table, translated
 from medfeat.errors import DataError, MissingFileError
 from medfeat.task_types import type_fault
 from medfeat.tasks.binding import images_of
@@ -20,7 +19,6 @@ from medfeat.tasks.label_paths import refuse_other_files
 from medfeat.tasks.official import official
 from medfeat.tasks.readable import Readable
 from medfeat.types import IdArray, LabelArray, Progress, SilentProgress, Task, TaskType
-from medfeat_cache.reading import TABLE_BYTES, read_bounded
 
 if TYPE_CHECKING:
     from medfeat.datasets.labels.labelling import Labelling
@@ -63,7 +61,8 @@ def from_csv(
     Parameters
     ----------
     path
-        UTF-8; comma, semicolon or tab. Paths may be longer than the ids they end in.
+        As `medfeat.datasets.labels.table_file.read_table` takes it: a CSV or an ``.xlsx``. Paths may be longer than
+        the ids they end in.
     store
         Whose samples are labelled; every row of the file must be one of them.
     name
@@ -93,7 +92,7 @@ def from_csv(
     from medfeat.datasets.labels.class_spelling import class_list
 
     wanted = class_list(classes)
-    table = _read(path, tuple(columns), stored, wanted)
+    table = _read(path, tuple(columns), stored, wanted, progress or SilentProgress())
     refuse_other_files(path, table.ids, table.cells.get("path", ()), store)
     missing = np.setdiff1d(stored, table.ids)
     if len(missing) and not partial:
@@ -149,18 +148,29 @@ def _written(table: _Table) -> str:
     return f" ({', '.join(said[:4])}{more})" if said else ""
 
 
-def _read(path: Path, asked: tuple[str, ...], stored: IdArray, wanted: tuple[str, ...]) -> _Table:
+def _usual(header: list[str], asked: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Return the header with the usual names of columns, in place of capitals or of German and French ones."""
+    found, said = list(header), []
+    for usual in (*_ID_COLUMNS, *_OTHER_COLUMNS):
+        if usual in found:
+            continue
+        alike = [i for i, name in enumerate(found) if name not in asked and name.lower() == usual]
+        alike = alike or [i for i, name in enumerate(found) if name not in asked and translated(name) == usual]
+        if len(alike) == 1:
+            said.append(f"the column {found[alike[0]]} is taken for the {usual}")
+            found[alike[0]] = usual
+    return found, said
+
+
+def _read(path: Path, asked: tuple[str, ...], stored: IdArray, wanted: tuple[str, ...], aloud: Progress) -> _Table:
     if not path.exists():
         raise MissingFileError(f"there is no file {path}: --labels needs a CSV with the columns id,label")
-    try:
-        text = read_bounded(path, TABLE_BYTES).decode("utf-8-sig")
-        delimiter = max(",;\t", key=text.partition("\n")[0].count)
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a CSV in UTF-8 ({error}): save it again as one") from error
-    (_, header), *numbered = [(line, row) for line, row in lines if any(row)] or [(1, [])]
-    rows = [row for _, row in numbered]
+    table = read_table(path)
+    (_, header), *numbered = table.rows or ((1, []),)
+    header, translations = _usual(header, asked)
+    for line in (*table.said, *translations):
+        aloud.say(f"{path}: {line}")
+    rows = [row + [""] * (len(header) - len(row)) if path.suffix.lower() == ".xlsx" else row for _, row in numbered]
     key, labels = _columns(path, header, asked)
     ragged = [row for row in rows if len(row) != len(header)]
     if ragged or not rows:
