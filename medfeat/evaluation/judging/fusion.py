@@ -136,7 +136,10 @@ def fuse_stores(
         raise UsageError(f"--fuse must be {', '.join(WAYS)} or both, got {', '.join(strange) or 'nothing'}")
     fused = fuse(stores)
     whole = gather(fused, task)
-    alone = [_stand(store, _name(store), task, head, seed=seed, progress=progress) for store in stores]
+    names = wording.networks((str(store.recipe["backbone"]), wording.weights(store.info)) for store in stores)
+    alone = [
+        _stand(store, name, task, head, seed=seed, progress=progress) for store, name in zip(stores, names, strict=True)
+    ]
     contenders = list(alone)
     if CONCAT in ways:
         standard = StandardisedStore(fused, whole.ids("train"))
@@ -160,10 +163,6 @@ def fuse_stores(
             LabelledScores.of(test.y, scores, task.task_type), task.classes, val=of_val, groups=test.group, **facts
         ),
     )
-
-
-def _name(store: FeatureStore) -> str:
-    return wording.network(str(store.recipe["backbone"]), wording.weights(store.info))
 
 
 def _stand(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -107,10 +107,14 @@ class Run:
         return self.data or self.dataset
 
     @property
+    def weights(self) -> str:
+        """The file of weights that its network was given; empty for those of a library and of a training."""
+        return "" if "fine_tuning" in self.protocol else str(self.store.get("weights") or "")
+
+    @property
     def network(self) -> str:
-        """Its network as tables name it: two files of weights of one backbone are two networks."""
-        given = "" if "fine_tuning" in self.protocol else str(self.store.get("weights") or "")
-        return wording.network(self.backbone, given)
+        """Its network where it is named alone; beside others, `networks_of` names it."""
+        return wording.network(self.backbone, self.weights)
 
     @property
     def headline(self) -> tuple[str, str]:
@@ -134,6 +138,11 @@ class Run:
         facts |= {"val": Metrics.from_dict(stored["val"]), "test": Metrics.from_dict(stored["test"])}
         facts |= {"cautions": tuple(stored["cautions"]), "notes": tuple(stored["notes"])}
         return cls(**facts)
+
+
+def networks_of(runs: Iterable[Run]) -> list[str]:
+    """Name the network of each of some runs that are shown together."""
+    return wording.networks((run.backbone, run.weights) for run in runs)
 
 
 @dataclass(frozen=True)

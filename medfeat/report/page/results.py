@@ -16,7 +16,7 @@ from medfeat.evaluation.measures.evaluate import Metrics
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.threshold_curves import benefit_line, benefit_of_all, precision_line, roc_line
 from medfeat.evaluation.runs import wording
-from medfeat.evaluation.runs.run import Run
+from medfeat.evaluation.runs.run import Run, networks_of
 from medfeat.report.comparison_tables import comparison_table, network_names
 from medfeat.report.figures import reliability_figure, scores_figure
 from medfeat.report.page import curve_charts
@@ -239,9 +239,7 @@ def _figures(question: QuestionResults) -> Iterator[Markup]:
     costs = [spent(run)[0] for run in question.runs]
     if np.isfinite(costs).sum() > 1:
         scores = [run.test.values[metric].value for run in question.runs]
-        figure = curve_charts.cost_figure(
-            [run.network for run in question.runs], costs, scores, f"test {NAMES[metric]}"
-        )
+        figure = curve_charts.cost_figure(networks_of(question.runs), costs, scores, f"test {NAMES[metric]}")
         yield inline(figure, "What a score costs: each point is a run.")
 
 

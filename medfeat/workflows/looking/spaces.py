@@ -179,7 +179,7 @@ def _changed(n: int) -> str:
 
 def space_names(headers: Sequence[StoreHeader]) -> list[str]:
     """Return a name for each store: its backbone, and how it was read where that alone is not enough."""
-    names = [wording.network(str(header.recipe["backbone"]), wording.weights(header.info)) for header in headers]
+    names = wording.networks((str(header.recipe["backbone"]), wording.weights(header.info)) for header in headers)
     full = [
         name if names.count(name) == 1 else f"{name}, {wording.embedding(header.recipe)}"
         for name, header in zip(names, headers, strict=True)
