@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from itertools import pairwise
 from types import FrameType
 from typing import Annotated
@@ -69,7 +70,14 @@ def main() -> None:
     """Run the command line; errors are one line on stderr, those nobody foresaw with a traceback on demand."""
     signal.signal(signal.SIGTERM, _on_sigterm)
     output.speak_safely()
+    _keep_libraries_quiet()
     sys.exit(run(sys.argv[1:]))
+
+
+def _keep_libraries_quiet() -> None:
+    """Keep what libraries warn programmers of away from people; `-W`, PYTHONWARNINGS or MEDFEAT_DEBUG bring it back."""
+    if not sys.warnoptions and os.environ.get("MEDFEAT_DEBUG", "") in ("", "0"):
+        warnings.simplefilter("ignore")
 
 
 def run(arguments: list[str]) -> int:

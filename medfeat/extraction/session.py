@@ -93,6 +93,7 @@ class _Session:
         self.total = sum(dataset.info.counts.values())
         if self.total == 0:
             raise DataError(f"{dataset.info.name} holds no images: nothing to embed")
+        progress.start(1, f"loading {name}", "networks")
         self.backbone = load_backbone(
             name,
             views=colour_views(views_for(tuple(asked), dataset.info, describe(name)), dataset, name),
@@ -103,6 +104,7 @@ class _Session:
             trust_remote_code=request.trust_remote_code,
             progress=progress,
         )
+        progress.finish()
         for line in self.backbone.reported:
             progress.say(line)
 
@@ -111,7 +113,7 @@ class _Session:
         choice: Decision | None = None
         precision = self._known_precision()
         if precision is None:
-            choice = self._chooser().choose("auto")
+            choice = self._chosen("auto")
             precision = choice.settings.precision
         targets = self._targets(precision)
         there = [target for target in targets if target.path.is_file()]
@@ -120,7 +122,7 @@ class _Session:
         for last in (False, True):
             begun_elsewhere: list[Target] = []
             for settings, together in _by_settings(missing).items():
-                made = self._settled(settings) or choice or self._chooser().choose(precision)
+                made = self._settled(settings) or choice or self._chosen(precision)
                 run = Pass(self.dataset, self.backbone, made, begun=settings, root=self.root, progress=self.progress)
                 try:
                     outcomes |= run.make(together, source=self.request.source)
@@ -160,6 +162,14 @@ class _Session:
             path = store_path(self.root, self.dataset.info.name, self.backbone.info.name, recipe_digest(recipe))
             targets.append(Target(index, view, self.asked[view], recipe, path))
         return targets
+
+    def _chosen(self, precision: str) -> Decision:
+        """Measure, under a bar that says so: that takes seconds in which nothing else is told."""
+        self.progress.start(1, f"measuring {self.name}: batch size, precision", "measurements")
+        try:
+            return self._chooser().choose(precision)
+        finally:
+            self.progress.finish()
 
     def _chooser(self) -> Chooser:
         return Chooser(

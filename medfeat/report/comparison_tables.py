@@ -76,7 +76,7 @@ def comparison_table(comparison: Comparison, *, shown: int = _SHOWN_RUNS) -> Tab
         (*ours, *theirs),
         tuple(_notes(comparison, shown)),
         strong=frozenset(range(len(ours))),
-        less=("confidence", "source", *reversed(_run_columns(runs)), "pixels", "ACC"),
+        less=("confidence", "source", *reversed(_run_columns(runs)), "val AUC", "ACC", "pixels"),
         prose=("system", "training", "pixels"),
     )
 

@@ -61,7 +61,7 @@ def info_table(header: StoreHeader) -> Table:
         "recipe": header.recipe,
         **header.info,
     }
-    return Table("", ("field", "value"), tuple(_flattened("", facts)), prose=("value",))
+    return Table("", ("field", "value"), tuple(_flattened("", facts)))
 
 
 def _flattened(prefix: str, value: Any) -> list[tuple[str, str]]:

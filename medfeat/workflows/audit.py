@@ -107,7 +107,9 @@ def audit(
         images, notes = (None, []) if threshold is not None else _images(opened, remake)
         drawn = Calibration(float(threshold or 1.0), None)
         line = drawn if images is None else images.calibrate(sample=sample, seed=seed)
+        progress.start(1, f"comparing {len(answer.ids):,} embeddings", "comparisons")
         pairs, unseen = _pairs(opened, answer, line, images)
+        progress.finish()
         notes += unseen
         report = AuditReport(
             dataset=shown_name(header, Catalogue(root)),
@@ -123,7 +125,9 @@ def audit(
         if answer.task is not None:
             how = Options(heads_for(header, head, question)[0], seed, False, resamples)
             run = probe_store(opened, answer.task, root, how, progress=progress)
+            progress.start(1, "cross-validating labels", "labels")
             report = _with_scores(report, run, answer.task, opened)
+            progress.finish()
     if report.out is not None:
         report.write(report.out)
     key = [header.digest, None if answer.task is None else task_digest(answer.task), report.head]

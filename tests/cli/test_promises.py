@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
+import medfeat
+from medfeat.types import SilentProgress
 from medfeat.workflows import few_shot as few_shot_workflow
 from medfeat_cli.main import run
 
@@ -120,3 +125,36 @@ def test_offline_a_store_is_found_without_the_file_of_its_data(real_data, tmp_pa
         capsys, "extract", "-d", "breastmnist", "-b", "pixels", *there, "--data-root", tmp_path / "empty", code=1
     )
     assert "breastmnist.npz is not there and offline forbids to fetch it" in missing.err
+
+
+def test_what_takes_long_is_named_while_it_does(tmp_path):
+    """Loading, measuring and comparing tell nothing else: a bar of their name stands meanwhile."""
+
+    class Named(SilentProgress):
+        def start(self, total, label, unit="images"):
+            self.said.append(label)
+
+        def say(self, message):
+            pass
+
+    told = Named()
+    network = "squeezenet1_1"
+    medfeat.extract("synthetic-binary", network, weights="random", cache_dir=tmp_path, batch_size=64, progress=told)
+    assert told.said[:2] == [f"loading {network}", f"measuring {network}: batch size, precision"]
+    told = Named()
+    medfeat.extract("synthetic-binary", "stats", cache_dir=tmp_path)
+    medfeat.audit("synthetic-binary", "stats", threshold=0.9999, cache_dir=tmp_path, progress=told)
+    assert "comparing 640 embeddings" in told.said and "cross-validating labels" in told.said
+
+
+@pytest.mark.parametrize(("debugging", "heard"), [("", False), ("1", True)])
+def test_warnings_of_libraries_stay_away(debugging, heard, tmp_path):
+    code = (
+        "import sys, warnings; from medfeat.workflows import listing; from medfeat_cli.main import main\n"
+        "old = listing._KINDS['heads']\n"
+        "listing._KINDS['heads'] = lambda data: warnings.warn('of a library', FutureWarning) or old(data)\n"
+        "sys.argv = ['medfeat', 'list', 'heads']; main()"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"} | {"MEDFEAT_DEBUG": debugging}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert ("of a library" in done.stderr) == heard and "linear" in done.stdout

@@ -90,9 +90,12 @@ def extract(
     if dry_run:
         _plan(wanted, wide=wide, json=json)
         return
+    progress = for_terminal()
+    progress.start(1, "starting torch", "libraries")
     from medfeat.workflows.extract import extract_wanted
 
-    _show(extract_wanted(wanted, device=device, progress=for_terminal()), skip_bad=skip_bad, json=json)
+    progress.finish()
+    _show(extract_wanted(wanted, device=device, progress=progress), skip_bad=skip_bad, json=json)
 
 
 def _show(report: ExtractReport, *, skip_bad: bool, json: bool) -> None:
