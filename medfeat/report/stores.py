@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from medfeat_cache import StoreHeader
+from medfeat_cache import StoreHeader, spell_shape
 
 
 def store_columns() -> tuple[str, ...]:
@@ -34,7 +34,7 @@ def store_row(header: StoreHeader, name: str = "") -> tuple[str, ...]:
         pool,
         str(recipe.get("precision", "-")),
         " + ".join(str(count) for count in header.counts.values()),
-        str(header.dim),
+        spell_shape(header.shape),
         f"{header.size_bytes / 1e6:.1f}",
         header.created_utc[:16].replace("T", " "),
     )
@@ -51,7 +51,7 @@ def info_rows(header: StoreHeader) -> list[tuple[str, str]]:
         "path": str(header.path),
         "digest": header.digest,
         "rows": header.counts,
-        "dim": header.dim,
+        "dim": spell_shape(header.shape),
         "dtype": header.dtype,
         "size_bytes": header.size_bytes,
         "created": f"{header.created_utc} by {header.created_by}",

@@ -9,6 +9,7 @@ from medfeat.extraction.ask.request import StoreOutcome
 from medfeat.extraction.ask.store_plan import StorePlan
 from medfeat.workflows.asking.data_options import Source
 from medfeat.workflows.jobs.each import Failure
+from medfeat_cache import spell_shape
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class PlanReport:
 
 
 def _closing_line(store: StoreOutcome, device: str) -> str:
-    shape = f"{store.images} x {store.dim}"
+    shape = f"{store.images} x {spell_shape(store.shape)}"
     if store.action == "reuse":
         return f"reused {store.path}  {shape}  (nothing was embedded)"
     copied = f", {store.copied} copied from an earlier store" if store.copied else ""
