@@ -13,7 +13,7 @@ from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures.conformal import calibrate
 from medfeat.evaluation.runs.saved_probe import SavedProbe, find_run, load_probe, refuse_other_recipe
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
-from medfeat.types import BadImage, IdArray, Progress, SilentProgress
+from medfeat.types import BadImage, FloatArray, IdArray, Progress, SilentProgress
 from medfeat.workflows.results.predict_report import PredictReport
 from medfeat.workflows.stores.remake import NewImages, Remake
 from medfeat.workflows.stores.store_names import find_meant
@@ -109,27 +109,32 @@ def predict(
         bad=tuple(bad),
         embedded=len(ids) if images is not None else 0,
         out=None if out is None else Path(out),
+        attention=np.concatenate([part[2] for part in found if part[2] is not None]) if probe.attends else None,
     )
     if report.out is not None:
         report.write(report.out)
     return report
 
 
-Part = tuple[IdArray, NDArray[np.float64]]
+Part = tuple[IdArray, NDArray[np.float64], NDArray[np.float32] | None]
 
 
 def _of_images(probe: SavedProbe, images: NewImages, remake: Remake, bad: list[BadImage]) -> Iterator[Part]:
     for batch in remake.embed(remake.open_new(images)):
         bad.extend(batch.bad)
         if len(batch.ids):
-            yield batch.ids, probe.scores(batch.features)
+            yield _part(probe, batch.ids, batch.features)
 
 
 def _of_store(probe: SavedProbe, data: str, root: Path) -> Iterator[Part]:
     with FeatureStore(matching_store(Catalogue(root), data, probe.recipe)) as store:
         for group in store.groups:
             for ids, features in store.batches(group):
-                yield ids, probe.scores(features)
+                yield _part(probe, ids, features)
+
+
+def _part(probe: SavedProbe, ids: IdArray, features: FloatArray) -> Part:
+    return ids, probe.scores(features), probe.attention(features) if probe.attends else None
 
 
 def matching_store(cache: Catalogue, data: str, recipe: Mapping[str, Any]) -> Path:

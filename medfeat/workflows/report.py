@@ -300,7 +300,9 @@ def _command_of(run: Run, header: StoreHeader | None) -> str:
     data, recipe = shlex.quote(str(source.get("data") or run.dataset)), run.store["recipe"]
     side = f" --size {run.size}" if run.size and data == run.dataset else ""
     more = "".join(
-        f" --{name} {shlex.quote(str(recipe[name]))}" for name in ("pool", "layer", "slices") if recipe.get(name)
+        f" --{name} {shlex.quote(str(recipe[name]))}"
+        for name in ("pool", "layer", "slices", "dtype")
+        if recipe.get(name)
     )
     named = f" --task {shlex.quote(run.task['name'])}" if run.task["name"] != OFFICIAL else ""
     seed = f" --seed {run.protocol['seed']}" if run.protocol["seed"] else ""

@@ -16,7 +16,7 @@ from medfeat.tasks import find_task, official
 from medfeat.types import FloatArray, LabelArray, Progress, SilentProgress, Task
 from medfeat.workflows.load import one_store
 from medfeat.workflows.stores.remake import NewImages, Remake
-from medfeat_cache import FeatureStore, resolve_root
+from medfeat_cache import AveragedStore, FeatureStore, mean_of, open_vectors, resolve_root
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,9 @@ def search(
     if k < 1:
         raise UsageError(f"-k must be 1 or more, got {k}")
     header = one_store(data, backbone, cache_dir=cache_dir, size=size, **query)
-    with FeatureStore(header.path) as store:
+    with open_vectors(header.path) as store:
+        if isinstance(store, AveragedStore) and progress is not None:
+            progress.say(store.averaged)
         if id is not None:
             vector = store.take([id])[0]
         else:
@@ -131,7 +133,8 @@ def _embedded(image: NewImages, remake: Remake) -> FloatArray:
     if len(found) != 1 or len(found[0].ids) != 1:
         bad = [one.reason for part in parts for one in part.bad]
         raise DataError(f"{image.path} could not be read as one image{': ' + bad[0] if bad else ''}")
-    vector: FloatArray = found[0].features[0]
+    features = found[0].features
+    vector: FloatArray = (mean_of(features) if features.ndim > 2 else features)[0]
     return vector
 
 

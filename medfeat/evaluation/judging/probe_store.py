@@ -16,6 +16,7 @@ from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.judging.baselines import looking_at_nothing, majority_scores
 from medfeat.evaluation.judging.cross_validation import VAL, check_way, choose_by, way_for
 from medfeat.evaluation.judging.protocol import run_protocol
+from medfeat.evaluation.judging.reading import gather_for, stored_shape
 from medfeat.evaluation.measures.bootstrap import RESAMPLES, check_draws
 from medfeat.evaluation.measures.evaluate import Metrics, evaluate
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
@@ -31,9 +32,9 @@ from medfeat.evaluation.runs.saved_probe import write_probe
 from medfeat.heads import head_identity, trusted_types, weighted_head
 from medfeat.heads.class_weights import NONE, check_class_weight
 from medfeat.heads.saving import save_model
-from medfeat.tasks import OFFICIAL, Samples, gather
+from medfeat.tasks import OFFICIAL, Samples
 from medfeat.types import Head, Progress, SilentProgress, Task
-from medfeat_cache import FeatureStore
+from medfeat_cache import FeatureStore, averaged_in_words
 
 Cost = dict[str, Any]
 _COST_KEYS = (
@@ -118,15 +119,10 @@ def probe_store(
     if not folder.is_relative_to(root):
         progress.say(f"{root} cannot be written: the run goes to {folder}")
     progress.say(f"probing {store.recipe['dataset']} / {store.recipe['backbone']} / {options.head}")
+    head = weighted_head(options.head, options.class_weight, options.budget)
+    samples = gather_for(head, store, task)
     with recording.writing(folder) as hidden:
-        run = _probe(
-            gather(store, task),
-            store,
-            spec,
-            hidden,
-            head=weighted_head(options.head, options.class_weight, options.budget),
-            progress=progress,
-        )
+        run = _probe(samples, store, spec, hidden, head=head, progress=progress)
     return replace(run, folder=folder)
 
 
@@ -214,6 +210,7 @@ def record(
     found = _metrics(scored, samples.task, spec, progress)
     run = complete(_run(samples, scored, store=store, spec=spec, found=found, cost=cost))
     recording.write_scores(hidden, scored)
+    recording.write_attention(hidden, scored, samples)
     run = _saved(scored, run, store, hidden)
     _write_official(hidden, scored, run, store)
     recording.write_run(hidden, run)
@@ -249,13 +246,22 @@ def _run(
     bad = len(info.get("bad_images") or ())
     notes = [f"val: {note}" for note in found[0].notes] + [f"test: {note}" for note in found[1].notes]
     notes += [f"{bad} images could not be read and are in no score"] if bad else []
+    shape = stored_shape(store)
+    if not hasattr(scored.choice.model, "attention"):
+        notes += [line] if (line := averaged_in_words(recipe, shape)) else []
     return Run(
         key=spec.key,
         dataset=recipe["dataset"],
         size=int(recipe.get("size") or 0),
         backbone=recipe["backbone"],
         head=spec.head,
-        store={"digest": store.digest, "dim": store.dim, "embedding": wording.embedding(recipe), "recipe": recipe},
+        store={
+            "digest": store.digest,
+            "dim": store.dim,
+            "shape": list(shape),
+            "embedding": wording.embedding(recipe),
+            "recipe": recipe,
+        },
         task={
             "name": task.name,
             "type": task.task_type,
