@@ -33,7 +33,7 @@ def tuned_table(pairs: Sequence[TunedBeside], *, title: str = "Fine-tuned minus 
     )  # fmt: skip
     rows = tuple(
         (
-            pair.run.backbone,
+            pair.run.network,
             f"{pair.run.choice['settings']['mode']}, seed {pair.run.protocol['seed']}",
             *(with_interval(one.difference) for one in pair.differences),
             *costs(pair),
@@ -41,7 +41,8 @@ def tuned_table(pairs: Sequence[TunedBeside], *, title: str = "Fine-tuned minus 
         )
         for pair in pairs
     )
-    return Table(title, columns, rows, _NOTES)
+    less = ("probe MB", "tuning MB", "probe Wh", "tuning Wh", "probe s", "tuning s", NAMES[second])
+    return Table(title, columns, rows, _NOTES, less=less, prose=("tuned",))
 
 
 def costs(pair: TunedBeside) -> tuple[str, ...]:

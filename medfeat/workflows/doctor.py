@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from medfeat.errors import MedfeatError
 from medfeat.registry import Registry
+from medfeat.report.tables import Table
 from medfeat_cache import resolve_root
 
 State = Literal["ok", "note", "problem"]
@@ -56,6 +57,11 @@ class DoctorReport:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {"checks": [asdict(check) for check in self.checks]}
+
+    def tables(self) -> list[Table]:
+        """Return one row a check."""
+        rows = tuple((check.name, check.state, check.found, check.advice) for check in self.checks)
+        return [Table("", ("check", "state", "found", "what to do"), rows, prose=("check", "found", "what to do"))]
 
     @property
     def healthy(self) -> bool:

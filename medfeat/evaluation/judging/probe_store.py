@@ -118,7 +118,8 @@ def probe_store(
     folder = run_folder(root, store.recipe["dataset"], spec.key)
     if not folder.is_relative_to(root):
         progress.say(f"{root} cannot be written: the run goes to {folder}")
-    progress.say(f"probing {store.recipe['dataset']} / {store.recipe['backbone']} / {options.head}")
+    network = wording.network(str(store.recipe["backbone"]), wording.weights(store.info))
+    progress.say(f"probing {store.recipe['dataset']} / {network} / {options.head}")
     with recording.writing(folder) as hidden:
         run = _probe(
             gather(store, task),
@@ -256,7 +257,13 @@ def _run(
         size=int(recipe.get("size") or 0),
         backbone=recipe["backbone"],
         head=spec.head,
-        store={"digest": store.digest, "dim": store.dim, "embedding": wording.embedding(recipe), "recipe": recipe},
+        store={
+            "digest": store.digest,
+            "dim": store.dim,
+            "embedding": wording.embedding(recipe),
+            "weights": wording.weights(store.info),
+            "recipe": recipe,
+        },
         task={
             "name": task.name,
             "type": task.task_type,

@@ -10,11 +10,10 @@ from medfeat.backbones import load_backbone
 from medfeat.extraction.network.preprocess import Preprocess
 
 CUDA = torch.device("cuda", 0)
+DIMS = {"squeezenet1_1": 512, "resnet18": 512, "timm:vit_tiny_patch16_224": 192}
 
 
-@pytest.mark.parametrize(
-    ("name", "dim"), [("squeezenet1_1", 512), ("resnet18", 512), ("timm:vit_tiny_patch16_224", 192)]
-)
+@pytest.mark.parametrize("name", DIMS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_images_go_through_on_one_device(name, dtype):
     backbone = load_backbone(name, weights="random")
