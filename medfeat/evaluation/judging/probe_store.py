@@ -30,6 +30,7 @@ from medfeat.evaluation.runs.run import MODEL_FOLDER, NOT_SAVED, Run, RunSpec, h
 from medfeat.evaluation.runs.saved_probe import write_probe
 from medfeat.heads import head_identity, trusted_types, weighted_head
 from medfeat.heads.class_weights import NONE, check_class_weight
+from medfeat.heads.devices import has_gpu
 from medfeat.heads.saving import save_model
 from medfeat.tasks import OFFICIAL, Samples, gather
 from medfeat.types import Head, Progress, SilentProgress, Task
@@ -158,7 +159,7 @@ def _spec(store: FeatureStore, task: Task, options: Options) -> RunSpec:
 def _probe(
     samples: Samples, store: FeatureStore, spec: RunSpec, hidden: Path, *, head: Head, progress: Progress
 ) -> Run:
-    meter, started = EnergyMeter(), time.perf_counter()
+    meter, started = EnergyMeter("cpu", *(["cuda"] if has_gpu() else [])), time.perf_counter()
     scored = run_protocol(
         samples,
         head,
