@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from medfeat_cache.commands import command
 from medfeat_cache.errors import StoreDamaged, StoreVersionError
 from medfeat_cache.format import FORMAT_VERSION, Layout
 
@@ -35,7 +36,8 @@ def upgraded(path: Path, layout: Layout) -> Layout:
         try:
             layout = UPGRADES[version](layout)
         except ValueError as error:
-            raise StoreDamaged(f"{path}: {error}: remove it with `medfeat cache rm` and extract again") from error
+            anew = command("cache", "rm", path)
+            raise StoreDamaged(f"{path}: {error}: remove it with {anew} and extract again") from error
         version += 1
         layout = replace(layout, attributes={**layout.attributes, "format_version": version})
     return layout
