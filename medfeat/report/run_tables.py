@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from medfeat.cost import total_energy
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.judging.select_stores import Selection
 from medfeat.evaluation.measures.evaluate import Metrics
@@ -75,7 +76,6 @@ def _majority(run: Run) -> list[tuple[str, ...]]:
 def _row(run: Run, network: str, baseline: bool) -> tuple[str, ...]:
     best, other = run.headline
     extraction, probe = run.costs["extraction"], run.costs["probe"]
-    watt_hours = [part["energy_wh"] for part in (extraction, probe) if part.get("energy_wh") is not None]
     remarks = list(run.cautions)
     remarks += wording.unusual(run.protocol)
     remarks += ["baseline"] if baseline or run.backbone in BASELINE_BACKBONES else []
@@ -90,7 +90,7 @@ def _row(run: Run, network: str, baseline: bool) -> tuple[str, ...]:
         with_interval(run.test.values[other]),
         number(extraction.get("seconds"), 1),
         number(probe["seconds"], 1),
-        number(sum(watt_hours), 2) if watt_hours else "–",
+        number(total_energy((extraction, probe)), 2),
         run.key[:12],
         ", ".join(remarks),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures.conformal import calibrate
 from medfeat.evaluation.runs.saved_probe import SavedProbe, load_probe, refuse_other_recipe
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
-from medfeat.types import BadImage, IdArray, Progress, SilentProgress
+from medfeat.types import BadImage, FloatArray, IdArray, Progress, SilentProgress
 from medfeat.workflows.results.predict_report import PredictReport
 from medfeat.workflows.runs import BEST, named_run
 from medfeat.workflows.stores.how_to_extract import extract_first
@@ -105,11 +105,10 @@ def predict(
         cache = Catalogue(root)
         path = matching_store(cache, str(data), probe.recipe) if store is None else _fitting(cache, store, probe)
         found = list(_of_store(probe, path))
-    ids = np.concatenate([part[0] for part in found]) if found else np.empty(0, np.str_)
+    ids, scores, attention = _joined(found)
     if not len(ids):
         said = f": {bad[0].id}: {bad[0].reason}" if bad else ""
         raise DataError(f"none of the {len(bad)} images of {images or data or store} could be read{said}")
-    scores = np.concatenate([part[1] for part in found])
     report = PredictReport(
         run=probe.run.key,
         task_type=probe.task_type,
@@ -121,27 +120,41 @@ def predict(
         bad=tuple(bad),
         embedded=len(ids) if images is not None else 0,
         out=None if out is None else Path(out),
+        attention=attention,
     )
     if report.out is not None:
         report.write(report.out)
     return report
 
 
-Part = tuple[IdArray, NDArray[np.float64]]
+Part = tuple[IdArray, NDArray[np.float64], NDArray[np.float32] | None]
 
 
 def _of_images(probe: SavedProbe, images: NewImages, remake: Remake, bad: list[BadImage]) -> Iterator[Part]:
     for batch in remake.embed(remake.open_new(images)):
         bad.extend(batch.bad)
         if len(batch.ids):
-            yield batch.ids, probe.scores(batch.features)
+            yield _part(probe, batch.ids, batch.features)
 
 
 def _of_store(probe: SavedProbe, path: Path) -> Iterator[Part]:
     with FeatureStore(path) as store:
         for group in store.groups:
             for ids, features in store.batches(group):
-                yield ids, probe.scores(features)
+                yield _part(probe, ids, features)
+
+
+def _joined(parts: Sequence[Part]) -> Part:
+    """Return ids, scores and attention of all images; no attention where the head weighs nothing."""
+    if not parts:
+        return np.empty(0, np.str_), np.empty((0, 0)), None
+    weights = [part[2] for part in parts if part[2] is not None]
+    ids, scores = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:2])
+    return ids, scores, np.concatenate(weights) if weights else None
+
+
+def _part(probe: SavedProbe, ids: IdArray, features: FloatArray) -> Part:
+    return ids, probe.scores(features), probe.attention(features) if probe.attends else None
 
 
 def _fitting(cache: Catalogue, which: str, probe: SavedProbe) -> Path:

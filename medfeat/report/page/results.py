@@ -10,6 +10,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from medfeat.cost import total_energy
 from medfeat.evaluation.compare.comparison import Comparison
 from medfeat.evaluation.judging.few_shot import Curve
 from medfeat.evaluation.measures.evaluate import Metrics
@@ -201,9 +202,7 @@ def spent(run: Run) -> tuple[float, float | None]:
     """Return seconds and watt-hours of extraction and probe together, as far as they are known."""
     parts = (run.costs["extraction"], run.costs["probe"])
     seconds = [part.get("seconds") for part in parts]
-    energy = [part.get("energy_wh") for part in parts]
-    known = [one for one in energy if one is not None]
-    return (sum(seconds) if None not in seconds else float("nan")), (sum(known) if known else None)
+    return (sum(seconds) if None not in seconds else float("nan")), total_energy(parts)
 
 
 def _question(question: QuestionResults, anchor: str) -> Iterable[Markup]:

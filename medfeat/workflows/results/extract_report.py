@@ -10,6 +10,7 @@ from medfeat.extraction.ask.store_plan import StorePlan
 from medfeat.report.tables import Table
 from medfeat.workflows.asking.data_options import Source
 from medfeat.workflows.jobs.each import Failure
+from medfeat_cache import spell_shape
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,13 @@ class PlanReport:
 
 
 def _closing_line(store: StoreOutcome, device: str) -> str:
-    shape = f"{store.images} x {store.dim}"
+    shape = f"{store.images} x {spell_shape(store.shape)}"
     if store.action == "reuse":
         return f"reused {store.path}  {shape}  (nothing was embedded)"
+    known = store.watt_hours is not None
+    used = f"~{store.watt_hours:.3f} Wh ({store.energy_method})" if known else f"energy {store.energy_method}"
     copied = f", {store.copied} copied from an earlier store" if store.copied else ""
     return (
         f"wrote {store.path}  {shape}  {store.images_per_second:,.1f} images/s  {store.seconds:.1f} s on {device}"
-        f"{copied}  ~{store.watt_hours:.3f} Wh ({store.energy_method})"
+        f"{copied}  {used}"
     )

@@ -17,6 +17,8 @@ from medfeat.report.spreadsheet import write_csv
 from medfeat.report.tables import Table, number
 from medfeat.types import BadImage, IdArray, TaskType
 
+_NAMED = 3
+
 
 @dataclass(frozen=True)
 class PredictReport:
@@ -40,6 +42,8 @@ class PredictReport:
         How many images went through the network; 0 for stored ones.
     out
         The CSV that was written, None when none was asked for.
+    attention
+        (n, P) how much each vector (slice, token) of an image counted, where the head weighs them; else None.
     """
 
     run: str
@@ -52,6 +56,7 @@ class PredictReport:
     bad: tuple[BadImage, ...] = ()
     embedded: int = 0
     out: Path | None = None
+    attention: NDArray[np.float32] | None = None
 
     @property
     def labels(self) -> list[str]:
@@ -90,13 +95,15 @@ class PredictReport:
         extra = ["low", "high"] if self.task_type == "regression" else ["confidence", "set"]
         # Classes and targets are named by people, perhaps as a column is: the prefix keeps them apart.
         prefix = "y:" if self.task_type == "regression" else "p:"
-        return ["id", "label", *extra, "abstain", *(f"{prefix}{name}" for name in self.classes)]
+        looked = [] if self.attention is None else ["looked_at"]
+        return ["id", "label", *extra, "abstain", *looked, *(f"{prefix}{name}" for name in self.classes)]
 
     def rows(self) -> Iterator[list[str]]:
         """Yield one row an image; scores with all their digits."""
-        parts = (self.ids.tolist(), self.labels, self._extra(), self.abstain.tolist(), self.scores.tolist())
-        for name, label, extra, abstain, scores in zip(*parts, strict=True):
-            yield [name, label, *extra, str(int(abstain)), *map(repr, scores)]
+        looked = ([] for _ in self.ids) if self.attention is None else ([_looked_at(row)] for row in self.attention)
+        parts = (self.ids.tolist(), self.labels, self._extra(), self.abstain.tolist(), looked, self.scores.tolist())
+        for name, label, extra, abstain, where, scores in zip(*parts, strict=True):
+            yield [name, label, *extra, str(int(abstain)), *where, *map(repr, scores)]
 
     def write(self, out: Path) -> None:
         """Write the CSV, whole or not at all."""
@@ -135,3 +142,9 @@ class PredictReport:
         top = np.maximum(self.calibrated, 1 - self.calibrated).min(axis=1) if multi else self.calibrated.max(axis=1)
         for confidence, one in zip(top, sets, strict=True):
             yield [f"{confidence:.4f}", self._joined(one[:, 1] if multi else one)]
+
+
+def _looked_at(weights: NDArray[np.float32]) -> str:
+    """Name the vectors that counted most, counted from 0, with their weights: ``12:0.310|40:0.122|3:0.095``."""
+    most = np.argsort(-weights, kind="stable")[:_NAMED]
+    return "|".join(f"{at}:{weights[at]:.3f}" for at in most.tolist())
