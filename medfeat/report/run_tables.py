@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.judging.select_stores import Selection
@@ -81,7 +80,7 @@ def _row(run: Run, baseline: bool) -> tuple[str, ...]:
         str(run.size or "own"),
         run.store["embedding"],
         run.head,
-        settings(run.choice["settings"]),
+        wording.chosen(run.choice["settings"]),
         number(run.val.values[best].value),
         with_interval(run.test.values[best]),
         with_interval(run.test.values[other]),
@@ -100,8 +99,8 @@ def selection_tables(selections: Iterable[Selection]) -> list[Table]:
         winner = one.contenders[one.chosen]
         ordered = sorted(one.contenders, key=lambda c: (c is not winner, -c.best.first))
         rows = tuple(
-            (c.backbone, str(c.size or "own"), c.embedding, c.head, settings(c.best.settings), number(c.best.first),
-             number(c.best.second))
+            (c.backbone, str(c.size or "own"), c.embedding, c.head, wording.chosen(c.best.settings),
+             number(c.best.first), number(c.best.second))
             for c in ordered
         )  # fmt: skip
         title = f"{one.dataset}: chosen among {len(rows)} by {one.rule}"
@@ -132,12 +131,6 @@ def patient_table(test: Metrics, metrics: Sequence[str], left_out: int) -> Table
     notes += [f"{left_out:,} patients have images of different labels and are left out"] if left_out else []
     return Table("By patient", ("patients of test", *(f"test {NAMES[name]}" for name in metrics)), rows,
                  (*notes, *test.notes))  # fmt: skip
-
-
-def settings(chosen: Mapping[str, Any]) -> str:
-    """Return settings in a few words: ``C=0.0316``."""
-    words = {key: f"{value:.3g}" if isinstance(value, float) else str(value) for key, value in chosen.items()}
-    return ", ".join(f"{key}={word}" for key, word in words.items())
 
 
 def _sortable(value: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import Run
 from medfeat.types import Interval
 
@@ -23,7 +24,7 @@ def card(run: Run, info: Mapping[str, Any]) -> str:
         Of its store.
     """
     data, network = info.get("dataset") or {}, info.get("backbone") or {}
-    settings = ", ".join(f"{key} {value}" for key, value in run.choice["settings"].items()) or "none"
+    settings = wording.chosen(run.choice["settings"]) or "none"
     lines = [
         f"# {run.head} head on {run.backbone} features of {run.dataset}",
         "",
