@@ -28,9 +28,10 @@ from medfeat.types import Candidate, FloatArray, Head, LabelArray, Progress, Tas
 LABELLED = (*CLASS_TASKS, "multi-label")
 # Seconds of one core that boosted trees may take, by `planned`.
 TREES = 20.0
-# Of the svm: train samples squared, times machines. Of the perceptron: numbers of train, for all and for small ones.
+# Of the svm: train samples squared, times machines. Of perceptrons, of which the small ones stand: numbers of train.
 MOST_KERNELS = 1e8
-MOST_NUMBERS, MOST_NUMBERS_SMALL = 4e6, 3e7
+MOST_NUMBERS = 3e7
+SMALL = tuple(one for one in PERCEPTRONS if one["hidden"] == PERCEPTRONS[0]["hidden"])
 # Of kNN: train samples squared times features.
 MOST_PAIRS = 1e13
 # Keeps candidates in the order of their heads; no head's own complexity reaches it.
@@ -170,14 +171,9 @@ def _trees(asked: _Asked) -> Standing:
 
 
 def _perceptron(asked: _Asked) -> Standing:
-    numbers = asked.n * asked.d
-    if numbers <= MOST_NUMBERS:
-        return Standing("mlp", PerceptronHead())
-    if numbers > MOST_NUMBERS_SMALL:
+    if asked.n * asked.d > MOST_NUMBERS:
         return Standing("mlp", None, f"{asked.n:,} train samples of {asked.d:,} features are too many")
-    small = tuple(one for one in PERCEPTRONS if one["hidden"] == PERCEPTRONS[0]["hidden"])
-    why = f"{len(small)} of {len(PERCEPTRONS)} settings, those of {small[0]['hidden']} hidden units"
-    return Standing("mlp", PerceptronHead(small), why)
+    return Standing("mlp", PerceptronHead(SMALL))
 
 
 _WEIGHED = ("linear", "knn", "svm")

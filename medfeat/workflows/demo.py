@@ -86,7 +86,9 @@ def demo(out: str | Path = "demo", *, progress: Progress | None = None) -> DemoR
     network, weights, said = _deep_network()
     notes = ("The images are made up: a score here says that everything works, nothing about medicine.", *said)
     baselines = extract(DATA, _BASELINES, cache_dir=folder, offline=True, progress=progress)
-    deep = extract(DATA, network, weights=weights, cache_dir=folder, offline=True, progress=progress)
+    # so short a run repays neither compiling nor the trial of half precision
+    quick: dict[str, Any] = {"precision": "fp32", "compile": False}
+    deep = extract(DATA, network, weights=weights, cache_dir=folder, offline=True, progress=progress, **quick)
     probed = probe(DATA, cache_dir=folder, progress=progress)
     name = deep.stores[0].backbone
     X, labels, _ = load(DATA, name, split="test", cache_dir=folder)

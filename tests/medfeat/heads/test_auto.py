@@ -12,11 +12,12 @@ from sklearn.preprocessing import StandardScaler
 
 from medfeat.errors import DataError
 from medfeat.heads import HEADS
-from medfeat.heads.auto import AutoHead
+from medfeat.heads.auto import SMALL, AutoHead
 from medfeat.heads.average import AverageProbe
 from medfeat.heads.boosting import BoostingProbe
 from medfeat.heads.knn import NeighboursProbe
 from medfeat.heads.linear import LinearProbe
+from medfeat.heads.mlp import PerceptronHead
 from medfeat.heads.saving import load_model, save_model
 from medfeat.heads.svm import SupportProbe
 from medfeat.types import SilentProgress
@@ -42,15 +43,11 @@ Y = (X[:, :1] + RNG.normal(size=(60, 1)) * 0.5 > 0).astype(np.int64)
         (("binary-class", 12_000, 100, 2), [one for one in ALL if one != "svm"], ["12,000 train samples are too many"]),
         # 3,000^2 x 14 labels are 1.3e8 numbers of kernels
         (("multi-label", 3_000, 64, 14), [one for one in ALL if one != "svm"], ["for 14 machines"]),
-        # 2.46e7 numbers of train: perceptrons of 64 units alone, and what twenty seconds buy of trees
+        # what twenty seconds of a core buy of trees
         (
             ("multi-class", 12_000, 2_048, 8),
             [one for one in ALL if one != "svm"],
-            [
-                "svm",
-                "some of xgboost: 3 of 3 depths, at most 2",
-                "some of mlp: 2 of 4 settings, those of 64 hidden units",
-            ],
+            ["svm", "some of xgboost: 3 of 3 depths, at most 2"],
         ),
         (
             ("multi-class", 100_000, 2_048, 9),
@@ -81,11 +78,13 @@ def test_heads_without_weights_of_classes_do_not_stand_where_some_are_asked_for(
 def test_its_candidates_are_those_of_its_heads_each_named_and_in_order():
     asked = {"task_type": "binary-class", "n_classes": 2, "seed": 0, "progress": SilentProgress()}
     found = list(AutoHead().candidates((X, Y), (X[:30], Y[:30]), **asked))
+    small = PerceptronHead(SMALL)
     alone = [
         (name, dict(one.settings))
         for name in ALL
-        for one in HEADS[name]().candidates((X, Y), (X[:30], Y[:30]), **asked)
+        for one in (small if name == "mlp" else HEADS[name]()).candidates((X, Y), (X[:30], Y[:30]), **asked)
     ]
+    assert [settings["hidden"] for name, settings in alone if name == "mlp"] == [64, 64]
     without_budget = [
         (one.head, {k: v for k, v in one.settings.items() if k not in ("head", "budget", "most_rounds")})
         for one in found
