@@ -21,6 +21,7 @@ from medfeat.report.tables import Table
 from medfeat.report.tuned_tables import tuned_table
 from medfeat.workflows.asking.given_names import asked_datasets, asked_names
 from medfeat_cache import resolve_root
+from medfeat_cache.commands import command, elsewhere
 
 FORMATS = ("table", "markdown", "csv", "json")
 
@@ -162,7 +163,7 @@ def kept_runs(
         there = {str(getattr(run, field)) for run in runs}
         for name in wanted or ():
             if name not in there:
-                raise UsageError(f"{unknown_name(f'{field} of a run', name, there)}; `medfeat probe` makes runs")
+                raise UsageError(f"{unknown_name(f'{field} of a run', name, there)}; {command('probe')} makes runs")
         kept = [run for run in kept if wanted is None or getattr(run, field) in wanted]
     return kept
 
@@ -177,7 +178,7 @@ def _datasets(data: str | Sequence[str] | None, runs: Sequence[Run], root: Path)
     chosen = tuple(name for name in known if name in mine)
     if not chosen:
         raise UsageError(
-            f"no runs on published datasets in {root}: run `medfeat probe` first, or name a dataset"
-            " (`medfeat compare --data bloodmnist`) to see its published results alone"
+            f"no runs on published datasets in {root}: run {command('probe', cache_dir=elsewhere(root))} first, or name"
+            f" a dataset ({command('compare', data='bloodmnist')}) to see its published results alone"
         )
     return chosen

@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures.conformal import calibrate
-from medfeat.evaluation.runs.saved_probe import SavedProbe, find_run, load_probe, refuse_other_recipe
+from medfeat.evaluation.runs.saved_probe import SavedProbe, load_probe, refuse_other_recipe
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
 from medfeat.types import BadImage, IdArray, Progress, SilentProgress
 from medfeat.workflows.results.predict_report import PredictReport
+from medfeat.workflows.runs import BEST, named_run
+from medfeat.workflows.stores.how_to_extract import extract_first
+from medfeat.workflows.stores.one_store import store_path_of
 from medfeat.workflows.stores.remake import NewImages, Remake
 from medfeat.workflows.stores.store_names import find_meant
-from medfeat_cache import Catalogue, FeatureStore, resolve_root
+from medfeat_cache import Catalogue, FeatureStore, read_header, resolve_root
 
 _ERROR_RATE = 0.1
 
@@ -27,6 +30,7 @@ def predict(
     images: str | Path | None = None,
     *,
     data: str | None = None,
+    store: str | None = None,
     out: str | Path | None = None,
     error_rate: float = _ERROR_RATE,
     intensity: str | None = None,
@@ -46,11 +50,14 @@ def predict(
     Parameters
     ----------
     run
-        Folder of a run, or the beginning of its key.
+        Folder of a run, the beginning of its key, or ``best``: the best one on val of the dataset that `data` names.
     images
         What to embed by the probe's recipe: a folder, CSV, npz, image or DICOM series, or a registered name.
     data
-        Instead of images: a dataset in the cache that was embedded by the probe's recipe; nothing is embedded.
+        Instead of images: a dataset in the cache that was embedded by the probe's recipe; nothing is embedded. Beside
+        images it says of which dataset the best run is meant.
+    store
+        Instead of either: first digits of the digest of such a store.
     out
         CSV to write: id, label, confidence, set, abstain, and a score a class.
     error_rate
@@ -78,10 +85,13 @@ def predict(
     DataError
         A saved probe that is damaged, or is not what it says; nothing in it was run.
     """
-    if (images is None) == (data is None):
-        raise UsageError("give either --images (to be embedded) or --data (in the cache already)")
+    beside = run == BEST and (images is not None or store is not None)  # then `data` says whose best run is meant
+    if sum(one is not None for one in (images, store, None if beside else data)) != 1:
+        raise UsageError("give --images (to be embedded), or --data or --store (in the cache already)")
     root, progress = resolve_root(cache_dir), progress or SilentProgress()
-    probe = load_probe(find_run(root, run))
+    probe = load_probe(named_run(root, run, data=data))
+    if run == BEST:
+        progress.say(f"best on val: run {probe.run.key[:12]}, {probe.run.network}, {probe.run.head}")
     conformal = calibrate(probe.val, error_rate)
     bad: list[BadImage] = []
     if images is not None:
@@ -92,11 +102,13 @@ def predict(
         new = NewImages(images, intensity=intensity, path_column=path_column, volumes=volumes, size=size)
         found = list(_of_images(probe, new, remake, bad))
     else:
-        found = list(_of_store(probe, str(data), root))
+        cache = Catalogue(root)
+        path = matching_store(cache, str(data), probe.recipe) if store is None else _fitting(cache, store, probe)
+        found = list(_of_store(probe, path))
     ids = np.concatenate([part[0] for part in found]) if found else np.empty(0, np.str_)
     if not len(ids):
         said = f": {bad[0].id}: {bad[0].reason}" if bad else ""
-        raise DataError(f"none of the {len(bad)} images of {images or data} could be read{said}")
+        raise DataError(f"none of the {len(bad)} images of {images or data or store} could be read{said}")
     scores = np.concatenate([part[1] for part in found])
     report = PredictReport(
         run=probe.run.key,
@@ -125,11 +137,18 @@ def _of_images(probe: SavedProbe, images: NewImages, remake: Remake, bad: list[B
             yield batch.ids, probe.scores(batch.features)
 
 
-def _of_store(probe: SavedProbe, data: str, root: Path) -> Iterator[Part]:
-    with FeatureStore(matching_store(Catalogue(root), data, probe.recipe)) as store:
+def _of_store(probe: SavedProbe, path: Path) -> Iterator[Part]:
+    with FeatureStore(path) as store:
         for group in store.groups:
             for ids, features in store.batches(group):
                 yield ids, probe.scores(features)
+
+
+def _fitting(cache: Catalogue, which: str, probe: SavedProbe) -> Path:
+    """Return the path of the store that is named, if it was embedded by the recipe of a probe."""
+    header = read_header(store_path_of(cache.root, which))
+    refuse_other_recipe(probe.recipe, header.recipe, f"store {header.digest[:12]}")
+    return header.path
 
 
 def matching_store(cache: Catalogue, data: str, recipe: Mapping[str, Any]) -> Path:
@@ -143,8 +162,8 @@ def matching_store(cache: Catalogue, data: str, recipe: Mapping[str, Any]) -> Pa
     stores = find_meant(cache, [data], backbone=recipe["backbone"])
     if not stores:
         raise UsageError(
-            f"no store of {data} x {recipe['backbone']} in {cache.root}: run `medfeat extract --backbone "
-            f"{recipe['backbone']} --data {data}` first"
+            f"no store of {data} x {recipe['backbone']} in {cache.root}: run "
+            f"{extract_first(cache, data, recipe['backbone'])} first"
         )
     problems: list[UsageError] = []
     for header in stores:

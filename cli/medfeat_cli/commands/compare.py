@@ -26,6 +26,7 @@ def compare(
     fmt: Form = "table",
     out: Out = None,
     cache_dir: options.CacheDir = None,
+    wide: options.Wide = False,
     json: options.Json = False,
 ) -> None:
     """Show every run beside the published results of its dataset, with their protocols.
@@ -37,7 +38,9 @@ def compare(
     report = run(data, course=course, backbone=backbone, head=head, size=size, paired=paired, cache_dir=cache_dir)
     fmt = "json" if json else fmt
     if fmt == "table" and out is None:
-        output.tables(report.tables())
+        output.tables(report.tables(), wide=wide)
+    elif fmt == "json":
+        output.text(output.json_text(report.to_dict()), out)
     else:
         output.text(report.render(fmt), out)
     output.errors(report.notes)

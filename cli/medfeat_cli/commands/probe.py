@@ -8,6 +8,7 @@ import typer
 
 from medfeat_cli import options, output, task_options
 from medfeat_cli.commands import new_tasks
+from medfeat_cli.given import refuse_without
 from medfeat_cli.progress import for_terminal
 
 if TYPE_CHECKING:
@@ -21,8 +22,10 @@ def _heads(incomplete: str) -> list[str]:
 
 
 def probe(
+    context: typer.Context,
     data: options.Data = None,
     backbone: options.BackboneName = None,
+    store: options.Store = None,
     size: options.Size = None,
     head: Annotated[
         str | None,
@@ -75,6 +78,7 @@ def probe(
         float | None, typer.Option("--budget", help="Seconds of one core a head that trains in rounds may take.")
     ] = None,
     cache_dir: options.CacheDir = None,
+    wide: options.Wide = False,
     json: options.Json = False,
 ) -> None:
     """Train a head on every store in the cache and print one table; val chooses, test is read once.
@@ -84,6 +88,11 @@ def probe(
     from medfeat.workflows.asking.question import Question
     from medfeat.workflows.jobs.store_jobs import ProbeRequest
 
+    refuse_without(context, "draws figure", needs="--shots", there=shots is not None)
+    refuse_without(
+        context, "test_split test_relabel test_drop test_labels", needs="--test-on", there=test_on is not None
+    )
+    refuse_without(context, "partial", needs="--labels", there=labels is not None)
     together = {"--select": select, "--refit": refit, "--choose": choose, "--class-weight": class_weight}
     _refuse_together({"--shots": shots, "--fuse": fuse, "--test-on": test_on}, together)
     if budget is not None and any(one is not None for one in (shots, fuse, test_on)):
@@ -92,17 +101,18 @@ def probe(
         task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
     )
     asked = ProbeRequest(
-        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir
-    )
+        data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
+        cache_dir=cache_dir,
+    )  # fmt: skip
     if shots is not None:
-        new_tasks.few_shot(asked, shots=shots, draws=draws, figure=figure, resamples=resamples, json=json)
+        new_tasks.few_shot(asked, shots=shots, draws=draws, figure=figure, resamples=resamples, wide=wide, json=json)
     elif fuse is not None:
-        new_tasks.fuse(asked, ways=fuse, resamples=resamples, json=json)
+        new_tasks.fuse(asked, ways=fuse, resamples=resamples, wide=wide, json=json)
     elif test_on is not None:
         from medfeat.workflows.transfer import Elsewhere
 
         there = Elsewhere(test_on, split=test_split, drop=test_drop, relabel=test_relabel, labels=test_labels)
-        new_tasks.transfer(asked, there, resamples=resamples, json=json)
+        new_tasks.transfer(asked, there, resamples=resamples, wide=wide, json=json)
     else:
         from medfeat.evaluation.measures.bootstrap import RESAMPLES
         from medfeat.workflows.probe import probe_stores
@@ -111,7 +121,7 @@ def probe(
             asked, refit=refit, select=select, choose=choose or "val", class_weight=class_weight or "none",
             budget=budget, resamples=RESAMPLES if resamples is None else resamples, progress=for_terminal(),
         )  # fmt: skip
-        _show(report, json=json)
+        _show(report, wide=wide, json=json)
 
 
 def _refuse_together(alone: dict[str, Any], together: dict[str, Any]) -> None:
@@ -120,11 +130,11 @@ def _refuse_together(alone: dict[str, Any], together: dict[str, Any]) -> None:
         raise typer.BadParameter(f"{' and '.join(named)} exclude each other: give one of them")
 
 
-def _show(report: ProbeReport, *, json: bool) -> None:
+def _show(report: ProbeReport, *, wide: bool, json: bool) -> None:
     if json:
         output.as_json(report.to_dict())
     else:
-        output.tables(report.tables())
+        output.tables(report.tables(), wide=wide)
         for line in report.notes:
             output.note(line)
     output.errors([failure.line() for failure in report.failed])

@@ -115,7 +115,8 @@ class AuditReport:
             for (kind, a, b), found in counts.items()
         )  # fmt: skip
         columns = ("duplicates", "splits", "pairs", "labels differ", "such as")
-        return Table(f"{self.dataset}: images that are there twice", columns, rows, (*self._lines(), *self.notes))
+        return Table(f"{self.dataset}: images that are there twice", columns, rows, (*self._lines(), *self.notes),
+                     less=("such as", "labels differ"))  # fmt: skip
 
     def _lines(self) -> list[str]:
         line = self.calibration
@@ -136,7 +137,7 @@ class AuditReport:
             for name, found in (("as it is", before), ("without duplicates", after))
         )
         title = f"{self.dataset}: {self.head} on {self.backbone}, test without images that are in train or val too"
-        return Table(title, ("test", "n", NAMES[best], NAMES[other]), rows)
+        return Table(title, ("test", "n", NAMES[best], NAMES[other]), rows, less=(NAMES[other],))
 
     def _errors(self) -> Table:
         rows = tuple(
@@ -147,7 +148,8 @@ class AuditReport:
         more = len(self.label_errors) - len(rows)
         notes = [f"{more} more in label_errors.csv and --json"] if more > 0 else []
         notes.append("by cross-validated scores: look at each before changing a label")
-        return Table(f"{self.dataset}: {len(self.label_errors)} likely label errors", columns, rows, tuple(notes))
+        return Table(f"{self.dataset}: {len(self.label_errors)} likely label errors", columns, rows, tuple(notes),
+                     less=("margin", "split"), prose=("label", "suggested"))  # fmt: skip
 
 
 def _conflicts(pairs: Sequence[Pair]) -> int:

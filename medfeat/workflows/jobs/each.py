@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from medfeat.types import Progress, WholeProgress
 from medfeat.workflows.jobs.unforeseen import in_one_line, show_traceback
 
 T = TypeVar("T")
@@ -45,6 +46,39 @@ class Failure(Generic[J_co]):
         return {"what": self.what, "error": self.error}
 
 
+@dataclass
+class Overall:
+    """How far a command is: told before each of its jobs, however many loops they come from.
+
+    Attributes
+    ----------
+    progress
+        Hears of it, if it is a `medfeat.types.WholeProgress`.
+    what
+        Of what there are several: ``run``.
+    total, done
+        How many; of one alone nothing is told.
+    """
+
+    progress: Progress
+    what: str
+    total: int
+    done: int = 0
+
+    def begin(self) -> None:
+        """Say that one more begins."""
+        self._tell(self.done)
+        self.done += 1
+
+    def end(self) -> None:
+        """Say that there are no more."""
+        self._tell(self.total)
+
+    def _tell(self, done: int) -> None:
+        if self.total > 1 and isinstance(self.progress, WholeProgress):
+            self.progress.whole(done, self.total, self.what)
+
+
 @dataclass(frozen=True)
 class Done(Generic[J, T]):
     """What became of some jobs.
@@ -69,7 +103,13 @@ class Done(Generic[J, T]):
             raise self.errors[0]
 
 
-def each(jobs: Iterable[J], do: Callable[[J], T], *, passed_over: tuple[type[Exception], ...] = ()) -> Done[J, T]:
+def each(
+    jobs: Iterable[J],
+    do: Callable[[J], T],
+    *,
+    passed_over: tuple[type[Exception], ...] = (),
+    overall: Overall | None = None,
+) -> Done[J, T]:
     """Do each job; one that fails is kept for the report and stops no other.
 
     Parameters
@@ -80,11 +120,15 @@ def each(jobs: Iterable[J], do: Callable[[J], T], *, passed_over: tuple[type[Exc
         Does one.
     passed_over
         Errors of jobs that nobody misses.
+    overall
+        Is told of each that begins.
     """
     results: list[T] = []
     failures: list[Failure[J]] = []
     errors: list[Exception] = []
     for job in jobs:
+        if overall is not None:
+            overall.begin()
         try:
             results.append(do(job))
         except passed_over:

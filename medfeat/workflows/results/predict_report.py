@@ -116,7 +116,7 @@ class PredictReport:
             (str(name), str(int((labels == name).sum())), str(int((abstain & (labels == name)).sum())))
             for name in np.unique(labels)
         ]
-        return [Table(title, ("label", "images", "of these abstained"), tuple(counted), tuple(notes))]
+        return [Table(title, ("label", "images", "of these abstained"), tuple(counted), tuple(notes), prose=("label",))]
 
     def problem_lines(self) -> list[str]:
         """Return a line for each image that could not be read."""
