@@ -396,11 +396,15 @@ class Candidate:
         The fitted model.
     complexity
         Orders candidates from simple to complex: ties on val go to the smaller.
+    head
+        Which head it is of, where several stand together: the best of each is then averaged with those of others, and
+        the mean stands beside them. Empty for a head that stands alone.
     """
 
     settings: Mapping[str, Any]
     model: Fitted
     complexity: float
+    head: str = ""
 
 
 def as_names(value: str | Sequence[str]) -> tuple[str, ...]:

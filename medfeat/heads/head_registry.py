@@ -71,6 +71,7 @@ _BUILTIN = {
         "medfeat.heads.attention:AttentionHead",
         "gated attention over slices or tokens that were kept, 5 values of C, stopped on val",
     ),
+    "auto": ("medfeat.heads.auto:AutoHead", "all heads that suit the task, and means of two or three of them"),
     "majority": ("medfeat.heads.majority:MajorityHead", "class frequencies of train: the baseline to beat"),
 }
 for _name, (_target, _summary) in _BUILTIN.items():
@@ -85,9 +86,9 @@ def describe(name: str) -> str:
 
 
 def all_heads() -> tuple[str, ...]:
-    """Return every head that ``all`` stands for: not the baseline, nor what an installed package brings broken."""
+    """Return every head that ``all`` stands for: each on its own, without the baseline and what a package broke."""
     broken = HEADS.problems()
-    return tuple(name for name in HEADS if name != "majority" and name not in broken)
+    return tuple(name for name in HEADS if name not in ("majority", "auto") and name not in broken)
 
 
 def takes_budget(name: str) -> bool:

@@ -14,7 +14,7 @@ from medfeat.evaluation.measures.bootstrap import RESAMPLES, check_draws
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import headline
 from medfeat.heads import HEADS
-from medfeat.report.run_tables import NAMES, settings
+from medfeat.report.run_tables import NAMES
 from medfeat.report.tables import Table, number, with_interval
 from medfeat.types import Progress, SilentProgress, Task, as_names
 from medfeat.workflows.asking.question import Question
@@ -70,7 +70,9 @@ class FusionReport:
         for i, way in enumerate(self.fusion.ways):
             test = self.fusion.test.values
             shown = [with_interval(test[best]), with_interval(test[other])] if i == self.fusion.chosen else ["", ""]
-            words = "" if any(isinstance(value, dict) for value in way.settings.values()) else settings(way.settings)
+            words = (
+                "" if any(isinstance(value, dict) for value in way.settings.values()) else wording.chosen(way.settings)
+            )
             rows.append((way.name, self.head, words, number(way.best.first), number(abs(way.best.second)), *shown))
         title = f"{self.dataset}, task {self.task}: several backbones"
         notes = ("val chose; test was read for the chosen one alone", *self.cautions)

@@ -30,7 +30,9 @@ def probe(
     head: Annotated[
         str | None,
         typer.Option(
-            "--head", help="Heads (comma list) or `all`; default: linear, or what suits.", autocompletion=_heads
+            "--head",
+            help="Heads (comma list), `auto`: the best or a mean of some, or `all`; default: linear, or what suits.",
+            autocompletion=_heads,
         ),
     ] = None,
     task: task_options.Task = None,

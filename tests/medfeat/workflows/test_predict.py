@@ -26,7 +26,7 @@ def probed(counting, cache_root):
     return probe("synthetic-binary", cache_dir=cache_root, **QUICK).runs[0], counting
 
 
-@pytest.mark.parametrize("head", ["linear", "knn", "xgboost"])
+@pytest.mark.parametrize("head", ["linear", "knn", "xgboost", "auto"])
 def test_scores_of_exported_images_are_the_stored_ones(counting, cache_root, tmp_path, head):
     embed(cache_root)
     run = probe("synthetic-binary", head=head, cache_dir=cache_root, **QUICK).runs[0]
