@@ -14,6 +14,8 @@ from medfeat.types import Interval
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+CAUTION = "CAUTION:"
+"""How a note begins that must not be overlooked."""
 _NUMERIC = frozenset("0123456789+-.,[] %±*()/≠•†–")
 
 
@@ -157,9 +159,13 @@ def terminal(tables: Iterable[Table]) -> RenderableType:
         for i, row in enumerate(table.rows):
             drawn.add_row(*map(Text, row), style="bold" if i in table.strong else None)
         parts.append(drawn)
-        parts += [Padding(Text(note, style="dim"), (0, 0, 0, 1)) for note in table.notes]
+        parts += [Padding(Text(note, style=_style(note)), (0, 0, 0, 1)) for note in table.notes]
         parts.append(Text(""))
     return Group(*parts)
+
+
+def _style(note: str) -> str:
+    return "bold red" if note.startswith(CAUTION) else "dim"
 
 
 def numeric_columns(table: Table) -> list[bool]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ from numpy.typing import NDArray
 
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures.conformal import calibrate
+from medfeat.evaluation.measures.novelty import Familiar
 from medfeat.evaluation.runs.saved_probe import SavedProbe, find_run, load_probe, refuse_other_recipe
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
-from medfeat.types import BadImage, IdArray, Progress, SilentProgress
+from medfeat.saying import heard, warn_of
+from medfeat.types import BadImage, FloatArray, IdArray, Progress
 from medfeat.workflows.results.predict_report import PredictReport
-from medfeat.workflows.stores.remake import NewImages, Remake
+from medfeat.workflows.stores.remake import EmbeddedImages, NewImages, Remake
 from medfeat.workflows.stores.store_names import find_meant
+from medfeat.workflows.stores.trained_on import trained_on
 from medfeat_cache import Catalogue, FeatureStore, resolve_root
 
 _ERROR_RATE = 0.1
@@ -52,9 +56,10 @@ def predict(
     data
         Instead of images: a dataset in the cache that was embedded by the probe's recipe; nothing is embedded.
     out
-        CSV to write: id, label, confidence, set, abstain, and a score a class.
+        CSV to write: id, label, confidence, set, abstain, ood, its p-value, and a score a class.
     error_rate
-        Share of images whose set may miss the truth; calibrated on val, so it holds for images like those.
+        Share of images whose set may miss the truth; calibrated on val, so it holds for images like those. Where val's
+        patients are known, a patient counts as one sample.
     intensity, path_column, volumes, size
         How to read the images; by default as the probe's own were.
     data_root, weights
@@ -69,7 +74,7 @@ def predict(
     Returns
     -------
     PredictReport
-        Silver-standard labels: keep those that are not abstained.
+        Silver-standard labels: keep those that are neither abstained nor ``ood``, unlike the images of training.
 
     Raises
     ------
@@ -80,9 +85,11 @@ def predict(
     """
     if (images is None) == (data is None):
         raise UsageError("give either --images (to be embedded) or --data (in the cache already)")
-    root, progress = resolve_root(cache_dir), progress or SilentProgress()
+    root, progress = resolve_root(cache_dir), heard(progress)
+    cache = Catalogue(root)
     probe = load_probe(find_run(root, run))
-    conformal = calibrate(probe.val, error_rate)
+    conformal = calibrate(probe.val, error_rate, probe.val_groups)
+    familiar, unknown = _familiar(probe, cache)
     bad: list[BadImage] = []
     if images is not None:
         options = RemakeOptions(
@@ -90,9 +97,10 @@ def predict(
         )
         remake = Remake(MadeFrom.of(probe.recipe, probe.info), options, root, progress)
         new = NewImages(images, intensity=intensity, path_column=path_column, volumes=volumes, size=size)
-        found = list(_of_images(probe, new, remake, bad))
+        parts = _of_images(remake.embed(remake.open_new(new)), bad)
     else:
-        found = list(_of_store(probe, str(data), root))
+        parts = _of_store(matching_store(cache, str(data), probe.recipe))
+    found = [_said(probe, familiar, *part) for part in parts]
     ids = np.concatenate([part[0] for part in found]) if found else np.empty(0, np.str_)
     if not len(ids):
         said = f": {bad[0].id}: {bad[0].reason}" if bad else ""
@@ -106,30 +114,50 @@ def predict(
         scores=scores,
         calibrated=probe.calibrated(scores),
         conformal=conformal,
+        ood_p=None if familiar is None else np.concatenate([part[2] for part in found]),
+        ood_unknown=unknown,
         bad=tuple(bad),
         embedded=len(ids) if images is not None else 0,
         out=None if out is None else Path(out),
     )
     if report.out is not None:
         report.write(report.out)
+    warn_of(chain(report.problem_lines(), report.cautions))
     return report
 
 
-Part = tuple[IdArray, NDArray[np.float64]]
+_Part = tuple[IdArray, FloatArray]
 
 
-def _of_images(probe: SavedProbe, images: NewImages, remake: Remake, bad: list[BadImage]) -> Iterator[Part]:
-    for batch in remake.embed(remake.open_new(images)):
+def _familiar(probe: SavedProbe, cache: Catalogue) -> tuple[Familiar | None, str]:
+    """Return what is familiar to a probe, or why that cannot be told."""
+    try:
+        found = trained_on(probe, cache)
+    except DataError as error:
+        return None, str(error)
+    if found.can_tell:
+        return found, ""
+    return None, f"val has {found.counted} independent samples, too few to tell"
+
+
+def _said(
+    probe: SavedProbe, familiar: Familiar | None, ids: IdArray, features: FloatArray
+) -> tuple[IdArray, NDArray[np.float64], NDArray[np.float64]]:
+    p = np.ones(len(ids)) if familiar is None else familiar.p_values(features)
+    return ids, probe.scores(features), p
+
+
+def _of_images(batches: Iterable[EmbeddedImages], bad: list[BadImage]) -> Iterator[_Part]:
+    for batch in batches:
         bad.extend(batch.bad)
         if len(batch.ids):
-            yield batch.ids, probe.scores(batch.features)
+            yield batch.ids, batch.features
 
 
-def _of_store(probe: SavedProbe, data: str, root: Path) -> Iterator[Part]:
-    with FeatureStore(matching_store(Catalogue(root), data, probe.recipe)) as store:
+def _of_store(path: Path) -> Iterator[_Part]:
+    with FeatureStore(path) as store:
         for group in store.groups:
-            for ids, features in store.batches(group):
-                yield ids, probe.scores(features)
+            yield from store.batches(group)
 
 
 def matching_store(cache: Catalogue, data: str, recipe: Mapping[str, Any]) -> Path:
