@@ -41,6 +41,13 @@ def probe(
     shots: task_options.Shots = None,
     draws: task_options.Draws = 20,
     figure: task_options.Figure = None,
+    corrupt: task_options.Corrupt = False,
+    data_root: options.DataRoot = None,
+    weights: options.Weights = None,
+    device: options.Device = "auto",
+    folds: task_options.Folds = None,
+    group_column: task_options.GroupColumn = None,
+    groups: task_options.Groups = None,
     fuse: task_options.Fuse = None,
     test_on: task_options.TestOn = None,
     test_split: task_options.TestSplit = "test",
@@ -72,6 +79,9 @@ def probe(
     budget: Annotated[
         float | None, typer.Option("--budget", help="Seconds of one core a head that trains in rounds may take.")
     ] = None,
+    pivot: Annotated[
+        bool, typer.Option("--pivot", help="One table: networks by datasets, each by the head and store val prefers.")
+    ] = False,
     cache_dir: options.CacheDir = None,
     json: options.Json = False,
 ) -> None:
@@ -82,13 +92,21 @@ def probe(
     from medfeat.workflows.asking.question import Question
     from medfeat.workflows.jobs.store_jobs import ProbeRequest
 
-    together = {"--select": select, "--refit": refit, "--choose": choose, "--class-weight": class_weight}
-    _refuse_together({"--shots": shots, "--fuse": fuse, "--test-on": test_on}, together)
-    if budget is not None and any(one is not None for one in (shots, fuse, test_on)):
-        raise typer.BadParameter("--budget goes with none of --shots, --fuse and --test-on")
+    alone = {"--shots": shots, "--fuse": fuse, "--test-on": test_on, "--corrupt": corrupt or None}
+    left_out = {"--folds": folds, "--group-column": group_column}
+    how = {"--choose": choose, "--class-weight": class_weight}
+    _refuse_together(alone, {"--select": select, "--refit": refit, "--pivot": pivot, **left_out, **how})
+    _refuse_together(left_out, {"--select": select, "--refit": refit, "--pivot": pivot})
+    if budget is not None and any(one is not None for one in (*alone.values(), *left_out.values())):
+        raise typer.BadParameter(f"--budget goes with none of {', '.join((*alone, *left_out))}")
+    if not corrupt and (data_root is not None or weights is not None or device != "auto"):
+        raise typer.BadParameter("--data-root, --weights and --device are for --corrupt, which embeds images")
+    if groups is not None and group_column is None:
+        raise typer.BadParameter("--groups is the file of --group-column NAME: say which column")
     question = Question(
-        task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
-    )
+        task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes,
+        aside=group_column if groups is None else None,
+    )  # fmt: skip
     asked = ProbeRequest(
         data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir
     )
@@ -101,6 +119,18 @@ def probe(
 
         there = Elsewhere(test_on, split=test_split, drop=test_drop, relabel=test_relabel, labels=test_labels)
         new_tasks.transfer(asked, there, resamples=resamples, json=json)
+    elif corrupt:
+        from medfeat.extraction.ask.made_from import RemakeOptions
+
+        remake = RemakeOptions(data_root=data_root, weights=weights, device=device)
+        new_tasks.corrupt(asked, remake, figure=figure, resamples=resamples, json=json)
+    elif folds is not None or group_column is not None:
+        from medfeat.workflows.cross_validate import Parts
+
+        new_tasks.leave_out(
+            asked, Parts(folds, group_column, groups or labels), choose=choose, class_weight=class_weight,
+            resamples=resamples, json=json,
+        )  # fmt: skip
     else:
         from medfeat.evaluation.measures.bootstrap import RESAMPLES
         from medfeat.workflows.probe import probe_stores
@@ -109,7 +139,7 @@ def probe(
             asked, refit=refit, select=select, choose=choose or "val", class_weight=class_weight or "none",
             budget=budget, resamples=RESAMPLES if resamples is None else resamples, progress=for_terminal(),
         )  # fmt: skip
-        _show(report, json=json)
+        _show(report, json=json, pivot=pivot)
 
 
 def _refuse_together(alone: dict[str, Any], together: dict[str, Any]) -> None:
@@ -118,11 +148,11 @@ def _refuse_together(alone: dict[str, Any], together: dict[str, Any]) -> None:
         raise typer.BadParameter(f"{' and '.join(named)} exclude each other: give one of them")
 
 
-def _show(report: ProbeReport, *, json: bool) -> None:
+def _show(report: ProbeReport, *, json: bool, pivot: bool) -> None:
     if json:
         output.as_json(report.to_dict())
     else:
-        output.tables(report.tables())
+        output.tables([report.pivot()] if pivot else report.tables())
         for line in report.notes:
             output.note(line)
     output.errors([failure.line() for failure in report.failed])
