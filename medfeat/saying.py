@@ -14,8 +14,8 @@ from typing import Any
 
 from medfeat.types import Progress, SilentProgress
 
-LOGGER = logging.getLogger("medfeat")
-LOGGER.addHandler(logging.NullHandler())  # a library says nothing of its own accord, warnings neither
+_LOGGER = logging.getLogger("medfeat")
+_LOGGER.addHandler(logging.NullHandler())  # a library says nothing of its own accord, warnings neither
 
 
 class MedfeatWarning(UserWarning):
@@ -32,7 +32,7 @@ def heard(progress: Progress | None) -> Progress:
 def warn_of(lines: Iterable[str]) -> None:
     """Tell of what went wrong without stopping: a warning in a notebook, and always a line of the log."""
     for line in lines:
-        LOGGER.warning("%s", line)
+        _LOGGER.warning("%s", line)
         if in_notebook():
             warnings.warn(line, MedfeatWarning, stacklevel=3)
 
@@ -49,12 +49,12 @@ class LoggedProgress(SilentProgress):
 
     def start(self, total: int, label: str, unit: str = "images") -> None:
         """Begin a stretch."""
-        LOGGER.debug("%s: %s %s", label, total, unit)
+        _LOGGER.debug("%s: %s %s", label, total, unit)
 
     def say(self, message: str) -> None:
         """Keep the line in `said`, and log it."""
         super().say(message)
-        LOGGER.info("%s", message)
+        _LOGGER.info("%s", message)
 
 
 class _NotebookProgress:
@@ -80,7 +80,7 @@ class _NotebookProgress:
         from tqdm.std import tqdm
 
         tqdm.write(message, file=sys.stdout)
-        LOGGER.info("%s", message)
+        _LOGGER.info("%s", message)
 
     def finish(self) -> None:
         """Remove the bar."""

@@ -20,11 +20,11 @@ VERSION = 1
 """Of what the corruptions do: stores of corrupted images are told apart by it."""
 SEVERITIES = (1, 2, 3, 4, 5)
 KINDS = ("noise", "blur", "contrast", "compression")
-GAUSSIAN = (0.04, 0.08, 0.12, 0.16, 0.20)  # standard deviation, of 0..1
-SPECKLE = (0.10, 0.15, 0.20, 0.25, 0.30)  # the same, of a pixel's own value
-BLUR = (0.8, 1.4, 2.0, 2.6, 3.5)  # standard deviation in pixels of an image of 224
-CONTRAST = (0.9, 0.8, 0.7, 0.6, 0.4)  # of what there was
-QUALITY = (50, 30, 15, 10, 7)  # of JPEG
+_GAUSSIAN = (0.04, 0.08, 0.12, 0.16, 0.20)  # standard deviation, of 0..1
+_SPECKLE = (0.10, 0.15, 0.20, 0.25, 0.30)  # the same, of a pixel's own value
+_BLUR = (0.8, 1.4, 2.0, 2.6, 3.5)  # standard deviation in pixels of an image of 224
+_CONTRAST = (0.9, 0.8, 0.7, 0.6, 0.4)  # of what there was
+_QUALITY = (50, 30, 15, 10, 7)  # of JPEG
 _REFERENCE_SIDE = 224
 _SPECKLED = ("breastmnist", "octmnist")
 
@@ -57,20 +57,20 @@ def corrupt(
         return _noisy(image, step, seed_of, noise)
     if kind == "contrast":
         mean = image.mean(axis=(-2, -1), keepdims=True) if volume else image.mean(axis=(0, 1), keepdims=True).mean()
-        return _levels(mean + CONTRAST[step] * (image - mean))
+        return _levels(mean + _CONTRAST[step] * (image - mean))
     if kind == "blur":
-        return _blurred(image, BLUR[step] / _REFERENCE_SIDE, volume=volume)
+        return _blurred(image, _BLUR[step] / _REFERENCE_SIDE, volume=volume)
     if volume:
-        return np.stack([_compressed(one, QUALITY[step]) for one in image])
-    return _compressed(image, QUALITY[step])
+        return np.stack([_compressed(one, _QUALITY[step]) for one in image])
+    return _compressed(image, _QUALITY[step])
 
 
 def _noisy(image: UInt8Array, step: int, seed_of: str, noise: str) -> UInt8Array:
     seed = int.from_bytes(hashlib.blake2b(seed_of.encode(), digest_size=8).digest())
     drawn = np.random.default_rng(seed).standard_normal(image.shape)
     if noise == "speckle":
-        return _levels(image * (1 + SPECKLE[step] * drawn))
-    return _levels(image + 255 * GAUSSIAN[step] * drawn)
+        return _levels(image * (1 + _SPECKLE[step] * drawn))
+    return _levels(image + 255 * _GAUSSIAN[step] * drawn)
 
 
 def _blurred(image: UInt8Array, share: float, *, volume: bool) -> UInt8Array:

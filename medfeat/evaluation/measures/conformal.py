@@ -24,7 +24,7 @@ from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.patients import equal_shares
 from medfeat.types import FloatArray, IdArray, TaskType
 
-FEW = 50
+_FEW = 50
 """Fewer samples, or patients, make a promise that luck may break by much."""
 _ROUNDING = 1e-9
 
@@ -79,7 +79,7 @@ class Conformal:
                 f"val is too small for error rate {self.error_rate:g}: {self.counted} {of}, and at least {least} are "
                 "needed; every image is left undecided",
             )
-        if self.counted >= FEW:
+        if self.counted >= _FEW:
             return ()
         return (
             f"only {self.counted} {of} stand behind sets and probabilities: asked to miss the truth in "

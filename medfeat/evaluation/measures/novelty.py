@@ -19,8 +19,8 @@ from medfeat.types import FloatArray, IdArray
 
 LEVEL = 0.05
 """Share of images like those of val that are called unlike."""
-NEIGHBOUR = 5
-MOST_ROWS = 5000
+_NEIGHBOUR = 5
+_MOST_ROWS = 5000
 """Training vectors that are looked at, at most: distances change little with more, and time grows with each."""
 _BLOCK = 4096
 _ROUNDING = 1e-9
@@ -99,15 +99,15 @@ def more_than_usual(strangers: int, n: int) -> bool:
 
 
 def some_rows(n: int) -> NDArray[np.int64]:
-    """Return which of n rows are looked at: all, or `MOST_ROWS` of them drawn always alike, ascending."""
-    if n <= MOST_ROWS:
+    """Return which of n rows are looked at: all, or `_MOST_ROWS` of them drawn always alike, ascending."""
+    if n <= _MOST_ROWS:
         return np.arange(n)
-    return np.sort(np.random.default_rng(0).choice(n, MOST_ROWS, replace=False))
+    return np.sort(np.random.default_rng(0).choice(n, _MOST_ROWS, replace=False))
 
 
 def _distances(train: NDArray[np.float32], X: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return (n,) squared distances to the k-th nearest of the training vectors, or the farthest of fewer."""
-    k, squares = min(NEIGHBOUR, len(train)) - 1, (train**2).sum(axis=1)
+    k, squares = min(_NEIGHBOUR, len(train)) - 1, (train**2).sum(axis=1)
     parts = [np.empty(0, np.float32)]
     for start in range(0, len(X), _BLOCK):
         rows = X[start : start + _BLOCK]

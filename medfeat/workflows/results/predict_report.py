@@ -19,7 +19,7 @@ from medfeat.report.spreadsheet import write_csv
 from medfeat.report.tables import CAUTION, Table, number
 from medfeat.types import BadImage, IdArray, TaskType
 
-SHOWN = 20
+_SHOWN = 20
 """So many images are shown one by one."""
 
 
@@ -140,7 +140,7 @@ class PredictReport(Shown):
     def tables(self) -> list[Table]:
         """Return an answer a row, or of many images how often each answer was given."""
         title = f"{len(self.ids)} images by run {self.run[:12]}"
-        columns, rows = self._each() if len(self.ids) <= SHOWN else self._counted()
+        columns, rows = self._each() if len(self.ids) <= _SHOWN else self._counted()
         return [Table(title, columns, tuple(rows), tuple(self._notes()))]
 
     def _notes(self) -> Iterator[str]:
