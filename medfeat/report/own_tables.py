@@ -10,6 +10,7 @@ import numpy as np
 
 from medfeat.evaluation.compare.comparison import Comparison
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
+from medfeat.evaluation.measures.operating import OperatingPoint
 from medfeat.evaluation.measures.threshold_curves import roc_line
 from medfeat.evaluation.runs.run import Run, read_scores
 from medfeat.report.figures import FAINT, OURS, new_figures, plain
@@ -55,11 +56,15 @@ def _confusions(run: Run) -> Iterator[Table]:
 def _points(run: Run) -> Iterator[Table]:
     if run.test.operating_points:
         rows = tuple(
-            (point.rule, number(point.threshold), with_interval(point.sensitivity), with_interval(point.specificity))
+            (_rule(point), number(point.threshold), with_interval(point.sensitivity), with_interval(point.specificity))
             for point in run.test.operating_points
         )
         columns = ("threshold", "score above", "sensitivity", "specificity")
         yield Table(f"{_name(run)}, operating points on test", columns, rows)
+
+
+def _rule(point: OperatingPoint) -> str:
+    return point.rule.removeprefix("official ")  # of own images nothing is
 
 
 def own_figure(comparison: Comparison) -> Figure:
@@ -101,15 +106,9 @@ def _roc(axes: Axes, run: Run) -> None:
     largest = sorted(sorted(range(len(pairs)), key=lambda i: -int(pairs[i][0].sum()))[:MOST_CURVES])
     axes.plot([0, 1], [0, 1], color=FAINT, lw=1)
     draw_lines(axes, [roc_line(names[i], *pairs[i]) for i in largest if 0 < pairs[i][0].sum() < len(pairs[i][0])])
-    for point in run.test.operating_points:
-        axes.plot(1 - point.specificity.value, point.sensitivity.value, "o", color=OURS, ms=5)
-        axes.annotate(
-            point.rule.removesuffix(" on val"),
-            (1 - point.specificity.value, point.sensitivity.value),
-            xytext=(6, -9),
-            textcoords="offset points",
-            fontsize=7,
-        )
+    for mark, point in zip("os^Dv", run.test.operating_points, strict=False):
+        at = 1 - point.specificity.value, point.sensitivity.value
+        axes.plot(*at, mark, color=OURS, ms=5, ls="", label=f"{_rule(point)} (> {point.threshold:.2f})")
     axes.set(xlim=(0, 1), ylim=(0, 1.01))
     axes.set_xlabel("1 - specificity", fontsize=9)
     axes.set_ylabel("sensitivity", fontsize=9)

@@ -50,6 +50,9 @@ def draw_robustness(found: Sequence[Robustness], path: Path) -> Path:
         axes.set_title(kind, loc="left", fontsize=10, color=INK)
         axes.set_xlabel("severity", fontsize=9)
         axes.grid(color=FAINT, lw=0.5, alpha=0.5)
+    lowest, highest = min(axes.get_ylim()[0] for axes in places), max(axes.get_ylim()[1] for axes in places)
+    for axes in places:
+        axes.set_ylim(lowest, highest)
     places[0].set_ylabel(f"test {NAMES[found[0].run.headline[0]]}", fontsize=9)
     handles, names = places[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", frameon=False, fontsize=8, ncols=2)
