@@ -14,6 +14,7 @@ from typing import Any
 
 from medfeat.types import Progress, SilentProgress
 
+_SHORTEST = 0.5  # seconds; what is done sooner has no bar
 _LOGGER = logging.getLogger("medfeat")
 _LOGGER.addHandler(logging.NullHandler())  # a library says nothing of its own accord, warnings neither
 
@@ -68,7 +69,8 @@ class _NotebookProgress:
         from tqdm.std import tqdm
 
         self.finish()
-        self._bar = tqdm(total=total, desc=label, unit=f" {unit}", leave=False, file=sys.stdout, mininterval=0.2)
+        how = {"leave": False, "file": sys.stdout, "mininterval": 0.2, "delay": _SHORTEST}
+        self._bar = tqdm(total=total, desc=label, unit=f" {unit}", **how)
 
     def advance(self, count: int) -> None:
         """Move the bar by `count` units."""

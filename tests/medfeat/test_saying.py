@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from medfeat import saying
 from medfeat.errors import MedfeatError, UsageError
 from medfeat.saying import MedfeatWarning, heard, in_notebook, warn_of
 from medfeat.types import SilentProgress
@@ -51,7 +52,8 @@ def test_a_script_and_a_terminal_of_ipython_are_no_notebook(monkeypatch, noteboo
     assert isinstance(heard(None), SilentProgress)
 
 
-def test_a_notebook_shows_a_bar_and_what_is_worth_keeping(notebook, capsys):
+def test_a_notebook_shows_a_bar_and_what_is_worth_keeping(notebook, monkeypatch, capsys):
+    monkeypatch.setattr(saying, "_SHORTEST", 0)
     progress = heard(None)
     progress.start(10, "embedding")
     progress.advance(4)
