@@ -101,11 +101,10 @@ def predict(
     else:
         parts = _of_store(matching_store(cache, str(data), probe.recipe))
     found = [_said(probe, familiar, *part) for part in parts]
-    ids = np.concatenate([part[0] for part in found]) if found else np.empty(0, np.str_)
-    if not len(ids):
+    if not found:
         said = f": {bad[0].id}: {bad[0].reason}" if bad else ""
         raise DataError(f"none of the {len(bad)} images of {images or data} could be read{said}")
-    scores = np.concatenate([part[1] for part in found])
+    ids, scores, ood_p = (np.concatenate(column) for column in zip(*found, strict=True))
     report = PredictReport(
         run=probe.run.key,
         task_type=probe.task_type,
@@ -114,12 +113,17 @@ def predict(
         scores=scores,
         calibrated=probe.calibrated(scores),
         conformal=conformal,
-        ood_p=None if familiar is None else np.concatenate([part[2] for part in found]),
+        ood_p=None if familiar is None else ood_p,
         ood_unknown=unknown,
         bad=tuple(bad),
         embedded=len(ids) if images is not None else 0,
         out=None if out is None else Path(out),
     )
+    return _told(report)
+
+
+def _told(report: PredictReport) -> PredictReport:
+    """Write what is to be written, and warn of what must not be overlooked."""
     if report.out is not None:
         report.write(report.out)
     warn_of(chain(report.problem_lines(), report.cautions))

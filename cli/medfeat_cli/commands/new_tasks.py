@@ -11,10 +11,7 @@ from medfeat_cli import output
 from medfeat_cli.progress import for_terminal
 
 if TYPE_CHECKING:
-    from medfeat.extraction.ask.made_from import RemakeOptions
-    from medfeat.workflows.cross_validate import Parts
     from medfeat.workflows.jobs.store_jobs import ProbeRequest
-    from medfeat.workflows.transfer import Elsewhere
 
 
 def few_shot(
@@ -41,13 +38,21 @@ def fuse(asked: ProbeRequest, *, ways: str, resamples: int | None, json: bool) -
 
 
 def corrupt(
-    asked: ProbeRequest, remake: RemakeOptions, *, figure: Path | None, resamples: int | None, json: bool
+    asked: ProbeRequest,
+    embedding: tuple[Path | None, str | None, str],
+    *,
+    figure: Path | None,
+    resamples: int | None,
+    json: bool,
 ) -> None:
-    """Show how heads do on worse copies of their test images."""
+    """Show how heads do on worse copies of their test images, embedded from a data root, by weights, on a device."""
     from medfeat.evaluation.measures.bootstrap import RESAMPLES
+    from medfeat.extraction.ask.made_from import RemakeOptions
     from medfeat.workflows.robustness import robustness_of
 
     often = RESAMPLES if resamples is None else resamples
+    data_root, weights, device = embedding
+    remake = RemakeOptions(data_root=data_root, weights=weights, device=device)
     report = robustness_of(asked, remake, resamples=often, figure=figure, progress=for_terminal())
     _show(report, json=json)
     if report.figure is not None:
@@ -56,33 +61,27 @@ def corrupt(
 
 
 def leave_out(
-    asked: ProbeRequest,
-    parts: Parts,
-    *,
-    choose: str | None,
-    class_weight: str | None,
-    resamples: int | None,
-    json: bool,
+    asked: ProbeRequest, parts: dict[str, Any], how: dict[str, str], *, resamples: int | None, json: bool
 ) -> None:
-    """Leave every sample out once."""
+    """Leave every sample out once, by `parts`."""
     from medfeat.evaluation.judging.rotation import RotationOptions
     from medfeat.evaluation.measures.bootstrap import RESAMPLES
-    from medfeat.workflows.cross_validate import cross_validate_of
+    from medfeat.workflows.cross_validate import Parts, cross_validate_of
 
     often = RESAMPLES if resamples is None else resamples
-    options = RotationOptions("", asked.seed, choose or "val", class_weight or "none", often)
-    report = cross_validate_of(asked, options, parts, progress=for_terminal())
+    options = RotationOptions(seed=asked.seed, resamples=often, **how)
+    report = cross_validate_of(asked, options, Parts(**parts), progress=for_terminal())
     _show(report, json=json)
     _stop(report.failed)
 
 
-def transfer(asked: ProbeRequest, there: Elsewhere, *, resamples: int | None, json: bool) -> None:
-    """Show how a head does on another dataset."""
+def transfer(asked: ProbeRequest, data: str, there: dict[str, Any], *, resamples: int | None, json: bool) -> None:
+    """Show how a head does on another dataset, of which `there` says what is meant."""
     from medfeat.evaluation.measures.bootstrap import RESAMPLES
-    from medfeat.workflows.transfer import transfer_of
+    from medfeat.workflows.transfer import Elsewhere, transfer_of
 
     often = RESAMPLES if resamples is None else resamples
-    report = transfer_of(asked, there, resamples=often, progress=for_terminal())
+    report = transfer_of(asked, Elsewhere(data, **there), resamples=often, progress=for_terminal())
     _show(report, json=json)
     _stop(report.failed)
 

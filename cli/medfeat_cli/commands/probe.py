@@ -92,17 +92,13 @@ def probe(
     from medfeat.workflows.asking.question import Question
     from medfeat.workflows.jobs.store_jobs import ProbeRequest
 
-    alone = {"--shots": shots, "--fuse": fuse, "--test-on": test_on, "--corrupt": corrupt or None}
-    left_out = {"--folds": folds, "--group-column": group_column}
-    how = {"--choose": choose, "--class-weight": class_weight}
-    _refuse_together(alone, {"--select": select, "--refit": refit, "--pivot": pivot, **left_out, **how})
-    _refuse_together(left_out, {"--select": select, "--refit": refit, "--pivot": pivot})
-    if budget is not None and any(one is not None for one in (*alone.values(), *left_out.values())):
-        raise typer.BadParameter(f"--budget goes with none of {', '.join((*alone, *left_out))}")
-    if not corrupt and (data_root is not None or weights is not None or device != "auto"):
-        raise typer.BadParameter("--data-root, --weights and --device are for --corrupt, which embeds images")
-    if groups is not None and group_column is None:
-        raise typer.BadParameter("--groups is the file of --group-column NAME: say which column")
+    _refuse_mixtures(
+        {"--shots": shots, "--fuse": fuse, "--test-on": test_on, "--corrupt": corrupt or None},
+        {"--folds": folds, "--group-column": group_column},
+        {"--select": select, "--refit": refit, "--pivot": pivot, "--budget": budget},
+        {"--choose": choose, "--class-weight": class_weight},
+    )
+    _refuse_idle(corrupt=corrupt, embedding=(data_root, weights, device), groups=groups, column=group_column)
     question = Question(
         task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes,
         aside=group_column if groups is None else None,
@@ -115,22 +111,14 @@ def probe(
     elif fuse is not None:
         new_tasks.fuse(asked, ways=fuse, resamples=resamples, json=json)
     elif test_on is not None:
-        from medfeat.workflows.transfer import Elsewhere
-
-        there = Elsewhere(test_on, split=test_split, drop=test_drop, relabel=test_relabel, labels=test_labels)
-        new_tasks.transfer(asked, there, resamples=resamples, json=json)
+        there = {"split": test_split, "drop": test_drop, "relabel": test_relabel, "labels": test_labels}
+        new_tasks.transfer(asked, test_on, there, resamples=resamples, json=json)
     elif corrupt:
-        from medfeat.extraction.ask.made_from import RemakeOptions
-
-        remake = RemakeOptions(data_root=data_root, weights=weights, device=device)
-        new_tasks.corrupt(asked, remake, figure=figure, resamples=resamples, json=json)
+        new_tasks.corrupt(asked, (data_root, weights, device), figure=figure, resamples=resamples, json=json)
     elif folds is not None or group_column is not None:
-        from medfeat.workflows.cross_validate import Parts
-
-        new_tasks.leave_out(
-            asked, Parts(folds, group_column, groups or labels), choose=choose, class_weight=class_weight,
-            resamples=resamples, json=json,
-        )  # fmt: skip
+        parts = {"folds": folds, "column": group_column, "path": groups or labels}
+        how = {"choose": choose or "val", "class_weight": class_weight or "none"}
+        new_tasks.leave_out(asked, parts, how, resamples=resamples, json=json)
     else:
         from medfeat.evaluation.measures.bootstrap import RESAMPLES
         from medfeat.workflows.probe import probe_stores
@@ -142,9 +130,34 @@ def probe(
         _show(report, json=json, pivot=pivot)
 
 
-def _refuse_together(alone: dict[str, Any], together: dict[str, Any]) -> None:
-    named = [option for option, value in (alone | together).items() if value]
-    if len(named) > 1 and any(alone.values()):
+_Options = dict[str, Any]
+
+
+def _refuse_mixtures(alone: _Options, left_out: _Options, plain: _Options, how: _Options) -> None:
+    """Refuse options that ask for two things at once.
+
+    Parameters
+    ----------
+    alone, left_out
+        Other questions than a plain probe; those of the second can be chosen and weighed as a plain one is.
+    plain, how
+        Options of a plain probe.
+    """
+    _refuse_together(alone, {**left_out, **plain, **how})
+    _refuse_together(left_out, plain)
+
+
+def _refuse_idle(*, corrupt: bool, embedding: tuple[object, ...], groups: object, column: str | None) -> None:
+    """Refuse options that would do nothing."""
+    if not corrupt and embedding != (None, None, "auto"):
+        raise typer.BadParameter("--data-root, --weights and --device are for --corrupt, which embeds images")
+    if groups is not None and column is None:
+        raise typer.BadParameter("--groups is the file of --group-column NAME: say which column")
+
+
+def _refuse_together(alone: _Options, together: _Options) -> None:
+    named = [option for option, value in (alone | together).items() if value not in (None, False)]
+    if len(named) > 1 and any(value is not None for value in alone.values()):
         raise typer.BadParameter(f"{' and '.join(named)} exclude each other: give one of them")
 
 
