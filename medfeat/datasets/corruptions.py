@@ -12,9 +12,8 @@ import hashlib
 import io
 
 import numpy as np
-from numpy.typing import NDArray
 
-from medfeat.types import UInt8Array
+from medfeat.types import FloatArray, UInt8Array
 
 VERSION = 1
 """Of what the corruptions do: stores of corrupted images are told apart by it."""
@@ -91,5 +90,5 @@ def _compressed(image: UInt8Array, quality: int) -> UInt8Array:
         return np.asarray(read)
 
 
-def _levels(values: NDArray[np.floating]) -> UInt8Array:  # type: ignore[type-arg]
+def _levels(values: FloatArray) -> UInt8Array:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)

@@ -229,8 +229,8 @@ def _part(name: str, task: Task, scored: Scored, options: RotationOptions) -> Pa
         seed=options.seed,
         resamples=options.resamples,
     )
-    counts = (int((task.split == split).sum()) for split in ("train", "val"))
-    return Part(name, *counts, dict(scored.choice.chosen.settings), test)
+    n_train, n_val = (int((task.split == split).sum()) for split in ("train", "val"))
+    return Part(name, n_train, n_val, dict(scored.choice.chosen.settings), test)
 
 
 def _together(task: Task, left_out: list[Scored], options: RotationOptions) -> Metrics:
