@@ -64,7 +64,9 @@ def write_bundle(probe: SavedProbe, network: nn.Module, story: Mapping[str, Any]
         (folder / MODEL_FOLDER / PROBE_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
         # Val is what error rates are calibrated on; whose images those are is nobody's business.
         of = probe.val_groups
-        told = {} if of is None else {"val_groups": np.unique(of, return_inverse=True)[1].astype(np.str_)}
+        told: dict[str, Any] = {}
+        if of is not None:
+            told["val_groups"] = np.unique(of, return_inverse=True)[1].astype(np.str_)
         np.savez(folder / SCORES_FILE, val_labels=probe.val.labels, val_scores=probe.val.scores, **told)
         card = (run / CARD_FILE).read_text(encoding="utf-8")
         (folder / README).write_text(card + _USE.format(backbone=probe.recipe["backbone"]), encoding="utf-8")

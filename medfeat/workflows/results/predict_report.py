@@ -173,7 +173,7 @@ class PredictReport(Shown):
             mean = number(float(self.scores.mean()) if len(self.ids) else None)
             return ("", "images", "mean", "ood"), [("images", str(len(self.ids)), mean, self._count(ood))]
         labels, abstain = np.array(self.labels, dtype=np.str_), self.abstain
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for name in np.unique(labels):
             here = labels == name
             rows.append((str(name), str(here.sum()), str((abstain & here).sum()), self._count(ood & here)))
