@@ -89,3 +89,8 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str], hint: str = "") -
     else:
         choice = f"{kind} must be one of {', '.join(known)}" if len(known) <= 12 else f"{len(known)} names are known"
     return UsageError(f"unknown {kind} {name!r}: {choice}{' ' + hint if hint else ''}")
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says first, for a message of one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].strip()[:160]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -321,6 +321,15 @@ class Progress(Protocol):
 
     def finish(self) -> None:
         """End the stretch."""
+        ...
+
+
+@runtime_checkable
+class WholeProgress(Progress, Protocol):
+    """A `Progress` that also shows how far a command is that does several things: run 4 of 18."""
+
+    def whole(self, done: int, total: int, what: str) -> None:
+        """Say that `done` of `total` are done and the next one begins; all of them done ends it."""
         ...
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat_cache.commands import command
 from medfeat_cache.coverage import GroupSpec, as_ids
 from medfeat_cache.errors import StoreInputError, StoreNotFoundError, saying
 from medfeat_cache.files import raw
@@ -97,7 +98,8 @@ def read_features(source: str | Path, *, ids: str | Path | Sequence[str] | None 
     suffix = source.suffix.lower()
     if suffix in TORCH:
         raise StoreInputError(
-            f"{source} is a torch file, which the store cannot read: use `medfeat cache import`, "
+            f"{source} is a torch file, which the store cannot read: use "
+            f"{command('cache', 'import', source, data='NAME', backbone='NAME')}, "
             "which loads its tensors with weights_only=True, or save them as npz"
         )
     readers: dict[str, Callable[[Path], dict[str, NDArray[Any]]]] = {

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat_cache.commands import command
 from medfeat_cache.errors import StoreDamaged, StoreError, StoreNotFoundError
 from medfeat_cache.files import raw
 from medfeat_cache.format import Layout, chunk_rows, column_digest, digest_blocks, read_rows
@@ -132,14 +133,17 @@ def check_columns(path: Path, layout: Layout, file: BinaryIO, group: str) -> Non
     """Raise `StoreDamaged` when ids, labels, rows, hashes or block digests of a group are not as written."""
     columns = damaged_columns(layout, file, group)
     if columns:
-        raise StoreDamaged(f"{path}: {', '.join(columns)} of {group!r} are damaged: see `medfeat cache verify`")
+        raise StoreDamaged(
+            f"{path}: {', '.join(columns)} of {group!r} are damaged: see {command('cache', 'verify', path)}"
+        )
 
 
 def refuse_rows(path: Path, group: str, rows: NDArray[np.int64]) -> None:
     """Raise `StoreDamaged` naming these rows, if there are any."""
     if len(rows):
         raise StoreDamaged(
-            f"{path}: embeddings of {group!r} are damaged ({spell_rows(rows)}): mend them with `medfeat cache repair`"
+            f"{path}: embeddings of {group!r} are damaged ({spell_rows(rows)}): mend them with "
+            f"{command('cache', 'repair', path)}"
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from medfeat_cache.commands import command
 from medfeat_cache.coverage import Coverage, GroupSpec, as_ids, as_labels, refuse_repeated
 from medfeat_cache.errors import StoreConflictError, StoreDamaged, StoreError, StoreInputError, UnknownIdsError, saying
 from medfeat_cache.files import TEMPORARY, make_folder, replacing, sync_folder
@@ -109,7 +110,7 @@ class StoreWriter:
             fields = ", ".join(differing_fields(found.recipe, self.manifest.recipe))
             raise StoreConflictError(
                 f"{self.folder} holds parts of another recipe (it differs in {fields}): "
-                "remove it with `medfeat cache rm`, then run the same command again"
+                f"remove it with {command('cache', 'rm', self.folder)}, then run the same command again"
             )
         else:
             self.resumed = True

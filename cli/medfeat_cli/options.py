@@ -39,6 +39,10 @@ BackboneRequired = Annotated[
     str,
     typer.Option("--backbone", "-b", help="Backbone names (comma list) or `all`.", autocompletion=_backbones),
 ]
+Store = Annotated[
+    str | None,
+    typer.Option("--store", help="First digits of the digest of a store (comma list where several may be meant)."),
+]
 Size = Annotated[
     int | None, typer.Option("--size", help="Side of the stored images in pixels (MedMNIST: 28, 64, 128, 224).")
 ]
@@ -52,6 +56,7 @@ DataRoot = Annotated[
 Offline = Annotated[bool, typer.Option("--offline", help="Make no network call at all.")]
 Device = Annotated[str, typer.Option("--device", help="auto (cuda, then mps, then cpu), cpu, mps, cuda or cuda:N.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Show every column of a table, however narrow the terminal.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 Weights = Annotated[

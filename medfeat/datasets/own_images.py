@@ -25,6 +25,7 @@ from medfeat.datasets.npz.npz_dataset import NpzArrays, NpzDataset
 from medfeat.datasets.npz.npz_labels import NpzLabelling, npz_labelling, npz_words
 from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.types import Dataset, DatasetInfo, Progress, TaskType, Volumes
+from medfeat_cache.commands import command
 
 _SERIES: Volumes = "series"
 KINDS = "a folder of images, a .csv, an .npz in MedMNIST's form or one image"
@@ -85,7 +86,9 @@ def open_own(
         When it is not what it must be.
     """
     if not path.exists():
-        raise MissingFileError(f"{path} is not there; name {KINDS}, or a registered dataset (`medfeat list datasets`)")
+        raise MissingFileError(
+            f"{path} is not there; name {KINDS}, or a registered dataset ({command('list', 'datasets')})"
+        )
     suffix = path.suffix.lower()
     if options.columns() and suffix != ".csv":
         raise UsageError(f"{', '.join(options.columns())} is for a .csv, and {path} is none; leave it out")

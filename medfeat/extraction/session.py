@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
 from medfeat.backbones import brings_weights, describe, load_backbone
-from medfeat.errors import DataError
+from medfeat.errors import DataError, first_line
 from medfeat.extraction.ask import remembered as lookup
 from medfeat.extraction.ask.asked import describe_request, unfinished_precision, unfinished_settings
 from medfeat.extraction.ask.colours import colour_views
@@ -20,6 +20,7 @@ from medfeat.extraction.measure.choose import Chooser, Decision
 from medfeat.extraction.measure.sample import read_sample
 from medfeat.extraction.network.build import make_embedder
 from medfeat.extraction.network.compiling import compile_problem
+from medfeat.extraction.network.device import is_out_of_memory, settings_here
 from medfeat.extraction.network.forward import RowEmbedder
 from medfeat.extraction.network.volumes import views_for
 from medfeat.types import Dataset, Precision, Progress, View
@@ -192,17 +193,31 @@ class _Session:
         if begun is not None:
             return self._continued(begun)
         if self.backbone.takes_raw:
-            plain = RunSettings.here(self.device, "fp32", self.request.batch_size or _RAW_BATCH, False, _RAW_BATCH)
+            plain = settings_here(self.device, "fp32", self.request.batch_size or _RAW_BATCH, False, _RAW_BATCH)
             return Decision(plain, self._build("fp32", plain.batch_size, compiled=False, copied=True))
         return None
 
     def _continued(self, begun: RunSettings) -> Decision:
         """Go on with the settings a store was begun with, as far as this machine can."""
         compiled = begun.compiled and self.request.compile and compile_problem(self.device) is None
-        here = RunSettings.here(self.device, begun.precision, begun.batch_size, compiled, begun.part_batches)
         if self.request.batch_size not in (None, begun.batch_size):
             self.progress.say(f"resuming with the batch size this store was begun with: {begun.batch_size}")
-        return Decision(here, self._build(here.precision, here.batch_size, compiled=here.compiled, copied=True))
+        embedder = self._compiled_again(begun) if compiled else None
+        here = settings_here(self.device, begun.precision, begun.batch_size, embedder is not None, begun.part_batches)
+        eager = embedder or self._build(here.precision, here.batch_size, compiled=False, copied=True)
+        return Decision(here, eager)
+
+    def _compiled_again(self, begun: RunSettings) -> RowEmbedder | None:
+        """Compile as an interrupted run had done; None where that fails on this machine, which eager does not."""
+        try:
+            embedder = self._build(begun.precision, begun.batch_size, compiled=True, copied=True)
+            embedder(read_sample(self.dataset)[:1])
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            self.progress.say(f"torch.compile failed ({first_line(error)}): running eager")
+            return None
+        return embedder
 
 
 def _by_settings(targets: list[Target]) -> dict[RunSettings | None, list[Target]]:

@@ -13,6 +13,7 @@ from medfeat.heads.class_weights import NONE, check_class_weight
 from medfeat.identity import identity
 from medfeat.registry import Registry
 from medfeat.types import Head, TaskType
+from medfeat_cache.commands import command
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def _accept(name: str, named: object) -> Callable[[], Head]:
 
 
 HEADS: Registry[Callable[[], Head]] = Registry(
-    "head", "(`medfeat list heads` shows all)", group="medfeat.heads", accept=_accept
+    "head", f"({command('list', 'heads')} shows all)", group="medfeat.heads", accept=_accept
 )
 
 _BUILTIN = {

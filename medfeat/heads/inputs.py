@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from medfeat.errors import DataError, UnsuitedHeadError
 from medfeat.types import FloatArray, LabelArray, TaskType
+from medfeat_cache.commands import command
 
 CLASS_TASKS = ("binary-class", "multi-class", "ordinal-regression")
 
@@ -38,7 +39,7 @@ def check_split(X: FloatArray, labels: LabelArray, split: str) -> None:
     if len(bad):
         raise DataError(
             f"{split} features of {len(bad)} samples are NaN or infinite (first at row {bad[0]}): "
-            "`medfeat cache verify` names them, `medfeat cache repair` computes them again"
+            f"{command('cache', 'verify')} names them, {command('cache', 'repair', 'STORE')} computes them again"
         )
     if not np.isfinite(labels).all():
         raise DataError(f"{split} labels hold NaN or infinite values; drop those samples from the task")

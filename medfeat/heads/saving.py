@@ -17,6 +17,7 @@ import numpy as np
 from medfeat.errors import DataError, MissingFileError
 from medfeat.types import Fitted
 from medfeat_cache import make_folder, write_whole
+from medfeat_cache.commands import command
 from medfeat_cache.reading import read_bounded, read_json
 
 FORMAT = "medfeat-head"
@@ -125,11 +126,11 @@ def load_model(folder: Path, *, trusted: Sequence[str] = ()) -> Fitted:
     """
     path = folder / "head.json"
     if not path.is_file():
-        raise MissingFileError(f"there is no saved head in {folder}: run `medfeat probe` again")
+        raise MissingFileError(f"there is no saved head in {folder}: run {command('probe')} again")
     try:
         header = read_json(path)
     except (ValueError, OSError) as error:
-        raise DataError(f"{path} cannot be read ({type(error).__name__}): run `medfeat probe` again") from error
+        raise DataError(f"{path} cannot be read ({type(error).__name__}): run {command('probe')} again") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise DataError(f"{path} is not a saved head: its 'format' must be {FORMAT!r}")
     if header.get("version") != VERSION:
@@ -141,10 +142,12 @@ def load_model(folder: Path, *, trusted: Sequence[str] = ()) -> Fitted:
 
 def _load_skops(path: Path, declared: Sequence[str]) -> Fitted:
     if not path.is_file():
-        raise MissingFileError(f"{path} is missing: run `medfeat probe` again")
+        raise MissingFileError(f"{path} is missing: run {command('probe')} again")
     content = read_bounded(path, HEAD_BYTES)
     if not content.startswith(b"PK\x03\x04"):
-        raise DataError(f"{path} is not a skops file (a pickle, perhaps): it was not opened; run `medfeat probe` again")
+        raise DataError(
+            f"{path} is not a skops file (a pickle, perhaps): it was not opened; run {command('probe')} again"
+        )
     skops = _skops_io()
     try:
         strange = sorted(set(skops.get_untrusted_types(data=content)) - {*TRUSTED, *declared})
@@ -155,7 +158,7 @@ def _load_skops(path: Path, declared: Sequence[str]) -> Fitted:
         raise
     # A hostile or damaged archive can fail in any way; whatever it is, this file is no head.
     except Exception as error:
-        raise DataError(f"{path} is damaged ({type(error).__name__}): run `medfeat probe` again") from error
+        raise DataError(f"{path} is damaged ({type(error).__name__}): run {command('probe')} again") from error
     if _kind(model) not in (*PROBES, *declared) or not callable(getattr(model, "scores", None)):
         raise DataError(f"{path} holds a {_kind(model)}, which is not a head: it was not used")
     return model  # type: ignore[no-any-return]  # one of PROBES
@@ -167,14 +170,14 @@ def _load_boosting(path: Path, header: dict[str, Any]) -> Fitted:
     from medfeat.heads.boosting import BoostingProbe
 
     if not path.is_file():
-        raise MissingFileError(f"{path} is missing: run `medfeat probe` again")
+        raise MissingFileError(f"{path} is missing: run {command('probe')} again")
     try:
         probe = BoostingProbe(**header["parameters"])
         probe.booster_ = xgboost.Booster(model_file=bytearray(read_bounded(path, HEAD_BYTES)))
         probe.features_ = np.array(header["features"], dtype=np.int64)
         probe.rounds_ = probe.booster_.num_boosted_rounds()
     except (KeyError, TypeError, ValueError, xgboost.core.XGBoostError) as error:
-        raise DataError(f"{path} is damaged ({type(error).__name__}): run `medfeat probe` again") from error
+        raise DataError(f"{path} is damaged ({type(error).__name__}): run {command('probe')} again") from error
     return probe
 
 

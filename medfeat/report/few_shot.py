@@ -28,11 +28,12 @@ def curve_tables(curves: Sequence[Curve]) -> list[Table]:
     columns = ("backbone", "head", "shots a class", "labels used", "draws", "test AUC", "over draws", "test ACC")
     tables = []
     for (dataset, task), members in groups.items():
-        rows = tuple((curve.backbone, curve.head, *_row(point)) for curve in members for point in curve.points)
+        rows = tuple((curve.network, curve.head, *_row(point)) for curve in members for point in curve.points)
         short = any(point.short for curve in members for point in curve.points)
         notes = (*_NOTES, *(["* a class has fewer samples in train or val; all of them were taken"] if short else []))
         cautions = dict.fromkeys(line for curve in members for line in curve.cautions)
-        tables.append(Table(f"{dataset}, task {task}: few labels", columns, rows, (*notes, *cautions)))
+        less = ("draws", "over draws", "labels used", "test ACC", "head")
+        tables.append(Table(f"{dataset}, task {task}: few labels", columns, rows, (*notes, *cautions), less=less))
     return tables
 
 
@@ -89,7 +90,7 @@ def curve_axes(axes: Any, curves: Sequence[Curve]) -> None:
 def _draw(axes: Any, curve: Curve, colour: str, *, shift: float) -> None:
     at = [point.labelled * shift for point in curve.points]
     mean = [point.values["auc"].value for point in curve.points]
-    axes.plot(at, mean, color=colour, marker="o", markersize=4, label=f"{curve.backbone}, {curve.head}")
+    axes.plot(at, mean, color=colour, marker="o", markersize=4, label=f"{curve.network}, {curve.head}")
     axes.fill_between(
         at,
         [point.values["auc"].low for point in curve.points],

@@ -115,7 +115,7 @@ def reliability_figure(run: Run) -> Figure:
     axes.set_aspect("equal")
     ece = run.test.values["ece"].value
     axes.set_title(
-        f"{plain(f'{run.dataset}: {run.backbone}, {run.head}')}\nECE {ece:.3f}",
+        f"{plain(f'{run.dataset}: {run.network}, {run.head}')}\nECE {ece:.3f}",
         loc="left",
         fontweight="bold",
         fontsize=11,

@@ -67,7 +67,7 @@ def _scores(axes: Axes, runs: Sequence[Run]) -> None:
     places = np.arange(len(runs))
     axes.hlines(places, [s.low for s in scores], [s.high for s in scores], color=OURS, lw=2)
     axes.plot([s.value for s in scores], places, "o", color=OURS, ms=7)
-    axes.set_yticks(places, [f"{run.backbone}\n{run.head}" for run in runs], fontsize=9)
+    axes.set_yticks(places, [f"{run.network}\n{run.head}" for run in runs], fontsize=9)
     axes.set_ylim(-0.6, len(runs) - 0.4)
     axes.set_xlabel(f"test {name.upper()}, 95 % interval", fontsize=9)
     axes.set_title(runs[0].dataset, loc="left", fontsize=10, color=INK)

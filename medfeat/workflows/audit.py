@@ -27,8 +27,8 @@ from medfeat.workflows.asking.question import Question
 from medfeat.workflows.auditing.audit_images import StoredImages
 from medfeat.workflows.auditing.audit_report import AuditReport
 from medfeat.workflows.jobs.store_jobs import heads_for
-from medfeat.workflows.load import one_store
 from medfeat.workflows.results.kept import keep_result
+from medfeat.workflows.stores.one_store import one_store
 from medfeat.workflows.stores.remake import Remake
 from medfeat.workflows.stores.store_names import shown_name
 from medfeat_cache import Catalogue, FeatureStore, resolve_root
@@ -39,9 +39,10 @@ MOST_PAIRS = 200_000
 
 
 def audit(
-    data: str,
-    backbone: str,
+    data: str | None = None,
+    backbone: str | None = None,
     *,
+    store: str | Path | None = None,
     threshold: float | None = None,
     out: str | Path | None = None,
     head: str | None = None,
@@ -65,8 +66,8 @@ def audit(
 
     Parameters
     ----------
-    data, backbone, size
-        Which store.
+    data, backbone, size, store
+        Which store: by names, of which those may be left out that one store fits without, or by its digest.
     threshold
         Cosine from which two images are near duplicates; None calibrates it on augmented copies of a few images.
     out
@@ -96,22 +97,22 @@ def audit(
     if threshold is not None and not -1 <= threshold <= 1:
         raise UsageError(f"--threshold is a cosine between -1 and 1, got {threshold}")
     root, progress = resolve_root(cache_dir), heard(progress)
-    header = one_store(data, backbone, cache_dir=cache_dir, size=size, **query)
+    header = one_store(data, backbone, store=store, cache_dir=cache_dir, size=size, **query)
     question = Question(task, labels, partial=labels is not None, classes=classes)
     options = RemakeOptions(
         data_root=data_root, weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
     )
-    with FeatureStore(header.path) as store:
-        answer = _Answer.of(store, question)
-        remake = Remake(MadeFrom.of(store.recipe, store.info), options, root, progress)
-        images, notes = (None, []) if threshold is not None else _images(store, remake)
+    with FeatureStore(header.path) as opened:
+        answer = _Answer.of(opened, question)
+        remake = Remake(MadeFrom.of(opened.recipe, opened.info), options, root, progress)
+        images, notes = (None, []) if threshold is not None else _images(opened, remake)
         drawn = Calibration(float(threshold or 1.0), None)
         line = drawn if images is None else images.calibrate(sample=sample, seed=seed)
-        pairs, unseen = _pairs(store, answer, line, images)
+        pairs, unseen = _pairs(opened, answer, line, images)
         notes += unseen
         report = AuditReport(
             dataset=shown_name(header, Catalogue(root)),
-            backbone=str(store.recipe["backbone"]),
+            backbone=str(opened.recipe["backbone"]),
             task="" if answer.task is None else answer.task.name,
             task_type="" if answer.task is None else answer.task.task_type,
             pairs=tuple(pairs),
@@ -122,8 +123,8 @@ def audit(
         )
         if answer.task is not None:
             how = Options(heads_for(header, head, question)[0], seed, False, resamples)
-            run = probe_store(store, answer.task, root, how, progress=progress)
-            report = _with_scores(report, run, answer.task, store)
+            run = probe_store(opened, answer.task, root, how, progress=progress)
+            report = _with_scores(report, run, answer.task, opened)
     if report.out is not None:
         report.write(report.out)
     key = [header.digest, None if answer.task is None else task_digest(answer.task), report.head]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.errors import DataError, MedfeatError, NotByImageError, UsageError
+from medfeat.errors import DataError, MedfeatError, NotByImageError
 from medfeat.evaluation.runs.leftovers import collect_leftovers
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
 from medfeat.extraction.network.device import resolve_device
@@ -21,6 +21,7 @@ from medfeat.types import OWN_GROUP, Dataset, Progress
 from medfeat.workflows.asking.given_names import asked_names
 from medfeat.workflows.stores.cache_report import Repaired, Verified
 from medfeat.workflows.stores.canary import sing
+from medfeat.workflows.stores.one_store import store_path_of
 from medfeat.workflows.stores.remake import Remake, again
 from medfeat.workflows.stores.store_names import meant, versions_of
 from medfeat_cache import (
@@ -34,7 +35,6 @@ from medfeat_cache import (
     StoreNotFoundError,
     collect_garbage,
     export_store,
-    locate,
     read_header,
     remove,
     repair_rows,
@@ -93,14 +93,7 @@ def find_path(which: str, *, cache_dir: str | Path | None = None) -> Path:
     UsageError
         When none, or more than one, is meant.
     """
-    root = resolve_root(cache_dir)
-    meant = locate(root, which)
-    if not meant:
-        raise UsageError(f"no store in {root} named {which!r}: see `medfeat cache ls` for digests and paths")
-    if len(meant) > 1:
-        names = ", ".join(path.stem for path in meant[:5])
-        raise UsageError(f"{len(meant)} stores in {root} are named {which!r}...: add digits ({names})")
-    return meant[0]
+    return store_path_of(resolve_root(cache_dir), which)
 
 
 def find_store(which: str, *, cache_dir: str | Path | None = None) -> StoreHeader:

@@ -31,6 +31,7 @@ from medfeat.report.tuned_tables import tuned_table
 from medfeat.tasks import OFFICIAL
 from medfeat.workflows.asking.given_names import asked_datasets, asked_names
 from medfeat_cache import resolve_root
+from medfeat_cache.commands import command, elsewhere
 
 FORMATS = ("table", "markdown", "csv", "latex", "json")
 
@@ -199,7 +200,7 @@ def kept_runs(
         there = {str(getattr(run, field)) for run in runs}
         for name in wanted or ():
             if name not in there:
-                raise UsageError(f"{unknown_name(f'{field} of a run', name, there)}; `medfeat probe` makes runs")
+                raise UsageError(f"{unknown_name(f'{field} of a run', name, there)}; {command('probe')} makes runs")
         kept = [run for run in kept if wanted is None or getattr(run, field) in wanted]
     return kept
 
@@ -222,7 +223,7 @@ def _datasets(data: str | Sequence[str] | None, runs: Sequence[Run], root: Path)
     chosen = named or (*(name for name in known if name in mine), *(name for name in mine if name not in known))
     if not chosen:
         raise UsageError(
-            f"no runs in {root}: run `medfeat probe` first, or name a dataset"
-            " (`medfeat compare --data bloodmnist`) to see its published results alone"
+            f"no runs in {root}: run {command('probe', cache_dir=elsewhere(root))} first, or name"
+            f" a dataset ({command('compare', data='bloodmnist')}) to see its published results alone"
         )
     return chosen

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from medfeat.backbones import Entry, describe
 from medfeat.datasets import DATASETS
+from medfeat.datasets.not_here import NotHere
 from medfeat.errors import MissingFileError
 from medfeat.extraction.ask.asked import plan_stores, plan_to_fetch
 from medfeat.extraction.ask.request import Request, StoreOutcome
@@ -23,9 +24,9 @@ from medfeat.types import Dataset, Progress, TaskType
 from medfeat.workflows.asking.claiming import Claim, claim, remember_labels
 from medfeat.workflows.asking.data_options import DataOptions, Source
 from medfeat.workflows.asking.wanted import Wanted, wanted_request, wanted_views
-from medfeat.workflows.jobs.each import Done, Failure, each
+from medfeat.workflows.jobs.each import Done, Failure, Overall, each
 from medfeat.workflows.results.extract_report import ExtractReport, Pair, PlanReport
-from medfeat_cache import resolve_root
+from medfeat_cache import find_stores, resolve_root
 
 if TYPE_CHECKING:
     import torch
@@ -160,11 +161,13 @@ def extract_wanted(
     sources, networks = wanted.sources(progress), wanted.networks(progress)
     alone, where = len(sources) * len(networks) == 1, resolve_device(device)
     root = resolve_root(wanted.cache_dir)
-    run = _Run(wanted.options, wanted.request, root, where, progress, networks, alone)
+    overall = Overall(progress, "store", len(sources) * len(networks))
+    run = _Run(wanted.options, wanted.request, root, where, progress, networks, alone, overall)
     if len(networks) == 1 and ":" not in networks[0]:
         describe(networks[0])  # a mistyped name is said before a gigabyte of images is fetched
     progress.say(f"device: {where}")
     done = list(map(run.dataset, sources))
+    overall.end()
     if raising:
         errors = tuple(error for one in done for error in one.errors)
         failed = tuple(failure for one in done for failure in one.failures)
@@ -210,6 +213,7 @@ class _Run:
     progress: Progress
     networks: tuple[str, ...]
     alone: bool
+    overall: Overall
 
     def dataset(self, source: Source) -> Done[Pair, list[StoreOutcome]]:
         """Open one dataset and send it through every network; an error that is all there is gets raised."""
@@ -217,20 +221,38 @@ class _Run:
         failures = tuple(Failure(Pair(source, name), one.error) for one in opening.failures for name in self.networks)
         done = Done[Pair, list[StoreOutcome]]((), failures, opening.errors)
         for opened in opening.results:
-            done = each([Pair(opened.dataset.info.name, name) for name in self.networks], opened.embedded)
+            done = each(
+                [Pair(opened.dataset.info.name, name) for name in self.networks], opened.embedded, overall=self.overall
+            )
         if self.alone:
             done.raise_if_alone()
         return done
 
     def opened(self, pair: Pair) -> _Opened:
         """Open a dataset, say which version it is, and keep its labels."""
-        given = self.options.given(pair.source, root=self.root, progress=self.progress, recheck=self.request.recheck)
+        try:
+            given = self.options.given(
+                pair.source, root=self.root, progress=self.progress, recheck=self.request.recheck
+            )
+        except MissingFileError as missing:
+            return self.not_here(pair.source, missing)
         claimed = claim(given.dataset, self.root, source=given.place, progress=self.progress)
         if claimed is not None:
             remember_labels(given.dataset, self.root, claimed.version.content, self.progress)
         # Read once, however many networks follow.
         images = kept_in_memory(given.dataset) if len(self.networks) > 1 else given.dataset
         return _Opened(self, images, claimed, replace(self.request, source=given.source))
+
+    def not_here(self, source: Source, missing: MissingFileError) -> _Opened:
+        """Return a dataset whose file is not here: it may not be fetched, and its stores can be found without it."""
+        entry = DATASETS[source] if isinstance(source, str) and source in DATASETS else None
+        if not self.options.offline or entry is None or entry.known is None:
+            raise missing
+        info = entry.known(entry.checked_size(self.options.size))
+        if not find_stores(self.root, dataset=info.name, size=info.size):
+            raise missing
+        self.progress.say(f"{info.name}: its file is not here; stores of the official one are looked for without it")
+        return _Opened(self, NotHere(info, missing), None, self.request)
 
 
 @dataclass(frozen=True)

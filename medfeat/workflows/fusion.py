@@ -76,7 +76,8 @@ class FusionReport(Shown):
             rows.append((way.name, self.head, words, number(way.best.first), number(abs(way.best.second)), *shown))
         title = f"{self.dataset}, task {self.task}: several backbones"
         notes = ("val chose; test was read for the chosen one alone", *self.cautions)
-        return [Table(title, columns, tuple(rows), notes, frozenset({self.fusion.chosen}))]
+        strong, less = frozenset({self.fusion.chosen}), ("chosen on val", columns[4], columns[6])
+        return [Table(title, columns, tuple(rows), notes, strong, less, prose=("features", "chosen on val"))]
 
 
 def fuse(
@@ -176,7 +177,7 @@ def fuse_of(
 
 def _one_each(headers: Sequence[StoreHeader], data: str | Sequence[str] | None, cache: Catalogue) -> list[StoreHeader]:
     datasets = sorted({shown_name(header, cache) for header in headers})
-    names = [str(header.recipe["backbone"]) for header in headers]
+    names = [wording.network(str(header.recipe["backbone"]), wording.weights(header.info)) for header in headers]
     if len(datasets) != 1:
         raise UsageError(f"fusion is for one dataset, {data} names {', '.join(datasets)}")
     twice = sorted({name for name in names if names.count(name) > 1})

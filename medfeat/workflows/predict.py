@@ -13,15 +13,18 @@ from numpy.typing import NDArray
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures.conformal import calibrate
 from medfeat.evaluation.measures.novelty import Familiar
-from medfeat.evaluation.runs.saved_probe import SavedProbe, find_run, load_probe, refuse_other_recipe
+from medfeat.evaluation.runs.saved_probe import SavedProbe, load_probe, refuse_other_recipe
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
 from medfeat.saying import heard, warn_of
 from medfeat.types import BadImage, FloatArray, IdArray, Progress
 from medfeat.workflows.results.predict_report import PredictReport
+from medfeat.workflows.runs import BEST, named_run
+from medfeat.workflows.stores.how_to_extract import extract_first
+from medfeat.workflows.stores.one_store import store_path_of
 from medfeat.workflows.stores.remake import EmbeddedImages, NewImages, Remake
 from medfeat.workflows.stores.store_names import find_meant
 from medfeat.workflows.stores.trained_on import trained_on
-from medfeat_cache import Catalogue, FeatureStore, resolve_root
+from medfeat_cache import Catalogue, FeatureStore, read_header, resolve_root
 
 _ERROR_RATE = 0.1
 
@@ -31,6 +34,7 @@ def predict(
     images: str | Path | None = None,
     *,
     data: str | None = None,
+    store: str | None = None,
     out: str | Path | None = None,
     error_rate: float = _ERROR_RATE,
     intensity: str | None = None,
@@ -50,11 +54,14 @@ def predict(
     Parameters
     ----------
     run
-        Folder of a run, or the beginning of its key.
+        Folder of a run, the beginning of its key, or ``best``: the best one on val of the dataset that `data` names.
     images
         What to embed by the probe's recipe: a folder, CSV, npz, image or DICOM series, or a registered name.
     data
-        Instead of images: a dataset in the cache that was embedded by the probe's recipe; nothing is embedded.
+        Instead of images: a dataset in the cache that was embedded by the probe's recipe; nothing is embedded. Beside
+        images it says of which dataset the best run is meant.
+    store
+        Instead of either: first digits of the digest of such a store.
     out
         CSV to write: id, label, confidence, set, abstain, ood, its p-value, and a score a class.
     error_rate
@@ -83,11 +90,13 @@ def predict(
     DataError
         A saved probe that is damaged, or is not what it says; nothing in it was run.
     """
-    if (images is None) == (data is None):
-        raise UsageError("give either --images (to be embedded) or --data (in the cache already)")
+    beside = run == BEST and (images is not None or store is not None)  # then `data` says whose best run is meant
+    if sum(one is not None for one in (images, store, None if beside else data)) != 1:
+        raise UsageError("give --images (to be embedded), or --data or --store (in the cache already)")
     root, progress = resolve_root(cache_dir), heard(progress)
-    cache = Catalogue(root)
-    probe = load_probe(find_run(root, run))
+    cache, probe = Catalogue(root), load_probe(named_run(root, run, data=data))
+    if run == BEST:
+        progress.say(f"best on val: run {probe.run.key[:12]}, {probe.run.network}, {probe.run.head}")
     conformal = calibrate(probe.val, error_rate, probe.val_groups)
     familiar, unknown = _familiar(probe, cache)
     bad: list[BadImage] = []
@@ -99,11 +108,12 @@ def predict(
         new = NewImages(images, intensity=intensity, path_column=path_column, volumes=volumes, size=size)
         parts = _of_images(remake.embed(remake.open_new(new)), bad)
     else:
-        parts = _of_store(matching_store(cache, str(data), probe.recipe))
+        path = matching_store(cache, str(data), probe.recipe) if store is None else _fitting(cache, store, probe)
+        parts = _of_store(path)
     found = [_said(probe, familiar, *part) for part in parts]
     if not found:
         said = f": {bad[0].id}: {bad[0].reason}" if bad else ""
-        raise DataError(f"none of the {len(bad)} images of {images or data} could be read{said}")
+        raise DataError(f"none of the {len(bad)} images of {images or data or store} could be read{said}")
     ids, scores, ood_p = (np.concatenate(column) for column in zip(*found, strict=True))
     report = PredictReport(
         run=probe.run.key,
@@ -164,6 +174,13 @@ def _of_store(path: Path) -> Iterator[_Part]:
             yield from store.batches(group)
 
 
+def _fitting(cache: Catalogue, which: str, probe: SavedProbe) -> Path:
+    """Return the path of the store that is named, if it was embedded by the recipe of a probe."""
+    header = read_header(store_path_of(cache.root, which))
+    refuse_other_recipe(probe.recipe, header.recipe, f"store {header.digest[:12]}")
+    return header.path
+
+
 def matching_store(cache: Catalogue, data: str, recipe: Mapping[str, Any]) -> Path:
     """Return the store of a dataset that was embedded by a recipe, the data itself set aside.
 
@@ -175,8 +192,8 @@ def matching_store(cache: Catalogue, data: str, recipe: Mapping[str, Any]) -> Pa
     stores = find_meant(cache, [data], backbone=recipe["backbone"])
     if not stores:
         raise UsageError(
-            f"no store of {data} x {recipe['backbone']} in {cache.root}: run `medfeat extract --backbone "
-            f"{recipe['backbone']} --data {data}` first"
+            f"no store of {data} x {recipe['backbone']} in {cache.root}: run "
+            f"{extract_first(cache, data, recipe['backbone'])} first"
         )
     problems: list[UsageError] = []
     for header in stores:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,10 +25,12 @@ from medfeat.tasks.versions import split_name
 from medfeat.types import Progress, Task
 from medfeat.workflows.asking.given_names import asked_names
 from medfeat.workflows.asking.question import Question, SaidOnce
-from medfeat.workflows.jobs.each import Failure, each
+from medfeat.workflows.jobs.each import Failure, Overall, each
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
-from medfeat.workflows.stores.store_names import find_meant, other_versions
+from medfeat.workflows.stores.how_to_extract import can_be_extracted, extract_as
+from medfeat.workflows.stores.store_names import find_meant, other_versions, versions_of
 from medfeat_cache import Catalogue, FeatureStore, StoreHeader
+from medfeat_cache.commands import command, elsewhere
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,6 +84,7 @@ def probe(
     data: str | Sequence[str] | None = None,
     backbone: str | Sequence[str] | None = None,
     *,
+    store: str | Sequence[str] | None = None,
     head: str | Sequence[str] | None = None,
     size: int | None = None,
     task: str | Task | None = None,
@@ -109,6 +111,8 @@ def probe(
     ----------
     data, backbone
         Names, several as a sequence or comma list; None (or ``all``) means every one in the cache.
+    store
+        First digits of digests of stores, instead of names or beside them.
     head
         Names of heads, or ``all`` that can learn the task; None means ``linear``, for regression ``ridge`` and
         ``xgboost``.
@@ -157,8 +161,9 @@ def probe(
         task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
     )
     asked = ProbeRequest(
-        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir
-    )
+        data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
+        cache_dir=cache_dir,
+    )  # fmt: skip
     how: dict[str, Any] = {"choose": choose, "class_weight": class_weight, "refit": refit, "resamples": resamples}
     report = probe_stores(asked, **how, select=select, budget=budget, progress=progress, raising=True)
     warn_of(failure.line() for failure in report.failed)
@@ -189,16 +194,20 @@ def probe_stores(
     work = _Work(cache.root, asked.question, options, SaidOnce(heard(progress), set()), asked.head == "all")
     # all heads were asked for, and some cannot learn such a task
     passed_over = (UnsuitedHeadError,) if work.all_heads else ()
-    stood = each(jobs if select else (), work.stand, passed_over=passed_over)
+    standing = Overall(work.progress, "contender", len(jobs))
+    stood = each(jobs if select else (), work.stand, passed_over=passed_over, overall=standing)
     selections = work.selections(stood.results)
     jobs = _winners(jobs, selections) if select else jobs
-    chosen = each(jobs, work.probe, passed_over=passed_over)
+    baselines = _baseline_jobs(cache, jobs)
+    overall = Overall(work.progress, "run", len(jobs) + len(baselines))
+    chosen = each(jobs, work.probe, passed_over=passed_over, overall=overall)
     failures, errors = (*stood.failures, *chosen.failures), (*stood.errors, *chosen.errors)
     every = replace(chosen, failures=failures, errors=errors)
     if raising:
         every.raise_if_nothing()
     every.raise_if_alone()
-    extra = each(_baseline_jobs(cache, jobs), work.probe, passed_over=passed_over)
+    extra = each(baselines, work.probe, passed_over=passed_over, overall=overall)
+    overall.end()
     runs = (*chosen.results, *extra.results)
     reused = sum(run.reused for run in runs)
     return ProbeReport(
@@ -207,8 +216,8 @@ def probe_stores(
         reused=reused,
         failed=(*failures, *extra.failures),
         notes=(
-            *_notes(runs, stores, reused),
-            *_left_out(cache, asked),
+            *_notes(runs, stores, reused, cache),
+            *(() if asked.store is not None else _left_out(cache, asked)),
             *_unreadable(cache),
             *_broken(asked.head),
             *_unsuited((*stood.passed_over, *chosen.passed_over)),
@@ -291,27 +300,23 @@ def _baseline_jobs(cache: Catalogue, jobs: Sequence[StoreJob]) -> list[StoreJob]
     ]
 
 
-def _notes(runs: Sequence[Run], stores: Sequence[StoreHeader], reused: int) -> list[str]:
+def _notes(runs: Sequence[Run], stores: Sequence[StoreHeader], reused: int, cache: Catalogue) -> list[str]:
     notes = [f"{reused} unchanged runs were reused, {len(runs) - reused} were made"] if reused else []
     for dataset, size in dict.fromkeys((run.shown, run.size) for run in runs):
-        there = {run.backbone for run in runs if (run.shown, run.size) == (dataset, size)}
-        missing = [name for name in BASELINE_BACKBONES if name not in there]
-        if missing:
-            named = split_name(dataset)[0]
-            if all("imported_from" in one.info for one in stores if one.recipe["dataset"] == named):
-                continue  # no image of it is known
-            source = next((_source(header) for header in stores if header.recipe["dataset"] == named), named)
-            side = f" --size {size}" if size and source == dataset else ""
-            notes.append(
-                f"{dataset}: no baseline {' or '.join(missing)} in the cache; get it with "
-                f"`medfeat extract --data {shlex.quote(source)}{side} --backbone {','.join(missing)}`"
-            )
+        alike = [run for run in runs if (run.shown, run.size) == (dataset, size)]
+        missing = [name for name in BASELINE_BACKBONES if name not in {run.backbone for run in alike}]
+        digests = {run.store["digest"] for run in alike}
+        one = next((one for one in stores if one.digest in digests and can_be_extracted(one)), None)
+        if missing and one is not None and _is_current(dataset, cache):
+            how = extract_as(one, missing, root=cache.root)
+            notes.append(f"{dataset}: no baseline {' or '.join(missing)} in the cache; get it with {how}")
     return notes
 
 
-def _source(header: StoreHeader) -> str:
-    """Return what `extract` was told to embed: a registered name, or the path of somebody's own images."""
-    return str((header.info.get("source") or {}).get("data") or header.recipe["dataset"])
+def _is_current(dataset: str, cache: Catalogue) -> bool:
+    """Whether the images at the place of a dataset are those of the version that is named."""
+    name, number = split_name(dataset)
+    return number is None or number == versions_of(cache, name).current
 
 
 def _left_out(cache: Catalogue, asked: ProbeRequest) -> list[str]:
@@ -321,7 +326,8 @@ def _left_out(cache: Catalogue, asked: ProbeRequest) -> list[str]:
 
 def _unreadable(cache: Catalogue) -> list[str]:
     problems = cache.find().problems
-    more = f" (and {len(problems) - 1} more: `medfeat cache verify`)" if len(problems) > 1 else ""
+    how = command("cache", "verify", cache_dir=elsewhere(cache.root))
+    more = f" (and {len(problems) - 1} more: {how})" if len(problems) > 1 else ""
     return [f"left out: {problems[0][1]}{more}"] if problems else []
 
 

@@ -24,7 +24,7 @@ from medfeat.task_types import shortened
 from medfeat.tasks import Split, align, gather
 from medfeat.types import OFFICIAL_GROUPS, Progress, Task
 from medfeat.workflows.asking.question import Question
-from medfeat.workflows.jobs.each import Failure, each
+from medfeat.workflows.jobs.each import Failure, Overall, each
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
 from medfeat.workflows.predict import matching_store
 from medfeat.workflows.results.kept import keep_result
@@ -95,7 +95,8 @@ class TransferReport(Shown):
         ]
         notes += dict.fromkeys(f"{one.onto}: {line}" for one in self.transfers for line in one.cautions)
         rows = tuple(_row(one) for one in self.transfers)
-        return [Table("trained on one dataset, tested on another", columns, rows, tuple(notes))]
+        return [Table("trained on one dataset, tested on another", columns, rows, tuple(notes),
+                      less=("n", columns[5], names[2], "head"))]  # fmt: skip
 
 
 def _row(one: Transfer) -> tuple[str, ...]:
@@ -203,7 +204,10 @@ def transfer_of(
             shown = shown_name(read_header(other_path), cache)
             return _test(replace(run, data=job.dataset), store, other, there, split=split, onto=shown)
 
-    done = each(asked.jobs(cache, asked.stores(cache), onto=onto), tested)
+    jobs = asked.jobs(cache, asked.stores(cache), onto=onto)
+    overall = Overall(progress, "transfer", len(jobs))
+    done = each(jobs, tested, overall=overall)
+    overall.end()
     done.raise_if_alone()
     for result in done.results:
         keep_result(cache.root, result.run.dataset, "transfer", result.to_dict())

@@ -30,6 +30,7 @@ def compare(
     fmt: Form = "table",
     out: Out = None,
     cache_dir: options.CacheDir = None,
+    wide: options.Wide = False,
     json: options.Json = False,
 ) -> None:
     """Show every run beside the published results of its dataset, or beside the other runs on your own images.
@@ -43,7 +44,9 @@ def compare(
         output.note(f"wrote {report.draw(figure)}")
     fmt = "json" if json else fmt
     if fmt == "table" and out is None:
-        output.tables(report.tables())
+        output.tables(report.tables(), wide=wide)
+    elif fmt == "json":
+        output.text(output.json_text(report.to_dict()), out)
     else:
         output.text(report.render(fmt), out)
     output.errors(report.notes)

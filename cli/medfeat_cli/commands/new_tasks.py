@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 
 
 def few_shot(
-    asked: ProbeRequest, *, shots: str, draws: int, figure: Path | None, resamples: int | None, json: bool
+    asked: ProbeRequest, *, shots: str, draws: int, figure: Path | None, resamples: int | None, wide: bool, json: bool
 ) -> None:
     """Show how the score grows with the number of labels."""
     from medfeat.workflows.few_shot import RESAMPLES, few_shot_of
 
     often = RESAMPLES if resamples is None else resamples
     report = few_shot_of(asked, shots=shots, draws=draws, resamples=often, figure=figure, progress=for_terminal())
-    _show(report, json=json)
+    _show(report, wide=wide, json=json)
     if report.figure is not None:
         output.note(f"wrote {report.figure}")
     _stop(report.failed)
 
 
-def fuse(asked: ProbeRequest, *, ways: str, resamples: int | None, json: bool) -> None:
+def fuse(asked: ProbeRequest, *, ways: str, resamples: int | None, wide: bool, json: bool) -> None:
     """Show each backbone alone, and several together."""
     from medfeat.evaluation.measures.bootstrap import RESAMPLES
     from medfeat.workflows.fusion import fuse_of
 
     often = RESAMPLES if resamples is None else resamples
-    _show(fuse_of(asked, ways=ways, resamples=often, progress=for_terminal()), json=json)
+    _show(fuse_of(asked, ways=ways, resamples=often, progress=for_terminal()), wide=wide, json=json)
 
 
 def corrupt(
@@ -43,6 +43,7 @@ def corrupt(
     *,
     figure: Path | None,
     resamples: int | None,
+    wide: bool,
     json: bool,
 ) -> None:
     """Show how heads do on worse copies of their test images, embedded from a data root, by weights, on a device."""
@@ -54,14 +55,14 @@ def corrupt(
     data_root, weights, device = embedding
     remake = RemakeOptions(data_root=data_root, weights=weights, device=device)
     report = robustness_of(asked, remake, resamples=often, figure=figure, progress=for_terminal())
-    _show(report, json=json)
+    _show(report, wide=wide, json=json)
     if report.figure is not None:
         output.note(f"wrote {report.figure}")
     _stop(report.failed)
 
 
 def leave_out(
-    asked: ProbeRequest, parts: dict[str, Any], how: dict[str, str], *, resamples: int | None, json: bool
+    asked: ProbeRequest, parts: dict[str, Any], how: dict[str, str], *, resamples: int | None, wide: bool, json: bool
 ) -> None:
     """Leave every sample out once, by `parts`."""
     from medfeat.evaluation.judging.rotation import RotationOptions
@@ -71,26 +72,28 @@ def leave_out(
     often = RESAMPLES if resamples is None else resamples
     options = RotationOptions(seed=asked.seed, resamples=often, **how)
     report = cross_validate_of(asked, options, Parts(**parts), progress=for_terminal())
-    _show(report, json=json)
+    _show(report, wide=wide, json=json)
     _stop(report.failed)
 
 
-def transfer(asked: ProbeRequest, data: str, there: dict[str, Any], *, resamples: int | None, json: bool) -> None:
+def transfer(
+    asked: ProbeRequest, data: str, there: dict[str, Any], *, resamples: int | None, wide: bool, json: bool
+) -> None:
     """Show how a head does on another dataset, of which `there` says what is meant."""
     from medfeat.evaluation.measures.bootstrap import RESAMPLES
     from medfeat.workflows.transfer import Elsewhere, transfer_of
 
     often = RESAMPLES if resamples is None else resamples
     report = transfer_of(asked, Elsewhere(data, **there), resamples=often, progress=for_terminal())
-    _show(report, json=json)
+    _show(report, wide=wide, json=json)
     _stop(report.failed)
 
 
-def _show(report: Any, *, json: bool) -> None:
+def _show(report: Any, *, wide: bool, json: bool) -> None:
     if json:
         output.as_json(report.to_dict())
     else:
-        output.tables(report.tables())
+        output.tables(report.tables(), wide=wide)
 
 
 def _stop(failed: Any) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from medfeat_cli import options, output, task_options
 from medfeat_cli.commands import new_tasks
+from medfeat_cli.given import refuse_without
 from medfeat_cli.progress import for_terminal
 
 if TYPE_CHECKING:
@@ -21,8 +22,10 @@ def _heads(incomplete: str) -> list[str]:
 
 
 def probe(
+    context: typer.Context,
     data: options.Data = None,
     backbone: options.BackboneName = None,
+    store: options.Store = None,
     size: options.Size = None,
     head: Annotated[
         str | None,
@@ -83,6 +86,7 @@ def probe(
         bool, typer.Option("--pivot", help="One table: networks by datasets, each by the head and store val prefers.")
     ] = False,
     cache_dir: options.CacheDir = None,
+    wide: options.Wide = False,
     json: options.Json = False,
 ) -> None:
     """Train a head on every store in the cache and print one table; val chooses, test is read once.
@@ -92,33 +96,36 @@ def probe(
     from medfeat.workflows.asking.question import Question
     from medfeat.workflows.jobs.store_jobs import ProbeRequest
 
+    alone = {"--shots": shots, "--fuse": fuse, "--test-on": test_on, "--corrupt": corrupt or None}
+    left_out = {"--folds": folds, "--group-column": group_column}
+    _refuse_idle(context, {**alone, **left_out, "--labels": labels})
     _refuse_mixtures(
-        {"--shots": shots, "--fuse": fuse, "--test-on": test_on, "--corrupt": corrupt or None},
-        {"--folds": folds, "--group-column": group_column},
+        alone,
+        left_out,
         {"--select": select, "--refit": refit, "--pivot": pivot, "--budget": budget},
         {"--choose": choose, "--class-weight": class_weight},
     )
-    _refuse_idle(corrupt=corrupt, embedding=(data_root, weights, device), groups=groups, column=group_column)
     question = Question(
         task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes,
         aside=group_column if groups is None else None,
     )  # fmt: skip
     asked = ProbeRequest(
-        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir
-    )
+        data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
+        cache_dir=cache_dir,
+    )  # fmt: skip
     if shots is not None:
-        new_tasks.few_shot(asked, shots=shots, draws=draws, figure=figure, resamples=resamples, json=json)
+        new_tasks.few_shot(asked, shots=shots, draws=draws, figure=figure, resamples=resamples, wide=wide, json=json)
     elif fuse is not None:
-        new_tasks.fuse(asked, ways=fuse, resamples=resamples, json=json)
+        new_tasks.fuse(asked, ways=fuse, resamples=resamples, wide=wide, json=json)
     elif test_on is not None:
         there = {"split": test_split, "drop": test_drop, "relabel": test_relabel, "labels": test_labels}
-        new_tasks.transfer(asked, test_on, there, resamples=resamples, json=json)
+        new_tasks.transfer(asked, test_on, there, resamples=resamples, wide=wide, json=json)
     elif corrupt:
-        new_tasks.corrupt(asked, (data_root, weights, device), figure=figure, resamples=resamples, json=json)
+        new_tasks.corrupt(asked, (data_root, weights, device), figure=figure, resamples=resamples, wide=wide, json=json)
     elif folds is not None or group_column is not None:
         parts = {"folds": folds, "column": group_column, "path": groups or labels}
         how = {"choose": choose or "val", "class_weight": class_weight or "none"}
-        new_tasks.leave_out(asked, parts, how, resamples=resamples, json=json)
+        new_tasks.leave_out(asked, parts, how, resamples=resamples, wide=wide, json=json)
     else:
         from medfeat.evaluation.measures.bootstrap import RESAMPLES
         from medfeat.workflows.probe import probe_stores
@@ -127,7 +134,7 @@ def probe(
             asked, refit=refit, select=select, choose=choose or "val", class_weight=class_weight or "none",
             budget=budget, resamples=RESAMPLES if resamples is None else resamples, progress=for_terminal(),
         )  # fmt: skip
-        _show(report, json=json, pivot=pivot)
+        _show(report, wide=wide, json=json, pivot=pivot)
 
 
 _Options = dict[str, Any]
@@ -147,12 +154,22 @@ def _refuse_mixtures(alone: _Options, left_out: _Options, plain: _Options, how: 
     _refuse_together(left_out, plain)
 
 
-def _refuse_idle(*, corrupt: bool, embedding: tuple[object, ...], groups: object, column: str | None) -> None:
-    """Refuse options that would do nothing."""
-    if not corrupt and embedding != (None, None, "auto"):
-        raise typer.BadParameter("--data-root, --weights and --device are for --corrupt, which embeds images")
-    if groups is not None and column is None:
-        raise typer.BadParameter("--groups is the file of --group-column NAME: say which column")
+# Options, by their names as parameters, and what each of them needs to have an effect.
+_NEEDS = {
+    "draws": "--shots",
+    "figure": "--shots or --corrupt",
+    "test_split test_relabel test_drop test_labels": "--test-on",
+    "partial": "--labels",
+    "data_root weights device": "--corrupt",
+    "groups": "--group-column",
+}
+
+
+def _refuse_idle(context: typer.Context, given: _Options) -> None:
+    """Refuse options that would do nothing beside what was given."""
+    for idle, needs in _NEEDS.items():
+        there = any(given[option] is not None for option in needs.split(" or "))
+        refuse_without(context, idle, needs=needs, there=there)
 
 
 def _refuse_together(alone: _Options, together: _Options) -> None:
@@ -161,11 +178,11 @@ def _refuse_together(alone: _Options, together: _Options) -> None:
         raise typer.BadParameter(f"{' and '.join(named)} exclude each other: give one of them")
 
 
-def _show(report: ProbeReport, *, json: bool, pivot: bool) -> None:
+def _show(report: ProbeReport, *, wide: bool, json: bool, pivot: bool) -> None:
     if json:
         output.as_json(report.to_dict())
     else:
-        output.tables([report.pivot()] if pivot else report.tables())
+        output.tables([report.pivot()] if pivot else report.tables(), wide=wide)
         for line in report.notes:
             output.note(line)
     output.errors([failure.line() for failure in report.failed])

@@ -100,7 +100,7 @@ def compare_runs(
         The runs did not score the same samples.
     """
     found = judge_runs(runs, metric=metric, seed=seed, resamples=resamples)
-    names = [f"{run.backbone} {run.head} {run.key[:12]}" for run in runs]
+    names = [f"{run.network} {run.head} {run.key[:12]}" for run in runs]
     others = range(1, len(runs))
     ps = found.p_values(0, others)
     return with_holm(

@@ -21,6 +21,7 @@ from medfeat.evaluation.measures.bootstrap import check_draws, interval, resampl
 from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.statistics import statistics, value
+from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import FOUND_ON_VAL, Tried
 from medfeat.heads import HEADS
 from medfeat.tasks import FewShot, Split, few_shot, gather
@@ -58,6 +59,11 @@ class Point:
     spread: Mapping[str, Interval]
     short: bool = False
 
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Point:
+        """Read back what was written of it."""
+        return cls(**{**stored, **{name: _intervals_of(stored[name]) for name in ("values", "spread")}})
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -71,6 +77,12 @@ class Curve:
     task: str
     points: tuple[Point, ...]
     cautions: tuple[str, ...] = ()
+    weights: str = ""
+
+    @property
+    def network(self) -> str:
+        """Its network as tables name it, see `medfeat.evaluation.runs.run.Run.network`."""
+        return wording.network(self.backbone, self.weights)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -80,11 +92,8 @@ class Curve:
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Curve:
         """Read back what `to_dict` wrote."""
-        points = [
-            Point(**{**point, **{name: _intervals_of(point[name]) for name in ("values", "spread")}})
-            for point in stored["points"]
-        ]
-        facts = {field.name: stored[field.name] for field in fields(cls)}
+        points = map(Point.from_dict, stored["points"])
+        facts = {field.name: stored[field.name] for field in fields(cls) if field.name in stored}
         return cls(**{**facts, "points": tuple(points), "cautions": tuple(stored["cautions"])})
 
 

@@ -12,6 +12,7 @@ from medfeat.errors import UsageError
 from medfeat.evaluation.judging.protocol import choose, refuse_bad, val_scores
 from medfeat.evaluation.measures.evaluate import Metrics, evaluate
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
+from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import Choice, Tried
 from medfeat.heads import HEADS
 from medfeat.heads.standardise import Standardiser
@@ -167,7 +168,7 @@ def fuse_stores(
 
 
 def _name(store: FeatureStore) -> str:
-    return str(store.recipe["backbone"])
+    return wording.network(str(store.recipe["backbone"]), wording.weights(store.info))
 
 
 def _stand(

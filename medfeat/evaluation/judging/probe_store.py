@@ -30,6 +30,7 @@ from medfeat.evaluation.runs.run import MODEL_FOLDER, NOT_SAVED, Run, RunSpec, h
 from medfeat.evaluation.runs.saved_probe import write_probe
 from medfeat.heads import head_identity, trusted_types, weighted_head
 from medfeat.heads.class_weights import NONE, check_class_weight
+from medfeat.heads.devices import has_gpu
 from medfeat.heads.saving import save_model
 from medfeat.tasks import OFFICIAL, Samples, gather
 from medfeat.types import Head, Progress, SilentProgress, Task
@@ -117,7 +118,8 @@ def probe_store(
     folder = run_folder(root, store.recipe["dataset"], spec.key)
     if not folder.is_relative_to(root):
         progress.say(f"{root} cannot be written: the run goes to {folder}")
-    progress.say(f"probing {store.recipe['dataset']} / {store.recipe['backbone']} / {options.head}")
+    network = wording.network(str(store.recipe["backbone"]), wording.weights(store.info))
+    progress.say(f"probing {store.recipe['dataset']} / {network} / {options.head}")
     with recording.writing(folder) as hidden:
         run = _probe(
             gather(store, task),
@@ -157,7 +159,7 @@ def _spec(store: FeatureStore, task: Task, options: Options) -> RunSpec:
 def _probe(
     samples: Samples, store: FeatureStore, spec: RunSpec, hidden: Path, *, head: Head, progress: Progress
 ) -> Run:
-    meter, started = EnergyMeter(), time.perf_counter()
+    meter, started = EnergyMeter("cpu", *(["cuda"] if has_gpu() else [])), time.perf_counter()
     scored = run_protocol(
         samples,
         head,
@@ -255,7 +257,13 @@ def _run(
         size=int(recipe.get("size") or 0),
         backbone=recipe["backbone"],
         head=spec.head,
-        store={"digest": store.digest, "dim": store.dim, "embedding": wording.embedding(recipe), "recipe": recipe},
+        store={
+            "digest": store.digest,
+            "dim": store.dim,
+            "embedding": wording.embedding(recipe),
+            "weights": wording.weights(store.info),
+            "recipe": recipe,
+        },
         task={
             "name": task.name,
             "type": task.task_type,

@@ -22,6 +22,7 @@ from medfeat.evaluation.runs.choice import RULE, Choice, Scored, Tried
 from medfeat.heads.inputs import bad_rows
 from medfeat.tasks import Samples
 from medfeat.types import Candidate, Fitted, FloatArray, Head, LabelArray, Progress, SilentProgress, TaskType
+from medfeat_cache.commands import command
 
 
 def select(candidates: Iterable[Candidate], val_X: FloatArray, val_y: LabelArray, task_type: TaskType) -> Choice:
@@ -162,5 +163,5 @@ def refuse_bad(X: FloatArray, split: str) -> None:
     if len(bad):
         raise DataError(
             f"{split} features of {len(bad)} samples are NaN or infinite (first at row {bad[0]}): "
-            "`medfeat cache verify` names them, `medfeat cache repair` computes them again"
+            f"{command('cache', 'verify')} names them, {command('cache', 'repair', 'STORE')} computes them again"
         )

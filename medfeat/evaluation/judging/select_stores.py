@@ -33,6 +33,7 @@ class Contender:
     head: str
     dim: int
     best: Tried
+    weights: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def contender(store: FeatureStore, task: Task, root: Path, options: Options, *, 
         head=options.head,
         dim=store.dim,
         best=best,
+        weights=wording.weights(store.info),
     )
 
 

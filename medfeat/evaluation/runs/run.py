@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from medfeat.datasets.npz.npz_arrays import npz_members, read_array
 from medfeat.errors import DataError
 from medfeat.evaluation.measures.evaluate import Metrics, without_nan
+from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import PROTOCOL
 from medfeat.evaluation.runs.places import RUN_FILE, run_folders
 from medfeat.evaluation.runs.run_shape import check_shape
@@ -26,6 +27,7 @@ from medfeat.evaluation.runs.vouching import AGAIN, refuse_changed
 from medfeat.tasks import OFFICIAL
 from medfeat.types import Fitted, Task
 from medfeat_cache import canonical_json
+from medfeat_cache.commands import command
 from medfeat_cache.reading import JSON_BYTES, parse_json, read_bounded
 
 CHOICE_FILE = "choice.json"
@@ -48,7 +50,7 @@ class Run:
     dataset, size, backbone, head
         What was probed; `size` is the side of the stored images.
     store
-        ``digest`` and ``recipe`` of the store, its ``embedding`` in words, and ``dim``.
+        ``digest`` and ``recipe`` of the store, its ``embedding`` and file of ``weights`` in words, and ``dim``.
     task
         Name, type, classes, origin and digest of the question, and the images it is bound to.
     protocol
@@ -108,6 +110,12 @@ class Run:
         name = self.headline[0]
         score = f"test {name} {self.test.values[name].value:.3f}" if name in self.test.values else "no score"
         return f"Run({self.key[:12]}: {self.shown} / {self.backbone} / {self.head}, {score})"
+
+    @property
+    def network(self) -> str:
+        """Its network as tables name it: two files of weights of one backbone are two networks."""
+        given = "" if "fine_tuning" in self.protocol else str(self.store.get("weights") or "")
+        return wording.network(self.backbone, given)
 
     @property
     def headline(self) -> tuple[str, str]:
@@ -205,7 +213,9 @@ def list_runs(root: Path, dataset: str | None = None) -> tuple[list[Run], list[s
     unvouched = sum(not run.vouched for run in runs)
     if unvouched:
         said = "1 run has" if unvouched == 1 else f"{unvouched} runs have"
-        problems.append(f"{said} no digests (of an older medfeat): nothing vouches for them; see `medfeat runs verify`")
+        problems.append(
+            f"{said} no digests (of an older medfeat): nothing vouches for them; see {command('runs', 'verify')}"
+        )
     return runs, problems
 
 

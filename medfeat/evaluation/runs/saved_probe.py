@@ -29,6 +29,7 @@ from medfeat.heads.inputs import bad_rows
 from medfeat.heads.saving import load_model
 from medfeat.types import Fitted, FloatArray, IdArray, TaskType
 from medfeat_cache import differing_fields, recipe_digest, write_whole
+from medfeat_cache.commands import command, elsewhere
 from medfeat_cache.reading import read_json
 
 FORMAT = "medfeat-probe"
@@ -127,11 +128,11 @@ def load_probe(folder: Path) -> SavedProbe:
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path} is no saved probe ({type(error).__name__}): run `medfeat probe` again") from error
+        raise DataError(f"{path} is no saved probe ({type(error).__name__}): run {command('probe')} again") from error
     if recipe_digest(recipe) != run.store["digest"] or task["classes"] != list(run.task["classes"]):
         fields = ", ".join(differing_fields(run.store["recipe"], recipe)) or "classes"
         raise DataError(
-            f"{path} was saved for another recipe than its run ({fields} differ): run `medfeat probe` again"
+            f"{path} was saved for another recipe than its run ({fields} differ): run {command('probe')} again"
         )
     if (folder / BUNDLED_WEIGHTS).is_file():
         info = with_weights(info, {"origin": "file", "path": str(folder / BUNDLED_WEIGHTS)})
@@ -177,15 +178,19 @@ def find_run(root: Path, run: str | Path) -> Path:
     """
     if isinstance(run, Path) or "/" in run or Path(run).is_dir():
         if not Path(run).is_dir():
-            raise UsageError(f"there is no run in {run}: `medfeat probe --json` says where its runs are (folder)")
+            raise UsageError(f"there is no run in {run}: {_listed(root)} shows what there is")
         return Path(run)
     folders = [path for one in runs_roots(root) for path in (one / RUNS).glob("*/*") if path.is_dir()]
     # A folder is named by the first 12 digits of its key; JSON tells the whole key.
     found = sorted(path for path in folders if run and path.name.startswith(run[:12]))
     if len(found) != 1:
         said = f"{len(found)} runs begin with {run!r}" if found else f"no run begins with {run!r}"
-        raise UsageError(f"{said} in {root / RUNS}: name its folder, as `medfeat probe --json` says it")
+        raise UsageError(f"{said} in {root / RUNS}: {_listed(root)} shows what there is")
     return found[0]
+
+
+def _listed(root: Path) -> str:
+    return command("runs", "list", cache_dir=elsewhere(root))
 
 
 def refuse_other_recipe(trained: Mapping[str, Any], other: Mapping[str, Any], what: str) -> None:

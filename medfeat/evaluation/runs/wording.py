@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from medfeat.task_types import shortened
@@ -88,6 +89,31 @@ def embedding(recipe: Mapping[str, Any]) -> str:
     if recipe.get("fit") not in (None, "whole"):
         parts.append(f"fit {recipe['fit']}")
     return ", ".join(str(part) for part in parts if part)
+
+
+def weights(info: Mapping[str, Any]) -> str:
+    """Return the file of weights that a store's network was given; empty for pretrained and random ones.
+
+    Parameters
+    ----------
+    info
+        Of the store.
+
+    Examples
+    --------
+    >>> weights({"asked": {"weights": {"origin": "file", "path": "/home/me/epoch9.pth", "part": "teacher"}}})
+    'epoch9.pth::teacher'
+    """
+    used = (info.get("asked") or {}).get("weights") or {}
+    if used.get("origin") != "file" or not used.get("path"):
+        return ""
+    name = PurePath(str(used["path"])).name
+    return f"{name}::{used['part']}" if used.get("part") else name
+
+
+def network(backbone: str, given: str) -> str:
+    """Name a network wherever it is shown: by its backbone, and by the file of its weights where one was given."""
+    return f"{backbone} ({given})" if given else backbone
 
 
 def cautions(dataset: str, backbone: Mapping[str, Any]) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ class StoreOutcome:
     seconds, images_per_second
         Of the network's run; 0 when the store was reused.
     watt_hours, energy_method
-        Estimated energy of the run, and how it was estimated.
+        Estimated energy of the run, None where nothing can tell, and how it was estimated.
     """
 
     action: str
@@ -89,7 +89,7 @@ class StoreOutcome:
     bad: tuple[BadImage, ...] = ()
     seconds: float = 0.0
     images_per_second: float = 0.0
-    watt_hours: float = 0.0
+    watt_hours: float | None = 0.0
     energy_method: str = ""
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from medfeat.tasks import OFFICIAL, bound, check_task, drop, find_task, from_csv
 from medfeat.tasks.classes import in_order
 from medfeat.tasks.readable import Readable
 from medfeat.tasks.retype import retype
-from medfeat.types import TASK_TYPES, Progress, Task
+from medfeat.types import TASK_TYPES, Progress, Task, WholeProgress
 
 _GIVEN = "given"
 
@@ -146,3 +146,8 @@ class SaidOnce:
     def finish(self) -> None:
         """End the stretch."""
         self.progress.finish()
+
+    def whole(self, done: int, total: int, what: str) -> None:
+        """Say how far the whole command is."""
+        if isinstance(self.progress, WholeProgress):
+            self.progress.whole(done, total, what)

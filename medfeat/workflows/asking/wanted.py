@@ -15,6 +15,7 @@ from medfeat.extraction.ask.request import Request
 from medfeat.registry import Registry
 from medfeat.types import Fit, Precision, Progress, View, as_names
 from medfeat.workflows.asking.data_options import DataOptions, ObjectSource, Source
+from medfeat_cache.commands import command
 
 
 def _wanted_data(data: object, ids: Sequence[str] | None, progress: Progress) -> tuple[Source, ...]:
@@ -33,7 +34,9 @@ def _wanted_data(data: object, ids: Sequence[str] | None, progress: Progress) ->
     if isinstance(data, Path) or _is_there(str(data)):
         return (str(data),)
     if not names:
-        raise UsageError("--data is empty: name a dataset (see `medfeat list datasets`), or a folder, CSV or npz")
+        raise UsageError(
+            f"--data is empty: name a dataset (see {command('list', 'datasets')}), or a folder, CSV or npz"
+        )
     return _without_broken(DATASETS, progress) if names == ("all",) else names
 
 
@@ -58,7 +61,7 @@ def _wanted_networks(
     """Return the names of the networks that are wanted; one that is given as it is becomes known by its name."""
     names = as_names(backbone) if isinstance(backbone, str) else as_names(_as_known(backbone))
     if not names:
-        raise UsageError("--backbone is empty: name one or more (see `medfeat list backbones`)")
+        raise UsageError(f"--backbone is empty: name one or more (see {command('list', 'backbones')})")
     names = _without_broken(BACKBONES, progress) if names == ("all",) else names
     if len(names) > 1 and request.weights not in (None, "random"):
         raise UsageError(

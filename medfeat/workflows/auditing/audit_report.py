@@ -116,7 +116,8 @@ class AuditReport(Shown):
             for (kind, a, b), found in counts.items()
         )  # fmt: skip
         columns = ("duplicates", "splits", "pairs", "labels differ", "such as")
-        return Table(f"{self.dataset}: images that are there twice", columns, rows, (*self._lines(), *self.notes))
+        return Table(f"{self.dataset}: images that are there twice", columns, rows, (*self._lines(), *self.notes),
+                     less=("such as", "labels differ"))  # fmt: skip
 
     def _lines(self) -> list[str]:
         line = self.calibration
@@ -137,7 +138,7 @@ class AuditReport(Shown):
             for name, found in (("as it is", before), ("without duplicates", after))
         )
         title = f"{self.dataset}: {self.head} on {self.backbone}, test without images that are in train or val too"
-        return Table(title, ("test", "n", NAMES[best], NAMES[other]), rows)
+        return Table(title, ("test", "n", NAMES[best], NAMES[other]), rows, less=(NAMES[other],))
 
     def _errors(self) -> Table:
         rows = tuple(
@@ -154,7 +155,7 @@ class AuditReport(Shown):
         )
         notes.append("by cross-validated scores: look at each before changing a label")
         title = f"{self.dataset}: {likely} likely label errors among {doubted} doubted labels"
-        return Table(title, columns, rows, tuple(notes))
+        return Table(title, columns, rows, tuple(notes), less=("margin", "split"), prose=("label", "suggested"))
 
 
 def _conflicts(pairs: Sequence[Pair]) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from medfeat.errors import MedfeatError
+from medfeat.types import Progress, WholeProgress
 from medfeat.workflows.jobs.unforeseen import in_one_line, show_traceback
 
 T = TypeVar("T")
@@ -44,6 +45,39 @@ class Failure(Generic[J_co]):
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {"what": self.what, "error": self.error}
+
+
+@dataclass
+class Overall:
+    """How far a command is: told before each of its jobs, however many loops they come from.
+
+    Attributes
+    ----------
+    progress
+        Hears of it, if it is a `medfeat.types.WholeProgress`.
+    what
+        Of what there are several: ``run``.
+    total, done
+        How many; of one alone nothing is told.
+    """
+
+    progress: Progress
+    what: str
+    total: int
+    done: int = 0
+
+    def begin(self) -> None:
+        """Say that one more begins."""
+        self._tell(self.done)
+        self.done += 1
+
+    def end(self) -> None:
+        """Say that there are no more."""
+        self._tell(self.total)
+
+    def _tell(self, done: int) -> None:
+        if self.total > 1 and isinstance(self.progress, WholeProgress):
+            self.progress.whole(done, self.total, self.what)
 
 
 @dataclass(frozen=True)
@@ -86,7 +120,13 @@ class Done(Generic[J, T]):
             raise MedfeatError(f"nothing was done, {len(self.errors)} failed: {lines}") from self.errors[0]
 
 
-def each(jobs: Iterable[J], do: Callable[[J], T], *, passed_over: tuple[type[Exception], ...] = ()) -> Done[J, T]:
+def each(
+    jobs: Iterable[J],
+    do: Callable[[J], T],
+    *,
+    passed_over: tuple[type[Exception], ...] = (),
+    overall: Overall | None = None,
+) -> Done[J, T]:
     """Do each job; one that fails is kept for the report and stops no other.
 
     Parameters
@@ -97,12 +137,16 @@ def each(jobs: Iterable[J], do: Callable[[J], T], *, passed_over: tuple[type[Exc
         Does one.
     passed_over
         Errors of jobs that nobody misses.
+    overall
+        Is told of each that begins.
     """
     results: list[T] = []
     failures: list[Failure[J]] = []
     errors: list[Exception] = []
     passed: list[Exception] = []
     for job in jobs:
+        if overall is not None:
+            overall.begin()
         try:
             results.append(do(job))
         except passed_over as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +24,7 @@ from medfeat.types import Progress, UInt8Array
 from medfeat.workflows.looking.listed import Listed, words_of
 from medfeat.workflows.looking.look import Seen
 from medfeat.workflows.looking.maps import FOLDER, Space, map_of, row_keys
+from medfeat.workflows.stores.how_to_extract import extract_first
 from medfeat.workflows.stores.store_names import find_meant
 from medfeat_cache import Catalogue, FeatureStore, StoreHeader, slug
 
@@ -54,12 +54,12 @@ def asked_stores(
     UsageError
         A backbone was named that has no store; the message names the command that makes it.
     """
-    found = list(find_meant(Catalogue(root), [dataset], size=size))
+    cache = Catalogue(root)
+    found = list(find_meant(cache, [dataset], size=size))
     for name in backbones or ():
         if all(header.recipe["backbone"] != name for header in found):
             raise UsageError(
-                f"no store of {dataset} x {name} in {root}: run"
-                f" `medfeat extract --backbone {name} --data {dataset}` first"
+                f"no store of {dataset} x {name} in {root}: run {extract_first(cache, dataset, name, size=size)} first"
             )
     if backbones is not None:
         found = [header for header in found if header.recipe["backbone"] in backbones]
@@ -69,7 +69,7 @@ def asked_stores(
     if len(found) > _MOST_SPACES:
         notes.append(f"{len(found)} stores match and the first {_MOST_SPACES} are shown: name some with --backbone")
     if not found:
-        notes.append(f"no embeddings yet: `medfeat extract --backbone NAME --data {shlex.quote(dataset)}` makes some")
+        notes.append(f"no embeddings yet: {extract_first(cache, dataset)} makes some")
     return found[:_MOST_SPACES], notes
 
 
@@ -174,12 +174,12 @@ def _notes(found: Map, n: int, other: int = 0) -> dict[str, str]:
 
 def _changed(n: int) -> str:
     what = "1 image had other pixels when it was" if n == 1 else f"{n:,} images had other pixels when they were"
-    return f"{what} embedded: run `medfeat extract` again"
+    return f"{what} embedded: extract again"
 
 
 def space_names(headers: Sequence[StoreHeader]) -> list[str]:
     """Return a name for each store: its backbone, and how it was read where that alone is not enough."""
-    names = [str(header.recipe["backbone"]) for header in headers]
+    names = [wording.network(str(header.recipe["backbone"]), wording.weights(header.info)) for header in headers]
     full = [
         name if names.count(name) == 1 else f"{name}, {wording.embedding(header.recipe)}"
         for name, header in zip(names, headers, strict=True)

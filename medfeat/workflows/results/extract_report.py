@@ -98,11 +98,11 @@ class PlanReport:
         plans = [asdict(plan) | {"store": None if plan.store is None else str(plan.store)} for plan in self.plans]
         return {"plans": plans, "failures": [_failure_dict(failure) for failure in self.failures]}
 
-    def table(self) -> tuple[list[str], list[list[str]]]:
-        """Return column names and rows for a table."""
-        columns = ["dataset", "backbone", "action", "images", "disk", "time", "why"]
-        return columns, [
-            [
+    def tables(self) -> list[Table]:
+        """Return one row a store."""
+        columns = ("dataset", "backbone", "action", "images", "disk", "time", "why")
+        rows = tuple(
+            (
                 plan.dataset,
                 plan.backbone,
                 plan.action,
@@ -110,17 +110,20 @@ class PlanReport:
                 "not known yet" if plan.disk_bytes is None else f"{plan.disk_bytes / 1e6:.1f} MB",
                 "not known yet" if plan.seconds is None else f"{plan.seconds:.0f} s",
                 plan.why,
-            ]
+            )
             for plan in self.plans
-        ]
+        )
+        return [Table("", columns, rows, less=("time", "disk", "images"), prose=("why",))]
 
 
 def _closing_line(store: StoreOutcome, device: str) -> str:
     shape = f"{store.images} x {store.dim}"
     if store.action == "reuse":
         return f"reused {store.path}  {shape}  (nothing was embedded)"
+    known = store.watt_hours is not None
+    used = f"~{store.watt_hours:.3f} Wh ({store.energy_method})" if known else f"energy {store.energy_method}"
     copied = f", {store.copied} copied from an earlier store" if store.copied else ""
     return (
         f"wrote {store.path}  {shape}  {store.images_per_second:,.1f} images/s  {store.seconds:.1f} s on {device}"
-        f"{copied}  ~{store.watt_hours:.3f} Wh ({store.energy_method})"
+        f"{copied}  {used}"
     )

@@ -141,7 +141,7 @@ class PredictReport(Shown):
         """Return an answer a row, or of many images how often each answer was given."""
         title = f"{len(self.ids)} images by run {self.run[:12]}"
         columns, rows = self._each() if len(self.ids) <= _SHOWN else self._counted()
-        return [Table(title, columns, tuple(rows), tuple(self._notes()))]
+        return [Table(title, columns, tuple(rows), tuple(self._notes()), prose=("label", "set"))]
 
     def _notes(self) -> Iterator[str]:
         yield from (f"{CAUTION} {line}" for line in self.cautions)

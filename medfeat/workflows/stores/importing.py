@@ -33,6 +33,7 @@ from medfeat_cache import (
     read_features,
     resolve_root,
 )
+from medfeat_cache.commands import command, elsewhere
 from medfeat_cache.reading import NoFile, look_at
 from medfeat_cache.root import OWN_FOLDERS, OWN_NAMES
 
@@ -150,7 +151,8 @@ def _of_official(
                 return _as_stored(features, store, path), {"dataset": known}
     raise UsageError(
         f"{path}: {name} is a registered dataset, whose ids and labels are not in this cache yet: run "
-        f"`medfeat extract --data {name} --backbone stats` first, or import under another --data"
+        f"{command('extract', data=name, backbone='stats', cache_dir=elsewhere(cache.root))} first, or import under "
+        "another --data"
     )
 
 

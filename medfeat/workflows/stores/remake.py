@@ -16,6 +16,7 @@ from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
 from medfeat.types import BadImage, Dataset, FloatArray, IdArray, Progress
 from medfeat.workflows.asking.data_options import DataOptions
 from medfeat_cache import FeatureStore
+from medfeat_cache.commands import command, elsewhere
 
 if TYPE_CHECKING:
     from medfeat.extraction.network.forward import RowEmbedder
@@ -100,7 +101,8 @@ class Remake:
         if was.held_by:
             raise UsageError(
                 f"{was.name} was made from an object of Python ({was.held_by}): its rows cannot be read again from "
-                "here; `medfeat cache rm` it and extract the object again"
+                f"here; remove what {command('cache', 'ls', data=was.name, cache_dir=elsewhere(self.root))} lists, and "
+                "extract the object again"
             )
         if not was.source:
             raise UsageError(f"{was.name} was imported: its rows cannot be embedded again; import it anew")

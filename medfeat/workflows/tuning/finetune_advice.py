@@ -91,7 +91,7 @@ def advise(asked: FinetuneRequest, *, progress: Progress | None = None) -> Advic
     if path is None:
         raise UsageError(
             f"no frozen features of {asked.data} with {asked.network.backbone} are cached, and advice comes from the "
-            "cache alone: run `medfeat extract` with the same options first"
+            f"cache alone: run {asked.how_to_extract()} first"
         )
     plans = {
         mode: plan(replace(asked, options=replace(asked.options, mode=mode, augment="none")), progress=progress)

@@ -202,7 +202,7 @@ def test_a_hostile_model_file_is_one_line_and_runs_nothing(probed, cache_root, t
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({}, "either --images"),
+        ({}, "give --images"),
         ({"data": "synthetic-binary", "error_rate": 1.5}, "between 0 and 1, got 1.5"),
         ({"data": "nonesuch"}, "no store of nonesuch x counting"),
     ],
