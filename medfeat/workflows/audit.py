@@ -21,7 +21,8 @@ from medfeat.evaluation.measures.evaluate import Metrics, evaluate
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.run import Run, read_scores, task_digest
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
-from medfeat.types import Progress, SilentProgress, Task
+from medfeat.saying import heard
+from medfeat.types import Progress, Task
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.auditing.audit_images import StoredImages
 from medfeat.workflows.auditing.audit_report import AuditReport
@@ -95,7 +96,7 @@ def audit(
     """
     if threshold is not None and not -1 <= threshold <= 1:
         raise UsageError(f"--threshold is a cosine between -1 and 1, got {threshold}")
-    root, progress = resolve_root(cache_dir), progress or SilentProgress()
+    root, progress = resolve_root(cache_dir), heard(progress)
     header = one_store(data, backbone, store=store, cache_dir=cache_dir, size=size, **query)
     question = Question(task, labels, partial=labels is not None, classes=classes)
     options = RemakeOptions(
@@ -252,6 +253,7 @@ def _without(run: Run, task: Task, gone: set[str]) -> tuple[Metrics | None, int]
         LabelledScores.of(stored["test_labels"][kept], stored["test_scores"][kept], task.task_type),
         task.classes,
         val=LabelledScores.of(stored["val_labels"], stored["val_scores"], task.task_type),
+        val_groups=stored.get("val_groups"),
         groups=group,
         seed=run.protocol["seed"],
         resamples=run.protocol["resamples"],

@@ -20,6 +20,7 @@ from medfeat.report import tables as rendering
 from medfeat.report.page.html import text_of
 from medfeat.report.page.results import Mistake, QuestionResults, exports, results_page
 from medfeat.report.tables import Table
+from medfeat.saying import heard
 from medfeat.tasks import OFFICIAL
 from medfeat.types import Dataset, Progress, SilentProgress, UInt8Array
 from medfeat.workflows.compare import kept_runs
@@ -124,7 +125,7 @@ def write_report(
     UsageError
         There are no such runs: the message names the command that makes some.
     """
-    root, progress = resolve_root(cache_dir), progress or SilentProgress()
+    root, progress = resolve_root(cache_dir), heard(progress)
     runs, problems = _runs(root, data, backbone=backbone, head=head, size=size)
     others = None if against is None else others_in(Path(against))
     asked = _questions(runs)

@@ -24,7 +24,7 @@ def predict(
     ] = None,
     store: options.Store = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="CSV to write: id, label, confidence, set, abstain, p.")
+        Path | None, typer.Option("--out", help="CSV to write: id, label, confidence, set, abstain, ood, p.")
     ] = None,
     error_rate: Annotated[float, typer.Option("--error-rate", help="Share of sets that may miss the truth.")] = 0.1,
     intensity: options.Intensity = None,

@@ -250,7 +250,7 @@ def _metrics(scored: Scored, task: Task, spec: RunSpec, progress: Progress) -> t
     test = LabelledScores.of(scored.test.y, scored.test_scores, task.task_type)
     facts: dict[str, Any] = {"seed": spec.seed, "resamples": spec.resamples, "progress": progress}
     of_val = evaluate(val, task.classes, groups=scored.val.group, **facts)
-    of_test = evaluate(test, task.classes, val=val, groups=scored.test.group, **facts)
+    of_test = evaluate(test, task.classes, val=val, val_groups=scored.val.group, groups=scored.test.group, **facts)
     return of_val, of_test
 
 

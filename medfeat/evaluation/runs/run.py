@@ -40,7 +40,7 @@ _OLDER = "intervals of an older protocol, too narrow at high scores: probe again
 NOT_SAVED = "the head was not saved, so it cannot predict"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """What one probe found, as `run.json` keeps it.
 
@@ -106,6 +106,11 @@ class Run:
     def shown(self) -> str:
         """Its images as tables name them."""
         return self.data or self.dataset
+
+    def __repr__(self) -> str:
+        name = self.headline[0]
+        score = f"test {name} {self.test.values[name].value:.3f}" if name in self.test.values else "no score"
+        return f"Run({self.key[:12]}: {self.shown} / {self.backbone} / {self.head}, {score})"
 
     @property
     def weights(self) -> str:

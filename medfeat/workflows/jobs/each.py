@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from medfeat.errors import MedfeatError
 from medfeat.types import Progress, WholeProgress
 from medfeat.workflows.jobs.unforeseen import in_one_line, show_traceback
 
@@ -91,16 +92,32 @@ class Done(Generic[J, T]):
         The other ones.
     errors
         What each of these raised.
+    passed_over
+        What the jobs raised that nobody misses.
     """
 
     results: tuple[T, ...] = ()
     failures: tuple[Failure[J], ...] = ()
     errors: tuple[Exception, ...] = ()
+    passed_over: tuple[Exception, ...] = ()
 
     def raise_if_alone(self) -> None:
         """Raise what went wrong where it is all there is to tell: nothing was done, and every job says the same."""
         if not self.results and len({str(error) for error in self.errors}) == 1:
             raise self.errors[0]
+
+    def raise_if_nothing(self) -> None:
+        """Raise what went wrong where nothing was done at all, however many jobs there were: as for one, so for many.
+
+        Raises
+        ------
+        MedfeatError
+            Of all jobs, where they failed in different ways.
+        """
+        self.raise_if_alone()
+        if not self.results and self.errors:
+            lines = "; ".join(failure.line() for failure in self.failures)
+            raise MedfeatError(f"nothing was done, {len(self.errors)} failed: {lines}") from self.errors[0]
 
 
 def each(
@@ -126,15 +143,16 @@ def each(
     results: list[T] = []
     failures: list[Failure[J]] = []
     errors: list[Exception] = []
+    passed: list[Exception] = []
     for job in jobs:
         if overall is not None:
             overall.begin()
         try:
             results.append(do(job))
-        except passed_over:
-            continue
+        except passed_over as error:
+            passed.append(error)
         except Exception as error:
             show_traceback(error)
             errors.append(error)
             failures.append(Failure(job, in_one_line(error)))
-    return Done(tuple(results), tuple(failures), tuple(errors))
+    return Done(tuple(results), tuple(failures), tuple(errors), tuple(passed))
