@@ -115,6 +115,13 @@ def predict(
         said = f": {bad[0].id}: {bad[0].reason}" if bad else ""
         raise DataError(f"none of the {len(bad)} images of {images or data or store} could be read{said}")
     ids, scores, ood_p = (np.concatenate(column) for column in zip(*found, strict=True))
+    facts: dict[str, Any] = {"conformal": conformal, "ood_unknown": unknown, "bad": tuple(bad)}
+    facts |= {"ood_p": None if familiar is None else ood_p, "embedded": len(ids) if images is not None else 0}
+    return _report(probe, ids, scores, out=None if out is None else Path(out), **facts)
+
+
+def _report(probe: SavedProbe, ids: IdArray, scores: NDArray[np.float64], **facts: Any) -> PredictReport:
+    """Write what is to be written, and warn of what must not be overlooked."""
     report = PredictReport(
         run=probe.run.key,
         task_type=probe.task_type,
@@ -122,18 +129,8 @@ def predict(
         ids=ids,
         scores=scores,
         calibrated=probe.calibrated(scores),
-        conformal=conformal,
-        ood_p=None if familiar is None else ood_p,
-        ood_unknown=unknown,
-        bad=tuple(bad),
-        embedded=len(ids) if images is not None else 0,
-        out=None if out is None else Path(out),
+        **facts,
     )
-    return _told(report)
-
-
-def _told(report: PredictReport) -> PredictReport:
-    """Write what is to be written, and warn of what must not be overlooked."""
     if report.out is not None:
         report.write(report.out)
     warn_of(chain(report.problem_lines(), report.cautions))

@@ -202,10 +202,7 @@ def probe_stores(
     overall = Overall(work.progress, "run", len(jobs) + len(baselines))
     chosen = each(jobs, work.probe, passed_over=passed_over, overall=overall)
     failures, errors = (*stood.failures, *chosen.failures), (*stood.errors, *chosen.errors)
-    every = replace(chosen, failures=failures, errors=errors)
-    if raising:
-        every.raise_if_nothing()
-    every.raise_if_alone()
+    replace(chosen, failures=failures, errors=errors).raise_if_nothing(alike=not raising)
     extra = each(baselines, work.probe, passed_over=passed_over, overall=overall)
     overall.end()
     runs = (*chosen.results, *extra.results)

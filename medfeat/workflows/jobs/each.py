@@ -106,8 +106,13 @@ class Done(Generic[J, T]):
         if not self.results and len({str(error) for error in self.errors}) == 1:
             raise self.errors[0]
 
-    def raise_if_nothing(self) -> None:
+    def raise_if_nothing(self, *, alike: bool = False) -> None:
         """Raise what went wrong where nothing was done at all, however many jobs there were: as for one, so for many.
+
+        Parameters
+        ----------
+        alike
+            Only where every job says the same, as `raise_if_alone`.
 
         Raises
         ------
@@ -115,7 +120,7 @@ class Done(Generic[J, T]):
             Of all jobs, where they failed in different ways.
         """
         self.raise_if_alone()
-        if not self.results and self.errors:
+        if not (self.results or alike) and self.errors:
             lines = "; ".join(failure.line() for failure in self.failures)
             raise MedfeatError(f"nothing was done, {len(self.errors)} failed: {lines}") from self.errors[0]
 
