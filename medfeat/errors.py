@@ -34,6 +34,10 @@ class UnsuitedHeadError(DataError):
     """A head that cannot learn this type of task; when all heads were asked for, it is left out."""
 
 
+class OneVectorError(UnsuitedHeadError):
+    """A head that weighs several vectors of a sample, and a store that has one."""
+
+
 class MissingFileError(MedfeatError, FileNotFoundError):
     """A file that is needed and is not there; the message names it, where it comes from and where to put it."""
 

@@ -222,7 +222,8 @@ class Recipe:
     """Everything that changes the bytes of an embedding, and nothing else; its canonical JSON is the store's key.
 
     Device, batch size, compile and worker count are recorded beside it in the store, not in it. `resize` says in words
-    what ``--fit reference`` resizes to before it crops; it is empty for the other fits.
+    what ``--fit reference`` resizes to before it crops; it is empty for the other fits. `kept` says what the several
+    vectors of an image are, `dtype` that they are float16; neither is written where it is empty, as it was before.
     """
 
     dataset: str
@@ -242,10 +243,13 @@ class Recipe:
     std: tuple[float, ...]
     precision: Precision
     resize: str = ""
+    kept: str = ""
+    dtype: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, ready for `medfeat_cache.key.recipe_digest`."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        facts = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {key: value for key, value in facts.items() if value != "" or key not in ("kept", "dtype")}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:

@@ -156,7 +156,12 @@ class _Session:
         targets = []
         for index, (view, resolved) in enumerate(zip(self.asked, self.backbone.views, strict=True)):
             recipe = build_recipe(
-                self.dataset.info, self.backbone.info, resolved, fit=self.request.fit, precision=precision
+                self.dataset.info,
+                self.backbone.info,
+                resolved,
+                fit=self.request.fit,
+                precision=precision,
+                dtype=self.request.dtype,
             ).to_dict()
             path = store_path(self.root, self.dataset.info.name, self.backbone.info.name, recipe_digest(recipe))
             targets.append(Target(index, view, self.asked[view], recipe, path))

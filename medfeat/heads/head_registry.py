@@ -67,6 +67,10 @@ _BUILTIN = {
     "ordinal": ("medfeat.heads.ordinal:OrdinalHead", "proportional odds for ordered classes, 15 values of C"),
     "ridge": ("medfeat.heads.ridge:RidgeHead", "L2 linear regression of numbers, 15 values of alpha"),
     "mlp": ("medfeat.heads.mlp:PerceptronHead", "one hidden layer, 4 settings of at most 40 epochs"),
+    "attention": (
+        "medfeat.heads.attention:AttentionHead",
+        "gated attention over slices or tokens that were kept, 5 values of C, stopped on val",
+    ),
     "majority": ("medfeat.heads.majority:MajorityHead", "class frequencies of train: the baseline to beat"),
 }
 for _name, (_target, _summary) in _BUILTIN.items():

@@ -21,7 +21,7 @@ from medfeat.workflows.looking import mistakes, spaces
 from medfeat.workflows.looking.listed import kinds_of, list_images, list_store
 from medfeat.workflows.looking.look import MOST, look, sample_rows
 from medfeat.workflows.looking.subject import Subject, point_columns, shown_in
-from medfeat_cache import FeatureStore, StoreHeader, make_folder, resolve_root, write_whole
+from medfeat_cache import FeatureStore, StoreHeader, make_folder, open_vectors, resolve_root, write_whole
 
 # What embedding-atlas is told after it: `embedding-atlas FILE` and these.
 COLUMNS = {"x": "x", "y": "y", "neighbors": "neighbors", "image": "image"}
@@ -82,7 +82,7 @@ def export_atlas(
     work = partial(spaces.store_space, header, ids, str(header.recipe["backbone"]),
                    hashes=None if seen is None else seen.hashes, seed=seed)  # fmt: skip
     (view,) = spaces.lay_out_all([work], progress)
-    with FeatureStore(header.path) as store:
+    with open_vectors(header.path) as store:
         neighbours = _neighbours(view, store.take(ids))
     shown = shown_in(subject.listed, identifiers=identifiers)
     columns: dict[str, Any] = {

@@ -31,7 +31,7 @@ from medfeat.workflows.results.kept import keep_result
 from medfeat.workflows.stores.one_store import one_store
 from medfeat.workflows.stores.remake import Remake
 from medfeat.workflows.stores.store_names import shown_name
-from medfeat_cache import Catalogue, FeatureStore, resolve_root
+from medfeat_cache import AveragedStore, Catalogue, FeatureStore, open_vectors, resolve_root
 
 _SAMPLE = 64
 # Near pairs that are looked at: seconds of comparing details; a store with more of them holds series of images.
@@ -102,14 +102,14 @@ def audit(
     options = RemakeOptions(
         data_root=data_root, weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
     )
-    with FeatureStore(header.path) as opened:
+    with open_vectors(header.path) as opened:
         answer = _Answer.of(opened, question)
         remake = Remake(MadeFrom.of(opened.recipe, opened.info), options, root, progress)
         images, notes = (None, []) if threshold is not None else _images(opened, remake)
         drawn = Calibration(float(threshold or 1.0), None)
         line = drawn if images is None else images.calibrate(sample=sample, seed=seed)
         pairs, unseen = _pairs(opened, answer, line, images)
-        notes += unseen
+        notes += unseen + ([opened.averaged] if isinstance(opened, AveragedStore) else [])
         report = AuditReport(
             dataset=shown_name(header, Catalogue(root)),
             backbone=str(opened.recipe["backbone"]),

@@ -40,6 +40,7 @@ from medfeat_cache import (
     repair_rows,
     resolve_root,
     restore_column,
+    spell_shape,
     store_files,
     verify_store,
 )
@@ -109,7 +110,7 @@ def contents(path: Path) -> str:
         return "unfinished"
     except StoreError:
         return "not readable"
-    return f"{sum(header.counts.values())} x {header.dim}"
+    return f"{sum(header.counts.values())} x {spell_shape(header.shape)}"
 
 
 def verify(

@@ -47,6 +47,7 @@ def extract(
     fit: str = "whole",
     precision: str = "auto",
     batch_size: int | str = "auto",
+    dtype: str = "float32",
     device: str = "auto",
     data_root: str | Path | None = None,
     cache_dir: str | Path | None = None,
@@ -86,13 +87,16 @@ def extract(
     adapt
         Let a patch embedding of another patch size be resampled, which is refused otherwise.
     pool, layer, slices
-        Poolings, module names and slice policies; several of each give several stores from one pass.
+        Poolings, module names and slice policies; several of each give several stores from one pass. ``tokens``, and
+        the slice policy ``keep`` (``keep:16`` for sixteen of each axis), keep several vectors an image.
     fit
         ``whole``, ``reference`` or ``pad``: how an image becomes the network's square input.
     precision
         ``auto`` (the fastest that agrees with float32, measured), ``fp32``, ``bf16`` or ``fp16``.
     batch_size
         ``auto``, or images a forward pass.
+    dtype
+        ``float32``, or ``float16``, which takes half the room.
     device
         ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
     data_root, cache_dir
@@ -139,6 +143,7 @@ def extract(
         fit=fit,
         precision=precision,
         batch_size=batch_size,
+        dtype=dtype,
         weights=weights,
         seed=seed,
         adapt=adapt,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from medfeat.workflows.stores.how_to_extract import extract_first
 from medfeat.workflows.stores.one_store import store_path_of
 from medfeat.workflows.stores.remake import EmbeddedImages, NewImages, Remake
 from medfeat.workflows.stores.store_names import find_meant
-from medfeat.workflows.stores.trained_on import trained_on
+from medfeat.workflows.stores.trained_on import one_vector, trained_on
 from medfeat_cache import Catalogue, FeatureStore, read_header, resolve_root
 
 _ERROR_RATE = 0.1
@@ -114,10 +114,11 @@ def predict(
     if not found:
         said = f": {bad[0].id}: {bad[0].reason}" if bad else ""
         raise DataError(f"none of the {len(bad)} images of {images or data or store} could be read{said}")
-    ids, scores, ood_p = (np.concatenate(column) for column in zip(*found, strict=True))
+    whole = _joined(found)
     facts: dict[str, Any] = {"conformal": conformal, "ood_unknown": unknown, "bad": tuple(bad)}
-    facts |= {"ood_p": None if familiar is None else ood_p, "embedded": len(ids) if images is not None else 0}
-    return _report(probe, ids, scores, out=None if out is None else Path(out), **facts)
+    facts |= {"attention": whole.attention, "ood_p": None if familiar is None else whole.ood_p}
+    facts |= {"embedded": len(whole.ids) if images is not None else 0, "out": None if out is None else Path(out)}
+    return _report(probe, whole.ids, whole.scores, **facts)
 
 
 def _report(probe: SavedProbe, ids: IdArray, scores: NDArray[np.float64], **facts: Any) -> PredictReport:
@@ -151,11 +152,24 @@ def _familiar(probe: SavedProbe, cache: Catalogue) -> tuple[Familiar | None, str
     return None, f"val has {found.counted} independent samples, too few to tell"
 
 
-def _said(
-    probe: SavedProbe, familiar: Familiar | None, ids: IdArray, features: FloatArray
-) -> tuple[IdArray, NDArray[np.float64], NDArray[np.float64]]:
-    p = np.ones(len(ids)) if familiar is None else familiar.p_values(features)
-    return ids, probe.scores(features), p
+class _Said(NamedTuple):
+    """What is said of some images: ids, scores, p-values of being familiar, and attention where the head has any."""
+
+    ids: IdArray
+    scores: NDArray[np.float64]
+    ood_p: NDArray[np.float64]
+    attention: NDArray[np.float32] | None
+
+
+def _said(probe: SavedProbe, familiar: Familiar | None, ids: IdArray, features: FloatArray) -> _Said:
+    p = np.ones(len(ids)) if familiar is None else familiar.p_values(one_vector(features))
+    return _Said(ids, probe.scores(features), p, probe.attention(features) if probe.attends else None)
+
+
+def _joined(parts: Sequence[_Said]) -> _Said:
+    ids, scores, p = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:3])
+    weights = [part.attention for part in parts if part.attention is not None]
+    return _Said(ids, scores, p, np.concatenate(weights) if weights else None)
 
 
 def _of_images(batches: Iterable[EmbeddedImages], bad: list[BadImage]) -> Iterator[_Part]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medfeat.errors import DataError, UnsuitedHeadError, UsageError
+from medfeat.errors import DataError, OneVectorError, UnsuitedHeadError, UsageError
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.judging.cross_validation import VAL
 from medfeat.evaluation.judging.probe_store import Options, probe_store
+from medfeat.evaluation.judging.reading import takes_bags
 from medfeat.evaluation.judging.select_stores import Contender, Selection, contender, select_contender
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs.run import Run
@@ -26,7 +27,7 @@ from medfeat.types import Progress, Task
 from medfeat.workflows.asking.given_names import asked_names
 from medfeat.workflows.asking.question import Question, SaidOnce
 from medfeat.workflows.jobs.each import Failure, Overall, each
-from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
+from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob, heads_for
 from medfeat.workflows.stores.how_to_extract import can_be_extracted, extract_as
 from medfeat.workflows.stores.store_names import find_meant, other_versions, versions_of
 from medfeat_cache import Catalogue, FeatureStore, StoreHeader
@@ -193,12 +194,14 @@ def probe_stores(
         raise UsageError("--budget is for heads that train in rounds: ask for --head xgboost, or leave it out")
     work = _Work(cache.root, asked.question, options, SaidOnce(heard(progress), set()), asked.head == "all")
     # all heads were asked for, and some cannot learn such a task
-    passed_over = (UnsuitedHeadError,) if work.all_heads else ()
+    passed_over: tuple[type[Exception], ...] = (UnsuitedHeadError,) if work.all_heads else ()
+    if any(len(header.shape) > 1 for header in stores):
+        passed_over = (*passed_over, OneVectorError)  # named for the stores that it is for
     standing = Overall(work.progress, "contender", len(jobs))
     stood = each(jobs if select else (), work.stand, passed_over=passed_over, overall=standing)
     selections = work.selections(stood.results)
     jobs = _winners(jobs, selections) if select else jobs
-    baselines = _baseline_jobs(cache, jobs)
+    baselines = _baseline_jobs(cache, jobs, asked.question)
     overall = Overall(work.progress, "run", len(jobs) + len(baselines))
     chosen = each(jobs, work.probe, passed_over=passed_over, overall=overall)
     failures, errors = (*stood.failures, *chosen.failures), (*stood.errors, *chosen.errors)
@@ -285,10 +288,14 @@ def _winners(jobs: Sequence[StoreJob], selections: Sequence[Selection]) -> list[
     return [job for job in jobs if (job.header.digest, job.head) in chosen]
 
 
-def _baseline_jobs(cache: Catalogue, jobs: Sequence[StoreJob]) -> list[StoreJob]:
-    """Return the weights-free stores of the same datasets and sizes, with the same heads, that are no jobs already."""
+def _baseline_jobs(cache: Catalogue, jobs: Sequence[StoreJob], question: Question) -> list[StoreJob]:
+    """Return the weights-free stores of the same datasets and sizes, with the same heads, that are no jobs already.
+
+    They have one vector a sample: instead of a head that weighs several, the usual one is asked.
+    """
     there = {(job.header.digest, job.head) for job in jobs}
-    wanted = {(job.dataset, job.header.recipe.get("size"), job.head) for job in jobs}
+    usual = {job.head: heads_for(job.header, None, question)[0] for job in jobs if takes_bags(HEADS[job.head]())}
+    wanted = {(job.dataset, job.header.recipe.get("size"), usual.get(job.head, job.head)) for job in jobs}
     return [
         StoreJob(header, head, dataset)
         for dataset, size, head in sorted(wanted, key=str)
@@ -336,7 +343,7 @@ def _broken(head: str | Sequence[str] | None) -> list[str]:
 def _unsuited(errors: Sequence[Exception]) -> list[str]:
     """Return a line for each head that was left out of all, however many stores it was left out for."""
     said = (str(error).removesuffix(": choose another head") for error in errors)
-    return [f"left out of --head all: {line}" for line in dict.fromkeys(said)]
+    return [f"left out: {line}" for line in dict.fromkeys(said)]
 
 
 def _order(run: Run) -> tuple[str, float]:

@@ -291,7 +291,7 @@ class _Maker:
 def _command_of(run: Run, header: StoreHeader | None) -> str:
     """Return the commands that make a run, by what its store says of its data and what its recipe says."""
     recipe = run.store["recipe"]
-    view = {name: recipe.get(name) or None for name in ("pool", "layer", "slices")}
+    view = {name: recipe.get(name) or None for name in ("pool", "layer", "slices", "dtype")}
     if header is not None and can_be_extracted(header):
         extract = extract_line(header, run.backbone, **view)
     else:

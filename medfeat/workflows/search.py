@@ -19,7 +19,7 @@ from medfeat.types import FloatArray, LabelArray, Progress, Task
 from medfeat.workflows.stores.one_store import one_store
 from medfeat.workflows.stores.remake import NewImages, Remake
 from medfeat.workflows.stores.store_names import shown_name
-from medfeat_cache import Catalogue, FeatureStore, resolve_root
+from medfeat_cache import AveragedStore, Catalogue, FeatureStore, mean_of, open_vectors, resolve_root
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,9 @@ def search(
         raise UsageError(f"-k must be 1 or more, got {k}")
     root = resolve_root(cache_dir)
     header = one_store(data, backbone, store=store, cache_dir=cache_dir, size=size, **query)
-    with FeatureStore(header.path) as opened:
+    with open_vectors(header.path) as opened:
+        if isinstance(opened, AveragedStore) and progress is not None:
+            progress.say(opened.averaged)
         if id is not None:
             vector = opened.take([id])[0]
         else:
@@ -142,7 +144,8 @@ def _embedded(image: NewImages, remake: Remake) -> FloatArray:
     if len(found) != 1 or len(found[0].ids) != 1:
         bad = [one.reason for part in parts for one in part.bad]
         raise DataError(f"{image.path} could not be read as one image{': ' + bad[0] if bad else ''}")
-    vector: FloatArray = found[0].features[0]
+    features = found[0].features
+    vector: FloatArray = (mean_of(features) if features.ndim > 2 else features)[0]
     return vector
 
 

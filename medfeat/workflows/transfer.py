@@ -245,7 +245,7 @@ def _class_cautions(probe: SavedProbe, part: Split) -> tuple[str, ...]:
 
 def _part(store: FeatureStore, task: Task, split: str) -> Split:
     if split != EVERYTHING:
-        return gather(store, task).split(split)
+        return gather(store, task, bags=True).split(split)
     return Split(EVERYTHING, store.take(task.ids), task.labels, task.ids, task.group)
 
 

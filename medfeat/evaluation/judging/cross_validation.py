@@ -20,6 +20,7 @@ from medfeat.evaluation.judging.protocol import choose, refuse_bad, refuse_refit
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.choice import FOUND_ON_VAL, RULE, Choice, Tried
 from medfeat.tasks import Samples
+from medfeat.tasks.bags import joined
 from medfeat.tasks.folds import draw_folds
 from medfeat.types import Candidate, FloatArray, Head, Progress, SilentProgress
 from medfeat_cache import canonical_json
@@ -89,7 +90,7 @@ def cross_validate(samples: Samples, head: Head, *, seed: int = 0, progress: Pro
 
     train, val, task = samples.train, samples.val, samples.task
     refuse_bad(val.X, "val")
-    X, y = np.concatenate([train.X, val.X]), np.concatenate([train.y, val.y])
+    X, y = joined(train.X, val.X), np.concatenate([train.y, val.y])
     ids = np.concatenate([train.ids, val.ids])
     patients = None if train.group is None or val.group is None else np.concatenate([train.group, val.group])
     fold = draw_folds(y, ids, patients, folds=FOLDS, seed=seed)

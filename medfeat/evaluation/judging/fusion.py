@@ -10,6 +10,7 @@ import numpy as np
 
 from medfeat.errors import UsageError
 from medfeat.evaluation.judging.protocol import choose, refuse_bad, val_scores
+from medfeat.evaluation.judging.reading import gather_for
 from medfeat.evaluation.measures.evaluate import Metrics, evaluate
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs import wording
@@ -175,8 +176,9 @@ def _stand(
     store: FeatureStore | StandardisedStore, name: str, task: Task, head: str, *, seed: int, progress: Progress
 ) -> _Contender:
     progress.say(f"fusing: {name}, {head}")
-    samples = gather(store, task)
-    choice: Choice = choose(samples, HEADS[head](), seed=seed, progress=progress)
+    made = HEADS[head]()
+    samples = gather_for(made, store, task)
+    choice: Choice = choose(samples, made, seed=seed, progress=progress)
     # Among equals the shorter embedding wins.
     best = replace(choice.chosen, complexity=float(store.dim))
 

@@ -32,6 +32,7 @@ from medfeat_cache.reading import JSON_BYTES, parse_json, read_bounded
 
 CHOICE_FILE = "choice.json"
 SCORES_FILE = "scores.npz"
+ATTENTION_FILE = "attention.npz"
 MODEL_FOLDER = "model"
 # Of a run as it was found, not of what was found out.
 NOT_WRITTEN = ("folder", "reused", "data", "vouched")

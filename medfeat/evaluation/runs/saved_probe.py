@@ -28,7 +28,7 @@ from medfeat.heads import HEADS, trusted_types
 from medfeat.heads.inputs import bad_rows
 from medfeat.heads.saving import load_model
 from medfeat.types import Fitted, FloatArray, IdArray, TaskType
-from medfeat_cache import differing_fields, recipe_digest, write_whole
+from medfeat_cache import differing_fields, mean_of, recipe_digest, write_whole
 from medfeat_cache.commands import command, elsewhere
 from medfeat_cache.reading import read_json
 
@@ -76,14 +76,29 @@ class SavedProbe:
     val_groups: IdArray | None = None
 
     def scores(self, X: FloatArray) -> NDArray[np.float64]:
-        """Return (n, c) scores of (n, d) features, as the run's own are."""
-        dim = int(self.run.store["dim"])
-        if X.ndim != 2 or X.shape[1] != dim:
-            raise DataError(f"run {self.run.key[:12]} needs features of length {dim}, got shape {X.shape}")
+        """Return (n, c) scores of (n, d) features, as the run's own are; of (n, P, d) bags, where it was made of bags.
+
+        A head that takes no bags sees their mean, as it did when it was trained.
+        """
+        dim, bags = int(self.run.store["dim"]), len(self.run.store.get("shape", ())) > 1
+        if X.ndim != 2 + bags or X.shape[-1] != dim:
+            wanted = f"several vectors of length {dim} a sample" if bags else f"features of length {dim}"
+            raise DataError(f"run {self.run.key[:12]} needs {wanted}, got shape {X.shape}")
+        X = mean_of(X) if bags and not self.attends else X
         if len(bad_rows(X)):
             raise DataError(f"features of {len(bad_rows(X))} images are NaN or infinite: no label can be given")
         X = X.astype(np.float32) if X.dtype == np.float16 else X
         return np.asarray(self.model.scores(X), np.float64)
+
+    @property
+    def attends(self) -> bool:
+        """Whether its model weighs the several vectors of a sample."""
+        return hasattr(self.model, "attention")
+
+    def attention(self, X: FloatArray) -> NDArray[np.float32]:
+        """Return (n, P) weights of the vectors of (n, P, d) bags; only where it `attends`."""
+        found: NDArray[np.float32] = self.model.attention(X)  # type: ignore[attr-defined]  # `attends` says so
+        return found
 
     def calibrated(self, scores: FloatArray) -> NDArray[np.float64]:
         """Return the scores at the temperature that val chose."""

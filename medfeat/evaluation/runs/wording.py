@@ -81,11 +81,12 @@ def pixels(recipe: Mapping[str, Any]) -> str:
 
 
 def embedding(recipe: Mapping[str, Any]) -> str:
-    """Return which embedding a store holds, beyond its backbone: layer, pooling, slices, precision where not plain."""
+    """Return which embedding a store holds, beyond its backbone: layer, pooling, slices, and what is not plain."""
     parts = [recipe.get("layer"), recipe.get("pool"), recipe.get("slices")]
     parts = [part for part in parts if part != "none"]  # weights-free backbones pool nothing
     if recipe.get("precision") not in (None, "fp32"):
         parts.append(recipe["precision"])
+    parts.append(recipe.get("dtype"))
     if recipe.get("fit") not in (None, "whole"):
         parts.append(f"fit {recipe['fit']}")
     return ", ".join(str(part) for part in parts if part)

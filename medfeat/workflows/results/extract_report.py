@@ -11,6 +11,7 @@ from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
 from medfeat.workflows.asking.data_options import Source
 from medfeat.workflows.jobs.each import Failure
+from medfeat_cache import spell_shape
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class PlanReport:
 
 
 def _closing_line(store: StoreOutcome, device: str) -> str:
-    shape = f"{store.images} x {store.dim}"
+    shape = f"{store.images} x {spell_shape(store.shape)}"
     if store.action == "reuse":
         return f"reused {store.path}  {shape}  (nothing was embedded)"
     known = store.watt_hours is not None

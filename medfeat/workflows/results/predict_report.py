@@ -21,6 +21,7 @@ from medfeat.types import BadImage, IdArray, TaskType
 
 _SHOWN = 20
 """So many images are shown one by one."""
+_NAMED = 3
 
 
 @dataclass(frozen=True, repr=False)
@@ -47,6 +48,8 @@ class PredictReport(Shown):
         How many images went through the network; 0 for stored ones.
     out
         The CSV that was written, None when none was asked for.
+    attention
+        (n, P) how much each vector (slice, token) of an image counted, where the head weighs them; else None.
     """
 
     run: str
@@ -61,6 +64,7 @@ class PredictReport(Shown):
     bad: tuple[BadImage, ...] = ()
     embedded: int = 0
     out: Path | None = None
+    attention: NDArray[np.float32] | None = None
 
     @property
     def labels(self) -> list[str]:
@@ -118,20 +122,17 @@ class PredictReport(Shown):
         extra = ["low", "high"] if self.task_type == "regression" else ["confidence", "set"]
         # Classes and targets are named by people, perhaps as a column is: the prefix keeps them apart.
         prefix = "y:" if self.task_type == "regression" else "p:"
-        return ["id", "label", *extra, "abstain", "ood", "ood p", *(f"{prefix}{name}" for name in self.classes)]
+        looked = [] if self.attention is None else ["looked_at"]
+        flags = ["abstain", "ood", "ood p"]
+        return ["id", "label", *extra, *flags, *looked, *(f"{prefix}{name}" for name in self.classes)]
 
     def rows(self) -> Iterator[list[str]]:
         """Yield one row an image; scores with all their digits, and nothing for what is not known."""
-        parts = (
-            self.ids.tolist(),
-            self.labels,
-            self._extra(),
-            self.abstain.tolist(),
-            self._ood(),
-            self.scores.tolist(),
-        )
-        for name, label, extra, abstain, ood, scores in zip(*parts, strict=True):
-            yield [name, label, *extra, str(int(abstain)), *ood, *map(repr, scores)]
+        looked = ([] for _ in self.ids) if self.attention is None else ([_looked_at(row)] for row in self.attention)
+        said = zip(self._extra(), self.abstain.tolist(), self._ood(), looked, strict=True)
+        parts = zip(self.ids.tolist(), self.labels, said, self.scores.tolist(), strict=True)
+        for name, label, (extra, abstain, ood, where), scores in parts:
+            yield [name, label, *extra, str(int(abstain)), *ood, *where, *map(repr, scores)]
 
     def write(self, out: Path) -> None:
         """Write the CSV, whole or not at all."""
@@ -206,3 +207,9 @@ class PredictReport(Shown):
         top = np.maximum(self.calibrated, 1 - self.calibrated).min(axis=1) if multi else self.calibrated.max(axis=1)
         for confidence, one in zip(top, sets, strict=True):
             yield [f"{confidence:.4f}", self._joined(one[:, 1] if multi else one)]
+
+
+def _looked_at(weights: NDArray[np.float32]) -> str:
+    """Name the vectors that counted most, counted from 0, with their weights: ``12:0.310|40:0.122|3:0.095``."""
+    most = np.argsort(-weights, kind="stable")[:_NAMED]
+    return "|".join(f"{at}:{weights[at]:.3f}" for at in most.tolist())
