@@ -33,7 +33,7 @@ def trained_on(probe: SavedProbe, cache: Catalogue) -> Familiar:
             train, val = (task.ids[task.split == split] for split in ("train", "val"))
             kept, looked = some_rows(len(train)), some_rows(len(val))
             groups = None if task.group is None else task.group[task.split == "val"][looked]
-            return Familiar.of(*(one_vector(store.take(ids)) for ids in (train[kept], val[looked])), groups)
+            return Familiar.of(one_vector(store.take(train[kept])), one_vector(store.take(val[looked])), groups)
     except (MedfeatError, StoreError) as error:
         if isinstance(error, DataError):
             raise
