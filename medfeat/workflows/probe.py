@@ -342,7 +342,10 @@ def _broken(head: str | Sequence[str] | None) -> list[str]:
 
 def _unsuited(errors: Sequence[Exception]) -> list[str]:
     """Return a line for each head that was left out of all, however many stores it was left out for."""
-    said = (str(error).removesuffix(": choose another head") for error in errors)
+    several = "heads that weigh several vectors of a sample, where a store has one"
+    said = (
+        several if isinstance(one, OneVectorError) else str(one).removesuffix(": choose another head") for one in errors
+    )
     return [f"left out: {line}" for line in dict.fromkeys(said)]
 
 

@@ -111,7 +111,7 @@ def probe(
         data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
         cache_dir=cache_dir,
     )  # fmt: skip
-    how = {"choose": choose or "val", "class_weight": class_weight or "none"}
+    how: _Options = {"choose": choose or "val", "class_weight": class_weight or "none"}
     if shots is not None:
         new_tasks.few_shot(asked, shots=shots, draws=draws, figure=figure, resamples=resamples, wide=wide, json=json)
     elif fuse is not None:
