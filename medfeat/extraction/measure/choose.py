@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from medfeat.datasets.bounds import images_a_batch
 from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.measure.batch_size import choose_batch_size, seconds_per_batch
 from medfeat.extraction.measure.half_precision import (
@@ -109,7 +110,7 @@ class Chooser:
         """Measure, and return what is ready to run; `precision` is ``auto``, or what was asked for."""
         tried: tuple[Precision, ...] = candidates(self.device) if precision == "auto" else ()
         first: Precision = "fp32" if precision == "auto" else precision  # type: ignore[assignment]  # checked before
-        batch = self.batch_size or self._find_batch(tried[0] if tried else first)
+        batch = self._within_bounds(self.batch_size or self._find_batch(tried[0] if tried else first))
         base = self._trial(first, batch)
         reference: list[Rows] = []
         for candidate in tried:
@@ -204,7 +205,17 @@ class Chooser:
         def build(size: int) -> RowEmbedder:
             return self.make(precision, size, compiled=False, copied=True)
 
-        return choose_batch_size(build, self.sample, self.device)
+        return choose_batch_size(build, self.sample, self.device, most=self._most())
+
+    def _within_bounds(self, batch: int) -> int:
+        """Return a batch whose images may be held at once; one that was asked for is not cut without a word."""
+        most = batch if self.volumes else min(batch, self._most())
+        if most < batch and self.batch_size is not None:
+            self.progress.say(f"batch size {most}, not {batch}: so many of these large images may be held at once")
+        return most
+
+    def _most(self) -> int:
+        return images_a_batch(sum(image.nbytes for image in self.sample) / len(self.sample))
 
 
 def _first_line(error: Exception) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from medfeat.cost import usable_cores
-from medfeat.errors import UsageError
+from medfeat.errors import UsageError, is_lack_of_memory
 
 if TYPE_CHECKING:
     import torch
@@ -120,5 +120,4 @@ def is_out_of_memory(error: BaseException) -> bool:
 
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "not enough memory" in text)
+    return isinstance(error, RuntimeError) and is_lack_of_memory(error)
