@@ -82,7 +82,7 @@ def starved(folder: Path) -> list[str]:
 
 
 def short_of_memory(folder: Path) -> list[str]:
-    """Run commands with little memory, then with all they want: the first end right or with one line, and lose nothing."""
+    """Run commands with little memory, then with all they want: they end right or with one line, and lose nothing."""
     wrong = [line for megabytes in (4, 24, 96) for line in _limited(folder, megabytes=megabytes)]
     for i, words in enumerate(COMMANDS):
         code = end(start(words, folder / "cache", folder / f"{i}.err"))

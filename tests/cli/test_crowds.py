@@ -30,9 +30,7 @@ SLOW = ("thirty", "ten on one", "starved", "short of memory")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks, and limits of POSIX")
 
 
-@pytest.mark.parametrize(
-    "kind", ["few", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
-)
+@pytest.mark.parametrize("kind", ["few", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_many_commands_at_once_few_open_files_and_little_memory(tmp_path, kind):
     paths = [str(ROOT / name) for name in ("tests", "cli", "cache", "")]
     command = [sys.executable, "-c", SCRIPT, str(tmp_path), kind, *paths]

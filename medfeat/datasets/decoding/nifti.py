@@ -52,11 +52,14 @@ def read_nifti(path: Path, reserve: Reserve = no_bound) -> Stored:
         stored = volume.dataobj
         count = math.prod(volume.shape)
         refuse_bomb(path, count * stored.dtype.itemsize, _VOXEL_RATIO)
+        _check_place(path, stored.offset)
         # A fourth axis has length 1, and a picture has no third.
         shape = (*volume.shape[:2], math.prod(volume.shape[2:]))
         colour = _is_colour(stored)
         if colour and min(shape) > 1:
-            raise BadFile(f"a volume in colour of shape {volume.shape}; one slice in colour, or a grey volume, can be read")
+            raise BadFile(
+                f"a volume in colour of shape {volume.shape}; one slice in colour, or a grey volume, can be read"
+            )
         if not colour and count * max(stored.dtype.itemsize, 4) > HELD_BYTES:
             reserve(2 * count + SLAB_BYTES)  # its levels, once in the order of the file
             return Stored(_slabs(path, shape, volume), modality=True)
@@ -155,6 +158,14 @@ def _check_slope(header: bytes) -> None:
         slope, inter = np.frombuffer(header, f"{order}{found[1]}", 2, found[0])
         if np.isinf(slope) or (np.isfinite(slope) and slope != 0 and not np.isfinite(inter)):
             raise BadFile(f"scl_slope {slope:g} and scl_inter {inter:g} scale to nothing; write those that are meant")
+
+
+def _check_place(path: Path, offset: int) -> None:
+    """Refuse voxels that begin inside the header, as files say that were written without an offset."""
+    with _plain(path) as file:
+        length = _header_length(file.read(4))
+    if offset < length:
+        raise BadFile(f"its voxels begin at byte {offset}, inside its header of {length} (vox_offset); write it again")
 
 
 def _voxels(stored: Any) -> NDArray[Any]:

@@ -29,6 +29,10 @@ _BIG_TIFF_MARKS = (b"II+\0", b"MM\0+")
 # Pillow warns between its two limits, where the check of the size below reports the image. To silence it around each
 # call would change the filters of all threads at once, and the pictures are read by several.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Pillow's own blocks of 16 MB are kept by the C library when an image is gone, in every thread; larger ones go back.
+if hasattr(Image.core, "set_block_size"):
+    Image.core.set_block_size(64 << 20)
+_COPIED_BYTES = 8 << 20
 DEEP = (";16B", ";16L", ";16N")
 # First bytes, and where they stand, of what people name like a picture.
 _STRANGERS = (
@@ -164,8 +168,18 @@ def _eight_bit(image: Image.Image) -> NDArray[np.uint8]:
     if image.has_transparency_data:
         return _on_black(image)
     if image.mode in ("1", "L"):
-        return np.asarray(_as_mode(image, "L"))
-    return np.asarray(_as_mode(image, "RGB"))
+        return _pixels(_as_mode(image, "L"))
+    return _pixels(_as_mode(image, "RGB"))
+
+
+def _pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """Copy an image row by row: at once, Pillow makes two copies of it before there is an array."""
+    width, height = image.size
+    pixels = np.empty((height, width, *([] if image.mode == "L" else [len(image.mode)])), np.uint8)
+    step = max(1, _COPIED_BYTES // max(1, pixels[:1].nbytes))
+    for top in range(0, height, step):
+        pixels[top : top + step] = np.asarray(image.crop((0, top, width, min(top + step, height))))
+    return pixels
 
 
 def _as_mode(image: Image.Image, mode: str) -> Image.Image:
@@ -175,8 +189,12 @@ def _as_mode(image: Image.Image, mode: str) -> Image.Image:
 
 def _on_black(image: Image.Image) -> NDArray[np.uint8]:
     grey = image.mode in ("1", "L", "LA", "La")
-    pixels = np.asarray(_as_mode(image, "RGBA"))
-    colour, alpha = pixels[..., :3], pixels[..., 3:]
-    if (alpha < 255).any():
-        colour = np.rint(colour * (alpha / 255.0)).astype(np.uint8)
-    return np.ascontiguousarray(colour[..., 0] if grey else colour)
+    pixels = _pixels(_as_mode(image, "RGBA"))
+    height, width = pixels.shape[:2]
+    laid = np.empty((height, width) if grey else (height, width, 3), np.uint8)
+    step = max(1, _COPIED_BYTES // max(1, 8 * pixels[:1].nbytes))
+    for top in range(0, height, step):
+        part = pixels[top : top + step]
+        colour = np.rint(part[..., :3] * (part[..., 3:] / 255.0))
+        laid[top : top + step] = colour[..., 0] if grey else colour
+    return laid

@@ -122,7 +122,7 @@ class FilesDataset:
             yield _batch(good, bad)
 
     def _read_unchanged(self, row: int, reserve: Reserve) -> UInt8Array | BadImage:
-        """Read an image of which the digest is known; refuse it when its file is no longer the one that was digested."""
+        """Read an image, and refuse it when its file is no longer the one whose digest was taken."""
         image = self._read(row, reserve)
         if self._stamp(row) != self._stamps[row]:
             name, memory = self.listing.ids[row], DigestMemory()
@@ -155,7 +155,7 @@ class FilesDataset:
         name = self.listing.ids[row]
         try:
             if name in self.listing.series:
-                return read_series(self.listing.root, self.listing.series[name])
+                return read_series(self.listing.root, self.listing.series[name], reserve)
             return read_stored(self.listing.root / name, reserve)
         except (MissingExtraError, MemoryError):
             raise

@@ -114,7 +114,7 @@ def rows(dataset: str) -> tuple[PublishedRow, ...]:
     """
     found = tuple(row for row in _table() if row.dataset == dataset and not row.quoted)
     if not found:
-        raise unknown_name("dataset", dataset, datasets(), "see `medfeat list published`")
+        raise unknown_name("dataset", dataset, datasets(), "(see `medfeat list published`)")
     return found
 
 

@@ -20,7 +20,7 @@ def sample_rows(count: int, size: int = _SAMPLE_SIZE) -> NDArray[np.int64]:
 
 
 def read_sample(dataset: Dataset) -> UInt8Array | list[UInt8Array]:
-    """Read up to 256 images, or as many volumes as hold about 256 slices a plane; of large ones as many as a batch holds.
+    """Read up to 256 images, or as many volumes as hold about 256 slices a plane; of large ones a batch.
 
     Raises
     ------

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import functools
+import gzip
 import os
 import resource
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 

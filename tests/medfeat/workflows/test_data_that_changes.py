@@ -1,4 +1,4 @@
-"""Data that is replaced while it is embedded, data that cannot be written, a store from the future: named, never believed."""
+"""Data that is replaced while it is embedded, data that cannot be written, a store from the future: never believed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from medfeat.workflows.extract import extract
 from medfeat_cache import FeatureStore, find_stores
 from medfeat_cli.main import run as command
 
-from .embedded import QUICK
 from .test_adversity import mounted
 
 
@@ -80,7 +79,10 @@ def test_an_image_replaced_while_others_are_read_is_named_and_nothing_is_publish
     assert "\n" not in str(caught.value)
     assert not find_stores(cache_root)
     monkeypatch.undo()
-    with FeatureStore(run(cache_root, images).path) as store, FeatureStore(run(tmp_path / "other", images).path) as other:
+    with (
+        FeatureStore(run(cache_root, images).path) as store,
+        FeatureStore(run(tmp_path / "other", images).path) as other,
+    ):
         assert store.digest == other.digest
         assert np.array_equal(store.embeddings("all"), other.embeddings("all"))
 
