@@ -71,7 +71,10 @@ def run(arguments: list[str]) -> int:
     except Exception as problem:
         found = _exit_code(problem)
         code = 1 if found is None else found
-        output.error(_one_line(problem) if found is not None else _unforeseen(problem))
+        try:
+            output.error(_one_line(problem) if found is not None else _unforeseen(problem))
+        except MemoryError:  # there is not even enough to say it well
+            sys.stderr.write("medfeat: memory ran out: end other programs, or do it on a machine with more memory\n")
     # Typer turns Ctrl-C into an exit code of its own accord, so the code is what is looked at.
     if code in _STOPPED:
         output.error(f"stopped by {_STOPPED[code]}; what was finished is kept: the same command goes on from there")
