@@ -64,9 +64,6 @@ CASES: dict[str, tuple[Callable[[Path], None], str, dict[str, str]]] = {
         lambda folder: volumes(folder, np.int16, 0.5), "stats", {"intensity": "minmax"}
     ),
     "volumes of float64, stats": (lambda folder: volumes(folder, np.float64), "stats", {"intensity": "minmax"}),
-    "volumes of int16, a network": (
-        lambda folder: volumes(folder, np.int16), "squeezenet1_1", {"intensity": "minmax", "weights": "random"}
-    ),
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from medfeat.datasets.decoding.file_kinds import DICOM_SUFFIXES
 from medfeat.datasets.decoding.intensity import Stored
 from medfeat.datasets.decoding.orientation import laid_out
 from medfeat.datasets.decoding.room import Reserve, no_bound
+from medfeat.datasets.decoding.slabs import whole
 from medfeat.datasets.decoding.slice_order import order_of
 from medfeat.errors import MissingExtraError
 
@@ -45,7 +46,7 @@ def read_dicom(path: Path, reserve: Reserve = no_bound) -> Stored:
     file = _opened(path)
     found = _padded(file, reserve)
     stored = found.filled() if isinstance(found, Padded) else found
-    return replace(stored, values=_in_patient(file, stored.values)) if stored.is_volume else stored
+    return replace(stored, values=_in_patient(file, whole(stored.values))) if stored.is_volume else stored
 
 
 def read_padded(path: Path) -> Padded | Stored:

@@ -49,13 +49,13 @@ def turned(values: NDArray[Any], affine: NDArray[np.float64]) -> NDArray[Any]:
     straight: NDArray[Any] = library.orientations.apply_orientation(values, turns)
     # The turned axes run to the right, the front and the head.
     across, deep, high = straight.shape
-    ordered = straight.transpose(2, 1, 0)[:, ::-1, ::-1]
+    ordered: NDArray[Any] = straight.transpose(2, 1, 0)[:, ::-1, ::-1]
     if high == 1:
-        return ordered[0]
-    if deep == 1:
-        return ordered[::-1, 0]
-    if across == 1:
-        return ordered[::-1, :, 0]
+        ordered = ordered[0]
+    elif deep == 1:
+        ordered = ordered[::-1, 0]
+    elif across == 1:
+        ordered = ordered[::-1, :, 0]
     return ordered
 
 

@@ -30,8 +30,9 @@ _BIG_TIFF_MARKS = (b"II+\0", b"MM\0+")
 # call would change the filters of all threads at once, and the pictures are read by several.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 # Pillow's own blocks of 16 MB are kept by the C library when an image is gone, in every thread; larger ones go back.
-if hasattr(Image.core, "set_block_size"):
-    Image.core.set_block_size(64 << 20)
+_PILLOW: Any = Image  # whose core has no types
+if hasattr(_PILLOW.core, "set_block_size"):
+    _PILLOW.core.set_block_size(64 << 20)
 _COPIED_BYTES = 8 << 20
 DEEP = (";16B", ";16L", ";16N")
 # First bytes, and where they stand, of what people name like a picture.
