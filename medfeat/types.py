@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Protocol
 
@@ -222,7 +222,8 @@ class Recipe:
     """Everything that changes the bytes of an embedding, and nothing else; its canonical JSON is the store's key.
 
     Device, batch size, compile and worker count are recorded beside it in the store, not in it. `resize` says in words
-    what ``--fit reference`` resizes to before it crops; it is empty for the other fits.
+    what ``--fit reference`` resizes to before it crops; it is empty for the other fits. `kept` says what the several
+    vectors of an image are, `dtype` that they are float16; neither is written where it is empty, as it was before.
     """
 
     dataset: str
@@ -242,10 +243,13 @@ class Recipe:
     std: tuple[float, ...]
     precision: Precision
     resize: str = ""
+    kept: str = ""
+    dtype: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, ready for `medfeat_cache.key.recipe_digest`."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        facts = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {key: value for key, value in facts.items() if value != "" or key not in ("kept", "dtype")}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
@@ -383,14 +387,12 @@ class Candidate:
         The fitted model.
     complexity
         Orders candidates from simple to complex: ties on val go to the smaller.
+    head
+        Which head it is of, where several stand together: the best of each is then averaged with those of others, and
+        the mean stands beside them. Empty for a head that stands alone.
     """
 
     settings: Mapping[str, Any]
     model: Fitted
     complexity: float
-
-
-def as_names(value: str | Sequence[str]) -> tuple[str, ...]:
-    """Split a comma list, or pass a sequence through; empty parts are dropped."""
-    parts = value.split(",") if isinstance(value, str) else value
-    return tuple(part.strip() for part in parts if part.strip())
+    head: str = ""

@@ -15,7 +15,7 @@ from medfeat.evaluation.measures.bootstrap import RESAMPLES, bootstrap, interval
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.score_intervals import difference_interval, estimates, units_of
 from medfeat.evaluation.measures.statistics import statistics, value
-from medfeat.evaluation.runs.run import Run, read_scores
+from medfeat.evaluation.runs.run import Run, networks_of, read_scores
 from medfeat.types import FloatArray, IdArray, Interval, LabelArray, TaskType
 
 
@@ -29,6 +29,10 @@ class Difference:
     difference: Interval
     p: float
     p_holm: float
+
+
+_SAME_SCORES = 1e-5
+"""Probabilities of one model, worked out in float32 and in float64, differ by less."""
 
 
 def compare_pair(
@@ -96,7 +100,7 @@ def compare_runs(
         The runs did not score the same samples.
     """
     found = judge_runs(runs, metric=metric, seed=seed, resamples=resamples)
-    names = [f"{run.backbone} {run.head} {run.key[:12]}" for run in runs]
+    names = [f"{name} {run.head} {run.key[:12]}" for run, name in zip(runs, networks_of(runs), strict=True)]
     others = range(1, len(runs))
     ps = found.p_values(0, others)
     return with_holm(
@@ -133,7 +137,13 @@ class _Swapped:
         self.points = np.array([one.value for one in self.found])
 
     def gap(self, i: int, j: int) -> Interval:
-        """Return the score of model `i` minus that of `j`, with its interval."""
+        """Return the score of model `i` minus that of `j`, with its interval: nothing where both give the same scores.
+
+        Those are one model, as where tuning kept its start, and not two that happened to agree on this test set.
+        """
+        if np.allclose(self.given[i].scores, self.given[j].scores, rtol=0, atol=_SAME_SCORES):
+            nothing = float(self.points[i] - self.points[j])
+            return Interval(nothing, min(nothing, 0.0), max(nothing, 0.0))
         return difference_interval(self.metric, self.found[i], self.found[j], self.units)
 
     def p_values(self, i: int, others: Sequence[int]) -> list[float]:
