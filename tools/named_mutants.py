@@ -18,7 +18,7 @@ NAMED: tuple[tuple[str, str, str], ...] = (
     ("medfeat/evaluation/audit/duplicates.py", "{pair.first for pair in pairs if pair.across and",
      "{pair.first for pair in pairs if"),
     ("medfeat/evaluation/audit/label_errors.py", "key=lambda one: -one.margin", "key=lambda one: one.margin"),
-    ("medfeat/evaluation/audit/label_errors.py", " & (other > own)", ""),
+    ("medfeat/evaluation/audit/label_errors.py", "np.flatnonzero(margin > 0)", "np.flatnonzero(suggested != y)"),
     ("medfeat/evaluation/compare/paired.py", 'for name in ("ids", "labels"))', 'for name in ("ids",))'),
     ("medfeat/datasets/decoding/dicom_grey.py", "(values >= low) & (values <= high)",
      "(values >= low) & (values < high)"),

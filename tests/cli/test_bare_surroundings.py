@@ -111,7 +111,8 @@ def _read(descriptor):
 
 
 def test_a_table_for_an_output_that_was_closed_is_no_error(monkeypatch):
+    from medfeat.report.tables import Table
     from medfeat_cli import output
 
     monkeypatch.setattr(sys, "stdout", None)  # as Python starts with `>&-`
-    output.table(("field", "value"), [("a", "1")])
+    output.tables([Table("", ("field", "value"), (("a", "1"),))])

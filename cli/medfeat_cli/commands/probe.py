@@ -50,6 +50,7 @@ def probe(
     data_root: options.DataRoot = None,
     weights: options.Weights = None,
     device: options.Device = "auto",
+    trust_remote_code: options.TrustRemoteCode = False,
     folds: task_options.Folds = None,
     group_column: task_options.GroupColumn = None,
     groups: task_options.Groups = None,
@@ -120,7 +121,8 @@ def probe(
         there = {"split": test_split, "drop": test_drop, "relabel": test_relabel, "labels": test_labels}
         new_tasks.transfer(asked, test_on, there, resamples=resamples, wide=wide, json=json)
     elif corrupt:
-        new_tasks.corrupt(asked, (data_root, weights, device), figure=figure, resamples=resamples, wide=wide, json=json)
+        made = (data_root, weights, device, trust_remote_code)
+        new_tasks.corrupt(asked, made, figure=figure, resamples=resamples, wide=wide, json=json)
     elif folds is not None or group_column is not None:
         parts = {"folds": folds, "column": group_column, "path": groups or labels}
         new_tasks.leave_out(asked, parts, how, resamples=resamples, wide=wide, json=json)
@@ -159,7 +161,7 @@ _NEEDS = {
     "figure": "--shots or --corrupt",
     "test_split test_relabel test_drop test_labels": "--test-on",
     "partial": "--labels",
-    "data_root weights device": "--corrupt",
+    "data_root weights device trust_remote_code": "--corrupt",
     "groups": "--group-column",
 }
 

@@ -132,7 +132,7 @@ def weights(info: Mapping[str, Any]) -> str:
 
     Examples
     --------
-    >>> weights({"asked": {"weights": {"origin": "file", "path": "/home/me/epoch9.pth", "part": "teacher"}}})
+    >>> weights({"asked": {"weights": {"origin": "file", "path": "trained/epoch9.pth", "part": "teacher"}}})
     'epoch9.pth::teacher'
     """
     used = (info.get("asked") or {}).get("weights") or {}

@@ -20,6 +20,7 @@ def run(backbone="resnet18", *, dataset="bloodmnist", auc=(0.95, 0.9, 0.97), acc
     )
     return SimpleNamespace(
         key=f"{backbone}-{val}", dataset=dataset, backbone=backbone, head="linear", size=224, test=metrics,
+        weights="", network=backbone,
         val=SimpleNamespace(auc=Interval(val, val, val), acc=Interval(val, val, val)), protocol=protocol,
         task={"name": "official"}, store={"embedding": "", "digest": backbone}, cautions=(), folder=None, **facts,
     )  # fmt: skip
