@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,8 +105,8 @@ class ImageBatch:
     rows
         (n,) int64, positions of these images in the group, ascending; bad images are absent.
     images
-        (n, H, W) or (n, H, W, 3) uint8 when all have one shape; volumes (n, D, H, W) uint8; otherwise a list of
-        (H, W), (H, W, 3) or (D, H, W) arrays.
+        (n, H, W) or (n, H, W, 3) uint8 when all have one shape; volumes (n, D, H, W) uint8; otherwise, or when they
+        are large, a list of (H, W), (H, W, 3) or (D, H, W) arrays.
     bad
         The images of this stretch that could not be read.
     """
@@ -222,7 +222,8 @@ class Recipe:
     """Everything that changes the bytes of an embedding, and nothing else; its canonical JSON is the store's key.
 
     Device, batch size, compile and worker count are recorded beside it in the store, not in it. `resize` says in words
-    what ``--fit reference`` resizes to before it crops; it is empty for the other fits.
+    what ``--fit reference`` resizes to before it crops; it is empty for the other fits. `kept` says what the several
+    vectors of an image are, `dtype` that they are float16; neither is written where it is empty, as it was before.
     """
 
     dataset: str
@@ -242,10 +243,13 @@ class Recipe:
     std: tuple[float, ...]
     precision: Precision
     resize: str = ""
+    kept: str = ""
+    dtype: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, ready for `medfeat_cache.key.recipe_digest`."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        facts = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {key: value for key, value in facts.items() if value != "" or key not in ("kept", "dtype")}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
@@ -324,15 +328,6 @@ class Progress(Protocol):
         ...
 
 
-@runtime_checkable
-class WholeProgress(Progress, Protocol):
-    """A `Progress` that also shows how far a command is that does several things: run 4 of 18."""
-
-    def whole(self, done: int, total: int, what: str) -> None:
-        """Say that `done` of `total` are done and the next one begins; all of them done ends it."""
-        ...
-
-
 @dataclass(frozen=True)
 class SilentProgress:
     """The default `Progress`: shows nothing, and keeps what was said for whoever asks."""
@@ -401,9 +396,3 @@ class Candidate:
     model: Fitted
     complexity: float
     head: str = ""
-
-
-def as_names(value: str | Sequence[str]) -> tuple[str, ...]:
-    """Split a comma list, or pass a sequence through; empty parts are dropped."""
-    parts = value.split(",") if isinstance(value, str) else value
-    return tuple(part.strip() for part in parts if part.strip())

@@ -188,7 +188,8 @@ def _check_shapes(path: Path, layout: Layout, size: int) -> None:
         embeddings, step = columns["embeddings"], group.attributes.get("rows_per_block")
         rows = embeddings.shape[0]
         fits = (
-            len(embeddings.shape) == 2
+            len(embeddings.shape) in (2, 3)
+            and (len(embeddings.shape) == 2 or 0 not in embeddings.shape[1:])
             and embeddings.dtype.str in EMBEDDING_DTYPES
             and isinstance(step, int)
             and step > 0
@@ -204,3 +205,6 @@ def _check_shapes(path: Path, layout: Layout, size: int) -> None:
         beyond = [key for key, column in columns.items() if column.nbytes and column.offset + column.nbytes > size]
         if beyond:
             raise StoreDamaged(f"{path} is truncated: {', '.join(beyond)} of {name!r} end beyond it: {_anew(path)}")
+    every = [group.columns["embeddings"] for group in layout.groups.values()]
+    if len({(column.shape[1:], column.dtype.str) for column in every}) > 1:
+        raise StoreDamaged(f"{path}: the embeddings of its groups differ in shape or type: {_anew(path)}")

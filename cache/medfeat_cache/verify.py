@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from medfeat_cache.commands import command
 from medfeat_cache.errors import StoreDamaged, StoreError, StoreNotFoundError
 from medfeat_cache.files import raw
-from medfeat_cache.format import Layout, chunk_rows, column_digest, digest_blocks, read_rows
+from medfeat_cache.format import Layout, chunk_rows, column_digest, digest_blocks, finite_rows, read_rows
 from medfeat_cache.layout import open_layout
 
 Level = Literal["damage", "suspect", "note"]
@@ -201,11 +201,11 @@ def _verify_group(
     found: dict[str, list[NDArray[np.int64]]] = {"bad": [], "nan": [], "zero": []}
     keys = []
     for start, rows, bad in chunks(layout, file, group):
-        finite = np.isfinite(rows).all(axis=1)
+        finite = finite_rows(rows)
         found["bad"].append(start + np.flatnonzero(bad))
         found["nan"].append(start + np.flatnonzero(~finite))
         with np.errstate(invalid="ignore"):  # damaged bytes may well be a signalling NaN
-            found["zero"].append(start + np.flatnonzero(~(rows != 0).any(axis=1)))
+            found["zero"].append(start + np.flatnonzero(~(rows != 0).any(axis=tuple(range(1, rows.ndim)))))
         keys.append(np.array([hashlib.blake2b(raw(row), digest_size=16).digest() for row in rows], "V16"))
         progress(len(rows))
     if not keys:
@@ -275,7 +275,7 @@ def _unlike(column: Any, file: BinaryIO, hashes: NDArray[Any], rows: NDArray[np.
     first: dict[bytes, NDArray[np.float64]] = {}
     found = []
     for row in rows.tolist():
-        vector = read_rows(file, column, row, row + 1)[0].astype(np.float64)
+        vector = read_rows(file, column, row, row + 1).reshape(-1).astype(np.float64)
         other = first.setdefault(bytes(hashes[row]), vector)
         if vector @ other < _SAME_IMAGE_COSINE * np.linalg.norm(vector) * np.linalg.norm(other):
             found.append(row)

@@ -69,10 +69,12 @@ Adapt = Annotated[bool, typer.Option("--adapt", help="Let weights of another pat
 Pool = Annotated[str | None, typer.Option("--pool", help="Poolings (comma list); one store each, one pass.")]
 Layer = Annotated[str | None, typer.Option("--layer", help="Layers by module name (comma list).")]
 Slices = Annotated[
-    str | None, typer.Option("--slices", help="Slice policies for volumes (comma list): mean-concat, ...")
+    str | None,
+    typer.Option("--slices", help="Slice policies for volumes (comma list): mean-concat, ..., keep, keep:16."),
 ]
 Fit = Annotated[str, typer.Option("--fit", help="whole (all of the image), reference (the library's own crop) or pad.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto (measured), fp32, bf16 or fp16.")]
+Dtype = Annotated[str, typer.Option("--dtype", help="float32, or float16: half the room.")]
 BatchSize = Annotated[str, typer.Option("--batch-size", help="auto, or images a forward pass.")]
 Name = Annotated[str | None, typer.Option("--name", help="Name for your own images; default: the folder's.")]
 Intensity = Annotated[str | None, typer.Option("--intensity", help="How 16-bit, DICOM and NIfTI values become 0..255.")]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
@@ -94,6 +96,7 @@ class _Session:
         self.total = sum(dataset.info.counts.values())
         if self.total == 0:
             raise DataError(f"{dataset.info.name} holds no images: nothing to embed")
+        progress.start(1, f"loading {name}", "networks")
         self.backbone = load_backbone(
             name,
             views=colour_views(views_for(tuple(asked), dataset.info, describe(name)), dataset, name),
@@ -104,6 +107,7 @@ class _Session:
             trust_remote_code=request.trust_remote_code,
             progress=progress,
         )
+        progress.finish()
         for line in self.backbone.reported:
             progress.say(line)
 
@@ -112,7 +116,8 @@ class _Session:
         choice: Decision | None = None
         precision = self._known_precision()
         if precision is None:
-            choice = self._chooser().choose("auto")
+            with self._measuring() as chooser:
+                choice = chooser.choose("auto")
             precision = choice.settings.precision
         targets = self._targets(precision)
         there = [target for target in targets if target.path.is_file()]
@@ -121,7 +126,10 @@ class _Session:
         for last in (False, True):
             begun_elsewhere: list[Target] = []
             for settings, together in _by_settings(missing).items():
-                made = self._settled(settings) or choice or self._chooser().choose(precision)
+                made = self._settled(settings) or choice
+                if made is None:
+                    with self._measuring() as chooser:
+                        made = chooser.choose(precision)
                 run = Pass(self.dataset, self.backbone, made, begun=settings, root=self.root, progress=self.progress)
                 try:
                     outcomes |= run.make(together, source=self.request.source)
@@ -156,11 +164,25 @@ class _Session:
         targets = []
         for index, (view, resolved) in enumerate(zip(self.asked, self.backbone.views, strict=True)):
             recipe = build_recipe(
-                self.dataset.info, self.backbone.info, resolved, fit=self.request.fit, precision=precision
+                self.dataset.info,
+                self.backbone.info,
+                resolved,
+                fit=self.request.fit,
+                precision=precision,
+                dtype=self.request.dtype,
             ).to_dict()
             path = store_path(self.root, self.dataset.info.name, self.backbone.info.name, recipe_digest(recipe))
             targets.append(Target(index, view, self.asked[view], recipe, path))
         return targets
+
+    @contextmanager
+    def _measuring(self) -> Iterator[Chooser]:
+        """Yield what measures, under a bar that says so: that takes seconds in which nothing else is told."""
+        self.progress.start(1, f"measuring {self.name}: batch size, precision", "measurements")
+        try:
+            yield self._chooser()
+        finally:
+            self.progress.finish()
 
     def _chooser(self) -> Chooser:
         return Chooser(

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError, UnsuitedHeadError
+from medfeat.tasks.bags import block_samples
 from medfeat.types import FloatArray, LabelArray, TaskType
 from medfeat_cache.commands import command
+from medfeat_cache.format import finite_rows
 
 CLASS_TASKS = ("binary-class", "multi-class", "ordinal-regression")
 
@@ -20,7 +22,7 @@ def check_split(X: FloatArray, labels: LabelArray, split: str) -> None:
     Parameters
     ----------
     X
-        (n, d) features.
+        (n, d) features, or (n, P, d) of bags for heads that take these.
     labels
         (n, k) labels.
     split
@@ -31,11 +33,11 @@ def check_split(X: FloatArray, labels: LabelArray, split: str) -> None:
     DataError
         Nothing there, lengths that differ, or features (or labels) that are not finite.
     """
-    if X.ndim != 2 or labels.ndim != 2 or len(X) != len(labels):
+    if X.ndim not in (2, 3) or labels.ndim != 2 or len(X) != len(labels):
         raise DataError(f"{split} must be features (n, d) with labels (n, k), got shapes {X.shape} and {labels.shape}")
     if not X.size:
         raise DataError(
-            f"{split} is empty ({X.shape[0]} samples of {X.shape[1]} features): choose another split or task"
+            f"{split} is empty ({X.shape[0]} samples of {X.shape[-1]} features): choose another split or task"
         )
     bad = bad_rows(X)
     if len(bad):
@@ -49,10 +51,14 @@ def check_split(X: FloatArray, labels: LabelArray, split: str) -> None:
 
 def bad_rows(X: FloatArray, block: int = 8192) -> NDArray[np.int64]:
     """Return the positions of rows with a NaN or infinite value, looking at `block` rows at a time."""
-    starts = range(0, len(X), block)
+    step = block if X.ndim == 2 else min(block, block_samples(X.shape))
     # A sum is finite only when all its terms are (or it overflows, which the exact look then clears).
-    suspects = [start for start in starts if not np.isfinite(X[start : start + block].sum(dtype=np.float64))]
-    found = [start + np.flatnonzero(~np.isfinite(X[start : start + block]).all(axis=1)) for start in suspects]
+    suspects = [
+        start
+        for start in range(0, len(X), step)
+        if not np.isfinite(np.asarray(X[start : start + step]).sum(dtype=np.float64))
+    ]
+    found = [start + np.flatnonzero(~finite_rows(np.asarray(X[start : start + step]))) for start in suspects]
     return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
 
 

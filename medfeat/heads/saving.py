@@ -33,6 +33,7 @@ PROBES = (
     "medfeat.heads.ordinal.OrdinalProbe",
     "medfeat.heads.ridge.RidgeProbe",
     "medfeat.heads.mlp.PerceptronProbe",
+    "medfeat.heads.attention.AttentionProbe",
     "medfeat.heads.majority.Majority",
 )
 # Beside scikit-learn's own estimators and plain numpy, which skops trusts by itself.

@@ -15,7 +15,7 @@ from medfeat.evaluation.compare.comparison import Beside, Comparison, CourseLine
 from medfeat.evaluation.compare.paired import Difference
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.runs import wording
-from medfeat.evaluation.runs.run import Run
+from medfeat.evaluation.runs.run import Run, networks_of
 from medfeat.report.tables import Table, number, with_interval
 from medfeat_cache.commands import command
 
@@ -76,7 +76,7 @@ def comparison_table(comparison: Comparison, *, shown: int = _SHOWN_RUNS) -> Tab
         (*ours, *theirs),
         tuple(_notes(comparison, shown)),
         strong=frozenset(range(len(ours))),
-        less=("confidence", "source", *reversed(_run_columns(runs)), "pixels", "ACC"),
+        less=("confidence", "source", *reversed(_run_columns(runs)), "val AUC", "ACC", "pixels"),
         prose=("system", "training", "pixels"),
     )
 
@@ -88,17 +88,21 @@ def _shown(runs: Sequence[Run], shown: int) -> list[Run]:
 
 def _run_columns(runs: Sequence[Run]) -> list[str]:
     """Name each run's column, with a letter where names repeat."""
-    names = [f"vs {run.network} {run.head}" for run in runs]
+    names = [f"vs {name} {run.head}" for run, name in zip(runs, networks_of(runs), strict=True)]
     return [f"{name} {'abcdefgh'[i % 8]}" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
 def network_names(runs: Sequence[Run]) -> list[str]:
     """Name the network of each run; its embedding too where that alone tells some of the runs apart."""
-    words = [(run.network, run.head, run.protocol["training"], run.protocol["pixels"]) for run in runs]
+    shown = networks_of(runs)
+    words = [
+        (name, run.head, run.protocol["training"], run.protocol["pixels"])
+        for run, name in zip(runs, shown, strict=True)
+    ]
     alike = Counter(words)
     return [
-        f"{run.network}, {run.store['embedding']}" if alike[one] > 1 else run.network
-        for run, one in zip(runs, words, strict=True)
+        f"{name}, {run.store['embedding']}" if alike[one] > 1 else name
+        for run, name, one in zip(runs, shown, words, strict=True)
     ]
 
 

@@ -9,7 +9,7 @@ from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.judging.select_stores import Selection
 from medfeat.evaluation.measures.evaluate import Metrics
 from medfeat.evaluation.runs import wording
-from medfeat.evaluation.runs.run import Run
+from medfeat.evaluation.runs.run import Run, networks_of
 from medfeat.report.tables import Table, number, with_interval
 from medfeat.tasks import OFFICIAL
 
@@ -40,7 +40,7 @@ def _table(runs: Sequence[Run], extra: set[str]) -> Table:
     scores = (f"val {NAMES[best]}", f"test {NAMES[best]}", f"test {NAMES[other]}")
     names, costs = ("backbone", "px", "embedding", "head", "chosen on val"), ("extract s", "probe s", "Wh")
     columns = (*names, *scores, *costs, "run", "note")
-    rows = [_row(run, run.key in extra) for run in ordered]
+    rows = [_row(run, name, run.key in extra) for run, name in zip(ordered, networks_of(ordered), strict=True)]
     rows += _majority(first)
     notes = dict.fromkeys(f"{run.network}: {note}" for run in ordered for note in run.notes)
     return Table(_title(first), columns, tuple(rows), (*notes, *_grades(first), *_numbers(ordered)),
@@ -72,14 +72,14 @@ def _majority(run: Run) -> list[tuple[str, ...]]:
     ]
 
 
-def _row(run: Run, baseline: bool) -> tuple[str, ...]:
+def _row(run: Run, network: str, baseline: bool) -> tuple[str, ...]:
     best, other = run.headline
     extraction, probe = run.costs["extraction"], run.costs["probe"]
     remarks = list(run.cautions)
     remarks += wording.unusual(run.protocol)
     remarks += ["baseline"] if baseline or run.backbone in BASELINE_BACKBONES else []
     return (
-        run.network,
+        network,
         str(run.size or "own"),
         run.store["embedding"],
         run.head,
@@ -102,10 +102,11 @@ def selection_tables(selections: Iterable[Selection]) -> list[Table]:
     for one in selections:
         winner = one.contenders[one.chosen]
         ordered = sorted(one.contenders, key=lambda c: (c is not winner, -c.best.first))
+        names = wording.networks((c.backbone, c.weights) for c in ordered)
         rows = tuple(
-            (wording.network(c.backbone, c.weights), str(c.size or "own"), c.embedding, c.head,
-             wording.chosen(c.best.settings), number(c.best.first), number(c.best.second))
-            for c in ordered
+            (name, str(c.size or "own"), c.embedding, c.head, wording.chosen(c.best.settings), number(c.best.first),
+             number(c.best.second))
+            for name, c in zip(names, ordered, strict=True)
         )  # fmt: skip
         title = f"{one.dataset}: chosen among {len(rows)} by {one.rule}"
         less = ("val, second", "chosen on val", "embedding", "px")
@@ -137,14 +138,16 @@ def listed_tables(runs: Sequence[Run]) -> list[Table]:
         groups.setdefault(_title(run), []).append(run)
     columns = ("key", "backbone", "px", "embedding", "head", "val", "test", "made")
     less = ("made", "embedding", "px", "val")
-    return [Table(title, columns, tuple(map(_listed, mine)), less=less) for title, mine in groups.items()]
+    return [
+        Table(title, columns, tuple(map(_listed, mine, networks_of(mine))), less=less) for title, mine in groups.items()
+    ]
 
 
-def _listed(run: Run) -> tuple[str, ...]:
+def _listed(run: Run, network: str) -> tuple[str, ...]:
     best, _ = run.headline
     return (
         run.key[:12],
-        run.network,
+        network,
         str(run.size or "own"),
         run.store["embedding"],
         run.head,

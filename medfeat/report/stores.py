@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from medfeat.report.tables import Table
-from medfeat_cache import StoreHeader
+from medfeat_cache import StoreHeader, spell_shape
 
 _COLUMNS = ("digest", "dataset", "size", "backbone", "pool", "precision", "rows", "dim", "MB", "made")
 
@@ -37,7 +37,7 @@ def _row(header: StoreHeader, name: str) -> tuple[str, ...]:
         pool,
         str(recipe.get("precision", "-")),
         " + ".join(str(count) for count in header.counts.values()),
-        str(header.dim),
+        spell_shape(header.shape),
         f"{header.size_bytes / 1e6:.1f}",
         header.created_utc[:16].replace("T", " "),
     )
@@ -54,14 +54,14 @@ def info_table(header: StoreHeader) -> Table:
         "path": str(header.path),
         "digest": header.digest,
         "rows": header.counts,
-        "dim": header.dim,
+        "dim": spell_shape(header.shape),
         "dtype": header.dtype,
         "size_bytes": header.size_bytes,
         "created": f"{header.created_utc} by {header.created_by}",
         "recipe": header.recipe,
         **header.info,
     }
-    return Table("", ("field", "value"), tuple(_flattened("", facts)), prose=("value",))
+    return Table("", ("field", "value"), tuple(_flattened("", facts)))
 
 
 def _flattened(prefix: str, value: Any) -> list[tuple[str, str]]:

@@ -14,8 +14,11 @@ from medfeat.types import Interval
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+CAUTION = "CAUTION:"
+"""How a note begins that must not be overlooked."""
 _GAP, _EDGES = 3, 2  # letters that are drawn between two columns, and at both ends of a line
-_PROSE = 16  # letters that a column of prose has at least
+_PROSE = 12  # letters that a column of prose has at least
+_WORD = 36  # of prose: longer ones are paths and addresses, and are broken where they have to be
 _NUMERIC = frozenset("0123456789+-.,[] %±*()/≠•†–")
 
 
@@ -170,8 +173,8 @@ def terminal(tables: Iterable[Table], width: int | None) -> list[RenderableType]
         said = [f"not shown for want of width: {', '.join(gone)}; --wide shows all"] if gone else []
         for note in (*table.notes, *said):
             # A command that a note prints stays on one line, so that it can be pasted.
-            whole = width is None or "`medfeat " in note
-            parts.append(Text(f" {note}", style="dim") if whole else Padding(Text(note, style="dim"), (0, 0, 0, 1)))
+            whole, style = width is None or "`medfeat " in note, _style(note)
+            parts.append(Text(f" {note}", style=style) if whole else Padding(Text(note, style=style), (0, 0, 0, 1)))
         parts.append(Text(""))
     return parts
 
@@ -225,7 +228,8 @@ def _least_widths(table: Table) -> list[int]:
         cells = [row[i] for row in table.rows]
         least = _longest(cells)
         if name in table.prose:
-            least = max(min(_PROSE, least), _longest(word for cell in cells for word in cell.split()))
+            words = _longest(word for cell in cells for word in cell.split())
+            least = max(min(_PROSE, least), min(words, _WORD))
         widths.append(max(least, _longest(name.split())))
     return widths
 
@@ -266,12 +270,21 @@ def _as_lines(table: Table) -> RenderableType:
     """Spell a table that is too wide: a line a cell, a paragraph a row; the terminal breaks what is still longer."""
     from rich.text import Text
 
+    if len(table.columns) == 2:  # what is said of each name: a line a row
+        left = _longest(row[0] for row in table.rows)
+        return Text(
+            "\n".join([*filter(None, [table.title]), *(f"{name:<{left}}  {cell}" for name, cell in table.rows)])
+        )
     left = max(map(len, table.columns), default=0)
     paragraphs = [
         "\n".join(f"{name:>{left}}  {cell}" for name, cell in zip(table.columns, row, strict=True) if cell)
         for row in table.rows
     ]
-    return Text("\n\n".join([table.title, *paragraphs]).strip())
+    return Text("\n\n".join([*filter(None, [table.title]), *paragraphs]))
+
+
+def _style(note: str) -> str:
+    return "bold red" if note.startswith(CAUTION) else "dim"
 
 
 def numeric_columns(table: Table) -> list[bool]:

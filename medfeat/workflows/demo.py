@@ -12,7 +12,8 @@ import numpy as np
 from medfeat.backbones import readiness
 from medfeat.backbones.backbone_table import LITE
 from medfeat.report.tables import plain
-from medfeat.types import Progress, SilentProgress
+from medfeat.saying import heard
+from medfeat.types import Progress
 from medfeat.workflows.extract import extract
 from medfeat.workflows.load import load
 from medfeat.workflows.probe import ProbeReport, probe
@@ -82,7 +83,7 @@ def demo(out: str | Path = "demo", *, progress: Progress | None = None) -> DemoR
 
     started = time.perf_counter()
     folder = Path(out).absolute()
-    progress = progress or SilentProgress()
+    progress = heard(progress)
     network, weights, said = _deep_network()
     notes = ("The images are made up: a score here says that everything works, nothing about medicine.", *said)
     baselines = extract(DATA, _BASELINES, cache_dir=folder, offline=True, progress=progress)

@@ -24,6 +24,7 @@ _EXTRAS = {
     "dicom": "pydicom",
     "nifti": "nibabel",
     "parquet": "pyarrow",
+    "excel": "openpyxl",
     "tensorboard": "tensorboard",
     "onnx": "onnxruntime",
     "gpu": "pynvml",

@@ -26,7 +26,7 @@ class Loaded(NamedTuple):
     Attributes
     ----------
     X
-        (n, d) float32; a DataFrame.
+        (n, d) float32, or (n, P, d) where slices or tokens were kept; a DataFrame of the first.
     y
         (n,) labels, or (n, k) for multi-label sets; a Series called ``label``, or a DataFrame with a column a label.
     ids
@@ -85,14 +85,16 @@ def load(
         chosen = official(opened) if task == OFFICIAL else find_task(task, opened)
         if split not in (*OFFICIAL_GROUPS, EVERYTHING):
             raise UsageError(f"split must be one of {', '.join((*OFFICIAL_GROUPS, EVERYTHING))}, got {split!r}")
-        samples = gather(opened, chosen)
+        samples = gather(opened, chosen, bags=True)
         there = [one for one in OFFICIAL_GROUPS if (chosen.split == one).any()] if split == EVERYTHING else [split]
         parts = [samples.split(one) for one in there]
-    columns = zip(*((part.X, part.y, part.ids) for part in parts), strict=True)
+    columns = zip(*((np.asarray(part.X), part.y, part.ids) for part in parts), strict=True)
     X, y, ids = (np.concatenate(column) if len(parts) > 1 else column[0] for column in columns)
     found = Loaded(X, y[:, 0] if y.shape[1] == 1 else y, ids)
     if not as_frame:
         return found
+    if found.X.ndim > 2:
+        raise UsageError(f"as_frame has a row a sample, and here each has {found.X.shape[1]} vectors: leave it out")
     splits = [part.name for part in parts for _ in part.ids] if split == EVERYTHING else None
     return _as_frames(found, str(header.recipe["backbone"]), chosen.classes, splits)
 

@@ -11,13 +11,15 @@ import numpy as np
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.audit.nearest import nearest
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
+from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
+from medfeat.saying import heard
 from medfeat.tasks import find_task, official
-from medfeat.types import FloatArray, LabelArray, Progress, SilentProgress, Task
+from medfeat.types import FloatArray, LabelArray, Progress, Task
 from medfeat.workflows.stores.one_store import one_store
 from medfeat.workflows.stores.remake import NewImages, Remake
 from medfeat.workflows.stores.store_names import shown_name
-from medfeat_cache import Catalogue, FeatureStore, resolve_root
+from medfeat_cache import AveragedStore, Catalogue, FeatureStore, mean_of, open_vectors, resolve_root
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Hit:
     label: str
 
 
-@dataclass(frozen=True)
-class SearchReport:
+@dataclass(frozen=True, repr=False)
+class SearchReport(Shown):
     """The nearest stored images, nearest first; `embedded` counts the images that went through the network."""
 
     query: str
@@ -109,7 +111,9 @@ def search(
         raise UsageError(f"-k must be 1 or more, got {k}")
     root = resolve_root(cache_dir)
     header = one_store(data, backbone, store=store, cache_dir=cache_dir, size=size, **query)
-    with FeatureStore(header.path) as opened:
+    with open_vectors(header.path) as opened:
+        if isinstance(opened, AveragedStore) and progress is not None:
+            progress.say(opened.averaged)
         if id is not None:
             vector = opened.take([id])[0]
         else:
@@ -117,7 +121,7 @@ def search(
                 weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
             )
             made = MadeFrom.of(opened.recipe, opened.info)
-            remake = Remake(made, options, root, progress or SilentProgress())
+            remake = Remake(made, options, root, heard(progress))
             vector = _embedded(NewImages(str(image), intensity), remake)
         ids, cosines = nearest(opened, vector, k + (id is not None))
         found = [(str(name), float(cosine)) for name, cosine in zip(ids, cosines, strict=True) if str(name) != id][:k]
@@ -140,7 +144,8 @@ def _embedded(image: NewImages, remake: Remake) -> FloatArray:
     if len(found) != 1 or len(found[0].ids) != 1:
         bad = [one.reason for part in parts for one in part.bad]
         raise DataError(f"{image.path} could not be read as one image{': ' + bad[0] if bad else ''}")
-    vector: FloatArray = found[0].features[0]
+    features = found[0].features
+    vector: FloatArray = (mean_of(features) if features.ndim > 2 else features)[0]
     return vector
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
+import medfeat
+from medfeat.types import SilentProgress
 from medfeat.workflows import few_shot as few_shot_workflow
 from medfeat_cli.main import run
 
@@ -40,12 +45,18 @@ def where(tmp_path, capsys):
         (["finetune", "-d", "synthetic", "-b", "resnet18", "--blocks", "1"], "--blocks has no effect without --mode"),
         (["finetune", "-d", "synthetic", "-b", "resnet18", "--advise", "--restart"], "--restart has no effect"),
         (["extract", "-d", "synthetic", "-b", "stats", "--seed", "3"], "--seed has no effect without --weights random"),
+        (["runs", "show", "abc", "--data", "bloodmnist"], "--data has no effect without best"),
+        (["compare", "--data", "bloodmnist", "--format", "csv", "--json"], "--format has no effect without text"),
         (["cache", "verify", "--device", "cpu"], "--device has no effect without --canary"),
     ],
 )
 def test_an_option_without_effect_is_refused(words, without, tmp_path, capsys):
     said = say(capsys, *words, "--cache-dir", tmp_path, code=2)
-    assert without in said.err and said.out == ""
+    assert without in said.err
+
+
+def test_a_list_of_heads_is_of_no_dataset(capsys):
+    assert "--data has no effect without published" in say(capsys, "list", "heads", "--data", "bloodmnist", code=2).err
 
 
 def test_the_same_option_with_what_it_needs_is_taken(where, tmp_path, capsys):
@@ -120,3 +131,36 @@ def test_offline_a_store_is_found_without_the_file_of_its_data(real_data, tmp_pa
         capsys, "extract", "-d", "breastmnist", "-b", "pixels", *there, "--data-root", tmp_path / "empty", code=1
     )
     assert "breastmnist.npz is not there and offline forbids to fetch it" in missing.err
+
+
+def test_what_takes_long_is_named_while_it_does(tmp_path):
+    """Loading, measuring and comparing tell nothing else: a bar of their name stands meanwhile."""
+
+    class Named(SilentProgress):
+        def start(self, total, label, unit="images"):
+            self.said.append(label)
+
+        def say(self, message):
+            pass
+
+    told = Named()
+    network = "squeezenet1_1"
+    medfeat.extract("synthetic-binary", network, weights="random", cache_dir=tmp_path, batch_size=64, progress=told)
+    assert told.said[:2] == [f"loading {network}", f"measuring {network}: batch size, precision"]
+    told = Named()
+    medfeat.extract("synthetic-binary", "stats", cache_dir=tmp_path)
+    medfeat.audit("synthetic-binary", "stats", threshold=0.9999, cache_dir=tmp_path, progress=told)
+    assert "comparing 640 embeddings" in told.said and "cross-validating labels" in told.said
+
+
+@pytest.mark.parametrize(("debugging", "heard"), [("", False), ("1", True)])
+def test_warnings_of_libraries_stay_away(debugging, heard, tmp_path):
+    code = (
+        "import sys, warnings; from medfeat.workflows import listing; from medfeat_cli.main import main\n"
+        "old = listing._KINDS['heads']\n"
+        "listing._KINDS['heads'] = lambda data: warnings.warn('of a library', FutureWarning) or old(data)\n"
+        "sys.argv = ['medfeat', 'list', 'heads']; main()"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"} | {"MEDFEAT_DEBUG": debugging}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert ("of a library" in done.stderr) == heard and "linear" in done.stdout

@@ -8,34 +8,43 @@ from typing import Annotated
 import typer
 
 from medfeat_cli import options, output
+from medfeat_cli.given import refuse_without
 
 Course = Annotated[bool, typer.Option("--course", help="The course project's table: 11 networks on two sets.")]
 Paired = Annotated[bool, typer.Option("--paired", help="Also compare our runs pairwise: paired test, Holm.")]
-Form = Annotated[str, typer.Option("--format", help="table, markdown, csv or json.")]
+Form = Annotated[str, typer.Option("--format", help="table, markdown, csv, latex or json.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Write to a file instead of the screen.")]
+Figure = Annotated[
+    Path | None, typer.Option("--figure", help="Draw the scores here (.png, .svg or .pdf); own images: ROC too.")
+]
 Head = Annotated[str | None, typer.Option("--head", help="Only runs of these heads (comma list).")]
 
 
 def compare(
+    context: typer.Context,
     data: options.Data = None,
     backbone: options.BackboneName = None,
     head: Head = None,
     size: options.Size = None,
     course: Course = False,
     paired: Paired = False,
+    figure: Figure = None,
     fmt: Form = "table",
     out: Out = None,
     cache_dir: options.CacheDir = None,
     wide: options.Wide = False,
     json: options.Json = False,
 ) -> None:
-    """Show every run beside the published results of its dataset, with their protocols.
+    """Show every run beside the published results of its dataset, or beside the other runs on your own images.
 
     Example: medfeat compare --data breastmnist
     """
     from medfeat.workflows.compare import compare as run
 
+    refuse_without(context, "fmt", needs="text, which --json replaces", there=not json)
     report = run(data, course=course, backbone=backbone, head=head, size=size, paired=paired, cache_dir=cache_dir)
+    if figure is not None:
+        output.note(f"wrote {report.draw(figure)}")
     fmt = "json" if json else fmt
     if fmt == "table" and out is None:
         output.tables(report.tables(), wide=wide)

@@ -20,6 +20,7 @@ def doctor(
     """
     from medfeat.workflows.doctor import doctor as run
 
+    output.note("looking at Python, torch, devices, disk and hubs")
     report = run(cache_dir=cache_dir, data_root=data_root, offline=offline)
     if json:
         output.as_json(report.to_dict())

@@ -29,6 +29,7 @@ def extract(
     fit: options.Fit = "whole",
     precision: options.Precision = "auto",
     batch_size: options.BatchSize = "auto",
+    dtype: options.Dtype = "float32",
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
     cache_dir: options.CacheDir = None,
@@ -60,24 +61,16 @@ def extract(
     refuse_without(context, "seed", needs="--weights random", there=weights == "random")
     refuse_without(context, "skip_bad", needs="an extraction, of which --dry-run only speaks", there=not dry_run)
     opened = DataOptions.of(
-        size=size,
-        data_root=data_root,
-        offline=offline,
-        name=name,
-        intensity=intensity,
-        task=task,
-        classes=classes,
-        path_column=path_column,
-        label_column=label_column,
-        split_column=split_column,
-        patient_column=patient_column,
+        size=size, data_root=data_root, offline=offline, name=name, intensity=intensity, task=task, classes=classes,
+        path_column=path_column, label_column=label_column, split_column=split_column, patient_column=patient_column,
         volumes=volumes,
-    )
+    )  # fmt: skip
     request = wanted_request(
         wanted_views(layer, pool, slices),
         fit=fit,
         precision=precision,
         batch_size=batch_size,
+        dtype=dtype,
         weights=weights,
         seed=seed,
         adapt=adapt,
@@ -90,9 +83,12 @@ def extract(
     if dry_run:
         _plan(wanted, wide=wide, json=json)
         return
+    progress = for_terminal()
+    progress.start(1, "starting torch", "libraries")
     from medfeat.workflows.extract import extract_wanted
 
-    _show(extract_wanted(wanted, device=device, progress=for_terminal()), skip_bad=skip_bad, json=json)
+    progress.finish()
+    _show(extract_wanted(wanted, device=device, progress=progress), skip_bad=skip_bad, json=json)
 
 
 def _show(report: ExtractReport, *, skip_bad: bool, json: bool) -> None:

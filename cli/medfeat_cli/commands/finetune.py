@@ -151,9 +151,12 @@ def finetune(
 def _tune(
     asked: FinetuneRequest, *, seeds: int, restart: bool, tensorboard: Path | None, wide: bool, json: bool
 ) -> None:
+    progress = for_terminal()
+    progress.start(1, "starting torch", "libraries")
     from medfeat.workflows.finetune import tune
 
-    report = tune(asked, seeds=seeds, restart=restart, tensorboard=tensorboard, progress=for_terminal())
+    progress.finish()
+    report = tune(asked, seeds=seeds, restart=restart, tensorboard=tensorboard, progress=progress)
     if json:
         output.as_json(report.to_dict())
     else:

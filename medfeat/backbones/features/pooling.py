@@ -18,7 +18,7 @@ POOLS: dict[str, str] = {
     "cls+mean": "class token and mean of the patch tokens, one after the other",
     "pre-logits": "what the architecture's own classifier sees after its hidden layers",
     "attention": "the architecture's own attention pooling",
-    "tokens": "no pooling: every patch token, or every place of a feature map",
+    "tokens": "no pooling: every patch token, or every place of a feature map, kept side by side",
     "none": "a vector already: as it is",
 }
 """Every pooling by name, with what it means."""

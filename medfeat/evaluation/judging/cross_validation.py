@@ -21,6 +21,7 @@ from medfeat.evaluation.judging.protocol import choose, one_model, refuse_bad, r
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.choice import FOUND_ON_VAL, RULE, Choice, Tried
 from medfeat.tasks import Samples
+from medfeat.tasks.bags import joined
 from medfeat.tasks.folds import draw_folds
 from medfeat.types import Candidate, Fitted, FloatArray, Head, Progress, SilentProgress
 from medfeat_cache import canonical_json
@@ -119,7 +120,7 @@ def cross_validate(samples: Samples, head: Head, *, seed: int = 0, progress: Pro
 def _joined(samples: Samples) -> tuple[FloatArray, NDArray[Any]]:
     """Return features and labels of train and val, one after the other."""
     train, val = samples.train, samples.val
-    return np.concatenate([train.X, val.X]), np.concatenate([train.y, val.y])
+    return joined(train.X, val.X), np.concatenate([train.y, val.y])
 
 
 def contenders_in_folds(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from medfeat.errors import UsageError
 from medfeat.evaluation.judging.protocol import refuse_bad, select
+from medfeat.evaluation.judging.reading import gather_for
 from medfeat.evaluation.measures.bootstrap import check_draws, interval, resample_weights, strata_of
 from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
@@ -24,7 +25,7 @@ from medfeat.evaluation.measures.statistics import statistics, value
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import FOUND_ON_VAL, Tried
 from medfeat.heads import HEADS
-from medfeat.tasks import FewShot, Split, few_shot, gather
+from medfeat.tasks import FewShot, Split, few_shot
 from medfeat.types import Candidate, FloatArray, Head, Interval, Progress, SilentProgress, Task
 from medfeat_cache import FeatureStore, canonical_json
 
@@ -139,7 +140,7 @@ def learning_points(
 ) -> Iterator[Point]:
     """Yield one point for each number of shots, the labels of test handed out only after every choice of a draw."""
     progress = progress or SilentProgress()
-    whole = gather(store, task)
+    whole = gather_for(HEADS[head](), store, task)
     refuse_bad(whole.X("test"), "test")
     for shots in options.shots:
         draws = 1 if shots == ALL else options.draws
@@ -169,7 +170,7 @@ def _fewest(task: Task) -> int:
 
 def _shot_scores(store: FeatureStore, few: FewShot, head: Head, X: FloatArray, *, seed: int = 0) -> FloatArray:
     """Return the scores of `X` by the settings that a draw's own val (or its folds) chose, fitted on its train."""
-    samples, silent = gather(store, few.task), SilentProgress()
+    samples, silent = gather_for(head, store, few.task), SilentProgress()
     val = samples.val
     kind, count = few.task.task_type, len(few.task.classes)
     train = samples.train.X, samples.train.y
@@ -187,7 +188,7 @@ def _cross_validated(store: FeatureStore, few: FewShot, head: Head, models: Mapp
     kind, count = few.task.task_type, len(few.task.classes)
     found: dict[str, list[Tried]] = {name: [] for name in models}
     for fold in few.folds:
-        part = gather(store, fold)
+        part = gather_for(head, store, fold)
         if len(np.unique(part.train.y, axis=0)) < 2:
             continue
         train, val = (part.train.X, part.train.y), (part.val.X, part.val.y)

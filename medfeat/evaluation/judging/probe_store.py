@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.judging.baselines import looking_at_nothing, majority_scores
 from medfeat.evaluation.judging.cross_validation import FOLDS, VAL, check_way, choose_by, way_for
 from medfeat.evaluation.judging.protocol import run_protocol
+from medfeat.evaluation.judging.reading import gather_for, stored_shape
 from medfeat.evaluation.measures.bootstrap import RESAMPLES, check_draws
 from medfeat.evaluation.measures.evaluate import Metrics, evaluate
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
@@ -32,9 +33,9 @@ from medfeat.heads import head_identity, trusted_types, weighted_head
 from medfeat.heads.class_weights import NONE, check_class_weight
 from medfeat.heads.devices import has_gpu
 from medfeat.heads.saving import save_model
-from medfeat.tasks import OFFICIAL, Samples, gather
+from medfeat.tasks import OFFICIAL, Samples
 from medfeat.types import Head, Progress, SilentProgress, Task
-from medfeat_cache import FeatureStore
+from medfeat_cache import FeatureStore, averaged_in_words
 
 Cost = dict[str, Any]
 _COST_KEYS = (
@@ -120,15 +121,10 @@ def probe_store(
         progress.say(f"{root} cannot be written: the run goes to {folder}")
     network = wording.network(str(store.recipe["backbone"]), wording.weights(store.info))
     progress.say(f"probing {store.recipe['dataset']} / {network} / {options.head}")
+    head = weighted_head(options.head, options.class_weight, options.budget)
+    samples = gather_for(head, store, task)
     with recording.writing(folder) as hidden:
-        run = _probe(
-            gather(store, task),
-            store,
-            spec,
-            hidden,
-            head=weighted_head(options.head, options.class_weight, options.budget),
-            progress=progress,
-        )
+        run = _probe(samples, store, spec, hidden, head=head, progress=progress)
     return replace(run, folder=folder)
 
 
@@ -230,6 +226,7 @@ def record(
     found = _metrics(scored, samples.task, spec, progress)
     run = complete(_run(samples, scored, store=store, spec=spec, found=found, cost=cost))
     recording.write_scores(hidden, scored)
+    recording.write_attention(hidden, scored, samples)
     run = _saved(scored, run, store, hidden)
     _write_official(hidden, scored, run, store)
     recording.write_run(hidden, run)
@@ -253,7 +250,7 @@ def _metrics(scored: Scored, task: Task, spec: RunSpec, progress: Progress) -> t
     test = LabelledScores.of(scored.test.y, scored.test_scores, task.task_type)
     facts: dict[str, Any] = {"seed": spec.seed, "resamples": spec.resamples, "progress": progress}
     of_val = evaluate(val, task.classes, groups=scored.val.group, **facts)
-    of_test = evaluate(test, task.classes, val=val, groups=scored.test.group, **facts)
+    of_test = evaluate(test, task.classes, val=val, val_groups=scored.val.group, groups=scored.test.group, **facts)
     return of_val, of_test
 
 
@@ -262,9 +259,6 @@ def _run(
 ) -> Run:
     task, recipe, info = samples.task, store.recipe, store.info
     environment = info.get("environment") or {}
-    bad = len(info.get("bad_images") or ())
-    notes = [f"val: {note}" for note in found[0].notes] + [f"test: {note}" for note in found[1].notes]
-    notes += [f"{bad} images could not be read and are in no score"] if bad else []
     return Run(
         key=spec.key,
         dataset=recipe["dataset"],
@@ -274,6 +268,7 @@ def _run(
         store={
             "digest": store.digest,
             "dim": store.dim,
+            "shape": list(stored_shape(store)),
             "embedding": wording.embedding(recipe),
             "weights": wording.weights(store.info),
             "recipe": recipe,
@@ -293,10 +288,22 @@ def _run(
         baselines={looking_at_nothing(task.task_type): _majority(scored, samples)},
         costs={"extraction": {key: environment[key] for key in _COST_KEYS if key in environment}, "probe": cost},
         cautions=(*wording.cautions(recipe["dataset"], info.get("backbone") or {}), *wording.class_cautions(task)),
-        notes=tuple(notes),
+        notes=tuple(_notes(scored, store, found)),
         versions=recording.versions(),
         created_utc=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
+
+
+def _notes(scored: Scored, store: FeatureStore, found: tuple[Metrics, Metrics]) -> Iterator[str]:
+    """Yield what must be said of a run beside its scores."""
+    for name, metrics in zip(("val", "test"), found, strict=True):
+        yield from (f"{name}: {note}" for note in metrics.notes)
+    bad = len(store.info.get("bad_images") or ())
+    if bad:
+        yield f"{bad} images could not be read and are in no score"
+    averaged = averaged_in_words(store.recipe, stored_shape(store))
+    if averaged and not hasattr(scored.choice.model, "attention"):
+        yield averaged
 
 
 def _how(spec: RunSpec, scored: Scored) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from medfeat.evaluation.measures.statistics import statistics, value
 from medfeat.evaluation.runs.choice import RULE, Choice, Scored, Tried
 from medfeat.heads.inputs import bad_rows
 from medfeat.tasks import Samples
+from medfeat.tasks.bags import joined
 from medfeat.types import Candidate, Fitted, FloatArray, Head, LabelArray, Progress, SilentProgress, TaskType
 from medfeat_cache.commands import command
 
@@ -169,7 +170,7 @@ def refitted(choice: Choice, samples: Samples) -> Choice:
 
     model, train, val = choice.model, samples.train, samples.val
     refuse_refit(model, "--refit")
-    X, y = np.concatenate([train.X, val.X]), np.concatenate([train.y, val.y])
+    X, y = joined(train.X, val.X), np.concatenate([train.y, val.y])
     return replace(choice, rule=f"{choice.rule}; refitted on train+val", model=clone(model).fit(X, y))
 
 

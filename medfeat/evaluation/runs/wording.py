@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -111,11 +111,12 @@ def pixels(recipe: Mapping[str, Any]) -> str:
 
 
 def embedding(recipe: Mapping[str, Any]) -> str:
-    """Return which embedding a store holds, beyond its backbone: layer, pooling, slices, precision where not plain."""
+    """Return which embedding a store holds, beyond its backbone: layer, pooling, slices, and what is not plain."""
     parts = [recipe.get("layer"), recipe.get("pool"), recipe.get("slices")]
     parts = [part for part in parts if part != "none"]  # weights-free backbones pool nothing
     if recipe.get("precision") not in (None, "fp32"):
         parts.append(recipe["precision"])
+    parts.append(recipe.get("dtype"))
     if recipe.get("fit") not in (None, "whole"):
         parts.append(f"fit {recipe['fit']}")
     return ", ".join(str(part) for part in parts if part)
@@ -144,6 +145,26 @@ def weights(info: Mapping[str, Any]) -> str:
 def network(backbone: str, given: str) -> str:
     """Name a network wherever it is shown: by its backbone, and by the file of its weights where one was given."""
     return f"{backbone} ({given})" if given else backbone
+
+
+def networks(named: Iterable[tuple[str, str]]) -> list[str]:
+    """Name networks that are shown together: with their files of weights where one backbone has several.
+
+    Parameters
+    ----------
+    named
+        Backbone and file of weights of each, as `network` takes them.
+
+    Examples
+    --------
+    >>> networks([("resnet18", "a.pth"), ("resnet18", "b.pth"), ("vgg16", "c.pth")])
+    ['resnet18 (a.pth)', 'resnet18 (b.pth)', 'vgg16']
+    """
+    given: dict[str, set[str]] = {}
+    shown = list(named)
+    for backbone, file in shown:
+        given.setdefault(backbone, set()).add(file)
+    return [network(backbone, file if len(given[backbone]) > 1 else "") for backbone, file in shown]
 
 
 def cautions(dataset: str, backbone: Mapping[str, Any]) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ class Request:
         As typed; precision may be ``auto``.
     batch_size
         None means to find it.
+    dtype
+        Of the stored numbers, ``float32`` or ``float16``.
     offline, trust_remote_code
         Passed to whoever loads the weights.
     recheck
@@ -43,6 +45,7 @@ class Request:
     fit: Fit = "whole"
     precision: str = "auto"
     batch_size: int | None = None
+    dtype: str = "float32"
     offline: bool = False
     trust_remote_code: bool = False
     recheck: bool = False
@@ -64,8 +67,8 @@ class StoreOutcome:
         Names.
     view
         Layer, pooling and slice policy as asked.
-    images, dim
-        Rows and columns of the store.
+    images, dim, shape
+        Rows of the store, length of a vector, and the shape of an image's embedding: (dim,) or (P, dim).
     embedded, copied
         Images that went through the network now, and rows copied from a store that already knew the same image.
     bad
@@ -84,6 +87,7 @@ class StoreOutcome:
     view: View
     images: int
     dim: int
+    shape: tuple[int, ...]
     embedded: int = 0
     copied: int = 0
     bad: tuple[BadImage, ...] = ()

@@ -224,5 +224,6 @@ def reused(path: Path, view: View) -> StoreOutcome:
         view=view,
         images=sum(header.counts.values()),
         dim=header.dim,
+        shape=header.shape,
         bad=tuple(BadImage(bad["id"], bad["reason"]) for bad in header.info.get("bad_images", ())),
     )

@@ -17,7 +17,7 @@ from medfeat.evaluation.measures.evaluate import Metrics
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.threshold_curves import benefit_line, benefit_of_all, precision_line, roc_line
 from medfeat.evaluation.runs import wording
-from medfeat.evaluation.runs.run import Run
+from medfeat.evaluation.runs.run import Run, networks_of
 from medfeat.report.comparison_tables import comparison_table, network_names
 from medfeat.report.figures import reliability_figure, scores_figure
 from medfeat.report.page import curve_charts
@@ -80,6 +80,8 @@ class QuestionResults:
         Of test, by the first run; None where they cannot be read.
     mistakes
         Of the first run, the surest first.
+    attended
+        What the first run looked at, where its head weighs several vectors of an image.
     audit
         Tables of what the newest audit found.
     patients
@@ -99,6 +101,7 @@ class QuestionResults:
     labels: NDArray[Any] | None
     scores: NDArray[Any] | None
     mistakes: tuple[Mistake, ...]
+    attended: tuple[Table, ...]
     audit: tuple[Table, ...]
     patients: PatientScores | None
     curves: tuple[Curve, ...]
@@ -223,7 +226,7 @@ def _question(question: QuestionResults, anchor: str) -> Iterable[Markup]:
         yield element("details", element("summary", beside.title), table(beside))
     yield from _best(question, anchor)
     yield from label_curves(question.curves)
-    for one in question.audit:
+    for one in (*question.attended, *question.audit):
         yield table(one)
     yield element("details", element("summary", "Where each number comes from"), table(_sources(question)))
 
@@ -238,9 +241,7 @@ def _figures(question: QuestionResults) -> Iterator[Markup]:
     costs = [spent(run)[0] for run in question.runs]
     if np.isfinite(costs).sum() > 1:
         scores = [run.test.values[metric].value for run in question.runs]
-        figure = curve_charts.cost_figure(
-            [run.network for run in question.runs], costs, scores, f"test {NAMES[metric]}"
-        )
+        figure = curve_charts.cost_figure(networks_of(question.runs), costs, scores, f"test {NAMES[metric]}")
         yield inline(figure, "What a score costs: each point is a run.")
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from medfeat.backbones import BACKBONES, Entry, registered
+from medfeat.comma_lists import as_names
 from medfeat.datasets import DATASETS
 from medfeat.errors import UsageError
+from medfeat.extraction.ask.as_stored import DTYPES
 from medfeat.extraction.ask.request import Request
 from medfeat.registry import Registry
-from medfeat.types import Fit, Precision, Progress, View, as_names
+from medfeat.types import Fit, Precision, Progress, View
 from medfeat.workflows.asking.data_options import DataOptions, ObjectSource, Source
 from medfeat_cache.commands import command
 
@@ -98,6 +100,7 @@ def wanted_request(
     fit: str = "whole",
     precision: str = "auto",
     batch_size: int | str = "auto",
+    dtype: str = "float32",
     weights: str | Path | None = None,
     seed: int = 0,
     adapt: bool = False,
@@ -112,7 +115,7 @@ def wanted_request(
     ----------
     views
         From `wanted_views`.
-    fit, precision, batch_size, weights, seed, adapt, offline, trust_remote_code, recheck, compile
+    fit, precision, batch_size, dtype, weights, seed, adapt, offline, trust_remote_code, recheck, compile
         As `medfeat.extract` takes them.
     """
     return Request(
@@ -123,6 +126,7 @@ def wanted_request(
         fit=_checked_fit(fit),
         precision=_checked_precision(precision),
         batch_size=_checked_batch(batch_size),
+        dtype=_checked_dtype(dtype),
         offline=offline,
         trust_remote_code=trust_remote_code,
         recheck=recheck,
@@ -173,6 +177,12 @@ def _checked_precision(precision: str) -> str:
     if precision not in allowed:
         raise UsageError(f"--precision must be one of {', '.join(allowed)}, got {precision!r}")
     return precision
+
+
+def _checked_dtype(dtype: str) -> str:
+    if dtype not in DTYPES:
+        raise UsageError(f"--dtype must be {' or '.join(DTYPES)}, got {dtype!r}")
+    return dtype
 
 
 def _checked_batch(batch_size: int | str) -> int | None:

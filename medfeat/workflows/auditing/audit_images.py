@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.evaluation.audit.duplicates import Calibration, calibrate_threshold
 from medfeat.evaluation.audit.nearest import Near, nearest_to_each
+from medfeat.extraction.ask.as_stored import as_stored
 from medfeat.types import FloatArray, UInt8Array
 from medfeat.workflows.auditing.copies import COPIES, detail_correlation, detail_correlations, thumbnail
 from medfeat.workflows.stores.remake import Remake
-from medfeat_cache import FeatureStore
+from medfeat_cache import FeatureStore, mean_of
 
 
 class StoredImages:
@@ -37,7 +40,10 @@ class StoredImages:
 
     def read(self, rows: NDArray[np.int64]) -> dict[int, UInt8Array]:
         """Return the images of some rows."""
-        found: dict[int, UInt8Array] = {}
+        return {row: np.asarray(image) for row, image in self._each(rows)}
+
+    def _each(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, UInt8Array]]:
+        """Yield some rows with their images, as they are read."""
         for number, group in enumerate(self.store.groups):
             mine = np.sort(rows[self._groups[rows] == number])
             at = dict(zip(self._rows[mine].tolist(), mine.tolist(), strict=True))
@@ -45,15 +51,13 @@ class StoredImages:
                 continue
             for batch in self.dataset.batches(group, 64, np.array(sorted(at), np.int64)):
                 for row, image in zip(batch.rows.tolist(), batch.images, strict=True):
-                    found[at[row]] = np.asarray(image)
-        return found
+                    yield at[row], image
 
-    def look(self, rows: NDArray[np.int64], step: int = 2048) -> None:
-        """Keep thumbnails of some rows, reading a bounded number of images at a time."""
+    def look(self, rows: NDArray[np.int64]) -> None:
+        """Keep thumbnails of some rows; of the images themselves no more than a batch is held."""
         new = np.array(sorted(set(rows.tolist()) - set(self._thumbnails)), np.int64)
-        for start in range(0, len(new), step):
-            images = self.read(new[start : start + step])
-            self._thumbnails.update({row: thumbnail(image, volume=self._volume) for row, image in images.items()})
+        for row, image in self._each(new):
+            self._thumbnails[row] = thumbnail(np.asarray(image), volume=self._volume)
 
     def details(self, pairs: Near, step: int = 4096) -> NDArray[np.float64]:
         """Return the correlation of the fine detail of each pair; NaN where an image cannot be read."""
@@ -95,8 +99,8 @@ class StoredImages:
         for kind, change in COPIES.items():
             copies = [change(images[row], volume=self._volume) for row in rows.tolist()]
             step = network.batch_size
-            found = [network(copies[i : i + step])[0] for i in range(0, len(copies), step)]
-            cosines[kind] = _cosine(np.concatenate(found).reshape(len(copies), -1), originals)
+            found = [self._vectors(network(copies[i : i + step])[0]) for i in range(0, len(copies), step)]
+            cosines[kind] = _cosine(np.concatenate(found), originals)
             details[kind] = np.array(
                 [
                     detail_correlation(*(thumbnail(one, volume=self._volume) for one in (images[row], copy)))
@@ -109,6 +113,12 @@ class StoredImages:
         others, cosine = self._nearest_others(rows, ids, originals)
         pairs = Near(rows, others, cosine)
         return calibrate_threshold(cosines, details, cosine, np.nan_to_num(self.details(pairs), nan=-1.0))
+
+    def _vectors(self, rows: NDArray[np.float32]) -> FloatArray:
+        """Return one vector an image of what the network gave, as the store is read."""
+        recipe = self.store.recipe
+        stored = as_stored(rows, kept=str(recipe.get("kept", "")), dtype=str(recipe.get("dtype", "")))
+        return mean_of(stored) if stored.ndim > 2 else stored
 
     def _nearest_others(
         self, rows: NDArray[np.int64], ids: NDArray[np.str_], originals: FloatArray

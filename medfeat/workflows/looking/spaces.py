@@ -26,7 +26,7 @@ from medfeat.workflows.looking.look import Seen
 from medfeat.workflows.looking.maps import FOLDER, Space, map_of, row_keys
 from medfeat.workflows.stores.how_to_extract import extract_first
 from medfeat.workflows.stores.store_names import find_meant
-from medfeat_cache import Catalogue, FeatureStore, StoreHeader, slug
+from medfeat_cache import Catalogue, StoreHeader, averaged_in_words, open_vectors, slug
 
 # More maps than these no screen shows side by side.
 _MOST_SPACES = 6
@@ -127,7 +127,7 @@ def store_space(
         As in `medfeat.workflows.looking.maps.map_of`.
     """
     recipe = {key: value for key, value in header.recipe.items() if key != "fingerprint"}
-    with FeatureStore(header.path) as store:
+    with open_vectors(header.path) as store:
         stored = np.concatenate([store.ids(group) for group in store.groups])
         known = np.concatenate([store.image_hash(group) for group in store.groups])
         at = {str(one): i for i, one in enumerate(stored.tolist())}
@@ -141,7 +141,8 @@ def store_space(
         keys = row_keys(wanted, known)
         found = map_of(lambda: store.take(wanted), keys, space, folder, seed=seed, stepped=stepped)
     other = 0 if hashes is None else int((known != hashes[rows]).any(axis=1).sum())
-    return SpaceView(name, _over(found, rows, len(ids)), _notes(found, len(ids), other))
+    averaged = averaged_in_words(header.recipe, header.shape)
+    return SpaceView(name, _over(found, rows, len(ids)), _notes(found, len(ids), other, averaged))
 
 
 def _over(found: Map, rows: NDArray[np.int64], n: int) -> Map:
@@ -161,10 +162,11 @@ def _over(found: Map, rows: NDArray[np.int64], n: int) -> Map:
     return Map(spread(found.components), found.share, spread(found.tsne2), spread(found.tsne3), near, placed)
 
 
-def _notes(found: Map, n: int, other: int = 0) -> dict[str, str]:
+def _notes(found: Map, n: int, other: int = 0, averaged: str = "") -> dict[str, str]:
     missing, placed = n - len(found.tsne2), int(found.placed.sum())
     lines = [f"{counted(missing, 'image')} not in this store"] if missing else []
     lines += [_changed(other)] if other else []
+    lines += [averaged] if averaged else []
     always = "; ".join(lines)
     lines += [f"{counted(placed, 'new image')} placed into the map made before"] if placed else []
     both = "; ".join(lines)
@@ -179,7 +181,7 @@ def _changed(n: int) -> str:
 
 def space_names(headers: Sequence[StoreHeader]) -> list[str]:
     """Return a name for each store: its backbone, and how it was read where that alone is not enough."""
-    names = [wording.network(str(header.recipe["backbone"]), wording.weights(header.info)) for header in headers]
+    names = wording.networks((str(header.recipe["backbone"]), wording.weights(header.info)) for header in headers)
     full = [
         name if names.count(name) == 1 else f"{name}, {wording.embedding(header.recipe)}"
         for name, header in zip(names, headers, strict=True)
