@@ -33,6 +33,8 @@ WEIGHTS = {
 POLICIES = "mean-concat,max-concat,mean-average,max-average"
 # RAPTOR makes tens of thousands of numbers of a volume: with the smallest network only.
 EVERY_POLICY = f"{POLICIES},raptor"
+CHOICE = "## Which head, and chosen how"
+"""Begins the section that `tools/simulate_choice.py` writes, which stands before the next."""
 TUNED = "## Fine-tuned, beside the probe"
 """Begins the section that `tools/make_tuned_results.py` writes."""
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
@@ -156,8 +158,9 @@ def main() -> None:
     stick = Table("", columns, tuple(yardstick_rows(every)))
     page = HEAD.format(machine=_machine()) + YARDSTICK_HEAD + markdown([stick]) + "\n" + "\n".join(parts)
     old = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
-    tuned = "\n" + old[old.index(TUNED) :] if TUNED in old else ""
-    PAGE.write_text(page + tuned, encoding="utf-8")
+    others = [old.index(begins) for begins in (CHOICE, TUNED) if begins in old]
+    kept = "\n" + old[min(others) :] if others else ""
+    PAGE.write_text(page + kept, encoding="utf-8")
     print(f"wrote {PAGE}")
 
 

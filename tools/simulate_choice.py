@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from make_results import CHOICE, PAGE, TUNED
 
 from medfeat.evaluation.judging.averages import Stood
 from medfeat.evaluation.judging.cross_validation import Setting, contenders_in_folds
@@ -40,9 +41,9 @@ from medfeat_cache import FeatureStore
 
 SIZES = (40, 80, 160, 320)
 DRAWS_AT_ONCE = 5
-PAGE = Path(__file__).parents[1] / "docs" / "results.md"
+# Stores of which fewer were measured are left out of what is written: they show nothing yet.
+FEWEST_DRAWS = 3
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "choice.json"
-SECTION = "## Which head, and chosen how"
 TODAY = ("linear", "val")
 AUTO = "auto"
 
@@ -193,6 +194,8 @@ def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
             else:
                 sizes[one["val"]][one["draw"]] = one["heads"]["linear"][2]
         today = chosen[TODAY]
+        if len(today) < FEWEST_DRAWS:
+            continue
         rules = {
             f"{rule}, {way}": {
                 "auc": round(float(np.mean([one[2] for one in by_draw.values()])), 4),
@@ -258,7 +261,11 @@ def _gap(both: Sequence[float]) -> str:
 
 HEAD = """
 Each row: {draws} re-splits of train and val alone; a fifth, drawn anew, stands for test, and of the rest a part of the
-official X
+official share stands for val. Each cell: mean AUC on the held-out fifth, and in brackets its difference to the linear
+head chosen on val, with the standard error over re-splits. `auto` is the best of all heads and of the means of two and
+three of them. Test was not read. Stores of which fewer than {fewest} re-splits were measured are left out. Made by
+`tools/simulate_choice.py`.
+
 """
 
 
@@ -268,9 +275,10 @@ def write(raw: Path) -> None:
     RESULTS.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     counts = sorted({one["draws"] for one in facts["stores"]})
     text = PAGE.read_text(encoding="utf-8")
-    body = SECTION + "\n" + HEAD.format(draws=" to ".join(map(str, counts))) + markdown(tables(facts))
-    begin = text.index(SECTION) if SECTION in text else text.index("## Fine-tuned")
-    end = text.index("## Fine-tuned")
+    words = HEAD.format(draws=" to ".join(map(str, counts)), fewest=FEWEST_DRAWS)
+    body = CHOICE + "\n" + words + markdown(tables(facts))
+    begin = text.index(CHOICE) if CHOICE in text else text.index(TUNED)
+    end = text.index(TUNED)
     PAGE.write_text(text[:begin] + body.rstrip("\n") + "\n\n" + text[end:], encoding="utf-8")
     print(f"wrote {RESULTS} and {PAGE}")
 

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from medfeat.errors import DataError
-from medfeat.heads import HEADS
+from medfeat.heads import HEADS, auto, head_identity, svm
 from medfeat.heads.auto import SMALL, AutoHead
 from medfeat.heads.average import AverageProbe
 from medfeat.heads.boosting import BoostingProbe
@@ -146,3 +146,11 @@ def test_a_saved_mean_that_does_not_say_what_it_is_made_of_is_refused_in_one_lin
     with pytest.raises((DataError, FileNotFoundError)) as caught:
         load_model(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("module", "name", "value"), [(svm, "WIDTHS", (0.5,)), (auto, "TREES", 5.0)])
+def test_another_grid_of_a_member_or_another_bound_is_another_head(monkeypatch, module, name, value):
+    before, linear = head_identity("auto"), head_identity("linear")
+    monkeypatch.setattr(module, name, value)
+    assert head_identity("auto") != before
+    assert head_identity("linear") == linear
