@@ -105,8 +105,8 @@ class ImageBatch:
     rows
         (n,) int64, positions of these images in the group, ascending; bad images are absent.
     images
-        (n, H, W) or (n, H, W, 3) uint8 when all have one shape; volumes (n, D, H, W) uint8; otherwise a list of
-        (H, W), (H, W, 3) or (D, H, W) arrays.
+        (n, H, W) or (n, H, W, 3) uint8 when all have one shape; volumes (n, D, H, W) uint8; otherwise, or when they
+        are large, a list of (H, W), (H, W, 3) or (D, H, W) arrays.
     bad
         The images of this stretch that could not be read.
     """
