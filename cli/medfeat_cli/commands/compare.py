@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from medfeat_cli import options, output
+from medfeat_cli.given import refuse_without
 
 Course = Annotated[bool, typer.Option("--course", help="The course project's table: 11 networks on two sets.")]
 Paired = Annotated[bool, typer.Option("--paired", help="Also compare our runs pairwise: paired test, Holm.")]
@@ -20,6 +21,7 @@ Head = Annotated[str | None, typer.Option("--head", help="Only runs of these hea
 
 
 def compare(
+    context: typer.Context,
     data: options.Data = None,
     backbone: options.BackboneName = None,
     head: Head = None,
@@ -39,6 +41,7 @@ def compare(
     """
     from medfeat.workflows.compare import compare as run
 
+    refuse_without(context, "fmt", needs="text, which --json replaces", there=not json)
     report = run(data, course=course, backbone=backbone, head=head, size=size, paired=paired, cache_dir=cache_dir)
     if figure is not None:
         output.note(f"wrote {report.draw(figure)}")

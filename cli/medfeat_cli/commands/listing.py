@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from medfeat_cli import options, output
+from medfeat_cli.given import refuse_without
 
 
 def _kinds(incomplete: str) -> list[str]:
@@ -14,6 +15,7 @@ def _kinds(incomplete: str) -> list[str]:
 
 
 def list_names(
+    context: typer.Context,
     kind: Annotated[str, typer.Argument(help="datasets, backbones, heads or published.", autocompletion=_kinds)],
     data: options.Data = None,
     wide: options.Wide = False,
@@ -25,6 +27,7 @@ def list_names(
     """
     from medfeat.workflows.listing import listing
 
+    refuse_without(context, "data", needs="published", there=kind == "published")
     found = listing(kind, data=data)
     if json:
         output.as_json(found.to_dict())

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from medfeat_cli import options, output
+from medfeat_cli.given import refuse_without
 
 app = typer.Typer(help="List, show, verify and delete the runs that probe and finetune left.", no_args_is_help=True)
 
@@ -40,6 +41,7 @@ def list_(
 
 @app.command("show")
 def show(
+    context: typer.Context,
     run: Annotated[str, typer.Argument(help="Folder of a run, the beginning of its key, or `best`.")],
     data: Annotated[str | None, typer.Option("--data", "-d", help="With `best`: of which dataset.")] = None,
     card: Annotated[bool, typer.Option("--card", help="The card of the run alone, as Markdown.")] = False,
@@ -53,6 +55,8 @@ def show(
     """
     from medfeat.workflows.runs import show_run
 
+    refuse_without(context, "data", needs="best", there=run == "best")
+    refuse_without(context, "card", needs="text, which --json replaces", there=not json)
     found = show_run(run, data=data, cache_dir=cache_dir)
     if json:
         output.as_json(found.to_dict())
