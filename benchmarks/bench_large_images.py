@@ -1,6 +1,6 @@
 """Anonymous memory while the largest images that are accepted are embedded: it does not grow with their number.
 
-As an ordinary test it takes smaller ones. ``MEDFEAT_BENCH=1`` takes sixteen pictures in colour of 8,000 x 8,000 pixels
+As a slow test it takes smaller ones. ``MEDFEAT_BENCH=1`` takes sixteen pictures in colour of 8,000 x 8,000 pixels
 and volumes of 2^27 voxels, and writes ``benchmarks/results/large_images.json``.
 """
 
@@ -79,6 +79,7 @@ def embed(name: str, folder: Path) -> dict[str, float]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not STATUS.exists(), reason="RssAnon is told by Linux alone")
 @pytest.mark.timeout(3600)
 def test_large_images_stay_within_a_gibibyte(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ _VOXEL_RATIO = 100
 MAX_BYTES_BEHIND = 1 << 28
 CHUNK_BYTES = 1 << 20
 # A volume of more bytes than this is read in slabs of so many: twice, for its range must be known first.
-HELD_BYTES, SLAB_BYTES = 64 << 20, 16 << 20
+_HELD_BYTES, _SLAB_BYTES = 64 << 20, 16 << 20
 COLOURS = ("R", "G", "B")
 # Byte of scl_slope, and type, in a header of each version.
 _SLOPES = {348: (112, "f4"), 540: (176, "f8")}
@@ -60,8 +60,8 @@ def read_nifti(path: Path, reserve: Reserve = no_bound) -> Stored:
             raise BadFile(
                 f"a volume in colour of shape {volume.shape}; one slice in colour, or a grey volume, can be read"
             )
-        if not colour and count * max(stored.dtype.itemsize, 4) > HELD_BYTES:
-            reserve(2 * count + SLAB_BYTES)  # its levels, once in the order of the file
+        if not colour and count * max(stored.dtype.itemsize, 4) > _HELD_BYTES:
+            reserve(2 * count + _SLAB_BYTES)  # its levels, once in the order of the file
             return Stored(_slabs(path, shape, volume), modality=True)
         reserve(3 * count * max(stored.dtype.itemsize, 4))
         values = _voxels(stored)
@@ -75,7 +75,7 @@ def read_nifti(path: Path, reserve: Reserve = no_bound) -> Stored:
 def _slabs(path: Path, shape: tuple[int, int, int], volume: Any) -> Slabs:
     """Return a volume that is read from its file a piece at a time."""
     stored, affine, lines = volume.dataobj, volume.affine, shape[1] * shape[2]
-    step = max(1, SLAB_BYTES // (shape[0] * max(stored.dtype.itemsize, 4)))
+    step = max(1, _SLAB_BYTES // (shape[0] * max(stored.dtype.itemsize, 4)))
 
     def read() -> Iterator[NDArray[Any]]:
         with _damage_named(), _plain(path) as file:

@@ -11,7 +11,7 @@ from medfeat.datasets.bounds import AHEAD_BYTES
 from medfeat.datasets.decoding.room import Reserve
 from medfeat.types import BadImage, UInt8Array
 
-Read = Callable[[int, Reserve], UInt8Array | BadImage]
+_Read = Callable[[int, Reserve], UInt8Array | BadImage]
 
 
 class DecodedAhead:
@@ -36,7 +36,7 @@ class DecodedAhead:
     """
 
     def __init__(
-        self, read: Read, rows: Iterable[int], *, threads: int, ahead: int, most_bytes: int = AHEAD_BYTES
+        self, read: _Read, rows: Iterable[int], *, threads: int, ahead: int, most_bytes: int = AHEAD_BYTES
     ) -> None:
         self._read, self._rows = read, rows
         self._threads, self._ahead, self._most = threads, ahead, most_bytes

@@ -44,8 +44,8 @@ def in_slabs(monkeypatch):
     """Read every volume a few lines at a time."""
 
     def begin():
-        monkeypatch.setattr(nifti, "HELD_BYTES", 0)
-        monkeypatch.setattr(nifti, "SLAB_BYTES", 100)
+        monkeypatch.setattr(nifti, "_HELD_BYTES", 0)
+        monkeypatch.setattr(nifti, "_SLAB_BYTES", 100)
 
     return begin
 
