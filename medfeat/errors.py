@@ -63,6 +63,20 @@ class OutOfMemoryError(MedfeatError, MemoryError):
     """Not even one image fits into the memory of the device."""
 
 
+# What libraries say when the system gives them no memory, in errors of other kinds.
+_NO_MEMORY = (
+    "out of memory", "not enough memory", "allocate memory", "failed to map segment", "start new thread",
+    "memory allocation failed", "resource temporarily unavailable",
+)  # fmt: skip
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Tell whether the machine had no memory left for what was asked, whichever library says so."""
+    text = str(error).lower()
+    said = isinstance(error, (RuntimeError, ImportError, OSError)) and any(words in text for words in _NO_MEMORY)
+    return said or isinstance(error, MemoryError)
+
+
 class NotFrozenError(MedfeatError, RuntimeError):
     """A backbone's parameters or buffers changed while it embedded."""
 

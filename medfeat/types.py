@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,8 +105,8 @@ class ImageBatch:
     rows
         (n,) int64, positions of these images in the group, ascending; bad images are absent.
     images
-        (n, H, W) or (n, H, W, 3) uint8 when all have one shape; volumes (n, D, H, W) uint8; otherwise a list of
-        (H, W), (H, W, 3) or (D, H, W) arrays.
+        (n, H, W) or (n, H, W, 3) uint8 when all have one shape; volumes (n, D, H, W) uint8; otherwise, or when they
+        are large, a list of (H, W), (H, W, 3) or (D, H, W) arrays.
     bad
         The images of this stretch that could not be read.
     """
@@ -328,15 +328,6 @@ class Progress(Protocol):
         ...
 
 
-@runtime_checkable
-class WholeProgress(Progress, Protocol):
-    """A `Progress` that also shows how far a command is that does several things: run 4 of 18."""
-
-    def whole(self, done: int, total: int, what: str) -> None:
-        """Say that `done` of `total` are done and the next one begins; all of them done ends it."""
-        ...
-
-
 @dataclass(frozen=True)
 class SilentProgress:
     """The default `Progress`: shows nothing, and keeps what was said for whoever asks."""
@@ -396,14 +387,12 @@ class Candidate:
         The fitted model.
     complexity
         Orders candidates from simple to complex: ties on val go to the smaller.
+    head
+        Which head it is of, where several stand together: the best of each is then averaged with those of others, and
+        the mean stands beside them. Empty for a head that stands alone.
     """
 
     settings: Mapping[str, Any]
     model: Fitted
     complexity: float
-
-
-def as_names(value: str | Sequence[str]) -> tuple[str, ...]:
-    """Split a comma list, or pass a sequence through; empty parts are dropped."""
-    parts = value.split(",") if isinstance(value, str) else value
-    return tuple(part.strip() for part in parts if part.strip())
+    head: str = ""

@@ -10,7 +10,7 @@ import pickle
 import struct
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -356,6 +356,11 @@ def imports() -> list[Hostile]:
     def features(what: str, end: str, content: bytes | Callable[[Path], None], said: str, more: str = "") -> Hostile:
         return into("import", what, f"{{here}}/features.{end}", content, f"{IMPORT % end}{more}", said)
 
+    def ids(what: str, end: str, content: bytes | Callable[[Path], None], said: str) -> Hostile:
+        words = f"cache import {{here}}/features.npy --data a --backbone b --ids {{here}}/ids.{end}"
+        one = into("import", what, f"{{here}}/ids.{end}", content, words, said)
+        return replace(one, make=lambda here, run: (np.save(here / "features.npy", FEATURES), one.make(here, run)))
+
     def weights(what: str, end: str, content: bytes | Callable[[Path], None], said: str = "weights") -> Hostile:
         return into("weights", what, f"{{here}}/weights.{end}", content, WEIGHTS % end, said)
 
@@ -382,7 +387,12 @@ def imports() -> list[Hostile]:
         features("an id that climbs out", "npz", npz(embeddings=FEATURES, ids=np.array(["../../x", *IDS[1:]])), ".."),
         features("a pipe", "npz", os.mkfifo, "no file"),
         *reserved,
-        into("import", "ids 200,000 lists deep", "{here}/ids.json", DEEP, "cache import {here}/f.npy --data a --backbone b --ids {here}/ids.json", "f.npy"),
+        ids("ids 200,000 lists deep", "json", DEEP, "ids.json"),
+        ids("an id of 10 MB in text", "txt", "\n".join(["a" * 10_000_000, *IDS[1:]]).encode(), "at most 1000"),
+        ids("an id of 10 MB in JSON", "json", json.dumps(["a" * 10_000_000, *IDS[1:]]).encode(), "at most 1000"),
+        ids("an id of 10 MB in a table", "csv", "\n".join(["id", "a" * 10_000_000, *IDS[1:]]).encode(), "ids.csv"),
+        ids("a pipe for ids", "txt", os.mkfifo, "ids.txt"),
+        ids("a link to /dev/zero for ids", "txt", to_zero, "ids.txt"),
         weights("a pickle that calls a function", "pt", pickle.dumps(Code())),
         weights("a torch file that calls a function", "pth", torch_zip),
         weights("a header of 2^60 bytes", "safetensors", struct.pack("<Q", 2**60) + b"{}"),
@@ -427,7 +437,6 @@ def kept() -> list[Hostile]:
     )
     gone = "cache ls"
     hidden = "{folder}/.0123456789ab"
-    again = "cache import {here}/features.npz --data planted --backbone fake"
     return [
         run("an AUC of .999", "run.json", boast, "changed", VERIFY, 1),
         run("an AUC of .999", "run.json", boast, "changed"),
@@ -461,7 +470,6 @@ def kept() -> list[Hostile]:
         store("a task 200,000 deep", "{cache}/planted/tasks/mine.json", DEEP, f"{PROBE} --task mine", "mine.json", 1),
         store("a task that is a list", "{cache}/planted/tasks/mine.json", b"[]", f"{PROBE} --task mine", "mine.json", 1),
         store("versions 200,000 deep", "{cache}/planted/versions.json", DEEP, gone, "", 0),
-        into("import", "a file that is not there", "{here}/other", b"", again, "features.npz", 1),
     ]  # fmt: skip
 
 

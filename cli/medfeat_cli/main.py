@@ -27,6 +27,7 @@ register(app)
 
 
 _INTERRUPTED, _TERMINATED = 130, 143
+_NO_MEMORY = "memory ran out: end other programs, or do it on a machine with more memory"
 # What a folder that cannot be written raises, and a file in the place of a folder.
 _FORBIDDEN = (PermissionError, NotADirectoryError, FileExistsError)
 # Commands that keep what they have finished, piece by piece.
@@ -98,15 +99,26 @@ def run(arguments: list[str]) -> int:
             return 0
         found = _exit_code(problem)
         code = 1 if found is None else found
-        said = _one_line(problem) if found is not None else _unforeseen(problem)
+        try:
+            said = _one_line(problem) if found is not None else _unforeseen(problem)
+        except MemoryError:
+            said = _NO_MEMORY
     # Typer turns Ctrl-C into an exit code of its own accord, so the code is what is looked at.
     if code in _STOPPED:
         said = f"stopped by {_STOPPED[code]}; {_what_stays(arguments)}"
     if said:
+        _tell(said, code, arguments)
+    return code
+
+
+def _tell(said: str, code: int, arguments: list[str]) -> None:
+    """Say what went wrong, also where there is not even memory enough to say it well."""
+    try:
         output.error(said)
         if _wants_json(arguments):
             output.json_error(said, code)
-    return code
+    except MemoryError:
+        sys.stderr.write(f"medfeat: {_NO_MEMORY}\n")
 
 
 def _what_stays(arguments: list[str]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from medfeat.errors import DataError
 from medfeat.types import Progress, SilentProgress
 from medfeat_cache import Stamp, make_folder, write_whole
 from medfeat_cache.reading import look_at, read_json
@@ -52,6 +53,14 @@ def file_digest(path: Path, algorithm: str, *, progress: Progress | None = None)
             digest.update(chunk)
             bar.advance(len(chunk))
     return digest.hexdigest()
+
+
+def changed_meanwhile(path: Path) -> DataError:
+    """Build the error for a file that is not the one whose digest was taken when the command began."""
+    return DataError(
+        f"{path} was changed while it was read: what came of it is not kept; leave the images alone and run the same "
+        "command again"
+    )
 
 
 class DigestMemory:

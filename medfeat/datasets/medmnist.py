@@ -11,6 +11,7 @@ from medfeat.datasets.medmnist_table import MedmnistFile, MedmnistSet, medmnist_
 from medfeat.datasets.npz.npz_dataset import NpzArrays, NpzDataset
 from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.types import DatasetInfo, Progress
+from medfeat_cache import Stamp
 
 CITATION = (
     "Yang et al., MedMNIST v2 - A large-scale lightweight benchmark for 2D and 3D biomedical image classification, "
@@ -47,8 +48,9 @@ def open_medmnist(name: str, size: int, request: OpenRequest) -> NpzDataset:
     path = medmnist_path(name, size, request.data_root)
     if not path.is_file():
         _fetch(file, path, request)
+    stamp = Stamp.of(path)
     found = _checked_md5(path, file, request.memory, request.progress)
-    arrays = NpzArrays(path)
+    arrays = NpzArrays(path, stamp)
     _check_form(arrays, facts, size)
     return NpzDataset(arrays, medmnist_info(facts, size, f"md5:{found}"))
 

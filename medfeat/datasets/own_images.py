@@ -26,6 +26,7 @@ from medfeat.datasets.npz.npz_dataset import NpzArrays, NpzDataset
 from medfeat.datasets.npz.npz_labels import NpzLabelling, npz_labelling, npz_words
 from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.types import Dataset, DatasetInfo, Progress, TaskType, Volumes
+from medfeat_cache import Stamp
 from medfeat_cache.commands import command
 
 _SERIES: Volumes = "series"
@@ -186,13 +187,14 @@ def own_name(path: Path, taken: Sequence[str]) -> str:
 def _open_npz(
     path: Path, name: str, options: OwnOptions, intensity: Intensity, *, progress: Progress, memory: DigestMemory
 ) -> Dataset:
-    progress.start(path.stat().st_size, f"hashing {path.name}", "bytes")
+    stamp = Stamp.of(path)
+    progress.start(stamp.size, f"hashing {path.name}", "bytes")
     try:
         md5 = memory.digest(path, "md5", progress=progress)
     finally:
         progress.finish()
         memory.save()
-    arrays, known = NpzArrays(path), official_file(md5)
+    arrays, known = NpzArrays(path, stamp), official_file(md5)
     if known is not None and not options.given():
         facts, size = known
         return NpzDataset(arrays, medmnist_info(facts, size, f"md5:{md5}"))

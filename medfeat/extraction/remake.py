@@ -14,6 +14,7 @@ from medfeat.datasets.hashing import HASH_BYTES, image_hash
 from medfeat.errors import WeightsError
 from medfeat.extraction.ask.as_stored import as_stored
 from medfeat.extraction.ask.made_from import NetworkThen, RemakeOptions
+from medfeat.extraction.ask.request import Request
 from medfeat.extraction.network.build import make_embedder
 from medfeat.extraction.network.compiling import compile_problem
 from medfeat.extraction.network.device import resolve_device
@@ -65,6 +66,23 @@ def load_again(network: NetworkThen, options: RemakeOptions, progress: Progress 
     if brings_weights(network.name):
         _refuse_other_code(backbone.info, network.recipe)
     return backbone
+
+
+def request_again(network: NetworkThen, options: RemakeOptions) -> tuple[str, Request]:
+    """Return name and request by which other images are extracted as a store was, into a store of their own."""
+    weights = _weights_now(network, options.weights)
+    request = Request(
+        weights=None if weights is None else str(weights),
+        seed=network.seed,
+        adapt=network.adapt,
+        views=(network.view,),
+        fit=network.recipe.fit,
+        precision=network.recipe.precision,
+        batch_size=network.settings.batch_size,
+        offline=options.offline,
+        trust_remote_code=options.trust_remote_code,
+    )
+    return _pinned(network), request
 
 
 def _weights_now(network: NetworkThen, given: str | Path | None) -> str | Path | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -134,3 +136,9 @@ def decide(scores: FloatArray, task_type: TaskType) -> LabelArray:
         return (scores > 0.5).astype(np.int64)
     numbers: NDArray[np.int64] = scores.argmax(axis=1)
     return numbers
+
+
+def mean_scores(scores: Sequence[FloatArray]) -> FloatArray:
+    """Return the mean of (n, c) scores of several heads, in float64."""
+    found: FloatArray = np.mean([np.asarray(one, np.float64) for one in scores], axis=0)
+    return found

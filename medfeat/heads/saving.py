@@ -1,6 +1,7 @@
 """Trained heads on disk, in forms that cannot run code: skops with a closed list of types, XGBoost's own format.
 
-A folder holds ``head.json`` (which form), and beside it ``head.skops`` or ``head.ubj``.
+A folder holds ``head.json`` (which form), and beside it ``head.skops`` or ``head.ubj``; of a mean over several heads
+one file a head, ``head.0.skops``, ``head.1.ubj`` and so on.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ PROBES = (
 # Beside scikit-learn's own estimators and plain numpy, which skops trusts by itself.
 TRUSTED = (*PROBES, "medfeat.heads.knn.CosineIndex")
 BOOSTING = "medfeat.heads.boosting.BoostingProbe"
+AVERAGE = "medfeat.heads.average.AverageProbe"
+MOST_MEMBERS = 16
 _BRIDGE_TO_TORCH = "sklearn.externals.array_api_compat.torch"
 
 
@@ -59,18 +62,27 @@ def save_model(model: Fitted, folder: Path, *, trusted: Sequence[str] = ()) -> N
         Neither one of medfeat's heads nor made of what is declared: it could not be loaded again without running
         foreign code. Nothing is written then.
     """
-    kind = _kind(model)
-    header: dict[str, Any] = {"format": FORMAT, "version": VERSION, "kind": kind}
-    content = None if kind == BOOSTING else _as_skops(model, trusted)
-    make_folder(folder)
-    if content is None:
-        header["parameters"] = model.get_params()  # type: ignore[attr-defined]  # _kind knows what it is
-        header["features"] = model.features_.tolist()  # type: ignore[attr-defined]
-        booster = bytes(model.booster_.save_raw("ubj"))  # type: ignore[attr-defined]
-        write_whole(folder / "head.ubj", [booster], "saving the head")
+    header: dict[str, Any] = {"format": FORMAT, "version": VERSION}
+    if _kind(model) == AVERAGE:
+        members = model.fitted  # type: ignore[attr-defined]  # its kind says what it is
+        saved = {f"head.{i}": _saved(member, trusted) for i, member in enumerate(members)}
+        header |= {"kind": AVERAGE, "members": [facts for facts, *_ in saved.values()]}
     else:
-        write_whole(folder / "head.skops", [content], "saving the head")
+        saved = {"head": _saved(model, trusted)}
+        header |= saved["head"][0]
+    make_folder(folder)
+    for name, (_, ending, content) in saved.items():
+        write_whole(folder / f"{name}.{ending}", [content], "saving the head")
     write_whole(folder / "head.json", [json.dumps(header, indent=1).encode()], "saving the head")
+
+
+def _saved(model: Fitted, trusted: Sequence[str]) -> tuple[dict[str, Any], str, bytes]:
+    """Return what is said of a model, the ending of its file, and what is in it."""
+    kind = _kind(model)
+    if kind != BOOSTING:
+        return {"kind": kind}, "skops", _as_skops(model, trusted)
+    facts = {"kind": kind, "parameters": model.get_params(), "features": model.features_.tolist()}  # type: ignore[attr-defined]  # _kind knows what it is
+    return facts, "ubj", bytes(model.booster_.save_raw("ubj"))  # type: ignore[attr-defined]
 
 
 def _as_skops(model: Fitted, trusted: Sequence[str]) -> bytes:
@@ -136,9 +148,20 @@ def load_model(folder: Path, *, trusted: Sequence[str] = ()) -> Fitted:
         raise DataError(f"{path} is not a saved head: its 'format' must be {FORMAT!r}")
     if header.get("version") != VERSION:
         raise DataError(f"{path} has version {header.get('version')!r}, this medfeat reads {VERSION}: update medfeat")
-    if header.get("kind") == BOOSTING:
-        return _load_boosting(folder / "head.ubj", header)
-    return _load_skops(folder / "head.skops", trusted)
+    if header.get("kind") != AVERAGE:
+        return _load_one(folder / "head", header, trusted)
+    from medfeat.heads.average import AverageProbe
+
+    members = header.get("members")
+    if not isinstance(members, list) or not 0 < len(members) <= MOST_MEMBERS:
+        raise DataError(f"{path} must name 1 to {MOST_MEMBERS} members of a mean: run `medfeat probe` again")
+    return AverageProbe([_load_one(folder / f"head.{i}", facts, trusted) for i, facts in enumerate(members)])
+
+
+def _load_one(stem: Path, facts: object, trusted: Sequence[str]) -> Fitted:
+    if isinstance(facts, dict) and facts.get("kind") == BOOSTING:
+        return _load_boosting(stem.with_name(f"{stem.name}.ubj"), facts)
+    return _load_skops(stem.with_name(f"{stem.name}.skops"), trusted)
 
 
 def _load_skops(path: Path, declared: Sequence[str]) -> Fitted:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from medfeat.cost import total_energy
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
@@ -84,7 +83,7 @@ def _row(run: Run, network: str, baseline: bool) -> tuple[str, ...]:
         str(run.size or "own"),
         run.store["embedding"],
         run.head,
-        settings(run.choice["settings"]),
+        wording.chosen(run.choice["settings"]),
         number(run.val.values[best].value),
         with_interval(run.test.values[best]),
         with_interval(run.test.values[other]),
@@ -105,7 +104,7 @@ def selection_tables(selections: Iterable[Selection]) -> list[Table]:
         ordered = sorted(one.contenders, key=lambda c: (c is not winner, -c.best.first))
         names = wording.networks((c.backbone, c.weights) for c in ordered)
         rows = tuple(
-            (name, str(c.size or "own"), c.embedding, c.head, settings(c.best.settings), number(c.best.first),
+            (name, str(c.size or "own"), c.embedding, c.head, wording.chosen(c.best.settings), number(c.best.first),
              number(c.best.second))
             for name, c in zip(names, ordered, strict=True)
         )  # fmt: skip
@@ -179,12 +178,6 @@ def patient_table(test: Metrics, metrics: Sequence[str], left_out: int) -> Table
     notes += [f"{left_out:,} patients have images of different labels and are left out"] if left_out else []
     return Table("By patient", ("patients of test", *(f"test {NAMES[name]}" for name in metrics)), rows,
                  (*notes, *test.notes))  # fmt: skip
-
-
-def settings(chosen: Mapping[str, Any]) -> str:
-    """Return settings in a few words: ``C=0.0316``."""
-    words = {key: f"{value:.3g}" if isinstance(value, float) else str(value) for key, value in chosen.items()}
-    return ", ".join(f"{key}={word}" for key, word in words.items())
 
 
 def _sortable(value: float) -> float:

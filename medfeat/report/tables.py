@@ -14,6 +14,8 @@ from medfeat.types import Interval
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+CAUTION = "CAUTION:"
+"""How a note begins that must not be overlooked."""
 _GAP, _EDGES = 3, 2  # letters that are drawn between two columns, and at both ends of a line
 _PROSE = 12  # letters that a column of prose has at least
 _WORD = 36  # of prose: longer ones are paths and addresses, and are broken where they have to be
@@ -171,8 +173,8 @@ def terminal(tables: Iterable[Table], width: int | None) -> list[RenderableType]
         said = [f"not shown for want of width: {', '.join(gone)}; --wide shows all"] if gone else []
         for note in (*table.notes, *said):
             # A command that a note prints stays on one line, so that it can be pasted.
-            whole = width is None or "`medfeat " in note
-            parts.append(Text(f" {note}", style="dim") if whole else Padding(Text(note, style="dim"), (0, 0, 0, 1)))
+            whole, style = width is None or "`medfeat " in note, _style(note)
+            parts.append(Text(f" {note}", style=style) if whole else Padding(Text(note, style=style), (0, 0, 0, 1)))
         parts.append(Text(""))
     return parts
 
@@ -279,6 +281,10 @@ def _as_lines(table: Table) -> RenderableType:
         for row in table.rows
     ]
     return Text("\n\n".join([*filter(None, [table.title]), *paragraphs]))
+
+
+def _style(note: str) -> str:
+    return "bold red" if note.startswith(CAUTION) else "dim"
 
 
 def numeric_columns(table: Table) -> list[bool]:

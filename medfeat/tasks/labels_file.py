@@ -46,6 +46,7 @@ def from_csv(
     name: str | None = None,
     task_type: TaskType | None = None,
     columns: Sequence[str] = (),
+    aside: str | None = None,
     classes: str | Sequence[str] | None = None,
     partial: bool = False,
     seed: int = 0,
@@ -71,6 +72,8 @@ def from_csv(
         What the labels mean; None tells it from the labels.
     columns
         The label columns; by default all but ``id``, ``path``, ``split`` and ``patient``.
+    aside
+        One more column that is no label.
     classes
         The classes in their order, all of them; a word such as ``none`` or ``unknown`` is a class when it is named
         here, and otherwise says that the label is missing.
@@ -92,7 +95,7 @@ def from_csv(
     from medfeat.datasets.labels.class_spelling import class_list
 
     wanted = class_list(classes)
-    table = _read(path, tuple(columns), stored, wanted, progress or SilentProgress())
+    table = _read(path, tuple(columns), stored, wanted, progress or SilentProgress(), aside=aside)
     refuse_other_files(path, table.ids, table.cells.get("path", ()), store)
     missing = np.setdiff1d(stored, table.ids)
     if len(missing) and not partial:
@@ -162,16 +165,39 @@ def _usual(header: list[str], asked: tuple[str, ...]) -> tuple[list[str], list[s
     return found, said
 
 
-def _read(path: Path, asked: tuple[str, ...], stored: IdArray, wanted: tuple[str, ...], aloud: Progress) -> _Table:
+def read_column(path: Path, column: str, store: Readable) -> dict[str, str]:
+    """Return what a column of a CSV says of the samples of a store, by id; empty cells are left out.
+
+    Raises
+    ------
+    MissingFileError
+        There is no such file.
+    DataError
+        No such column, or ids that are unknown or given twice.
+    """
+    stored = np.concatenate([store.ids(group) for group in store.groups])
+    table = _read(path, (column,), stored, (), SilentProgress())
+    return dict(zip(table.ids.tolist(), table.cells[column], strict=True))
+
+
+def _read(
+    path: Path,
+    asked: tuple[str, ...],
+    stored: IdArray,
+    wanted: tuple[str, ...],
+    aloud: Progress,
+    *,
+    aside: str | None = None,
+) -> _Table:
     if not path.exists():
         raise MissingFileError(f"there is no file {path}: --labels needs a CSV with the columns id,label")
     table = read_table(path)
     (_, header), *numbered = table.rows or ((1, []),)
-    header, translations = _usual(header, asked)
+    header, translations = _usual(header, (*asked, *filter(None, [aside])))
     for line in (*table.said, *translations):
         aloud.say(f"{path}: {line}")
     rows = [row + [""] * (len(header) - len(row)) if path.suffix.lower() == ".xlsx" else row for _, row in numbered]
-    key, labels = _columns(path, header, asked)
+    key, labels = _columns(path, header, asked, aside)
     ragged = [row for row in rows if len(row) != len(header)]
     if ragged or not rows:
         said = f"{len(ragged)} rows have not {len(header)} cells, first {','.join(ragged[0])}" if ragged else "no rows"
@@ -184,11 +210,11 @@ def _read(path: Path, asked: tuple[str, ...], stored: IdArray, wanted: tuple[str
     return _labelled(_Table(path, _known(path, ids, stored), cells, labels, lines_of_rows), wanted)
 
 
-def _columns(path: Path, header: list[str], asked: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+def _columns(path: Path, header: list[str], asked: tuple[str, ...], aside: str | None) -> tuple[str, tuple[str, ...]]:
     """Return the column of ids and the columns of labels."""
     key = next((column for column in _ID_COLUMNS if column in header), None)
     reserved = (*_ID_COLUMNS, *_OTHER_COLUMNS)
-    labels = asked or tuple(column for column in header if column not in reserved)
+    labels = asked or tuple(column for column in header if column not in (*reserved, aside))
     absent = [column for column in labels if column not in header]
     if key is None or absent or not labels or len(set(header)) < len(header):
         fault = f"no column {absent[0]!r}" if absent else "columns must be id (or path) and label(s), each once"

@@ -15,7 +15,8 @@ from medfeat.errors import MissingExtraError, UsageError
 from medfeat.report.page.columns import PointColumn
 from medfeat.report.page.explore import SpaceView
 from medfeat.report.page.pictures import flat
-from medfeat.types import FloatArray, Progress, SilentProgress, UInt8Array
+from medfeat.saying import heard
+from medfeat.types import FloatArray, Progress, UInt8Array
 from medfeat.workflows.looking import mistakes, spaces
 from medfeat.workflows.looking.listed import kinds_of, list_images, list_store
 from medfeat.workflows.looking.look import MOST, look, sample_rows
@@ -68,7 +69,7 @@ def export_atlas(
         import pyarrow.parquet as pq
     except ImportError as error:
         raise MissingExtraError.of("Parquet files need", "pyarrow", "parquet", error) from error
-    out, root, progress = Path(out), resolve_root(cache_dir), progress or SilentProgress()
+    out, root, progress = Path(out), resolve_root(cache_dir), heard(progress)
     if out.exists():
         raise UsageError(f"{out} already exists: name another file for the export, or remove it")
     subject = _subject(header, root, data_root if images else None, images=images, progress=progress)

@@ -21,7 +21,8 @@ from medfeat.evaluation.measures.evaluate import Metrics, evaluate
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.run import Run, read_scores, task_digest
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
-from medfeat.types import Progress, SilentProgress, Task
+from medfeat.saying import heard
+from medfeat.types import Progress, Task
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.auditing.audit_images import StoredImages
 from medfeat.workflows.auditing.audit_report import AuditReport
@@ -95,7 +96,7 @@ def audit(
     """
     if threshold is not None and not -1 <= threshold <= 1:
         raise UsageError(f"--threshold is a cosine between -1 and 1, got {threshold}")
-    root, progress = resolve_root(cache_dir), progress or SilentProgress()
+    root, progress = resolve_root(cache_dir), heard(progress)
     header = one_store(data, backbone, store=store, cache_dir=cache_dir, size=size, **query)
     question = Question(task, labels, partial=labels is not None, classes=classes)
     options = RemakeOptions(
@@ -105,23 +106,18 @@ def audit(
         answer = _Answer.of(opened, question)
         remake = Remake(MadeFrom.of(opened.recipe, opened.info), options, root, progress)
         images, notes = (None, []) if threshold is not None else _images(opened, remake)
-        drawn = Calibration(float(threshold or 1.0), None)
-        line = drawn if images is None else images.calibrate(sample=sample, seed=seed)
+        given = Calibration(float(threshold or 1.0), None)
+        line = given if images is None else images.calibrate(sample=sample, seed=seed)
         progress.start(1, f"comparing {len(answer.ids):,} embeddings", "comparisons")
         pairs, unseen = _pairs(opened, answer, line, images)
         progress.finish()
         notes += unseen + ([opened.averaged] if isinstance(opened, AveragedStore) else [])
         report = AuditReport(
-            dataset=shown_name(header, Catalogue(root)),
-            backbone=str(opened.recipe["backbone"]),
-            task="" if answer.task is None else answer.task.name,
-            task_type="" if answer.task is None else answer.task.task_type,
-            pairs=tuple(pairs),
-            calibration=line,
-            embedded=0 if images is None else images.embedded,
-            notes=tuple(notes),
+            dataset=shown_name(header, Catalogue(root)), backbone=str(opened.recipe["backbone"]), calibration=line,
+            task=answer.task.name if answer.task else "", task_type=answer.task.task_type if answer.task else "",
+            pairs=tuple(pairs), embedded=0 if images is None else images.embedded, notes=tuple(notes),
             out=None if out is None else Path(out),
-        )
+        )  # fmt: skip
         if answer.task is not None:
             how = Options(heads_for(header, head, question)[0], seed, False, resamples)
             run = probe_store(opened, answer.task, root, how, progress=progress)
@@ -252,6 +248,7 @@ def _without(run: Run, task: Task, gone: set[str]) -> tuple[Metrics | None, int]
         LabelledScores.of(stored["test_labels"][kept], stored["test_scores"][kept], task.task_type),
         task.classes,
         val=LabelledScores.of(stored["val_labels"], stored["val_scores"], task.task_type),
+        val_groups=stored.get("val_groups"),
         groups=group,
         seed=run.protocol["seed"],
         resamples=run.protocol["resamples"],

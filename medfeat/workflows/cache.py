@@ -14,9 +14,10 @@ from medfeat.errors import DataError, MedfeatError, NotByImageError
 from medfeat.evaluation.runs.leftovers import collect_leftovers
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
 from medfeat.extraction.network.device import resolve_device
+from medfeat.saying import heard
 from medfeat.tasks import official
 from medfeat.tasks.versions import image_key
-from medfeat.types import OWN_GROUP, Dataset, Progress, SilentProgress
+from medfeat.types import OWN_GROUP, Dataset, Progress
 from medfeat.workflows.asking.given_names import asked_names
 from medfeat.workflows.stores.cache_report import Repaired, Verified
 from medfeat.workflows.stores.canary import sing
@@ -138,7 +139,7 @@ def verify(
     progress
         Hears of every chunk of rows.
     """
-    progress = progress or SilentProgress()
+    progress = heard(progress)
     options = RemakeOptions(
         data_root=data_root, weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
     )
@@ -212,7 +213,7 @@ def repair(
     options = RemakeOptions(
         data_root=data_root, weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
     )
-    remake = _remake(header, options, progress or SilentProgress())
+    remake = _remake(header, options, heard(progress))
     dataset = remake.open()
     if _restore_columns(header, dataset, report):
         report = verify_store(path)  # a look reads the whole store: only where something was written

@@ -17,7 +17,8 @@ from medfeat.report.page.explore import Exploration, SpaceView, explore_page
 from medfeat.report.page.explore_figures import write_figures
 from medfeat.report.page.html import text_of
 from medfeat.report.page.page_names import scrubbed
-from medfeat.types import BadImage, Progress, SilentProgress
+from medfeat.saying import heard
+from medfeat.types import BadImage, Progress
 from medfeat.workflows.asking.data_options import DataOptions
 from medfeat.workflows.asking.given_names import asked_names
 from medfeat.workflows.looking import leaks, spaces
@@ -136,7 +137,7 @@ def explore(
     """
     if sample < 2:
         raise UsageError(f"--sample must be 2 or more, got {sample}")
-    root, progress = resolve_root(cache_dir), progress or SilentProgress()
+    root, progress = resolve_root(cache_dir), heard(progress)
     options = DataOptions.of(size=size, **data_options)
     backbones, chosen = asked_names(backbone), None
     if store is not None:

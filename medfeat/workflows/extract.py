@@ -19,7 +19,8 @@ from medfeat.extraction.loop.in_memory import kept_in_memory
 from medfeat.extraction.network.device import resolve_device
 from medfeat.extraction.network.embedding_length import embedding_length
 from medfeat.extraction.session import embed
-from medfeat.types import Dataset, Progress, SilentProgress, TaskType
+from medfeat.saying import heard, warn_of
+from medfeat.types import Dataset, Progress, TaskType
 from medfeat.workflows.asking.claiming import Claim, claim, remember_labels
 from medfeat.workflows.asking.data_options import DataOptions, Source
 from medfeat.workflows.asking.wanted import Wanted, wanted_request, wanted_views
@@ -116,12 +117,12 @@ def extract(
     Returns
     -------
     ExtractReport
-        One outcome a store; a pair that fails is listed and does not stop the others.
+        One outcome a store; a pair that fails is listed and logged, and does not stop the others.
 
     Raises
     ------
     MedfeatError
-        For a name or an option that cannot be meant. When only one pair is asked for, its error is raised as it is.
+        For a name or an option that cannot be meant, or when no pair could be embedded: with one name as with many.
     """
     options = DataOptions.of(
         size=size,
@@ -151,12 +152,17 @@ def extract(
         recheck=recheck,
         compile=compile,
     )
-    return extract_wanted(Wanted(data, backbone, request, options, ids, cache_dir), device=device, progress=progress)
+    wanted = Wanted(data, backbone, request, options, ids, cache_dir)
+    report = extract_wanted(wanted, device=device, progress=progress, raising=True)
+    warn_of(report.problem_lines())
+    return report
 
 
-def extract_wanted(wanted: Wanted, *, device: str = "auto", progress: Progress | None = None) -> ExtractReport:
-    """Do what `extract` says, with what is wanted in one value."""
-    progress = progress or SilentProgress()
+def extract_wanted(
+    wanted: Wanted, *, device: str = "auto", progress: Progress | None = None, raising: bool = False
+) -> ExtractReport:
+    """Do what `extract` says, with what is wanted in one value; failures of several pairs are raised only on demand."""
+    progress = heard(progress)
     sources, networks = wanted.sources(progress), wanted.networks(progress)
     alone, where = len(sources) * len(networks) == 1, resolve_device(device)
     root = resolve_root(wanted.cache_dir)
@@ -167,6 +173,10 @@ def extract_wanted(wanted: Wanted, *, device: str = "auto", progress: Progress |
     progress.say(f"device: {where}")
     done = list(map(run.dataset, sources))
     overall.end()
+    if raising:
+        errors = tuple(error for one in done for error in one.errors)
+        failed = tuple(failure for one in done for failure in one.failures)
+        Done(tuple(one for of in done for one in of.results), failed, errors).raise_if_nothing()
     stores = tuple(store for one in done for outcomes in one.results for store in outcomes)
     return ExtractReport(stores, tuple(failure for one in done for failure in one.failures), str(where))
 
@@ -179,7 +189,7 @@ def plan(wanted: Wanted, *, progress: Progress | None = None) -> PlanReport:
     PlanReport
         A plan for each store: reuse, resume or compute.
     """
-    root, progress = resolve_root(wanted.cache_dir), progress or SilentProgress()
+    root, progress = resolve_root(wanted.cache_dir), heard(progress)
     options = replace(wanted.options, offline=True)
     sources, networks = wanted.sources(progress), wanted.networks(progress)
 

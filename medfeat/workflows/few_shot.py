@@ -7,14 +7,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from medfeat.comma_lists import as_names
 from medfeat.evaluation.judging.few_shot import Curve, CurveOptions, Point, learning_points
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import PROTOCOL
 from medfeat.evaluation.runs.run import task_digest
 from medfeat.heads import head_identity
 from medfeat.report.few_shot import curve_tables, draw_curves
+from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
-from medfeat.types import Progress, SilentProgress, Task, as_names
+from medfeat.saying import heard
+from medfeat.types import Progress, Task
 from medfeat.workflows.asking.question import Question, SaidOnce
 from medfeat.workflows.jobs.each import Failure, Overall, each
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
@@ -26,8 +29,8 @@ _SHOTS = ("1", "2", "5", "10", "20", "50", "all")
 RESAMPLES = 200
 
 
-@dataclass(frozen=True)
-class FewShotReport:
+@dataclass(frozen=True, repr=False)
+class FewShotReport(Shown):
     """Learning curves.
 
     Attributes
@@ -129,7 +132,7 @@ def few_shot_of(
     progress: Progress | None = None,
 ) -> FewShotReport:
     """Do what `few_shot` says, with what is asked in one value."""
-    cache, progress = asked.catalogue(), progress or SilentProgress()
+    cache, progress = asked.catalogue(), heard(progress)
     words = as_names(shots) if isinstance(shots, str) else tuple(map(str, shots))
     options = CurveOptions(words, draws, asked.seed, resamples)
     once = SaidOnce(progress, set())

@@ -8,15 +8,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from medfeat.comma_lists import as_names
 from medfeat.errors import UsageError
 from medfeat.evaluation.judging.fusion import WAYS, Fusion, Way, fuse_stores
 from medfeat.evaluation.measures.bootstrap import RESAMPLES, check_draws
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import headline
 from medfeat.heads import HEADS
-from medfeat.report.run_tables import NAMES, settings
+from medfeat.report.run_tables import NAMES
+from medfeat.report.shown import Shown
 from medfeat.report.tables import Table, number, with_interval
-from medfeat.types import Progress, SilentProgress, Task, as_names
+from medfeat.saying import heard
+from medfeat.types import Progress, Task
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, heads_for
 from medfeat.workflows.results.kept import keep_result
@@ -24,8 +27,8 @@ from medfeat.workflows.stores.store_names import shown_name
 from medfeat_cache import Catalogue, FeatureStore, StoreHeader
 
 
-@dataclass(frozen=True)
-class FusionReport:
+@dataclass(frozen=True, repr=False)
+class FusionReport(Shown):
     """What became of fusing the stores of one dataset.
 
     Attributes
@@ -70,7 +73,9 @@ class FusionReport:
         for i, way in enumerate(self.fusion.ways):
             test = self.fusion.test.values
             shown = [with_interval(test[best]), with_interval(test[other])] if i == self.fusion.chosen else ["", ""]
-            words = "" if any(isinstance(value, dict) for value in way.settings.values()) else settings(way.settings)
+            words = (
+                "" if any(isinstance(value, dict) for value in way.settings.values()) else wording.chosen(way.settings)
+            )
             rows.append((way.name, self.head, words, number(way.best.first), number(abs(way.best.second)), *shown))
         title = f"{self.dataset}, task {self.task}: several backbones"
         notes = ("val chose; test was read for the chosen one alone", *self.cautions)
@@ -141,7 +146,7 @@ def fuse_of(
 ) -> FusionReport:
     """Do what `fuse` says, with what is asked in one value."""
     check_draws(asked.seed, resamples)
-    cache, progress = asked.catalogue(), progress or SilentProgress()
+    cache, progress = asked.catalogue(), heard(progress)
     root, headers = cache.root, _one_each(asked.stores(cache), asked.data, cache)
     heads = heads_for(headers[0], asked.head, asked.question)
     one = heads[0]

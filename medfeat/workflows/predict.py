@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures.conformal import calibrate
+from medfeat.evaluation.measures.novelty import Familiar
 from medfeat.evaluation.runs.saved_probe import SavedProbe, load_probe, refuse_other_recipe
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
-from medfeat.types import BadImage, FloatArray, IdArray, Progress, SilentProgress
+from medfeat.saying import heard, warn_of
+from medfeat.types import BadImage, FloatArray, IdArray, Progress
 from medfeat.workflows.results.predict_report import PredictReport
 from medfeat.workflows.runs import BEST, named_run
 from medfeat.workflows.stores.how_to_extract import extract_first
 from medfeat.workflows.stores.one_store import store_path_of
-from medfeat.workflows.stores.remake import NewImages, Remake
+from medfeat.workflows.stores.remake import EmbeddedImages, NewImages, Remake
 from medfeat.workflows.stores.store_names import find_meant
+from medfeat.workflows.stores.trained_on import as_one_vector, trained_on
 from medfeat_cache import Catalogue, FeatureStore, read_header, resolve_root
 
 _ERROR_RATE = 0.1
@@ -59,9 +63,10 @@ def predict(
     store
         Instead of either: first digits of the digest of such a store.
     out
-        CSV to write: id, label, confidence, set, abstain, and a score a class.
+        CSV to write: id, label, confidence, set, abstain, ood, its p-value, and a score a class.
     error_rate
-        Share of images whose set may miss the truth; calibrated on val, so it holds for images like those.
+        Share of images whose set may miss the truth; calibrated on val, so it holds for images like those. Where val's
+        patients are known, a patient counts as one sample.
     intensity, path_column, volumes, size
         How to read the images; by default as the probe's own were.
     data_root, weights
@@ -76,7 +81,7 @@ def predict(
     Returns
     -------
     PredictReport
-        Silver-standard labels: keep those that are not abstained.
+        Silver-standard labels: keep those that are neither abstained nor ``ood``, unlike the images of training.
 
     Raises
     ------
@@ -88,11 +93,12 @@ def predict(
     beside = run == BEST and (images is not None or store is not None)  # then `data` says whose best run is meant
     if sum(one is not None for one in (images, store, None if beside else data)) != 1:
         raise UsageError("give --images (to be embedded), or --data or --store (in the cache already)")
-    root, progress = resolve_root(cache_dir), progress or SilentProgress()
-    probe = load_probe(named_run(root, run, data=data))
+    root, progress = resolve_root(cache_dir), heard(progress)
+    cache, probe = Catalogue(root), load_probe(named_run(root, run, data=data))
     if run == BEST:
         progress.say(f"best on val: run {probe.run.key[:12]}, {probe.run.network}, {probe.run.head}")
-    conformal = calibrate(probe.val, error_rate)
+    conformal = calibrate(probe.val, error_rate, probe.val_groups)
+    familiar, unknown = _familiar(probe, cache)
     bad: list[BadImage] = []
     if images is not None:
         options = RemakeOptions(
@@ -100,15 +106,23 @@ def predict(
         )
         remake = Remake(MadeFrom.of(probe.recipe, probe.info), options, root, progress)
         new = NewImages(images, intensity=intensity, path_column=path_column, volumes=volumes, size=size)
-        found = list(_of_images(probe, new, remake, bad))
+        parts = _of_images(remake.embed(remake.open_new(new)), bad)
     else:
-        cache = Catalogue(root)
         path = matching_store(cache, str(data), probe.recipe) if store is None else _fitting(cache, store, probe)
-        found = list(_of_store(probe, path))
-    ids, scores, attention = _joined(found)
-    if not len(ids):
+        parts = _of_store(path)
+    found = [_said(probe, familiar, *part) for part in parts]
+    if not found:
         said = f": {bad[0].id}: {bad[0].reason}" if bad else ""
         raise DataError(f"none of the {len(bad)} images of {images or data or store} could be read{said}")
+    whole = _joined(found)
+    facts: dict[str, Any] = {"conformal": conformal, "ood_unknown": unknown, "bad": tuple(bad)}
+    facts |= {"attention": whole.attention, "ood_p": None if familiar is None else whole.ood_p}
+    facts |= {"embedded": len(whole.ids) if images is not None else 0, "out": None if out is None else Path(out)}
+    return _report(probe, whole.ids, whole.scores, **facts)
+
+
+def _report(probe: SavedProbe, ids: IdArray, scores: NDArray[np.float64], **facts: Any) -> PredictReport:
+    """Write what is to be written, and warn of what must not be overlooked."""
     report = PredictReport(
         run=probe.run.key,
         task_type=probe.task_type,
@@ -116,45 +130,59 @@ def predict(
         ids=ids,
         scores=scores,
         calibrated=probe.calibrated(scores),
-        conformal=conformal,
-        bad=tuple(bad),
-        embedded=len(ids) if images is not None else 0,
-        out=None if out is None else Path(out),
-        attention=attention,
+        **facts,
     )
     if report.out is not None:
         report.write(report.out)
+    warn_of(chain(report.problem_lines(), report.cautions))
     return report
 
 
-Part = tuple[IdArray, NDArray[np.float64], NDArray[np.float32] | None]
+_Part = tuple[IdArray, FloatArray]
 
 
-def _of_images(probe: SavedProbe, images: NewImages, remake: Remake, bad: list[BadImage]) -> Iterator[Part]:
-    for batch in remake.embed(remake.open_new(images)):
+def _familiar(probe: SavedProbe, cache: Catalogue) -> tuple[Familiar | None, str]:
+    """Return what is familiar to a probe, or why that cannot be told."""
+    try:
+        found = trained_on(probe, cache)
+    except DataError as error:
+        return None, str(error)
+    if found.can_tell:
+        return found, ""
+    return None, f"val has {found.counted} independent samples, too few to tell"
+
+
+class _Said(NamedTuple):
+    """What is said of some images: ids, scores, p-values of being familiar, and attention where the head has any."""
+
+    ids: IdArray
+    scores: NDArray[np.float64]
+    ood_p: NDArray[np.float64]
+    attention: NDArray[np.float32] | None
+
+
+def _said(probe: SavedProbe, familiar: Familiar | None, ids: IdArray, features: FloatArray) -> _Said:
+    p = np.ones(len(ids)) if familiar is None else familiar.p_values(as_one_vector(features))
+    return _Said(ids, probe.scores(features), p, probe.attention(features) if probe.attends else None)
+
+
+def _joined(parts: Sequence[_Said]) -> _Said:
+    ids, scores, p = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:3])
+    weights = [part.attention for part in parts if part.attention is not None]
+    return _Said(ids, scores, p, np.concatenate(weights) if weights else None)
+
+
+def _of_images(batches: Iterable[EmbeddedImages], bad: list[BadImage]) -> Iterator[_Part]:
+    for batch in batches:
         bad.extend(batch.bad)
         if len(batch.ids):
-            yield _part(probe, batch.ids, batch.features)
+            yield batch.ids, batch.features
 
 
-def _of_store(probe: SavedProbe, path: Path) -> Iterator[Part]:
+def _of_store(path: Path) -> Iterator[_Part]:
     with FeatureStore(path) as store:
         for group in store.groups:
-            for ids, features in store.batches(group):
-                yield _part(probe, ids, features)
-
-
-def _joined(parts: Sequence[Part]) -> Part:
-    """Return ids, scores and attention of all images; no attention where the head weighs nothing."""
-    if not parts:
-        return np.empty(0, np.str_), np.empty((0, 0)), None
-    weights = [part[2] for part in parts if part[2] is not None]
-    ids, scores = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:2])
-    return ids, scores, np.concatenate(weights) if weights else None
-
-
-def _part(probe: SavedProbe, ids: IdArray, features: FloatArray) -> Part:
-    return ids, probe.scores(features), probe.attention(features) if probe.attends else None
+            yield from store.batches(group)
 
 
 def _fitting(cache: Catalogue, which: str, probe: SavedProbe) -> Path:

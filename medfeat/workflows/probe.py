@@ -15,12 +15,15 @@ from medfeat.evaluation.judging.reading import takes_bags
 from medfeat.evaluation.judging.select_stores import Contender, Selection, contender, select_contender
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs.run import Run
-from medfeat.heads import HEADS, takes_budget
+from medfeat.heads import HEADS, refuse_repetition, takes_budget
 from medfeat.heads.class_weights import NONE
+from medfeat.report.pivot import pivot_table
 from medfeat.report.run_tables import runs_tables, selection_tables
+from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
+from medfeat.saying import heard, warn_of
 from medfeat.tasks.versions import split_name
-from medfeat.types import Progress, SilentProgress, Task
+from medfeat.types import Progress, Task
 from medfeat.workflows.asking.given_names import asked_names
 from medfeat.workflows.asking.question import Question, SaidOnce
 from medfeat.workflows.jobs.each import Failure, Overall, each
@@ -31,8 +34,8 @@ from medfeat_cache import Catalogue, FeatureStore, StoreHeader
 from medfeat_cache.commands import command, elsewhere
 
 
-@dataclass(frozen=True)
-class ProbeReport:
+@dataclass(frozen=True, repr=False)
+class ProbeReport(Shown):
     """What `probe` found.
 
     Attributes
@@ -72,6 +75,10 @@ class ProbeReport:
     def tables(self) -> list[Table]:
         """Return one table a dataset for `medfeat.report.tables`."""
         return [*selection_tables(self.selections), *runs_tables(self.runs, baselines=self.baselines)]
+
+    def pivot(self) -> Table:
+        """Return the test score of each network on each dataset, baselines among them."""
+        return pivot_table((*self.runs, *self.baselines))
 
 
 def probe(
@@ -148,6 +155,8 @@ def probe(
     ------
     UsageError
         Nothing in the cache fits what was asked; the message says what to run.
+    MedfeatError
+        No store could be probed; what fails beside others is in `failed`, and logged.
     """
     question = Question(
         task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
@@ -157,7 +166,9 @@ def probe(
         cache_dir=cache_dir,
     )  # fmt: skip
     how: dict[str, Any] = {"choose": choose, "class_weight": class_weight, "refit": refit, "resamples": resamples}
-    return probe_stores(asked, **how, select=select, budget=budget, progress=progress)
+    report = probe_stores(asked, **how, select=select, budget=budget, progress=progress, raising=True)
+    warn_of(failure.line() for failure in report.failed)
+    return report
 
 
 def probe_stores(
@@ -170,8 +181,9 @@ def probe_stores(
     select: bool = False,
     budget: float | None = None,
     progress: Progress | None = None,
+    raising: bool = False,
 ) -> ProbeReport:
-    """Do what `probe` says, with what is asked in one value."""
+    """Do what `probe` says, with what is asked in one value; several different failures are raised only on demand."""
     cache = asked.catalogue()
     options = Options(
         seed=asked.seed, refit=refit, resamples=resamples, choose=choose, class_weight=class_weight, budget=budget
@@ -180,9 +192,9 @@ def probe_stores(
     jobs = asked.jobs(cache, stores)
     if budget is not None and not any(takes_budget(job.head) for job in jobs):
         raise UsageError("--budget is for heads that train in rounds: ask for --head xgboost, or leave it out")
-    work = _Work(cache.root, asked.question, options, SaidOnce(progress or SilentProgress(), set()))
+    work = _Work(cache.root, asked.question, options, SaidOnce(heard(progress), set()), asked.head == "all")
     # all heads were asked for, and some cannot learn such a task
-    passed_over: tuple[type[Exception], ...] = (UnsuitedHeadError,) if asked.head == "all" else ()
+    passed_over: tuple[type[Exception], ...] = (UnsuitedHeadError,) if work.all_heads else ()
     if any(len(header.shape) > 1 for header in stores):
         passed_over = (*passed_over, OneVectorError)  # named for the stores that it is for
     standing = Overall(work.progress, "contender", len(jobs))
@@ -192,7 +204,8 @@ def probe_stores(
     baselines = _baseline_jobs(cache, jobs, asked.question)
     overall = Overall(work.progress, "run", len(jobs) + len(baselines))
     chosen = each(jobs, work.probe, passed_over=passed_over, overall=overall)
-    replace(chosen, errors=(*stood.errors, *chosen.errors)).raise_if_alone()
+    failures, errors = (*stood.failures, *chosen.failures), (*stood.errors, *chosen.errors)
+    replace(chosen, failures=failures, errors=errors).raise_if_nothing(alike=not raising)
     extra = each(baselines, work.probe, passed_over=passed_over, overall=overall)
     overall.end()
     runs = (*chosen.results, *extra.results)
@@ -201,12 +214,13 @@ def probe_stores(
         runs=tuple(sorted(chosen.results, key=_order)),
         baselines=extra.results,
         reused=reused,
-        failed=(*stood.failures, *chosen.failures, *extra.failures),
+        failed=(*failures, *extra.failures),
         notes=(
             *_notes(runs, stores, reused, cache),
             *(() if asked.store is not None else _left_out(cache, asked)),
             *_unreadable(cache),
             *_broken(asked.head),
+            *_unsuited((*stood.passed_over, *chosen.passed_over)),
         ),
         selections=tuple(selections),
     )
@@ -220,17 +234,19 @@ class _Work:
     question: Question
     options: Options
     progress: Progress
+    all_heads: bool = False
 
     def probe(self, job: StoreJob) -> Run:
         """Let val choose, and read test once."""
         with FeatureStore(job.header.path) as store:
-            run = probe_store(store, self._task(store), self.root, self._options(job), progress=self.progress)
+            task = self._task(store, job.head)
+            run = probe_store(store, task, self.root, self._options(job), progress=self.progress)
         return replace(run, data=job.dataset)
 
     def stand(self, job: StoreJob) -> _Stood:
         """See what val says, with test closed."""
         with FeatureStore(job.header.path) as store:
-            task, options = self._task(store), self._options(job)
+            task, options = self._task(store, job.head), self._options(job)
             return _Stood(job, task, contender(store, task, self.root, options, progress=self.progress))
 
     def selections(self, stood: Sequence[_Stood]) -> list[Selection]:
@@ -247,11 +263,14 @@ class _Work:
         budget = self.options.budget if takes_budget(job.head) else None
         return replace(self.options, head=job.head, budget=budget)
 
-    def _task(self, store: FeatureStore) -> Task:
+    def _task(self, store: FeatureStore, head: str) -> Task:
         if self.question.plain and not store.info.get("dataset"):
             name = store.recipe["dataset"]
             raise DataError(f"{name} was imported without a task: give labels with --labels FILE.csv (id,label,split)")
-        return self.question.of(store, self.progress)
+        task = self.question.of(store, self.progress)
+        if self.all_heads:
+            refuse_repetition(head, task.task_type)
+        return task
 
 
 @dataclass(frozen=True)
@@ -319,6 +338,15 @@ def _unreadable(cache: Catalogue) -> list[str]:
 def _broken(head: str | Sequence[str] | None) -> list[str]:
     """Return a line for each head that an installed package brings broken, where all were asked for."""
     return [f"left out: {problem}" for problem in HEADS.problems().values()] if head == "all" else []
+
+
+def _unsuited(errors: Sequence[Exception]) -> list[str]:
+    """Return a line for each head that was left out of all, however many stores it was left out for."""
+    several = "heads that weigh several vectors of a sample, where a store has one"
+    said = (
+        several if isinstance(one, OneVectorError) else str(one).removesuffix(": choose another head") for one in errors
+    )
+    return [f"left out: {line}" for line in dict.fromkeys(said)]
 
 
 def _order(run: Run) -> tuple[str, float]:

@@ -11,9 +11,11 @@ import numpy as np
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.audit.nearest import nearest
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
+from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
+from medfeat.saying import heard
 from medfeat.tasks import find_task, official
-from medfeat.types import FloatArray, LabelArray, Progress, SilentProgress, Task
+from medfeat.types import FloatArray, LabelArray, Progress, Task
 from medfeat.workflows.stores.one_store import one_store
 from medfeat.workflows.stores.remake import NewImages, Remake
 from medfeat.workflows.stores.store_names import shown_name
@@ -30,8 +32,8 @@ class Hit:
     label: str
 
 
-@dataclass(frozen=True)
-class SearchReport:
+@dataclass(frozen=True, repr=False)
+class SearchReport(Shown):
     """The nearest stored images, nearest first; `embedded` counts the images that went through the network."""
 
     query: str
@@ -119,7 +121,7 @@ def search(
                 weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
             )
             made = MadeFrom.of(opened.recipe, opened.info)
-            remake = Remake(made, options, root, progress or SilentProgress())
+            remake = Remake(made, options, root, heard(progress))
             vector = _embedded(NewImages(str(image), intensity), remake)
         ids, cosines = nearest(opened, vector, k + (id is not None))
         found = [(str(name), float(cosine)) for name, cosine in zip(ids, cosines, strict=True) if str(name) != id][:k]

@@ -17,10 +17,12 @@ from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.run import Run, headline, read_scores
 from medfeat.evaluation.runs.saved_probe import SavedProbe, load_probe
 from medfeat.report.run_tables import NAMES
+from medfeat.report.shown import Shown
 from medfeat.report.tables import Table, number, with_interval
+from medfeat.saying import heard
 from medfeat.task_types import shortened
 from medfeat.tasks import Split, align, gather
-from medfeat.types import OFFICIAL_GROUPS, Progress, SilentProgress, Task
+from medfeat.types import OFFICIAL_GROUPS, Progress, Task
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.jobs.each import Failure, Overall, each
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
@@ -65,8 +67,8 @@ class Transfer:
         return {**facts, "run": self.run.to_dict(), "elsewhere": self.elsewhere.to_dict()}
 
 
-@dataclass(frozen=True)
-class TransferReport:
+@dataclass(frozen=True, repr=False)
+class TransferReport(Shown):
     """What became of each head elsewhere, and what could not be tried."""
 
     transfers: tuple[Transfer, ...]
@@ -188,7 +190,7 @@ def transfer_of(
     split, onto = elsewhere.split, elsewhere.data
     if split not in (*OFFICIAL_GROUPS, EVERYTHING):
         raise UsageError(f"--test-split must be one of {', '.join((*OFFICIAL_GROUPS, EVERYTHING))}, got {split!r}")
-    cache, progress = asked.catalogue(), progress or SilentProgress()
+    cache, progress = asked.catalogue(), heard(progress)
     here = replace(asked.question, name=None, partial=False)
     there = elsewhere.question(here.classes)
 
@@ -222,6 +224,7 @@ def _test(run: Run, store: FeatureStore, other: FeatureStore, question: Question
         LabelledScores.of(part.y, probe.scores(part.X), probe.task_type),
         probe.classes,
         val=probe.val,
+        val_groups=probe.val_groups,
         groups=part.group,
         seed=run.protocol["seed"],
         resamples=run.protocol["resamples"],

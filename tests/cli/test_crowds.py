@@ -1,4 +1,4 @@
-"""Thirty commands at once on one cache, ten on one store, few open files: right, or one line."""
+"""Thirty commands at once on one cache, ten on one store, few open files, little memory: right, or one line."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ wrong = {
     "thirty": lambda: crowding.crowd(folder, every * 3),
     "ten on one": lambda: crowding.crowd(folder, [f"extract {crowding.PIXELS}"] * 10),
     "starved": lambda: crowding.starved(folder),
+    "short of memory": lambda: crowding.short_of_memory(folder),
 }[kind]()
 print(json.dumps(wrong))
 """
+SLOW = ("thirty", "ten on one", "starved", "short of memory")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks, and limits of POSIX")
 
 
-@pytest.mark.parametrize(
-    "kind", ["few", *(pytest.param(name, marks=pytest.mark.slow) for name in ("thirty", "ten on one", "starved"))]
-)
-def test_many_commands_at_once_and_few_open_files(tmp_path, kind):
+@pytest.mark.parametrize("kind", ["few", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+def test_many_commands_at_once_few_open_files_and_little_memory(tmp_path, kind):
     paths = [str(ROOT / name) for name in ("tests", "cli", "cache", "")]
     command = [sys.executable, "-c", SCRIPT, str(tmp_path), kind, *paths]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -12,8 +12,11 @@ from medfeat_cli.given import refuse_without
 
 Course = Annotated[bool, typer.Option("--course", help="The course project's table: 11 networks on two sets.")]
 Paired = Annotated[bool, typer.Option("--paired", help="Also compare our runs pairwise: paired test, Holm.")]
-Form = Annotated[str, typer.Option("--format", help="table, markdown, csv or json.")]
+Form = Annotated[str, typer.Option("--format", help="table, markdown, csv, latex or json.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Write to a file instead of the screen.")]
+Figure = Annotated[
+    Path | None, typer.Option("--figure", help="Draw the scores here (.png, .svg or .pdf); own images: ROC too.")
+]
 Head = Annotated[str | None, typer.Option("--head", help="Only runs of these heads (comma list).")]
 
 
@@ -25,13 +28,14 @@ def compare(
     size: options.Size = None,
     course: Course = False,
     paired: Paired = False,
+    figure: Figure = None,
     fmt: Form = "table",
     out: Out = None,
     cache_dir: options.CacheDir = None,
     wide: options.Wide = False,
     json: options.Json = False,
 ) -> None:
-    """Show every run beside the published results of its dataset, with their protocols.
+    """Show every run beside the published results of its dataset, or beside the other runs on your own images.
 
     Example: medfeat compare --data breastmnist
     """
@@ -39,6 +43,8 @@ def compare(
 
     refuse_without(context, "fmt", needs="text, which --json replaces", there=not json)
     report = run(data, course=course, backbone=backbone, head=head, size=size, paired=paired, cache_dir=cache_dir)
+    if figure is not None:
+        output.note(f"wrote {report.draw(figure)}")
     fmt = "json" if json else fmt
     if fmt == "table" and out is None:
         output.tables(report.tables(), wide=wide)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
@@ -55,10 +57,19 @@ class Pixels(nn.Module):
 
 
 def _shrunk_volumes(volumes: torch.Tensor) -> torch.Tensor:
-    levels = volumes.to(torch.float32) / 255.0
     if volumes.shape[1:] == (SIDE, SIDE, SIDE):
-        return levels
-    return nn.functional.adaptive_avg_pool3d(levels.unsqueeze(1), (SIDE, SIDE, SIDE)).squeeze(1)
+        return volumes.to(torch.float32) / 255.0
+    if volumes.numel() <= _PIECE_LEVELS:
+        return _averaged(volumes, SIDE)
+    depth = volumes.shape[1]
+    ends = [(cell * depth // SIDE, -(-(cell + 1) * depth // SIDE)) for cell in range(SIDE)]
+    return torch.cat([_averaged(volumes[:, first:last], 1) for first, last in ends], dim=1)
+
+
+def _averaged(volumes: torch.Tensor, cells: int) -> torch.Tensor:
+    """Average (B, D, H, W) levels over the area of each of `cells` x 28 x 28 cells."""
+    levels = volumes.to(torch.float32).div_(255.0)
+    return nn.functional.adaptive_avg_pool3d(levels.unsqueeze(1), (cells, SIDE, SIDE)).squeeze(1)
 
 
 class Statistics(nn.Module):
@@ -96,15 +107,26 @@ def _pieces(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return torch.split(images, max(1, _PIECE_LEVELS // images[0].numel()))
 
 
+def _strips(images: torch.Tensor, overlap: int = 0) -> Iterator[torch.Tensor]:
+    """Cut large images, or volumes, along their first axis, each strip with some rows of the next."""
+    rows = max(1, _PIECE_LEVELS // images[:, :1].numel())
+    for start in range(0, images.shape[1], rows):
+        yield images[:, start : start + rows + overlap]
+
+
+# Counts and sums are whole numbers: they are the same in whatever order and pieces they are taken.
 def _histogram(images: torch.Tensor) -> torch.Tensor:
     # one by one: counting them together takes a 64-bit number for every pixel
-    return torch.stack([torch.bincount(image.flatten(), minlength=256) for image in images]).to(torch.float64)
+    counts = [torch.stack([torch.bincount(one.flatten(), minlength=256) for one in part]) for part in _strips(images)]
+    return torch.stack(counts).sum(0).to(torch.float64)
 
 
 def _edges(images: torch.Tensor) -> torch.Tensor:
     rgb = images.ndim == 4 and images.shape[-1] == 3
-    levels = images.to(torch.int16)
-    # whole numbers: the sum is the same in whatever order and pieces it is taken
-    steps = [levels.diff(dim=axis).abs_().flatten(1) for axis in ((1, 2) if images.ndim == 3 or rgb else (2, 3))]
-    total = torch.stack([step.sum(1, dtype=torch.int64) for step in steps]).sum(0).to(torch.float64)
-    return total / (255.0 * max(1, sum(step.shape[1] for step in steps)))
+    total, count = torch.zeros(len(images), dtype=torch.int64, device=images.device), 0
+    for axis in (1, 2) if images.ndim == 3 or rgb else (2, 3):
+        for part in _strips(images, overlap=int(axis == 1)):
+            steps = part.to(torch.int16).diff(dim=axis).abs_().flatten(1)
+            total += steps.sum(1, dtype=torch.int64)
+            count += steps.shape[1]
+    return total.to(torch.float64) / (255.0 * max(1, count))

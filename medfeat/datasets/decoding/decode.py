@@ -12,18 +12,21 @@ from medfeat.datasets.decoding.file_kinds import (
     has_picture_mark,
 )
 from medfeat.datasets.decoding.intensity import Stored
+from medfeat.datasets.decoding.room import Reserve, no_bound
 
 # Raised when what is decoded changes, so that no store made before is taken for one made after.
 DECODER_VERSION = 4
 
 
-def read_stored(path: Path) -> Stored:
+def read_stored(path: Path, reserve: Reserve = no_bound) -> Stored:
     """Read one image.
 
     Parameters
     ----------
     path
         PNG, JPEG, TIFF, BMP, WebP, JPEG 2000, DICOM, NIfTI or MGH.
+    reserve
+        Told how many bytes it will take before they are taken; may wait.
 
     Returns
     -------
@@ -45,11 +48,11 @@ def read_stored(path: Path) -> Stored:
     if has_dicom_mark(path) or (name.endswith(DICOM_SUFFIXES) and not has_picture_mark(path)):
         from medfeat.datasets.decoding.dicom import read_dicom
 
-        return read_dicom(path)
+        return read_dicom(path, reserve)
     if name.endswith((*NIFTI_SUFFIXES, ".hdr")) and not has_picture_mark(path):
         from medfeat.datasets.decoding.nifti import read_nifti
 
-        return read_nifti(path)
+        return read_nifti(path, reserve)
     from medfeat.datasets.decoding.picture import read_picture
 
-    return read_picture(path)
+    return read_picture(path, reserve)

@@ -18,6 +18,8 @@ from medfeat.datasets.decoding.dicom_headers import places_of
 from medfeat.datasets.decoding.file_kinds import DICOM_SUFFIXES
 from medfeat.datasets.decoding.intensity import Stored
 from medfeat.datasets.decoding.orientation import laid_out
+from medfeat.datasets.decoding.room import Reserve, no_bound
+from medfeat.datasets.decoding.slabs import whole
 from medfeat.datasets.decoding.slice_order import order_of
 from medfeat.errors import MissingExtraError
 
@@ -29,9 +31,11 @@ GREY = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", PALETTE)
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+# The file's own of two bytes, as many again once decoded, and eight when they are rescaled.
+_BYTES_A_VALUE = 12
 
 
-def read_dicom(path: Path) -> Stored:
+def read_dicom(path: Path, reserve: Reserve = no_bound) -> Stored:
     """Read a DICOM file: (H, W), (H, W, 3), or (D, H, W) when it holds several grey frames.
 
     Rescale slope and intercept, or the modality's table, are applied, frame by frame where an enhanced file gives them
@@ -40,9 +44,9 @@ def read_dicom(path: Path) -> Stored:
     """
     require_pydicom()
     file = _opened(path)
-    found = _padded(file)
+    found = _padded(file, reserve)
     stored = found.filled() if isinstance(found, Padded) else found
-    return replace(stored, values=_in_patient(file, stored.values)) if stored.is_volume else stored
+    return replace(stored, values=_in_patient(file, whole(stored.values))) if stored.is_volume else stored
 
 
 def read_padded(path: Path) -> Padded | Stored:
@@ -51,8 +55,9 @@ def read_padded(path: Path) -> Padded | Stored:
     return _padded(_opened(path))
 
 
-def _padded(file: Any) -> Padded | Stored:
+def _padded(file: Any, reserve: Reserve = no_bound) -> Padded | Stored:
     photometric = _checked_photometric(file)
+    reserve(_count(file) * _BYTES_A_VALUE)
     values = stored_pixels(file)
     if int(file.get("BitsAllocated") or 0) == 1:
         values = values * np.uint8(255)  # as any picture of one bit
@@ -123,13 +128,17 @@ def _checked_photometric(file: Any) -> str:
         raise BadFile("a DICOM file without pixels")
     if file.get("Modality") == "SEG":
         raise BadFile("a segmentation (Modality SEG): a mask, and no image")
-    count = int(file.Rows) * int(file.Columns) * frame_count(file)
+    count = _count(file)
     if count > MAX_VALUES:
         raise BadFile(f"too large ({count} pixels; the limit is {MAX_VALUES})")
     photometric = str(file.get("PhotometricInterpretation") or "MONOCHROME2").strip().upper()
     if photometric not in (*GREY, *COLOUR):
         raise BadFile(f"photometric interpretation {photometric}; needed is one of {', '.join((*GREY, *COLOUR))}")
     return photometric
+
+
+def _count(file: Any) -> int:
+    return int(file.Rows) * int(file.Columns) * frame_count(file)
 
 
 def _of_palette(file: Any, values: NDArray[Any]) -> NDArray[Any]:

@@ -13,6 +13,7 @@ from medfeat.datasets.decoding.bad_file import BadFile
 from medfeat.datasets.decoding.dicom_frames import first_item, frame_groups
 from medfeat.datasets.decoding.dicom_lookup import Display, ValueCurve, ValueTable
 from medfeat.datasets.decoding.intensity import Stored
+from medfeat.datasets.decoding.slabs import whole
 
 _BITS_OF_ENTRIES = range(8, 17)
 
@@ -39,9 +40,10 @@ class Padded:
             return self.stored
         if padding.all():
             raise BadFile("all of its pixels are padding (PixelPaddingValue): there is no image in it")
-        rest = self.stored.values[~padding]
+        values = whole(self.stored.values)
+        rest = values[~padding]
         dark = rest.max() if self.stored.inverted else rest.min()
-        return replace(self.stored, values=np.where(padding, dark, self.stored.values))
+        return replace(self.stored, values=np.where(padding, dark, values))
 
 
 def grey(file: Any, values: NDArray[Any], *, inverted: bool) -> Padded:

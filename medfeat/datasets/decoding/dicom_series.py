@@ -15,6 +15,8 @@ from medfeat.datasets.decoding.dicom_grey import Padded
 from medfeat.datasets.decoding.dicom_headers import Slice
 from medfeat.datasets.decoding.intensity import Stored
 from medfeat.datasets.decoding.orientation import laid_out
+from medfeat.datasets.decoding.room import Reserve, no_bound
+from medfeat.datasets.decoding.slabs import whole
 from medfeat.datasets.decoding.slice_order import order_of
 from medfeat.errors import MissingExtraError
 
@@ -50,7 +52,7 @@ def in_order(slices: Sequence[Slice]) -> Series:
     return Series(files, found.affine, found.fault)
 
 
-def read_series(root: Path, series: Series) -> Stored:
+def read_series(root: Path, series: Series, reserve: Reserve = no_bound) -> Stored:
     """Read one volume as (D, H, W), laid out as a NIfTI file of it would be.
 
     Each slice is rescaled as its own header says; padding takes the darkest value of the volume, and a window is kept
@@ -58,17 +60,20 @@ def read_series(root: Path, series: Series) -> Stored:
     """
     if series.fault or series.affine is None:
         raise BadFile(series.fault)
-    parts = [_slice(root, file) for file in series.files]
+    parts = [_slice(root, series.files[0])]
     first = parts[0].stored
+    # the slices, one array of them, and that laid out
+    reserve(3 * len(series.files) * whole(first.values).nbytes)
+    parts += [_slice(root, file) for file in series.files[1:]]
     for name in ("inverted", "units", "modality", "unscaled"):
         if len({getattr(part.stored, name) for part in parts}) > 1:
             raise BadFile(f"its slices differ in what their values mean ({name}): they are no one volume")
-    values = np.stack([_narrow(part.stored.values) for part in parts])
+    values = np.stack([whole(part.stored.values) for part in parts])
     masks = [np.zeros(values.shape[1:], bool) if part.padding is None else part.padding for part in parts]
     shown = {(part.stored.window, part.stored.display) for part in parts}
     window, display = shown.pop() if len(shown) == 1 else (None, None)
-    whole = Padded(replace(first, values=values, window=window, display=display), np.stack(masks)).filled()
-    return replace(whole, values=laid_out(whole.values.transpose(2, 1, 0), series.affine))
+    volume = Padded(replace(first, values=values, window=window, display=display), np.stack(masks)).filled()
+    return replace(volume, values=laid_out(whole(volume.values).transpose(2, 1, 0), series.affine))
 
 
 def _slice(root: Path, file: str) -> Padded:
@@ -83,7 +88,8 @@ def _slice(root: Path, file: str) -> Padded:
         raise BadFile(f"its slice {Path(file).name} cannot be decoded ({reason})") from error
     if not isinstance(found, Padded) or found.stored.values.ndim != 2:
         raise BadFile(f"its slice {Path(file).name} is no grey image of one frame")
-    return found
+    # narrow at once: all slices are held before they are one volume
+    return replace(found, stored=replace(found.stored, values=_narrow(whole(found.stored.values))))
 
 
 def _narrow(values: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -8,7 +8,7 @@ not 8 bits needs a declared contract.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.datasets.decoding.dicom_lookup import Display
+from medfeat.datasets.decoding.slabs import Slabs, whole
 from medfeat.errors import UsageError
 from medfeat.types import UInt8Array
 
@@ -38,7 +39,7 @@ class Stored:
     Attributes
     ----------
     values
-        (H, W), (H, W, 3) or (D, H, W) numbers.
+        (H, W), (H, W, 3) or (D, H, W) numbers; a volume too large to be held as it is stored, in slabs.
     modality
         True when they are in the units of a rescaled DICOM or NIfTI file, such as Hounsfield units.
     window
@@ -55,7 +56,7 @@ class Stored:
         Why the values are not Hounsfield units although this kind of file should have them; empty when they can be.
     """
 
-    values: NDArray[Any]
+    values: NDArray[Any] | Slabs
     modality: bool = False
     window: tuple[float, float] | None = None
     inverted: bool = False
@@ -162,16 +163,24 @@ def _scaled(contract: Intensity, image: Stored) -> UInt8Array:
     values = image.values
     _check_kind(contract, image)
     if values.dtype == np.uint8 and contract.takes_uint8:
-        return np.ascontiguousarray(values)
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        return np.ascontiguousarray(whole(values))
+    fixed = contract.kind == "window"
+    low, high = (0.0, 0.0) if fixed and values.dtype.kind != "f" else bounds_of(values)
+    if not (np.isfinite(low) and np.isfinite(high)):
         raise OutsideContract("it holds values that are no numbers (NaN or infinite)")
-    if contract.kind == "window":
+    if fixed:
         if contract.low is None and image.display is not None:
             return _by_parts(values, image.display)
         return _windowed(values, *_window_of(contract, image))
     if contract.kind == "minmax":
-        return _ranged(values, float(values.min()), float(values.max()))
-    return _checked_range(values, contract)
+        return _ranged(values, low, high)
+    return _checked_range(values, low, high, contract)
+
+
+def bounds_of(values: NDArray[Any] | Slabs) -> tuple[float, float]:
+    """Return the lowest and the highest value; NaN when one of them is."""
+    ends = [(part.min(), part.max()) for part in _parts(values)]
+    return float(np.min([low for low, _ in ends])), float(np.max([high for _, high in ends]))
 
 
 def _check_kind(contract: Intensity, image: Stored) -> None:
@@ -195,7 +204,7 @@ def _check_kind(contract: Intensity, image: Stored) -> None:
 def needs_contract(image: Stored) -> str:
     """Say, in a few words, what an image holds that is not 8 bits and which contracts would take it."""
     values = image.values
-    low, high = float(values.min()), float(values.max())
+    low, high = bounds_of(values)
     in_units = image.modality and image.units in _HU_TYPES
     ways = [f"hu:{low:g}..{high:g}" if in_units else f"range:{low:g}..{high:g}"]
     if image.display is not None:
@@ -221,30 +230,40 @@ def _window_of(contract: Intensity, image: Stored) -> tuple[float, float]:
     return image.window
 
 
-def _windowed(values: NDArray[Any], center: float, width: float) -> UInt8Array:
+def _windowed(values: NDArray[Any] | Slabs, center: float, width: float) -> UInt8Array:
     """Apply the linear window of DICOM PS3.3 C.11.2.1.2.1, whose output saturates at 0 and 255."""
     low, high = center - 0.5 - (width - 1.0) / 2.0, center - 0.5 + (width - 1.0) / 2.0
     return _ranged(values, low, high)
 
 
-def _checked_range(values: NDArray[Any], contract: Intensity) -> UInt8Array:
+def _checked_range(values: NDArray[Any] | Slabs, lowest: float, highest: float, contract: Intensity) -> UInt8Array:
     low, high = float(contract.low or 0), float(contract.high or 0)
-    found_low, found_high = float(values.min()), float(values.max())
-    if found_low < low or found_high > high:
-        raise OutsideContract(f"values {found_low:g}..{found_high:g} lie outside the declared {contract}")
+    if lowest < low or highest > high:
+        raise OutsideContract(f"values {lowest:g}..{highest:g} lie outside the declared {contract}")
     return _ranged(values, low, high)
 
 
-def _ranged(values: NDArray[Any], low: float, high: float) -> UInt8Array:
+def _ranged(values: NDArray[Any] | Slabs, low: float, high: float) -> UInt8Array:
     if low == high:
         return np.zeros(values.shape, np.uint8)
     return _by_parts(values, lambda part: np.clip((part.astype(np.float64) - low) * (255.0 / (high - low)), 0.0, 255.0))
 
 
-def _by_parts(values: NDArray[Any], level: Callable[[NDArray[Any]], NDArray[np.float64]]) -> UInt8Array:
+def _by_parts(values: NDArray[Any] | Slabs, level: Callable[[NDArray[Any]], NDArray[np.float64]]) -> UInt8Array:
     """Round the levels of values; a whole volume in float64 would be eight times its uint8."""
-    scaled = np.empty(values.shape, np.uint8)
+    if isinstance(values, Slabs):
+        return values.mapped(lambda part: np.rint(level(part)), np.dtype(np.uint8))
+    scaled, start = np.empty(values.shape, np.uint8), 0
+    for part in _parts(values):
+        scaled[start : start + len(part)] = np.rint(level(part))
+        start += len(part)
+    return scaled
+
+
+def _parts(values: NDArray[Any] | Slabs) -> Iterator[NDArray[Any]]:
+    if isinstance(values, Slabs):
+        yield from values.read()
+        return
     step = max(1, _STRETCH // max(1, values[:1].size))
     for start in range(0, len(values), step):
-        scaled[start : start + step] = np.rint(level(values[start : start + step]))
-    return scaled
+        yield values[start : start + step]

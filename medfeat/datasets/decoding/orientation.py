@@ -35,23 +35,28 @@ def laid_out(values: NDArray[Any], affine: NDArray[np.float64]) -> NDArray[Any]:
     BadFile
         When the affine does not tell the axes.
     """
+    return np.ascontiguousarray(turned(values, affine))
+
+
+def turned(values: NDArray[Any], affine: NDArray[np.float64]) -> NDArray[Any]:
+    """Return what `laid_out` does as a view of the values."""
     try:
         import nibabel
     except ImportError as error:
         raise MissingExtraError.of("volumes files need", "nibabel", "nifti", error) from error
     library: Any = nibabel  # which has no types
     turns = library.io_orientation(_whole(np.asarray(affine, np.float64), values.shape))
-    turned: NDArray[Any] = library.orientations.apply_orientation(values, turns)
+    straight: NDArray[Any] = library.orientations.apply_orientation(values, turns)
     # The turned axes run to the right, the front and the head.
-    across, deep, high = turned.shape
-    ordered = turned.transpose(2, 1, 0)[:, ::-1, ::-1]
+    across, deep, high = straight.shape
+    ordered: NDArray[Any] = straight.transpose(2, 1, 0)[:, ::-1, ::-1]
     if high == 1:
-        return np.ascontiguousarray(ordered[0])
-    if deep == 1:
-        return np.ascontiguousarray(ordered[::-1, 0])
-    if across == 1:
-        return np.ascontiguousarray(ordered[::-1, :, 0])
-    return np.ascontiguousarray(ordered)
+        ordered = ordered[0]
+    elif deep == 1:
+        ordered = ordered[::-1, 0]
+    elif across == 1:
+        ordered = ordered[::-1, :, 0]
+    return ordered
 
 
 def _whole(affine: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:

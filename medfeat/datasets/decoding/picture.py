@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from medfeat.datasets.decoding.bad_file import BadFile, refuse_bomb
 from medfeat.datasets.decoding.intensity import Stored
 from medfeat.datasets.decoding.jpeg2000 import bits_of
+from medfeat.datasets.decoding.room import Reserve, no_bound
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "JPEG2000")
 # Pillow's own first limit; beyond its second one it refuses by itself.
@@ -28,6 +29,11 @@ _BIG_TIFF_MARKS = (b"II+\0", b"MM\0+")
 # Pillow warns between its two limits, where the check of the size below reports the image. To silence it around each
 # call would change the filters of all threads at once, and the pictures are read by several.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Pillow's own blocks of 16 MB are kept by the C library when an image is gone, in every thread; larger ones go back.
+_PILLOW: Any = Image  # whose core has no types
+if hasattr(_PILLOW.core, "set_block_size"):
+    _PILLOW.core.set_block_size(64 << 20)
+_COPIED_BYTES = 8 << 20
 DEEP = (";16B", ";16L", ";16N")
 # First bytes, and where they stand, of what people name like a picture.
 _STRANGERS = (
@@ -51,7 +57,7 @@ _STRANGERS = (
 )
 
 
-def read_picture(path: Path) -> Stored:
+def read_picture(path: Path, reserve: Reserve = no_bound) -> Stored:
     """Read a picture; 16-bit and floating-point grey keep their values, everything else is 8 bits.
 
     Transparent pixels are laid on black; an alpha channel that is opaque throughout is dropped.
@@ -59,7 +65,10 @@ def read_picture(path: Path) -> Stored:
     try:
         with Image.open(path, formats=FORMATS) as image:
             _check(image)
-            refuse_bomb(path, image.width * image.height * len(image.getbands()))
+            count, bands = image.width * image.height, len(image.getbands())
+            refuse_bomb(path, count * bands)
+            # as Pillow holds it, four bytes a pixel unless it is grey of 8 bits, and as it is returned
+            reserve(count * (2 if image.mode in ("1", "L") else 4 + bands))
             return stored_picture(image)
     except UnidentifiedImageError as error:
         raise BadFile(_unidentified(path)) from error
@@ -151,21 +160,42 @@ def _stored_jpeg2000(image: Image.Image, bits: int) -> Stored:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    return ImageOps.exif_transpose(image)
+    """Turn an image as its EXIF says; one that stands upright is not copied."""
+    image.load()  # a TIFF turns itself then, and no longer says that it should be turned
+    return image if image.getexif().get(ExifTags.Base.Orientation, 1) == 1 else ImageOps.exif_transpose(image)
 
 
 def _eight_bit(image: Image.Image) -> NDArray[np.uint8]:
     if image.has_transparency_data:
         return _on_black(image)
     if image.mode in ("1", "L"):
-        return np.asarray(image.convert("L"))
-    return np.asarray(image.convert("RGB"))
+        return _pixels(_as_mode(image, "L"))
+    return _pixels(_as_mode(image, "RGB"))
+
+
+def _pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """Copy an image row by row: at once, Pillow makes two copies of it before there is an array."""
+    width, height = image.size
+    pixels = np.empty((height, width, *([] if image.mode == "L" else [len(image.mode)])), np.uint8)
+    step = max(1, _COPIED_BYTES // max(1, pixels[:1].nbytes))
+    for top in range(0, height, step):
+        pixels[top : top + step] = np.asarray(image.crop((0, top, width, min(top + step, height))))
+    return pixels
+
+
+def _as_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Convert, without the copy that Pillow makes where there is nothing to convert."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _on_black(image: Image.Image) -> NDArray[np.uint8]:
     grey = image.mode in ("1", "L", "LA", "La")
-    pixels = np.asarray(image.convert("RGBA"))
-    colour, alpha = pixels[..., :3], pixels[..., 3:]
-    if (alpha < 255).any():
-        colour = np.rint(colour * (alpha / 255.0)).astype(np.uint8)
-    return np.ascontiguousarray(colour[..., 0] if grey else colour)
+    pixels = _pixels(_as_mode(image, "RGBA"))
+    height, width = pixels.shape[:2]
+    laid = np.empty((height, width) if grey else (height, width, 3), np.uint8)
+    step = max(1, _COPIED_BYTES // max(1, 8 * pixels[:1].nbytes))
+    for top in range(0, height, step):
+        part = pixels[top : top + step]
+        colour = np.rint(part[..., :3] * (part[..., 3:] / 255.0))
+        laid[top : top + step] = colour[..., 0] if grey else colour
+    return laid

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.datasets.bounds import BATCH_BYTES, stacked
 from medfeat.datasets.decoding.bad_file import BadFile
 from medfeat.datasets.decoding.decode import DECODER_VERSION, read_stored
 from medfeat.datasets.decoding.dicom_series import read_series
-from medfeat.datasets.decoding.intensity import Intensity, OutsideContract, Stored, needs_contract
-from medfeat.datasets.digests import DigestMemory
+from medfeat.datasets.decoding.intensity import Intensity, OutsideContract, Stored, bounds_of, needs_contract
+from medfeat.datasets.decoding.room import Reserve, no_bound
+from medfeat.datasets.digests import DigestMemory, changed_meanwhile
 from medfeat.datasets.folders.file_list import FileList
 from medfeat.datasets.folders.lost_classes import refuse_lost_classes
+from medfeat.datasets.folders.read_ahead import DecodedAhead
 from medfeat.errors import DataError, MissingExtraError
 from medfeat.types import (
     OWN_GROUP,
@@ -31,10 +33,10 @@ from medfeat.types import (
     Progress,
     UInt8Array,
 )
+from medfeat_cache import Stamp
 
 WORKERS = max(1, min(4, os.cpu_count() or 1))
 AHEAD = 4 * WORKERS
-AHEAD_BYTES = 256 << 20
 LOOKED_AT = 16
 _HASHED_TOGETHER = 1024
 
@@ -75,6 +77,8 @@ class FilesDataset:
         first = self._first_readable()
         self._ndim = 3 if first.is_volume else 2
         refuse_lost_classes(self.listing, self._read)
+        # Taken before the digests: a file that still has its stamp once it was read is the one that was digested.
+        self._stamps = np.array([self._stamp(row) for row in range(len(self.listing.ids))], np.int64)
         self.contents = _contents(self.listing, progress, memory)
         self._info = self._describe()
 
@@ -103,39 +107,40 @@ class FilesDataset:
         wanted = range(len(self.listing.ids)) if rows is None else np.asarray(rows, np.int64).tolist()
         good: list[tuple[int, UInt8Array]] = []
         bad: list[BadImage] = []
-        for row, image in self._decoded(wanted):
+        held = 0
+        ahead = AHEAD if self._ndim == 2 else WORKERS
+        for row, image in DecodedAhead(self._read_unchanged, wanted, threads=WORKERS, ahead=ahead):
             if isinstance(image, BadImage):
                 bad.append(image)
             else:
                 good.append((row, image))
-            if len(good) + len(bad) == batch_size:
+                held += image.nbytes
+            if len(good) + len(bad) == batch_size or held >= BATCH_BYTES:
                 yield _batch(good, bad)
-                good, bad = [], []
+                good, bad, held = [], [], 0
         if good or bad:
             yield _batch(good, bad)
 
-    def _decoded(self, rows: Iterable[int]) -> Iterator[tuple[int, UInt8Array | BadImage]]:
-        waiting: deque[tuple[int, Future[UInt8Array | BadImage]]] = deque()
-        pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="medfeat-decode")
-        try:
-            ahead = AHEAD if self._ndim == 2 else WORKERS
-            largest = 1
-            for row in rows:
-                waiting.append((row, pool.submit(self._read, row)))
-                # So many that those waiting fit, if they are as large as the largest yet.
-                while len(waiting) >= max(1, min(ahead, AHEAD_BYTES // largest)):
-                    first, future = waiting.popleft()
-                    image = future.result()
-                    largest = max(largest, 0 if isinstance(image, BadImage) else image.nbytes)
-                    yield first, image
-            while waiting:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    def _read_unchanged(self, row: int, reserve: Reserve) -> UInt8Array | BadImage:
+        """Read an image, and refuse it when its file is no longer the one whose digest was taken."""
+        image = self._read(row, reserve)
+        if self._stamp(row) != self._stamps[row]:
+            name, memory = self.listing.ids[row], DigestMemory()
+            if _content(self.listing, name, memory) != self.contents[row]:  # and not just touched, or linked
+                raise changed_meanwhile(self.listing.root / name)
+        return image
 
-    def _read(self, row: int) -> UInt8Array | BadImage:
-        stored = self._stored(row)
+    def _stamp(self, row: int) -> int:
+        """Return a number that changes when the files of an image may have; 0 where one is missing."""
+        name = self.listing.ids[row]
+        files = self.listing.series[name].files if name in self.listing.series else (name,)
+        try:
+            return hash(tuple(astuple(Stamp.of(self.listing.root / file)) for file in files))
+        except OSError:
+            return 0
+
+    def _read(self, row: int, reserve: Reserve = no_bound) -> UInt8Array | BadImage:
+        stored = self._stored(row, reserve)
         if isinstance(stored, BadImage):
             return stored
         if stored.is_volume != (self._ndim == 3):
@@ -143,15 +148,15 @@ class FilesDataset:
             return self._bad(row, f"{kinds[0]} of shape {stored.values.shape} among {kinds[1]}")
         try:
             return self.intensity.apply(stored)
-        except OutsideContract as error:
+        except (OutsideContract, BadFile) as error:
             return self._bad(row, str(error))
 
-    def _stored(self, row: int) -> Stored | BadImage:
+    def _stored(self, row: int, reserve: Reserve = no_bound) -> Stored | BadImage:
         name = self.listing.ids[row]
         try:
             if name in self.listing.series:
-                return read_series(self.listing.root, self.listing.series[name])
-            return read_stored(self.listing.root / name)
+                return read_series(self.listing.root, self.listing.series[name], reserve)
+            return read_stored(self.listing.root / name, reserve)
         except (MissingExtraError, MemoryError):
             raise
         except BadFile as error:
@@ -182,14 +187,17 @@ class FilesDataset:
     def _undeclared(self, row: int, first: Stored) -> DataError:
         """Build the error for images of more than 8 bits, with the range found over a few of them."""
         others = (self._stored(other) for other in range(row + 1, min(row + LOOKED_AT, len(self.listing.ids))))
-        seen = [first, *(other for other in others if isinstance(other, Stored) and other.values.size)]
-        ends = [float(end(stored.values)) for stored in seen for end in (np.min, np.max)]
+        ends, kinds = list(bounds_of(first.values)), [first.values.dtype]
+        for other in others:  # one is held at a time
+            if isinstance(other, Stored) and other.values.size:
+                ends += bounds_of(other.values)
+                kinds.append(other.values.dtype)
         spread = np.array([min(ends), max(ends)])
-        dtype = np.result_type(*(image.values.dtype for image in seen))  # that of one may not hold what others hold
-        summary = replace(first, values=spread.astype(dtype))
+        # that of one may not hold what others hold
+        summary = replace(first, values=spread.astype(np.result_type(*kinds)))
         return DataError(
             f"{self.listing.root / self.listing.ids[row]}: {needs_contract(summary)}; declare one with --intensity "
-            f"(range over {len(seen)} images)"
+            f"(range over {len(kinds)} images)"
         )
 
     def _describe(self) -> DatasetInfo:
@@ -215,9 +223,7 @@ class FilesDataset:
 
 def _batch(good: list[tuple[int, UInt8Array]], bad: list[BadImage]) -> ImageBatch:
     rows = np.array([row for row, _ in good], dtype=np.int64)
-    images = [image for _, image in good]
-    one_shape = len({image.shape for image in images}) == 1
-    return ImageBatch(rows, np.stack(images) if one_shape else images, tuple(bad))
+    return ImageBatch(rows, stacked([image for _, image in good]), tuple(bad))
 
 
 def _as_array(values: tuple[str, ...] | None) -> IdArray | None:

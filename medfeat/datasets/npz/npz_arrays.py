@@ -16,6 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from medfeat.datasets.bounds import images_a_batch
 from medfeat.errors import DataError
 from medfeat_cache.reading import NoFile, look_at
 
@@ -45,7 +46,7 @@ class NpzMember:
     header_bytes
         Length of the .npy header in front of the values.
     stored
-        True when the member is not compressed and can be mapped.
+        True when the member is not compressed, so that any row can be read without those before it.
     """
 
     path: Path
@@ -144,7 +145,7 @@ def read_rows(
     member
         What to read; not in Fortran order.
     batch_size
-        Rows a batch; the last may be shorter.
+        Rows a batch; the last may be shorter, and those of large rows are (`medfeat.datasets.bounds`).
     rows
         (m,) ascending row numbers to pick in the same single pass; None means all.
 
@@ -159,19 +160,26 @@ def read_rows(
             "save numpy.ascontiguousarray of it"
         )
     wanted = np.arange(member.shape[0], dtype=np.int64) if rows is None else np.asarray(rows, np.int64)
-    source = _mapped_rows if member.stored else _inflated_rows
-    yield from source(member, [wanted[i : i + batch_size] for i in range(0, len(wanted), batch_size)])
+    source = _plain_rows if member.stored else _inflated_rows
+    step = min(batch_size, images_a_batch(member.row_bytes))
+    yield from source(member, [wanted[i : i + step] for i in range(0, len(wanted), step)])
 
 
-def _mapped_rows(
+def _plain_rows(
     member: NpzMember, batches: list[NDArray[np.int64]]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
+    # Reads, not a mapping: a file that is cut while it is mapped ends the process without a word.
     if not math.prod(member.shape):
         return
     offset = _values_offset(member)
-    mapped = np.memmap(member.path, dtype=member.dtype, mode="r", offset=offset, shape=member.shape)
-    for rows in batches:
-        yield rows, np.array(mapped[rows])
+    with member.path.open("rb") as file:
+        for rows in batches:
+            images = np.empty((len(rows), *member.shape[1:]), member.dtype)
+            for start, stop in _runs(rows):
+                file.seek(offset + int(rows[start]) * member.row_bytes)
+                content = _take(member, file, (stop - start) * member.row_bytes, row=int(rows[start]))
+                images[start:stop] = np.frombuffer(content, member.dtype).reshape(-1, *member.shape[1:])
+            yield rows, images
 
 
 def _values_offset(member: NpzMember) -> int:

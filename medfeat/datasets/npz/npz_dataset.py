@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.datasets.decoding.intensity import AUTO, Intensity, OutsideContract
+from medfeat.datasets.digests import changed_meanwhile
 from medfeat.datasets.npz.npz_arrays import NpzMember, npz_members, read_array, read_rows
 from medfeat.datasets.npz.npz_keys import npz_keys
 from medfeat.errors import DataError
 from medfeat.types import BadImage, DatasetInfo, IdArray, ImageBatch, LabelArray, UInt8Array
+from medfeat_cache import Stamp
 
 _MAX_IMAGE_BYTES = 1 << 30
 _FORM = "train_images, val_images, test_images (or images alone) of shape (n, H, W), (n, H, W, 3) or (n, D, H, W)"
@@ -26,6 +28,8 @@ class NpzArrays:
     ----------
     path
         The file.
+    stamp
+        Of the file whose digest was taken; by default, as it is now.
 
     Attributes
     ----------
@@ -40,8 +44,9 @@ class NpzArrays:
         When the file is damaged or not in MedMNIST's form.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stamp: Stamp | None = None) -> None:
         self.path = path
+        self.stamp = stamp or Stamp.of(path)
         members = npz_members(path)
         keys = npz_keys(members, str(path))
         self.images = {group: members[key] for group, key in keys.images.items()}
@@ -150,6 +155,8 @@ class NpzDataset:
         member = self._member(group)
         shape = _image_shape(member)
         for found, images in read_rows(member, batch_size, rows):
+            if Stamp.of(self.arrays.path) != self.arrays.stamp:
+                raise changed_meanwhile(self.arrays.path)
             yield self._batch(group, found, images.reshape(len(found), *shape))
 
     def _batch(self, group: str, rows: NDArray[np.int64], images: NDArray[np.generic]) -> ImageBatch:

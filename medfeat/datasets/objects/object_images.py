@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from medfeat.datasets.decoding.bad_file import BadFile
 from medfeat.datasets.decoding.decode import read_stored
 from medfeat.datasets.decoding.intensity import Stored
+from medfeat.datasets.decoding.slabs import whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,7 +44,8 @@ def stored_image(value: object) -> Stored:
 
         return stored_picture(cast("Image", value))
     if isinstance(value, (str, Path)):
-        return read_stored(Path(value))
+        found = read_stored(Path(value))
+        return replace(found, values=whole(found.values))
     if is_tensor(value):
         return _stored(_of_tensor(_numbers(value)))
     if isinstance(value, (np.ndarray, list)) or hasattr(value, "__array__"):

@@ -161,7 +161,12 @@ def fuse_stores(
         best,
         evaluate(of_val, task.classes, groups=whole.val.group, **facts),
         evaluate(
-            LabelledScores.of(test.y, scores, task.task_type), task.classes, val=of_val, groups=test.group, **facts
+            LabelledScores.of(test.y, scores, task.task_type),
+            task.classes,
+            val=of_val,
+            val_groups=whole.val.group,
+            groups=test.group,
+            **facts,
         ),
     )
 

@@ -14,7 +14,7 @@ from typing import Any
 from medfeat.cost import EnergyMeter
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.judging.baselines import looking_at_nothing, majority_scores
-from medfeat.evaluation.judging.cross_validation import VAL, check_way, choose_by, way_for
+from medfeat.evaluation.judging.cross_validation import FOLDS, VAL, check_way, choose_by, way_for
 from medfeat.evaluation.judging.protocol import run_protocol
 from medfeat.evaluation.judging.reading import gather_for, stored_shape
 from medfeat.evaluation.measures.bootstrap import RESAMPLES, check_draws
@@ -155,6 +155,9 @@ def _spec(store: FeatureStore, task: Task, options: Options) -> RunSpec:
 def _probe(
     samples: Samples, store: FeatureStore, spec: RunSpec, hidden: Path, *, head: Head, progress: Progress
 ) -> Run:
+    left_out = _left_out(head, samples, spec.choose)
+    for line in left_out:
+        progress.say(line)
     meter, started = EnergyMeter("cpu", *(["cuda"] if has_gpu() else [])), time.perf_counter()
     scored = run_protocol(
         samples,
@@ -176,9 +179,20 @@ def _probe(
     budget = getattr(head, "budget", None)  # only a head that was made for one has one
 
     def told(run: Run) -> Run:
+        run = replace(run, notes=(*run.notes, *left_out))
         return run if budget is None else replace(run, protocol={**run.protocol, "budget": budget})
 
     return record(samples, scored, store=store, spec=spec, cost=cost, hidden=hidden, progress=progress, complete=told)
+
+
+def _left_out(head: Head, samples: Samples, choose: str) -> list[str]:
+    """Return what a head of several leaves out on these samples, a line each."""
+    says: Callable[..., list[str]] | None = getattr(head, "left_out", None)
+    if says is None:
+        return []
+    task, X = samples.task, samples.X("train")
+    n = len(X) if choose == VAL else (len(X) + len(samples.ids("val"))) * (FOLDS - 1) // FOLDS
+    return says(task.task_type, n, X.shape[1], len(task.classes))
 
 
 def record(
@@ -236,7 +250,7 @@ def _metrics(scored: Scored, task: Task, spec: RunSpec, progress: Progress) -> t
     test = LabelledScores.of(scored.test.y, scored.test_scores, task.task_type)
     facts: dict[str, Any] = {"seed": spec.seed, "resamples": spec.resamples, "progress": progress}
     of_val = evaluate(val, task.classes, groups=scored.val.group, **facts)
-    of_test = evaluate(test, task.classes, val=val, groups=scored.test.group, **facts)
+    of_test = evaluate(test, task.classes, val=val, val_groups=scored.val.group, groups=scored.test.group, **facts)
     return of_val, of_test
 
 
@@ -267,7 +281,7 @@ def _run(
             "digest": spec.task_digest,
             "images": task.images,
         },
-        protocol=_how(spec) | {"pixels": wording.pixels(recipe), "intervals": _kind_of_intervals(scored, task)},
+        protocol=_how(spec, scored) | {"pixels": wording.pixels(recipe), "intervals": _kind_of_intervals(scored, task)},
         choice=scored.choice.to_dict(),
         val=found[0],
         test=found[1],
@@ -292,10 +306,10 @@ def _notes(scored: Scored, store: FeatureStore, found: tuple[Metrics, Metrics]) 
         yield averaged
 
 
-def _how(spec: RunSpec) -> dict[str, Any]:
+def _how(spec: RunSpec, scored: Scored) -> dict[str, Any]:
     return {
         "version": spec.protocol,
-        "training": wording.training(spec.head),
+        "training": wording.training(spec.head, scored.choice.chosen.settings),
         "head_digest": spec.head_digest,
         "seed": spec.seed,
         "refit": spec.refit,

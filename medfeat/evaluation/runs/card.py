@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import Run
 from medfeat.types import Interval
 from medfeat_cache.commands import command
@@ -25,7 +26,7 @@ def card(run: Run, info: Mapping[str, Any]) -> str:
     """
     data, network = info.get("dataset") or {}, info.get("backbone") or {}
     predict = command("predict", run=run.key[:12], images="IMAGES")
-    settings = ", ".join(f"{key} {value}" for key, value in run.choice["settings"].items()) or "none"
+    settings = wording.chosen(run.choice["settings"]) or "none"
     lines = [
         f"# {run.head} head on {run.backbone} features of {run.dataset}",
         "",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError, UsageError
-from medfeat.evaluation.measures.calibration import scale
+from medfeat.evaluation.measures.calibration import fit_temperature, scale
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.places import RUNS, runs_roots
 from medfeat.evaluation.runs.run import (
@@ -27,7 +27,7 @@ from medfeat.evaluation.runs.run import (
 from medfeat.heads import HEADS, trusted_types
 from medfeat.heads.inputs import bad_rows
 from medfeat.heads.saving import load_model
-from medfeat.types import Fitted, FloatArray, TaskType
+from medfeat.types import Fitted, FloatArray, IdArray, TaskType
 from medfeat_cache import differing_fields, mean_of, recipe_digest, write_whole
 from medfeat_cache.commands import command, elsewhere
 from medfeat_cache.reading import read_json
@@ -61,6 +61,8 @@ class SavedProbe:
         By which its probabilities are calibrated, fitted on val.
     val
         What it said about val, on which error rates are calibrated.
+    val_groups
+        (n,) patients of val, None where they are not known.
     """
 
     run: Run
@@ -71,6 +73,7 @@ class SavedProbe:
     classes: tuple[str, ...]
     temperature: float
     val: LabelledScores
+    val_groups: IdArray | None = None
 
     def scores(self, X: FloatArray) -> NDArray[np.float64]:
         """Return (n, c) scores of (n, d) features, as the run's own are; of (n, P, d) bags, where it was made of bags.
@@ -137,7 +140,6 @@ def load_probe(folder: Path) -> SavedProbe:
         if facts["format"] != FORMAT or facts["version"] != VERSION:
             raise DataError(f"{path} is {facts['format']} {facts['version']}, this medfeat reads {FORMAT} {VERSION}")
         recipe, info, task = facts["recipe"], facts["info"], facts["task"]
-        temperature = float(facts["temperature"] or 1.0)
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, DataError):
             raise
@@ -149,9 +151,11 @@ def load_probe(folder: Path) -> SavedProbe:
         )
     if (folder / BUNDLED_WEIGHTS).is_file():
         info = with_weights(info, {"origin": "file", "path": str(folder / BUNDLED_WEIGHTS)})
-    val = _val(folder, task["type"])
+    val, groups = _val(folder, task["type"])
     model = load_model(folder / MODEL_FOLDER, trusted=trusted_types(run.head))
-    return SavedProbe(run, recipe, info, model, task["type"], tuple(task["classes"]), temperature, val)
+    # Not as it was saved: a run of before may have taken a few samples for certainty.
+    temperature = fit_temperature(val, groups)
+    return SavedProbe(run, recipe, info, model, task["type"], tuple(task["classes"]), temperature, val, groups)
 
 
 def with_weights(info: Mapping[str, Any], weights: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,10 +173,10 @@ def _refuse_without_head(run: Run) -> None:
         raise DataError(f"run {run.key[:12]} was made by the head {run.head!r}: install the package that brings it")
 
 
-def _val(folder: Path, task_type: TaskType) -> LabelledScores:
+def _val(folder: Path, task_type: TaskType) -> tuple[LabelledScores, IdArray | None]:
     try:
         found = read_scores(folder)
-        return LabelledScores.of(found["val_labels"], found["val_scores"], task_type)
+        return LabelledScores.of(found["val_labels"], found["val_scores"], task_type), found.get("val_groups")
     except DataError:
         raise
     except (OSError, ValueError, KeyError, EOFError) as error:

@@ -9,12 +9,42 @@ from typing import Any
 from medfeat.task_types import shortened
 from medfeat.types import OFFICIAL_GROUPS, Task
 
+_NONE: Mapping[str, Any] = {}
 TRAINING = {"linear": "linear probe", "knn": "kNN", "finetune": "fine-tuned"}
 
 
-def training(head: str) -> str:
-    """Return how a head trains, as published rows say it."""
-    return TRAINING.get(head, f"{head} on frozen features")
+def training(head: str, settings: Mapping[str, Any] = _NONE) -> str:
+    """Return how a head trains, as published rows say it; of ``auto``, the head that was chosen.
+
+    Examples
+    --------
+    >>> training("auto", {"head": "knn + svm"})
+    'mean of knn and svm on frozen features'
+    """
+    chosen_head = str(settings.get("head", head))
+    names = chosen_head.split(" + ")
+    words = f"mean of {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else chosen_head
+    return TRAINING.get(chosen_head, f"{words} on frozen features")
+
+
+def chosen(settings: Mapping[str, Any]) -> str:
+    """Return settings in a few words.
+
+    Examples
+    --------
+    >>> chosen({"C": 0.0316227})
+    'C=0.0316'
+    >>> chosen({"head": "knn", "k": 11})
+    'knn: k=11'
+    >>> chosen({"head": "linear + knn", "linear": {"C": 1.0}, "knn": {"k": 11}})
+    'mean of linear (C=1) and knn (k=11)'
+    """
+    parts = [f"{name} ({chosen(part)})" for name, part in settings.items() if isinstance(part, Mapping)]
+    if parts:
+        return f"mean of {', '.join(parts[:-1])} and {parts[-1]}"
+    words = {key: f"{part:.3g}" if isinstance(part, float) else str(part) for key, part in settings.items()}
+    before = f"{words.pop('head')}: " if "head" in words else ""
+    return before + ", ".join(f"{key}={word}" for key, word in words.items())
 
 
 _USUAL: dict[str, Any] = {"refit": False, "choose": "val", "class_weight": "none", "budget": None}

@@ -56,7 +56,7 @@ def writing(folder: Path) -> Iterator[Path]:
 def _publish(hidden: Path, folder: Path) -> None:
     aside = temporary_name(folder)
     try:
-        for path in hidden.iterdir():
+        for path in hidden.rglob("*"):
             _sync(path)
             share(path)
         vouch(hidden)
@@ -73,7 +73,9 @@ def _publish(hidden: Path, folder: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    if path.is_file():
+    if path.is_dir():
+        sync_folder(path)
+    elif path.is_file():
         with path.open("rb+") as file:
             os.fsync(file.fileno())
 

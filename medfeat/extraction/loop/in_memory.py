@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.datasets.bounds import stacked
 from medfeat.types import BadImage, Dataset, DatasetInfo, IdArray, ImageBatch, LabelArray, UInt8Array
 
 LIMIT_BYTES = 384 << 20
@@ -38,7 +39,7 @@ class _Group:
         for start in range(0, count, size):
             first, last = np.searchsorted(at, (start, start + size))
             some = self.images[first:last]
-            images = np.stack(some) if len({image.shape for image in some}) == 1 else some
+            images = stacked(some)
             bad = tuple(self.bad[row] for row in range(start, min(start + size, count)) if row in self.bad)
             yield ImageBatch(at[first:last], images, bad)
 

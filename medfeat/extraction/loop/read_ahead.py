@@ -25,14 +25,15 @@ class ReadAhead(Generic[T]):
     depth
         How many items may wait.
     weigh
-        Bytes of an item; what waits stays below `MOST_BYTES`, but for a single item.
+        Bytes of an item; what waits stays below `MOST_BYTES`. One of more than half of that waits for nobody: it is
+        handed over when it is asked for.
     """
 
     def __init__(self, source: Iterable[T], depth: int = _DEPTH, weigh: Callable[[T], int] = lambda _item: 0) -> None:
         self._source, self._depth, self._weigh = source, depth, weigh
         self._waiting: deque[tuple[T, int]] = deque()
         self._bytes = 0
-        self._ended = self._stopped = False
+        self._ended = self._stopped = self._asked = False
         self._error: BaseException | None = None
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._fill, name="medfeat-reader", daemon=True)
@@ -50,7 +51,10 @@ class ReadAhead(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         while True:
             with self._changed:
+                self._asked = True
+                self._changed.notify_all()
                 self._changed.wait_for(lambda: self._waiting or self._ended)
+                self._asked = False
                 if not self._waiting:
                     break
                 item, weight = self._waiting.popleft()
@@ -84,5 +88,5 @@ class ReadAhead(Generic[T]):
 
     def _has_room(self, weight: int) -> bool:
         if not self._waiting:
-            return True
+            return self._asked or weight <= MOST_BYTES // 2
         return len(self._waiting) < self._depth and self._bytes + weight <= MOST_BYTES

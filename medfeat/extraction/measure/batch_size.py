@@ -34,7 +34,9 @@ def seconds_per_batch(embedder: RowEmbedder, images: Images, repeats: int = 2) -
     return min(times)
 
 
-def choose_batch_size(make: Callable[[int], RowEmbedder], images: Images, device: torch.device) -> int:
+def choose_batch_size(
+    make: Callable[[int], RowEmbedder], images: Images, device: torch.device, *, most: int = 1 << 20
+) -> int:
     """Double the batch while it makes the network faster, fits in memory, and a trial stays short.
 
     Parameters
@@ -45,9 +47,11 @@ def choose_batch_size(make: Callable[[int], RowEmbedder], images: Images, device
         At least one image; repeated to fill a batch.
     device
         Bounds the largest batch tried.
+    most
+        Images that may be held at once.
     """
-    best, best_rate, size = 0, 0.0, _SMALLEST_BATCH.get(device.type, 16)
-    while size <= _LARGEST_BATCH.get(device.type, 64):
+    best, best_rate, size = 0, 0.0, min(_SMALLEST_BATCH.get(device.type, 16), most)
+    while size <= min(_LARGEST_BATCH.get(device.type, 64), most):
         embedder = make(size)
         seconds = seconds_per_batch(embedder, _repeated(images, size), repeats=1)
         if embedder.backoff:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from medfeat.datasets.bounds import images_a_batch
 from medfeat.errors import first_line
 from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.measure.batch_size import choose_batch_size, seconds_per_batch
@@ -112,11 +113,12 @@ class Chooser:
         """Measure, and return what is ready to run; `precision` is ``auto``, or what was asked for."""
         tried: tuple[Precision, ...] = candidates(self.device) if precision == "auto" else ()
         first: Precision = "fp32" if precision == "auto" else precision  # type: ignore[assignment]  # checked before
-        batch = self.batch_size or self._find_batch(tried[0] if tried else first, first)
+        batch = self._within_bounds(self.batch_size or self._find_batch(tried[0] if tried else first, first))
         base = self._trial(first, batch)
         for candidate in tried:
             try:
-                base, decision = self._half(candidate, base, batch)
+                half = self._trial(candidate, batch)
+                base, decision = self._compared(base, half, batch)
             except Exception as error:
                 # A library can lack a kernel for it in more ways than can be looked for; float32 has just run.
                 self.progress.say(f"precision {candidate} does not run here ({first_line(error)}): left out")
@@ -125,16 +127,17 @@ class Chooser:
                 return decision
         return self._decided(self._compiled(base, batch))
 
-    def _half(self, candidate: Precision, base: _Trial, batch: int) -> tuple[_Trial, Decision | None]:
-        """Try a half precision; return float32 as it was measured last, and what to run if this one is worth it."""
-        half = self._trial(candidate, batch)
+    def _compared(self, base: _Trial, half: _Trial, batch: int) -> tuple[_Trial, Decision | None]:
+        """Return float32 as it was measured last, and what to run if the half precision is worth it."""
         gain = base.seconds / half.seconds
         if HOPELESS_SPEEDUP < gain < WORTHWHILE_SPEEDUP:
             # Compiling often gains half precision more than float32: compare them as they would run.
             base, half = self._compiled(base, batch), self._compiled(half, batch)
             gain = base.seconds / half.seconds
         if gain < WORTHWHILE_SPEEDUP:
-            self.progress.say(f"precision {candidate}: {gain:.2f} x the speed of fp32 here, not worth its rounding")
+            self.progress.say(
+                f"precision {half.precision}: {gain:.2f} x the speed of fp32 here, not worth its rounding"
+            )
             return base, None
         half = self._compiled(half, batch)
         agreements = self._agreements(self._views(base.embedder), self._views(half.embedder), half.precision)
@@ -221,11 +224,21 @@ class Chooser:
             return self.make(precisions[0], size, compiled=False, copied=True)
 
         try:
-            return choose_batch_size(build, self.sample, self.device)
+            return choose_batch_size(build, self.sample, self.device, most=self._most())
         except Exception:
             if len(precisions) == 1:
                 raise
             return self._find_batch(*precisions[1:])
+
+    def _within_bounds(self, batch: int) -> int:
+        """Return a batch whose images may be held at once; one that was asked for is not cut without a word."""
+        most = batch if self.volumes else min(batch, self._most())
+        if most < batch and self.batch_size is not None:
+            self.progress.say(f"batch size {most}, not {batch}: so many of these large images may be held at once")
+        return most
+
+    def _most(self) -> int:
+        return images_a_batch(sum(image.nbytes for image in self.sample) / len(self.sample))
 
 
 def _apart(eager: list[Rows], compiled: list[Rows]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.datasets.bounds import BATCH_BYTES, stacked
 from medfeat.errors import DataError
 from medfeat.types import Dataset, UInt8Array
 
@@ -19,7 +20,7 @@ def sample_rows(count: int, size: int = _SAMPLE_SIZE) -> NDArray[np.int64]:
 
 
 def read_sample(dataset: Dataset) -> UInt8Array | list[UInt8Array]:
-    """Read up to 256 images, or as many volumes as hold about 256 slices a plane.
+    """Read up to 256 images, or as many volumes as hold about 256 slices a plane; of large ones a batch.
 
     Raises
     ------
@@ -31,12 +32,14 @@ def read_sample(dataset: Dataset) -> UInt8Array | list[UInt8Array]:
     rows = sample_rows(min(dataset.info.counts[group], _STRETCH), size)
     images: list[UInt8Array] = []
     reasons: list[str] = []
+    held = 0
     for batch in dataset.batches(group, 64, rows):
         images.extend(batch.images)
+        held += sum(image.nbytes for image in batch.images)
         reasons.extend(f"{bad.id}: {bad.reason}" for bad in batch.bad)
+        if held >= BATCH_BYTES:
+            break
     if not images:
         first = f", first {reasons[0]}" if reasons else ""
         raise DataError(f"not one image of {dataset.info.name} could be read{first}")
-    if len({image.shape for image in images}) == 1:
-        return np.stack(images)
-    return images
+    return stacked(images)

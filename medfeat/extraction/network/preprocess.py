@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Shapes whose filters are kept: every image of a user's own may have another one
 _SHAPES_KEPT = 16
+# Images of one shape that are copied into one array
+_COPIED_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,9 @@ def preprocess_list(preprocess: Preprocess, images: Sequence[UInt8Array]) -> tor
     size = preprocess.info.input_size
     output = torch.empty((len(images), size, size, 3), dtype=preprocess.dtype, device=preprocess.device)
     for positions in alike.values():
-        batch = torch.from_numpy(np.stack([images[position] for position in positions])).to(preprocess.device)
-        output[positions] = preprocess(batch).permute(0, 2, 3, 1)
+        step = max(1, _COPIED_BYTES // images[positions[0]].nbytes)
+        for start in range(0, len(positions), step):
+            some = positions[start : start + step]
+            batch = torch.from_numpy(np.stack([images[position] for position in some])).to(preprocess.device)
+            output[some] = preprocess(batch).permute(0, 2, 3, 1)
     return output.permute(0, 3, 1, 2)

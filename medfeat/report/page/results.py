@@ -25,7 +25,7 @@ from medfeat.report.page.html import Page, Section, element, facts, joined, pros
 from medfeat.report.page.label_curves import label_curves
 from medfeat.report.page.pictures import data_address
 from medfeat.report.page.svg import inline
-from medfeat.report.run_tables import NAMES, class_tables, patient_table, settings
+from medfeat.report.run_tables import NAMES, class_tables, patient_table
 from medfeat.report.tables import Table, number, with_interval
 from medfeat.types import Interval, UInt8Array
 
@@ -80,6 +80,8 @@ class QuestionResults:
         Of test, by the first run; None where they cannot be read.
     mistakes
         Of the first run, the surest first.
+    attended
+        What the first run looked at, where its head weighs several vectors of an image.
     audit
         Tables of what the newest audit found.
     patients
@@ -99,6 +101,7 @@ class QuestionResults:
     labels: NDArray[Any] | None
     scores: NDArray[Any] | None
     mistakes: tuple[Mistake, ...]
+    attended: tuple[Table, ...]
     audit: tuple[Table, ...]
     patients: PatientScores | None
     curves: tuple[Curve, ...]
@@ -223,7 +226,7 @@ def _question(question: QuestionResults, anchor: str) -> Iterable[Markup]:
         yield element("details", element("summary", beside.title), table(beside))
     yield from _best(question, anchor)
     yield from label_curves(question.curves)
-    for one in question.audit:
+    for one in (*question.attended, *question.audit):
         yield table(one)
     yield element("details", element("summary", "Where each number comes from"), table(_sources(question)))
 
@@ -245,7 +248,7 @@ def _figures(question: QuestionResults) -> Iterator[Markup]:
 def _best(question: QuestionResults, anchor: str) -> Iterator[Markup]:
     run = question.best
     yield element("h3", f"The best run on val: {run.network}, {run.head}", id=f"{anchor}-best")
-    chosen = settings(run.choice["settings"]) or "none"
+    chosen = wording.chosen(run.choice["settings"]) or "none"
     yield element("p", f"Chosen on val: {chosen}. {run.test.n:,} test samples.", class_="note")
     parts: list[Markup] = [element("div", table(one)) for one in class_tables([run]) if one.rows]
     if run.test.confusion:
@@ -329,7 +332,7 @@ def _sources(question: QuestionResults) -> Table:
         recipe = run.store["recipe"]
         store = f"{run.store['embedding']} ({run.store['digest'][:12]})"
         rows.append((run.key[:12], f"{run.network}, {run.head}", store,
-                     str(recipe.get("weights_digest") or "none"), settings(run.choice["settings"]), command,
+                     str(recipe.get("weights_digest") or "none"), wording.chosen(run.choice["settings"]), command,
                      f"{run.folder.name}/scores.npz" if run.folder else ""))  # fmt: skip
     return Table("", columns, tuple(rows))
 

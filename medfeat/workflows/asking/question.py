@@ -9,11 +9,12 @@ from pathlib import Path
 from medfeat.datasets.labels.class_spelling import class_list
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.runs.run import task_digest
+from medfeat.saying import WholeProgress
 from medfeat.tasks import OFFICIAL, bound, check_task, drop, find_task, from_csv, keep, keep_task, official, relabel
 from medfeat.tasks.classes import in_order
 from medfeat.tasks.readable import Readable
 from medfeat.tasks.retype import retype
-from medfeat.types import TASK_TYPES, Progress, Task, WholeProgress
+from medfeat.types import TASK_TYPES, Progress, Task
 
 _GIVEN = "given"
 
@@ -39,6 +40,8 @@ class Question:
     classes
         Every class of these labels in order, before any is dropped or merged: it numbers them, and is the scale of
         grades.
+    aside
+        A column of these labels that is no label, such as a hospital.
     """
 
     task: str | Task | None = None
@@ -49,11 +52,12 @@ class Question:
     name: str | None = None
     partial: bool = False
     classes: str | Sequence[str] | None = None
+    aside: str | None = None
 
     @property
     def plain(self) -> bool:
         """Whether it is a dataset's own question, unchanged."""
-        return self == Question() or self == Question(task=OFFICIAL)
+        return replace(self, aside=None) in (Question(), Question(task=OFFICIAL))
 
     def of(self, store: Readable, progress: Progress | None = None) -> Task:
         """Return the task of a store, saved when it was given a name; `progress` is told how labels were read.
@@ -97,6 +101,7 @@ class Question:
                 name=name,
                 task_type=kind,
                 classes=self.classes,
+                aside=self.aside,
                 partial=self.partial,
                 progress=progress,
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,7 +40,10 @@ class StoredImages:
 
     def read(self, rows: NDArray[np.int64]) -> dict[int, UInt8Array]:
         """Return the images of some rows."""
-        found: dict[int, UInt8Array] = {}
+        return {row: np.asarray(image) for row, image in self._each(rows)}
+
+    def _each(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, UInt8Array]]:
+        """Yield some rows with their images, as they are read."""
         for number, group in enumerate(self.store.groups):
             mine = np.sort(rows[self._groups[rows] == number])
             at = dict(zip(self._rows[mine].tolist(), mine.tolist(), strict=True))
@@ -46,15 +51,13 @@ class StoredImages:
                 continue
             for batch in self.dataset.batches(group, 64, np.array(sorted(at), np.int64)):
                 for row, image in zip(batch.rows.tolist(), batch.images, strict=True):
-                    found[at[row]] = np.asarray(image)
-        return found
+                    yield at[row], image
 
-    def look(self, rows: NDArray[np.int64], step: int = 2048) -> None:
-        """Keep thumbnails of some rows, reading a bounded number of images at a time."""
+    def look(self, rows: NDArray[np.int64]) -> None:
+        """Keep thumbnails of some rows; of the images themselves no more than a batch is held."""
         new = np.array(sorted(set(rows.tolist()) - set(self._thumbnails)), np.int64)
-        for start in range(0, len(new), step):
-            images = self.read(new[start : start + step])
-            self._thumbnails.update({row: thumbnail(image, volume=self._volume) for row, image in images.items()})
+        for row, image in self._each(new):
+            self._thumbnails[row] = thumbnail(np.asarray(image), volume=self._volume)
 
     def details(self, pairs: Near, step: int = 4096) -> NDArray[np.float64]:
         """Return the correlation of the fine detail of each pair; NaN where an image cannot be read."""

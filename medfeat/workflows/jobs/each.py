@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from medfeat.types import Progress, WholeProgress
+from medfeat.errors import MedfeatError
+from medfeat.saying import WholeProgress
+from medfeat.types import Progress
 from medfeat.workflows.jobs.unforeseen import in_one_line, show_traceback
 
 T = TypeVar("T")
@@ -53,7 +55,7 @@ class Overall:
     Attributes
     ----------
     progress
-        Hears of it, if it is a `medfeat.types.WholeProgress`.
+        Hears of it, if it is a `medfeat.saying.WholeProgress`.
     what
         Of what there are several: ``run``.
     total, done
@@ -91,16 +93,37 @@ class Done(Generic[J, T]):
         The other ones.
     errors
         What each of these raised.
+    passed_over
+        What the jobs raised that nobody misses.
     """
 
     results: tuple[T, ...] = ()
     failures: tuple[Failure[J], ...] = ()
     errors: tuple[Exception, ...] = ()
+    passed_over: tuple[Exception, ...] = ()
 
     def raise_if_alone(self) -> None:
         """Raise what went wrong where it is all there is to tell: nothing was done, and every job says the same."""
         if not self.results and len({str(error) for error in self.errors}) == 1:
             raise self.errors[0]
+
+    def raise_if_nothing(self, *, alike: bool = False) -> None:
+        """Raise what went wrong where nothing was done at all, however many jobs there were: as for one, so for many.
+
+        Parameters
+        ----------
+        alike
+            Only where every job says the same, as `raise_if_alone`.
+
+        Raises
+        ------
+        MedfeatError
+            Of all jobs, where they failed in different ways.
+        """
+        self.raise_if_alone()
+        if not (self.results or alike) and self.errors:
+            lines = "; ".join(failure.line() for failure in self.failures)
+            raise MedfeatError(f"nothing was done, {len(self.errors)} failed: {lines}") from self.errors[0]
 
 
 def each(
@@ -126,15 +149,16 @@ def each(
     results: list[T] = []
     failures: list[Failure[J]] = []
     errors: list[Exception] = []
+    passed: list[Exception] = []
     for job in jobs:
         if overall is not None:
             overall.begin()
         try:
             results.append(do(job))
-        except passed_over:
-            continue
+        except passed_over as error:
+            passed.append(error)
         except Exception as error:
             show_traceback(error)
             errors.append(error)
             failures.append(Failure(job, in_one_line(error)))
-    return Done(tuple(results), tuple(failures), tuple(errors))
+    return Done(tuple(results), tuple(failures), tuple(errors), tuple(passed))

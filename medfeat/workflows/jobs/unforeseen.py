@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 
-from medfeat.errors import MedfeatError
+from medfeat.errors import MedfeatError, is_lack_of_memory
 from medfeat_cache import StoreError
 
 _DEBUG = "MEDFEAT_DEBUG"
@@ -18,8 +18,16 @@ def in_one_line(error: Exception) -> str:
     words = " ".join(str(error).split())
     if isinstance(error, _FORESEEN):
         return words
+    if is_lack_of_memory(error):
+        return lack_of_memory(error)
     said = f"{type(error).__name__}: {words}" if words else type(error).__name__
     return f"unforeseen {said[:300]} (an error of medfeat: set {_DEBUG}=1 for the traceback, and report it)"
+
+
+def lack_of_memory(error: BaseException) -> str:
+    """Spell an error of a machine that has no memory left, which no library says for people."""
+    words = " ".join(str(error).split())[:200]
+    return f"memory ran out{f' ({words})' if words else ''}: end other programs, or do it on a machine with more memory"
 
 
 def debugging() -> bool:

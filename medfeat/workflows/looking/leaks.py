@@ -92,7 +92,8 @@ def audit_tables(kept: Sequence[Mapping[str, Any]], shown: Mapping[str, str], *,
     )
     more = (f"and {len(doubts) - SHOWN} more",) if len(doubts) > SHOWN else ()
     columns = ("id", "split", "label", "suggested", "margin")
-    tables.append(Table(f"Doubtful labels: {len(doubts)} ({by})", columns, rows, more))
+    likely = sum(bool(error.get("likely")) for error in doubts)
+    tables.append(Table(f"Doubtful labels: {len(doubts)}, {likely} likely errors ({by})", columns, rows, more))
     return tables
 
 

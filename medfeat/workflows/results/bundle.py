@@ -64,7 +64,11 @@ def write_bundle(probe: SavedProbe, network: nn.Module, story: Mapping[str, Any]
         facts["info"] = with_weights(facts["info"], {"origin": "file", "adapt": bool(used.get("adapt"))})
         (folder / MODEL_FOLDER / PROBE_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
         # Val is what error rates are calibrated on; whose images those are is nobody's business.
-        np.savez(folder / SCORES_FILE, val_labels=probe.val.labels, val_scores=probe.val.scores)
+        of = probe.val_groups
+        told: dict[str, Any] = {}
+        if of is not None:
+            told["val_groups"] = np.unique(of, return_inverse=True)[1].astype(np.str_)
+        np.savez(folder / SCORES_FILE, val_labels=probe.val.labels, val_scores=probe.val.scores, **told)
         card = (run / CARD_FILE).read_text(encoding="utf-8")
         predict = command_line("predict", run="THIS_FOLDER", images="IMAGES", out="labels.csv")
         extract = command_line("extract", backbone=probe.recipe["backbone"], weights="THIS_FOLDER", data="NAME")

@@ -7,6 +7,7 @@ from typing import Any
 
 from medfeat.extraction.ask.request import StoreOutcome
 from medfeat.extraction.ask.store_plan import StorePlan
+from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
 from medfeat.workflows.asking.data_options import Source
 from medfeat.workflows.jobs.each import Failure
@@ -35,8 +36,8 @@ def _failure_dict(failure: Failure[Pair]) -> dict[str, Any]:
     return {"dataset": failure.job.dataset, "backbone": failure.job.backbone, "reason": failure.error}
 
 
-@dataclass(frozen=True)
-class ExtractReport:
+@dataclass(frozen=True, repr=False)
+class ExtractReport(Shown):
     """What `extract` did.
 
     Attributes
@@ -64,6 +65,15 @@ class ExtractReport:
     def lines(self) -> list[str]:
         """Return the closing lines, one a store."""
         return [_closing_line(store, self.device) for store in self.stores]
+
+    def tables(self) -> list[Table]:
+        """Return one row a store, and what went wrong below."""
+        rows = tuple(
+            (store.dataset, store.backbone, store.action, f"{store.images:,} x {store.dim:,}", str(store.path))
+            for store in self.stores
+        )
+        columns = ("dataset", "backbone", "", "embeddings", "store")
+        return [Table(f"{len(rows)} stores on {self.device}", columns, rows, tuple(self.problem_lines()))]
 
     def problem_lines(self) -> list[str]:
         """Return a line for each image that could not be read and each pair that failed."""

@@ -122,3 +122,15 @@ def test_a_batch_that_goes_through_in_pieces_is_the_same_row_by_row(
     monkeypatch.setattr(weights_free, "_PIECE_LEVELS", 2 * images[0].size)
     np.testing.assert_array_equal(embed(name, images), whole)
     np.testing.assert_array_equal(whole, alone)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 10])
+@pytest.mark.parametrize("name", ["pixels", "stats"])
+@pytest.mark.parametrize("shape", [(31, 40), (31, 17, 3), (30, 29, 15), (57, 30, 33)])
+def test_a_large_image_that_goes_through_in_strips_is_the_same_to_the_bit(
+    monkeypatch: pytest.MonkeyPatch, name: str, shape: tuple[int, ...], rows: int
+) -> None:
+    images = np.random.default_rng(3).integers(0, 256, (2, *shape), dtype=np.uint8)
+    whole = embed(name, images)
+    monkeypatch.setattr(weights_free, "_PIECE_LEVELS", rows * images[0, 0].size)
+    np.testing.assert_array_equal(embed(name, images), whole)

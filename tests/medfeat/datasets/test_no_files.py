@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import os
 import resource
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -178,17 +180,28 @@ def test_an_id_longer_than_any_path_is_refused_before_all_take_its_room():
 
 
 def test_large_images_wait_their_turn(tmp_path, monkeypatch):
-    """No more decoded images wait than fit into the bytes that may."""
-    from medfeat.datasets.folders import files_dataset
+    """From the first on, no more images are decoded and wait than fit into the bytes that may."""
+    from medfeat.datasets.folders import files_dataset, read_ahead
 
-    monkeypatch.setattr(files_dataset, "AHEAD_BYTES", 300_000)
-    for i in range(12):
+    bytes_each = 300 * 300
+    for i in range(24):
         Image.fromarray(np.zeros((300, 300), np.uint8)).save(tmp_path / f"{i:02}.png")
     dataset = open_dataset(str(tmp_path))
-    started = []
-    read = type(dataset)._read
-    monkeypatch.setattr(type(dataset), "_read", lambda self, row: started.append(row) or read(self, row))
-    ahead = []
-    for row, _ in dataset._decoded(range(12)):
-        ahead.append(len(started) - row)
-    assert max(ahead[files_dataset.AHEAD :]) <= 4
+    # Room for two that are decoded: as Pillow holds it, and as it is returned.
+    ahead = functools.partial(read_ahead.DecodedAhead, most_bytes=2 * 2 * bytes_each)
+    monkeypatch.setattr(files_dataset, "DecodedAhead", ahead)
+    read, done, most = type(dataset)._read, [], 0
+
+    def counted(self, row, *rest):
+        image = read(self, row, *rest)
+        done.append(row)
+        return image
+
+    monkeypatch.setattr(type(dataset), "_read", counted)
+    for number, batch in enumerate(dataset.batches("all", 1)):
+        assert batch.rows.tolist() == [number]
+        time.sleep(0.01)  # the threads may go on as far as they like
+        most = max(most, len(done) - number - 1)
+    assert number == 23
+    # What was decoded and waits takes half of what it took while it was: four fit, and one that is the next.
+    assert 0 < most <= 5

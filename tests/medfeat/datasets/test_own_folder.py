@@ -212,9 +212,9 @@ def test_order_is_kept_however_long_an_image_takes(tmp_path, write_png, monkeypa
         write_png(tmp_path / f"{i:02}.png", value=i)
     plain = files.read_stored
 
-    def slow(path):
+    def slow(path, *rest):
         time.sleep(0.01 if int(path.stem) % 5 == 0 else 0)
-        return plain(path)
+        return plain(path, *rest)
 
     monkeypatch.setattr(files, "read_stored", slow)
     images = np.concatenate([batch.images for batch in open_dataset(tmp_path).batches("all", 16)])
@@ -228,7 +228,7 @@ def test_only_a_bounded_number_of_images_is_decoded_ahead(tmp_path, write_png, m
         write_png(tmp_path / f"{i:02}.png")
     dataset, read = open_dataset(tmp_path), []
     plain = files.read_stored
-    monkeypatch.setattr(files, "read_stored", lambda path: read.append(path) or plain(path))
+    monkeypatch.setattr(files, "read_stored", lambda path, *rest: read.append(path) or plain(path, *rest))
     batches = dataset.batches("all", 4)
     next(batches)
     batches.close()

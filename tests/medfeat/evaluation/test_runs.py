@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -176,6 +178,22 @@ def test_a_failure_leaves_nothing_behind(tmp_path):
         (hidden / "choice.json").write_text("{}")
         raise RuntimeError("stop")
     assert list(folder.parent.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="Linux tells which file a handle is of")
+def test_every_file_of_a_run_is_durable_before_it_has_its_name(tmp_path, monkeypatch):
+    synced, sync = [], os.fsync
+
+    def noted(handle):
+        synced.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    with recording.writing(tmp_path / "run") as hidden:
+        (hidden / "model").mkdir()
+        for name in ("run.json", "model/head.json"):
+            (hidden / name).write_text("{}")
+    assert {"run.json", "head.json", "model"} <= set(synced)
 
 
 def test_a_killed_run_is_not_listed(make_store, cache_root):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,23 @@ def test_what_waits_is_bounded_in_bytes(monkeypatch):
     with ReadAhead(source(), depth=8, weigh=lambda _item: 60) as items:
         for number in items:
             assert ahead[-1] - number <= 3
+
+
+def test_what_is_large_is_handed_over_when_it_is_asked_for_and_nothing_waits(monkeypatch):
+    from medfeat.extraction.loop import read_ahead as reader
+
+    monkeypatch.setattr(reader, "MOST_BYTES", 100)
+    ahead = []
+
+    def source():
+        for number in range(10):
+            ahead.append(number)
+            yield number
+
+    with ReadAhead(source(), depth=8, weigh=lambda _item: 190) as items:
+        for number in items:
+            time.sleep(0.01)  # the reader may go on as far as it likes
+            assert ahead[-1] - number <= 1
 
 
 def test_images_that_do_not_fit_are_read_again():

@@ -175,7 +175,7 @@ def test_nothing_to_compare_is_one_clear_line(cache_root, options, said):
 
 
 def test_an_unknown_format_is_refused(cache_root):
-    with pytest.raises(UsageError, match="format must be one of table, markdown, csv, json, got 'xml'"):
+    with pytest.raises(UsageError, match="format must be one of table, markdown, csv, latex, json, got 'xml'"):
         compare("bloodmnist", cache_dir=cache_root).render("xml")
 
 
