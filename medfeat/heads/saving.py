@@ -154,7 +154,7 @@ def load_model(folder: Path, *, trusted: Sequence[str] = ()) -> Fitted:
 
     members = header.get("members")
     if not isinstance(members, list) or not 0 < len(members) <= MOST_MEMBERS:
-        raise DataError(f"{path} must name 1 to {MOST_MEMBERS} members of a mean: run `medfeat probe` again")
+        raise DataError(f"{path} must name 1 to {MOST_MEMBERS} members of a mean: run {command('probe')} again")
     return AverageProbe([_load_one(folder / f"head.{i}", facts, trusted) for i, facts in enumerate(members)])
 
 
