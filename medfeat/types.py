@@ -26,6 +26,7 @@ OFFICIAL_GROUPS = ("train", "val", "test")
 OWN_GROUP = "all"
 # Where sets come from whose names stand for known images, which have no versions.
 OFFICIAL_SOURCES = ("medmnist", "synthetic")
+EVERY, QUARTER = LAYER_WORDS = ("every", "quarter")
 
 
 @dataclass(frozen=True)
@@ -149,11 +150,11 @@ class View:
     Attributes
     ----------
     layer
-        Dotted module name (``"layer3"``), or None for the architecture's penultimate features.
+        Dotted module name (``"layer3"``), None for the architecture's penultimate features, or of `LAYER_WORDS`.
     pool
-        A pooling from `medfeat.backbones.features.pooling.POOLS`; None means the backbone's own default.
+        One of `medfeat.backbones.features.pooling.POOLS`; None is the backbone's own.
     slices
-        A slice policy from `medfeat.extraction.network.slice_pooling.POLICIES`; None for 2D images.
+        One of `medfeat.extraction.network.slice_pooling.POLICIES`; None for 2D images.
     """
 
     layer: str | None = None
@@ -222,7 +223,7 @@ class Recipe:
     """Everything that changes the bytes of an embedding, and nothing else; its canonical JSON is the store's key.
 
     Device, batch size, compile and worker count are recorded beside it in the store, not in it. `resize` says in words
-    what ``--fit reference`` resizes to before it crops; it is empty for the other fits.
+    what ``--fit reference`` resizes to before it crops, `copies` whose vectors are averaged; both may be empty.
     """
 
     dataset: str
@@ -242,10 +243,14 @@ class Recipe:
     std: tuple[float, ...]
     precision: Precision
     resize: str = ""
+    copies: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, ready for `medfeat_cache.key.recipe_digest`."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        if not self.copies:  # recipes of before there were any
+            del plain["copies"]
+        return plain
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
@@ -268,10 +273,9 @@ class Task:
         One of `TASK_TYPES`.
     classes
         Class names in label order (multi-label: label names; regression: the target names).
-    ids
-        (n,) sample ids.
-    labels
-        (n, k) int64 class numbers, 0/1 for multi-label, or float64 for regression; k is 1 except for multi-label.
+    ids, labels
+        (n,) sample ids; (n, k) int64 class numbers, 0/1 for multi-label, or float64 for regression; k is 1 except for
+        multi-label.
     split
         (n,) ``train``, ``val`` or ``test`` a sample.
     group

@@ -29,6 +29,8 @@ PROBES = (
     "medfeat.heads.ordinal.OrdinalProbe",
     "medfeat.heads.ridge.RidgeProbe",
     "medfeat.heads.mlp.PerceptronProbe",
+    "medfeat.heads.zero_shot.ZeroShotProbe",
+    "medfeat.heads.text_linear.TextLinearProbe",
     "medfeat.heads.majority.Majority",
 )
 # Beside scikit-learn's own estimators and plain numpy, which skops trusts by itself.

@@ -17,6 +17,7 @@ from medfeat.extraction.ask.store_plan import StorePlan
 from medfeat.extraction.loop.in_memory import kept_in_memory
 from medfeat.extraction.network.device import resolve_device
 from medfeat.extraction.network.embedding_length import embedding_length
+from medfeat.extraction.network.layers_meant import with_layers
 from medfeat.extraction.session import embed
 from medfeat.types import Dataset, Progress, SilentProgress, TaskType
 from medfeat.workflows.asking.claiming import Claim, claim, remember_labels
@@ -42,6 +43,7 @@ def extract(
     pool: str | Sequence[str] | None = None,
     layer: str | Sequence[str] | None = None,
     slices: str | Sequence[str] | None = None,
+    copies: str | None = None,
     fit: str = "whole",
     precision: str = "auto",
     batch_size: int | str = "auto",
@@ -84,7 +86,10 @@ def extract(
     adapt
         Let a patch embedding of another patch size be resampled, which is refused otherwise.
     pool, layer, slices
-        Poolings, module names and slice policies; several of each give several stores from one pass.
+        Poolings, module names and slice policies; several of each give several stores from one pass. ``every`` stands
+        for all layers of a network by depth, ``quarter`` for those at the quarters of its depth.
+    copies
+        ``flip`` or ``crops``: the mean of the vectors of flipped or cropped copies, where that changes no meaning.
     fit
         ``whole``, ``reference`` or ``pad``: how an image becomes the network's square input.
     precision
@@ -144,6 +149,7 @@ def extract(
         trust_remote_code=trust_remote_code,
         recheck=recheck,
         compile=compile,
+        copies=copies,
     )
     return extract_wanted(Wanted(data, backbone, request, options, ids, cache_dir), device=device, progress=progress)
 
@@ -181,9 +187,11 @@ def plan(wanted: Wanted, *, progress: Progress | None = None) -> PlanReport:
         except MissingFileError:
             if not isinstance(pair.source, str) or pair.source not in DATASETS:
                 raise
-            return plan_to_fetch(DATASETS[pair.source], pair.backbone, wanted.request, lengths=embedding_length)
+            request = with_layers(wanted.request, pair.backbone)
+            return plan_to_fetch(DATASETS[pair.source], pair.backbone, request, lengths=embedding_length)
         claim(given.dataset, root, source=given.place, progress=progress)
-        return plan_stores(given.dataset, pair.backbone, wanted.request, root=root, lengths=embedding_length)
+        request = with_layers(wanted.request, pair.backbone)
+        return plan_stores(given.dataset, pair.backbone, request, root=root, lengths=embedding_length)
 
     done = each(itertools.starmap(Pair, itertools.product(sources, networks)), planned)
     return PlanReport(tuple(itertools.chain.from_iterable(done.results)), done.failures)

@@ -11,6 +11,7 @@ from medfeat.evaluation.judging.few_shot import Curve, CurveOptions, learning_po
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import PROTOCOL
 from medfeat.evaluation.runs.run import task_digest
+from medfeat.heads.texts import TextSource
 from medfeat.report.few_shot import curve_tables, draw_curves
 from medfeat.report.tables import Table
 from medfeat.types import Progress, SilentProgress, Task, as_names
@@ -18,6 +19,7 @@ from medfeat.workflows.asking.question import Question, SaidOnce
 from medfeat.workflows.jobs.each import Failure, each
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
 from medfeat.workflows.results.kept import keep_result
+from medfeat.workflows.stores.texts import source_for
 from medfeat_cache import FeatureStore
 
 _SHOTS = ("1", "2", "5", "10", "20", "50", "all")
@@ -78,6 +80,7 @@ def few_shot(
     seed: int = 0,
     resamples: int = RESAMPLES,
     figure: str | Path | None = None,
+    prompts: str | Path | None = None,
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
 ) -> FewShotReport:
@@ -85,7 +88,7 @@ def few_shot(
 
     Parameters
     ----------
-    data, backbone, head, size, task, labels, drop, keep, relabel, name, partial, classes, cache_dir
+    data, backbone, head, size, task, labels, drop, keep, relabel, name, partial, classes, prompts, cache_dir
         As `medfeat.probe` takes them.
     shots
         Samples a class from train, and as many from val, which selects (cross-validation below 5); ``all`` for the
@@ -110,8 +113,9 @@ def few_shot(
         task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
     )
     asked = ProbeRequest(
-        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir
-    )
+        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, prompts=prompts,
+        cache_dir=cache_dir,
+    )  # fmt: skip
     return few_shot_of(asked, shots=shots, draws=draws, resamples=resamples, figure=figure, progress=progress)
 
 
@@ -132,7 +136,9 @@ def few_shot_of(
 
     def curve_of(job: StoreJob) -> Curve:
         with FeatureStore(job.header.path) as store:
-            curve = _curve(store, asked.question.of(store, once), job.head, options, root=cache.root, progress=progress)
+            task = asked.question.of(store, once)
+            texts = source_for(job.head, store, task, asked.prompts, progress)
+            curve = _curve(store, task, job.head, options, root=cache.root, texts=texts, progress=progress)
         return replace(curve, dataset=job.dataset)
 
     done = each(asked.jobs(cache, asked.stores(cache)), curve_of)
@@ -143,7 +149,14 @@ def few_shot_of(
 
 
 def _curve(
-    store: FeatureStore, task: Task, head: str, options: CurveOptions, *, root: Path, progress: Progress
+    store: FeatureStore,
+    task: Task,
+    head: str,
+    options: CurveOptions,
+    *,
+    root: Path,
+    texts: TextSource | None,
+    progress: Progress,
 ) -> Curve:
     progress.say(f"few-shot {store.recipe['dataset']} / {store.recipe['backbone']} / {head}")
     curve = Curve(
@@ -153,10 +166,10 @@ def _curve(
         embedding=wording.embedding(store.recipe),
         head=head,
         task=task.name,
-        points=tuple(learning_points(store, task, head, options, progress)),
+        points=tuple(learning_points(store, task, head, options, progress, texts=texts)),
         cautions=wording.class_cautions(task),
     )
-    key = [store.digest, task_digest(task), head, asdict(options), PROTOCOL]
+    key = [store.digest, task_digest(task), head, asdict(options), PROTOCOL, *([texts.digest] if texts else [])]
     facts = {"options": asdict(options), "task_digest": task_digest(task), **curve.to_dict()}
     keep_result(root, curve.dataset, "curve", facts, key=key)
     return curve

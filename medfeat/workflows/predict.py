@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures.conformal import calibrate
 from medfeat.evaluation.runs.saved_probe import SavedProbe, find_run, load_probe, refuse_other_recipe
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
+from medfeat.tasks import fuse
 from medfeat.types import BadImage, IdArray, Progress, SilentProgress
 from medfeat.workflows.results.predict_report import PredictReport
 from medfeat.workflows.stores.remake import NewImages, Remake
@@ -88,9 +90,9 @@ def predict(
         options = RemakeOptions(
             data_root=data_root, weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
         )
-        remake = Remake(MadeFrom.of(probe.recipe, probe.info), options, root, progress)
+        remakes = [Remake(MadeFrom.of(*part), options, root, progress) for part in probe.parts()]
         new = NewImages(images, intensity=intensity, path_column=path_column, volumes=volumes, size=size)
-        found = list(_of_images(probe, new, remake, bad))
+        found = list(_of_images(probe, new, remakes, bad))
     else:
         found = list(_of_store(probe, str(data), root))
     ids = np.concatenate([part[0] for part in found]) if found else np.empty(0, np.str_)
@@ -118,15 +120,34 @@ def predict(
 Part = tuple[IdArray, NDArray[np.float64]]
 
 
-def _of_images(probe: SavedProbe, images: NewImages, remake: Remake, bad: list[BadImage]) -> Iterator[Part]:
-    for batch in remake.embed(remake.open_new(images)):
+def _of_images(probe: SavedProbe, images: NewImages, remakes: Sequence[Remake], bad: list[BadImage]) -> Iterator[Part]:
+    if len(remakes) > 1:
+        yield _of_several(probe, images, remakes, bad)
+        return
+    for batch in remakes[0].embed(remakes[0].open_new(images)):
         bad.extend(batch.bad)
         if len(batch.ids):
             yield batch.ids, probe.scores(batch.features)
 
 
+def _of_several(probe: SavedProbe, images: NewImages, remakes: Sequence[Remake], bad: list[BadImage]) -> Part:
+    """Embed by each recipe in turn, and score what stands side by side: the features of all images are held at once."""
+    blocks, ids = [], np.empty(0, np.str_)
+    for remake in remakes:
+        batches = list(remake.embed(remake.open_new(images)))
+        bad[:] = [one for batch in batches for one in batch.bad]
+        there = [batch for batch in batches if len(batch.ids)]
+        ids = np.concatenate([batch.ids for batch in there]) if there else ids[:0]
+        blocks.append(np.concatenate([batch.features for batch in there]) if there else np.empty((0, 0), np.float32))
+    return ids, probe.scores(np.hstack(blocks)) if len(ids) else np.empty((0, 0))
+
+
 def _of_store(probe: SavedProbe, data: str, root: Path) -> Iterator[Part]:
-    with FeatureStore(matching_store(Catalogue(root), data, probe.recipe)) as store:
+    cache = Catalogue(root)
+    with ExitStack() as stack:
+        parts = [matching_store(cache, data, recipe) for recipe, _ in probe.parts()]
+        stores = [stack.enter_context(FeatureStore(path)) for path in parts]
+        store = fuse(stores) if len(stores) > 1 else stores[0]
         for group in store.groups:
             for ids, features in store.batches(group):
                 yield ids, probe.scores(features)

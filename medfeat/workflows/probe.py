@@ -19,14 +19,17 @@ from medfeat.heads import HEADS, takes_budget
 from medfeat.heads.class_weights import NONE
 from medfeat.report.run_tables import runs_tables, selection_tables
 from medfeat.report.tables import Table
+from medfeat.tasks.readable import Probed
 from medfeat.tasks.versions import split_name
 from medfeat.types import Progress, SilentProgress, Task
 from medfeat.workflows.asking.given_names import asked_names
 from medfeat.workflows.asking.question import Question, SaidOnce
 from medfeat.workflows.jobs.each import Failure, each
+from medfeat.workflows.jobs.side_by_side import joined
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
 from medfeat.workflows.stores.store_names import find_meant, other_versions
-from medfeat_cache import Catalogue, FeatureStore, StoreHeader
+from medfeat.workflows.stores.texts import source_for
+from medfeat_cache import Catalogue, StoreHeader
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ def probe(
     resamples: int = RESAMPLES,
     select: bool = False,
     budget: float | None = None,
+    prompts: str | Path | None = None,
     progress: Progress | None = None,
 ) -> ProbeReport:
     """Train heads on stores in the cache and evaluate them; unchanged runs are reused.
@@ -126,11 +130,15 @@ def probe(
     resamples
         Of the bootstrap.
     select
-        Let val choose among the cached stores of each dataset (backbone, size, layer, pooling) and the heads, and read
-        test for the chosen one alone.
+        Let val choose among the cached stores of each dataset (backbone, size, layer, pooling), several of them side
+        by side (the quarter of a network's layers, all of them, all stores) and the heads, and read test for the
+        chosen one alone.
     budget
         Seconds of one core that training a head on a store may take, turned into fewer candidates and rounds before
         it trains, so that the same call gives the same result; ``xgboost`` knows budgets. None tries everything.
+    prompts
+        A JSON file of texts for the classes, for ``zero-shot`` and ``text-linear``; see
+        `medfeat.tasks.prompts.prompts_for`. None means those that are known of the 18 sets.
     progress
         Told of runs, candidates and resamples.
 
@@ -148,8 +156,9 @@ def probe(
         task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
     )
     asked = ProbeRequest(
-        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir
-    )
+        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, prompts=prompts,
+        cache_dir=cache_dir,
+    )  # fmt: skip
     how: dict[str, Any] = {"choose": choose, "class_weight": class_weight, "refit": refit, "resamples": resamples}
     return probe_stores(asked, **how, select=select, budget=budget, progress=progress)
 
@@ -174,12 +183,12 @@ def probe_stores(
     jobs = asked.jobs(cache, stores)
     if budget is not None and not any(takes_budget(job.head) for job in jobs):
         raise UsageError("--budget is for heads that train in rounds: ask for --head xgboost, or leave it out")
-    work = _Work(cache.root, asked.question, options, SaidOnce(progress or SilentProgress(), set()))
+    work = _Work(cache.root, asked.question, options, SaidOnce(progress or SilentProgress(), set()), asked.prompts)
     # all heads were asked for, and some cannot learn such a task
     passed_over = (UnsuitedHeadError,) if asked.head == "all" else ()
-    stood = each(jobs if select else (), work.stand, passed_over=passed_over)
+    stood = each([*jobs, *joined(jobs)] if select else (), work.stand, passed_over=passed_over)
     selections = work.selections(stood.results)
-    jobs = _winners(jobs, selections) if select else jobs
+    jobs = [winner for _, winner in selections] if select else jobs
     chosen = each(jobs, work.probe, passed_over=passed_over)
     replace(chosen, errors=(*stood.errors, *chosen.errors)).raise_if_alone()
     extra = each(_baseline_jobs(cache, jobs), work.probe, passed_over=passed_over)
@@ -196,7 +205,7 @@ def probe_stores(
             *_unreadable(cache),
             *_broken(asked.head),
         ),
-        selections=tuple(selections),
+        selections=tuple(selection for selection, _ in selections),
     )
 
 
@@ -208,34 +217,39 @@ class _Work:
     question: Question
     options: Options
     progress: Progress
+    prompts: str | Path | None = None
 
     def probe(self, job: StoreJob) -> Run:
         """Let val choose, and read test once."""
-        with FeatureStore(job.header.path) as store:
-            run = probe_store(store, self._task(store), self.root, self._options(job), progress=self.progress)
+        with job.opened() as store:
+            task = self._task(store)
+            run = probe_store(store, task, self.root, self._options(job, store, task), progress=self.progress)
         return replace(run, data=job.dataset)
 
     def stand(self, job: StoreJob) -> _Stood:
         """See what val says, with test closed."""
-        with FeatureStore(job.header.path) as store:
-            task, options = self._task(store), self._options(job)
+        with job.opened() as store:
+            task = self._task(store)
+            options = self._options(job, store, task)
             return _Stood(job, task, contender(store, task, self.root, options, progress=self.progress))
 
-    def selections(self, stood: Sequence[_Stood]) -> list[Selection]:
+    def selections(self, stood: Sequence[_Stood]) -> list[tuple[Selection, StoreJob]]:
         """Let val choose one job a dataset, and write each choice down."""
         found = []
         for dataset in dict.fromkeys(one.job.dataset for one in stood):
             mine = [one for one in stood if one.job.dataset == dataset]
-            found.append(select_contender(dataset, mine[0].task, [one.contender for one in mine]))
-            found[-1].write(self.root)
+            selection = select_contender(dataset, mine[0].task, [one.contender for one in mine])
+            selection.write(self.root)
+            found.append((selection, mine[selection.chosen].job))
         return found
 
-    def _options(self, job: StoreJob) -> Options:
-        """Return how to probe with the head of a job; of heads, some know no budget."""
+    def _options(self, job: StoreJob, store: Probed, task: Task) -> Options:
+        """Return how to probe with the head of a job; of heads, some know budgets and some read texts."""
         budget = self.options.budget if takes_budget(job.head) else None
-        return replace(self.options, head=job.head, budget=budget)
+        texts = source_for(job.head, store, task, self.prompts, self.progress)
+        return replace(self.options, head=job.head, budget=budget, texts=texts)
 
-    def _task(self, store: FeatureStore) -> Task:
+    def _task(self, store: Probed) -> Task:
         if self.question.plain and not store.info.get("dataset"):
             name = store.recipe["dataset"]
             raise DataError(f"{name} was imported without a task: give labels with --labels FILE.csv (id,label,split)")
@@ -249,12 +263,6 @@ class _Stood:
     job: StoreJob
     task: Task
     contender: Contender
-
-
-def _winners(jobs: Sequence[StoreJob], selections: Sequence[Selection]) -> list[StoreJob]:
-    """Return the jobs that were selected."""
-    chosen = {(one.store, one.head) for s in selections for one in (s.contenders[s.chosen],)}
-    return [job for job in jobs if (job.header.digest, job.head) in chosen]
 
 
 def _baseline_jobs(cache: Catalogue, jobs: Sequence[StoreJob]) -> list[StoreJob]:

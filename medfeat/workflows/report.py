@@ -17,6 +17,7 @@ from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import Run, list_runs, read_scores
 from medfeat.evaluation.runs.write_run import versions
+from medfeat.extraction.ask.copies import CROPS, FLIP, OF_CROPS
 from medfeat.report import tables as rendering
 from medfeat.report.page.html import text_of
 from medfeat.report.page.results import Mistake, QuestionResults, exports, results_page
@@ -247,7 +248,8 @@ class _Maker:
     def _mistakes(self, run: Run, stored: Mapping[str, Any]) -> tuple[tuple[Mistake, ...], list[str]]:
         header, notes, dataset = self.headers.get(str(run.store["digest"])), [], None
         if header is None:
-            notes.append("the store of the best run is gone: its mistakes have neither pictures nor neighbours")
+            why = "reads several stores" if run.store["recipe"].get("stores") else "has lost its store"
+            notes.append(f"the best run {why}: its mistakes have neither pictures nor neighbours")
         elif self.images:
             dataset, why = mistakes.images_of(
                 header, root=self.root, data_root=self.data_root, progress=SilentProgress()
@@ -298,10 +300,16 @@ def _command_of(run: Run, header: StoreHeader | None) -> str:
     """Return the commands that make a run, by what its store says of its data and what its recipe says."""
     source = (header.info.get("source") or {}) if header is not None else {}
     data, recipe = shlex.quote(str(source.get("data") or run.dataset)), run.store["recipe"]
+    if recipe.get("stores"):
+        return (
+            f"medfeat probe --data {run.dataset} --backbone {run.backbone.replace('+', ',')} --head {run.head} --select"
+        )
     side = f" --size {run.size}" if run.size and data == run.dataset else ""
     more = "".join(
         f" --{name} {shlex.quote(str(recipe[name]))}" for name in ("pool", "layer", "slices") if recipe.get(name)
     )
+    copies = str(recipe.get("copies") or "")
+    more += f" --copies {CROPS if copies == OF_CROPS else FLIP}" if copies else ""
     named = f" --task {shlex.quote(run.task['name'])}" if run.task["name"] != OFFICIAL else ""
     seed = f" --seed {run.protocol['seed']}" if run.protocol["seed"] else ""
     given = wording.made_with(run.protocol)

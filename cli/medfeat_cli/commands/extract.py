@@ -24,6 +24,7 @@ def extract(
     pool: options.Pool = None,
     layer: options.Layer = None,
     slices: options.Slices = None,
+    copies: options.Copies = None,
     fit: options.Fit = "whole",
     precision: options.Precision = "auto",
     batch_size: options.BatchSize = "auto",
@@ -80,6 +81,7 @@ def extract(
         trust_remote_code=trust_remote_code,
         recheck=recheck,
         compile=not no_compile,
+        copies=copies,
     )
     wanted = Wanted(data, backbone, request, opened, cache_dir=cache_dir)
     if dry_run:

@@ -47,6 +47,7 @@ def probe(
     test_relabel: task_options.TestRelabel = None,
     test_drop: task_options.TestDrop = None,
     test_labels: task_options.TestLabels = None,
+    prompts: task_options.Prompts = None,
     seed: options.Seed = 0,
     refit: Annotated[bool, typer.Option("--refit", help="Refit on train + val once val has chosen.")] = False,
     choose: Annotated[
@@ -60,7 +61,8 @@ def probe(
         typer.Option("--class-weight", help="Weigh rare classes up: `none`, `balanced`, or `auto`: val chooses."),
     ] = None,
     select: Annotated[
-        bool, typer.Option("--select", help="Choose layer, pooling, size and backbone among the stores on val.")
+        bool,
+        typer.Option("--select", help="Choose layer, pooling, size and backbone, or several side by side, on val."),
     ] = False,
     resamples: Annotated[
         int | None,
@@ -90,8 +92,9 @@ def probe(
         task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
     )
     asked = ProbeRequest(
-        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir
-    )
+        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, prompts=prompts,
+        cache_dir=cache_dir,
+    )  # fmt: skip
     if shots is not None:
         new_tasks.few_shot(asked, shots=shots, draws=draws, figure=figure, resamples=resamples, json=json)
     elif fuse is not None:

@@ -22,7 +22,9 @@ from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.statistics import statistics, value
 from medfeat.evaluation.runs.choice import FOUND_ON_VAL, Tried
-from medfeat.heads import HEADS
+from medfeat.heads import weighted_head
+from medfeat.heads.class_weights import NONE
+from medfeat.heads.texts import TextSource
 from medfeat.tasks import FewShot, Split, few_shot, gather
 from medfeat.types import Candidate, FloatArray, Head, Interval, Progress, SilentProgress, Task
 from medfeat_cache import FeatureStore, canonical_json
@@ -126,7 +128,13 @@ class CurveOptions:
 
 
 def learning_points(
-    store: FeatureStore, task: Task, head: str, options: CurveOptions, progress: Progress | None = None
+    store: FeatureStore,
+    task: Task,
+    head: str,
+    options: CurveOptions,
+    progress: Progress | None = None,
+    *,
+    texts: TextSource | None = None,
 ) -> Iterator[Point]:
     """Yield one point for each number of shots, the labels of test handed out only after every choice of a draw."""
     progress = progress or SilentProgress()
@@ -138,7 +146,9 @@ def learning_points(
         scores, labelled, short = [], [], False
         for draw in range(draws):
             few = FewShot(task) if shots == ALL else few_shot(task, int(shots), draw=draw, seed=options.seed)
-            scores.append(_shot_scores(store, few, HEADS[head](), whole.X("test"), seed=options.seed))
+            scores.append(
+                _shot_scores(store, few, weighted_head(head, NONE, texts=texts), whole.X("test"), seed=options.seed)
+            )
             labelled.append(int((few.task.split != "test").sum()))
             short |= shots != ALL and _fewest(few.task) < int(shots)
             progress.advance(1)

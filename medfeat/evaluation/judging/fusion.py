@@ -1,4 +1,4 @@
-"""Several backbones on one question: each alone, their features side by side, or their scores averaged; val chooses."""
+"""Several stores on one question: each alone, their features side by side, or their scores averaged; val chooses."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from medfeat.errors import UsageError
 from medfeat.evaluation.judging.protocol import choose, refuse_bad, val_scores
 from medfeat.evaluation.measures.evaluate import Metrics, evaluate
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
+from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import Choice, Tried
 from medfeat.heads import HEADS
 from medfeat.heads.standardise import Standardiser
@@ -63,7 +64,7 @@ class Way:
     Attributes
     ----------
     name
-        A backbone, or how several were fused.
+        A store, by its backbone and what tells it from others of that, or how several were fused.
     settings
         Of the head; for averaged scores, of each head.
     best
@@ -135,7 +136,8 @@ def fuse_stores(
         raise UsageError(f"--fuse must be {', '.join(WAYS)} or both, got {', '.join(strange) or 'nothing'}")
     fused = fuse(stores)
     whole = gather(fused, task)
-    alone = [_stand(store, _name(store), task, head, seed=seed, progress=progress) for store in stores]
+    alone = [_stand(store, name, task, head, seed=seed, progress=progress)
+             for store, name in zip(stores, names_of(stores), strict=True)]  # fmt: skip
     contenders = list(alone)
     if CONCAT in ways:
         standard = StandardisedStore(fused, whole.ids("train"))
@@ -161,8 +163,20 @@ def fuse_stores(
     )
 
 
-def _name(store: FeatureStore) -> str:
-    return str(store.recipe["backbone"])
+def names_of(stores: Sequence[FeatureStore]) -> list[str]:
+    """Name stores by their backbones, and where several share one by their views and sizes, as far as needed."""
+    spelled = [
+        [str(store.recipe["backbone"]), wording.embedding(store.recipe), f"{store.recipe.get('size') or 'own'} px",
+         store.digest[:12]]
+        for store in stores
+    ]  # fmt: skip
+    names = [words[0] for words in spelled]
+    for depth in range(1, 4):
+        names = [
+            f"{name}, {words[depth]}" if names.count(name) > 1 and words[depth] else name
+            for name, words in zip(names, spelled, strict=True)
+        ]
+    return names
 
 
 def _stand(

@@ -31,6 +31,8 @@ class Asked:
         How images become inputs.
     precision
         As typed; ``auto`` stays ``auto``.
+    copies
+        Whose vectors are averaged, as a recipe spells them; empty for the image alone.
     """
 
     dataset: str
@@ -43,10 +45,13 @@ class Asked:
     view: View
     fit: Fit
     precision: str
+    copies: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, the key under which the answer is remembered."""
-        values = {key: value for key, value in vars(self).items() if key != "view"}
+        # what was asked before there were copies is asked in the same words
+        without = ("view",) if self.copies else ("view", "copies")
+        values = {key: value for key, value in vars(self).items() if key not in without}
         return values | {"layer": self.view.layer, "pool": self.view.pool, "slices": self.view.slices}
 
 
@@ -130,7 +135,9 @@ def decide(
     )
 
 
-def build_recipe(dataset: DatasetInfo, backbone: BackboneInfo, view: View, *, fit: Fit, precision: str) -> Recipe:
+def build_recipe(
+    dataset: DatasetInfo, backbone: BackboneInfo, view: View, *, fit: Fit, precision: str, copies: str = ""
+) -> Recipe:
     """Collect everything that changes the bytes of an embedding; `view.pool` must be resolved."""
     raw = takes_raw(backbone.name)
     return Recipe(
@@ -152,6 +159,7 @@ def build_recipe(dataset: DatasetInfo, backbone: BackboneInfo, view: View, *, fi
         std=backbone.std,
         precision="fp32" if raw else precision,  # type: ignore[arg-type]  # resolved by the caller
         resize="" if raw or fit != "reference" else _resize_in_words(backbone),
+        copies=copies,
     )
 
 

@@ -102,6 +102,7 @@ def wanted_request(
     trust_remote_code: bool = False,
     recheck: bool = False,
     compile: bool = True,
+    copies: str | None = None,
 ) -> Request:
     """Take how to embed as a person says it; what may be mistyped is refused by name.
 
@@ -109,7 +110,7 @@ def wanted_request(
     ----------
     views
         From `wanted_views`.
-    fit, precision, batch_size, weights, seed, adapt, offline, trust_remote_code, recheck, compile
+    fit, precision, batch_size, weights, seed, adapt, offline, trust_remote_code, recheck, compile, copies
         As `medfeat.extract` takes them.
     """
     return Request(
@@ -124,6 +125,7 @@ def wanted_request(
         trust_remote_code=trust_remote_code,
         recheck=recheck,
         compile=compile,
+        copies=copies,
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from medfeat.errors import UsageError, unknown_name
 from medfeat.heads import HEADS, all_heads
+from medfeat.tasks import FusedStore, fuse
 from medfeat.types import as_names
 from medfeat.workflows.asking.given_names import asked_names
 from medfeat.workflows.asking.question import Question
@@ -31,18 +32,29 @@ class StoreJob:
         Names its images, with the version where there are several.
     onto
         Another dataset that the head is tested on; empty for none.
+    beside
+        Further stores of these images, whose features stand beside those of the first.
     """
 
     header: StoreHeader
     head: str
     dataset: str
     onto: str = ""
+    beside: tuple[StoreHeader, ...] = ()
 
     @property
     def name(self) -> str:
         """What it is, in a few words."""
         there = f" on {self.onto}" if self.onto else ""
-        return f"{self.dataset} / {self.header.recipe['backbone']} / {self.head}{there}"
+        more = f" and {len(self.beside)} more" if self.beside else ""
+        return f"{self.dataset} / {self.header.recipe['backbone']}{more} / {self.head}{there}"
+
+    @contextmanager
+    def opened(self) -> Iterator[FeatureStore | FusedStore]:
+        """Open its store for reading, or its stores as one."""
+        with ExitStack() as stack:
+            stores = [stack.enter_context(FeatureStore(one.path)) for one in (self.header, *self.beside)]
+            yield fuse(stores) if self.beside else stores[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +73,8 @@ class ProbeRequest:
         By default a dataset's own.
     seed
         Of everything random.
+    prompts
+        A file of texts for classes; None means those that are known of the dataset.
     cache_dir
         Where stores live; None means the usual place.
     """
@@ -71,6 +85,7 @@ class ProbeRequest:
     size: int | None = None
     question: Question = field(default_factory=Question)
     seed: int = 0
+    prompts: str | Path | None = None
     cache_dir: str | Path | None = None
 
     def catalogue(self) -> Catalogue:
