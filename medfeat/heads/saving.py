@@ -6,7 +6,9 @@ A folder holds ``head.json`` (which form), and beside it ``head.skops`` or ``hea
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ PROBES = (
 # Beside scikit-learn's own estimators and plain numpy, which skops trusts by itself.
 TRUSTED = (*PROBES, "medfeat.heads.knn.CosineIndex")
 BOOSTING = "medfeat.heads.boosting.BoostingProbe"
+_BRIDGE_TO_TORCH = "sklearn.externals.array_api_compat.torch"
 
 
 def save_model(model: Fitted, folder: Path, *, trusted: Sequence[str] = ()) -> None:
@@ -71,22 +74,38 @@ def save_model(model: Fitted, folder: Path, *, trusted: Sequence[str] = ()) -> N
 
 
 def _as_skops(model: Fitted, trusted: Sequence[str]) -> bytes:
-    from skops.io import dumps, get_untrusted_types
-
-    kind = _kind(model)
+    skops, kind = _skops_io(), _kind(model)
     if kind not in (*PROBES, *trusted):
         raise DataError(
             f"a {kind} cannot be saved: only medfeat's own heads, and types that an installed head declares as "
             "`trusted`, load again without running code"
         )
     try:
-        content: bytes = dumps(model)
-        strange = sorted(set(get_untrusted_types(data=content)) - {*TRUSTED, *trusted})
+        content: bytes = skops.dumps(model)
+        strange = sorted(set(skops.get_untrusted_types(data=content)) - {*TRUSTED, *trusted})
     except Exception as error:  # a model of somebody else's can hold anything
         raise DataError(f"a {kind} cannot be saved ({type(error).__name__}: {error})") from error
     if strange:
         raise DataError(f"a {kind} cannot be saved: it holds {', '.join(strange[:3])}, which its head does not declare")
     return content
+
+
+@cache
+def _skops_io() -> Any:
+    """Import skops, and not torch with it.
+
+    skops lists scikit-learn's estimators, for which each package in it is imported, also its bridge to torch: seconds
+    for what no head on the CPU needs. That list passes over a package that cannot be imported, as one marked None.
+    """
+    apart = not {"torch", _BRIDGE_TO_TORCH} & set(sys.modules)
+    if apart:
+        sys.modules[_BRIDGE_TO_TORCH] = None  # type: ignore[assignment]
+    try:
+        import skops.io
+    finally:
+        if apart:
+            sys.modules.pop(_BRIDGE_TO_TORCH, None)
+    return skops.io
 
 
 def load_model(folder: Path, *, trusted: Sequence[str] = ()) -> Fitted:
@@ -123,18 +142,17 @@ def load_model(folder: Path, *, trusted: Sequence[str] = ()) -> Fitted:
 
 
 def _load_skops(path: Path, declared: Sequence[str]) -> Fitted:
-    from skops.io import get_untrusted_types, loads
-
     if not path.is_file():
         raise MissingFileError(f"{path} is missing: run `medfeat probe` again")
     content = read_bounded(path, HEAD_BYTES)
     if not content.startswith(b"PK\x03\x04"):
         raise DataError(f"{path} is not a skops file (a pickle, perhaps): it was not opened; run `medfeat probe` again")
+    skops = _skops_io()
     try:
-        strange = sorted(set(get_untrusted_types(data=content)) - {*TRUSTED, *declared})
+        strange = sorted(set(skops.get_untrusted_types(data=content)) - {*TRUSTED, *declared})
         if strange:
             raise DataError(f"{path} holds {', '.join(strange[:3])}, which no head is made of: it was not loaded")
-        model = loads(content, trusted=[*TRUSTED, *declared])
+        model = skops.loads(content, trusted=[*TRUSTED, *declared])
     except DataError:
         raise
     # A hostile or damaged archive can fail in any way; whatever it is, this file is no head.

@@ -56,6 +56,19 @@ def test_the_reading_side_does_not_import_torch(module):
     assert loaded_after(f"import medfeat.{module}").isdisjoint({"torch", "torchvision", "timm", "transformers"})
 
 
+def test_a_head_is_trained_saved_and_loaded_on_the_cpu_without_torch(tmp_path):
+    code = f"""
+from pathlib import Path
+import numpy as np
+from medfeat.heads.linear import LinearProbe
+from medfeat.heads.saving import load_model, save_model
+X, y = np.random.default_rng(0).normal(size=(30, 3)), np.arange(30)[:, None] % 2
+save_model(LinearProbe(1.0, task_type="binary-class").fit(X, y), Path({str(tmp_path)!r}))
+load_model(Path({str(tmp_path)!r}))
+"""
+    assert "torch" not in loaded_after(code)
+
+
 def test_nothing_is_created_at_import(tmp_path):
     code = "import medfeat, medfeat_cli.main, medfeat.datasets, medfeat.backbones, medfeat.heads, medfeat.evaluation"
     environment = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": ""}

@@ -31,6 +31,10 @@ class Difference:
     p_holm: float
 
 
+_SAME_SCORES = 1e-5
+"""Probabilities of one model, worked out in float32 and in float64, differ by less."""
+
+
 def compare_pair(
     labels: LabelArray,
     first: FloatArray,
@@ -133,7 +137,13 @@ class _Swapped:
         self.points = np.array([one.value for one in self.found])
 
     def gap(self, i: int, j: int) -> Interval:
-        """Return the score of model `i` minus that of `j`, with its interval."""
+        """Return the score of model `i` minus that of `j`, with its interval: nothing where both give the same scores.
+
+        Those are one model, as where tuning kept its start, and not two that happened to agree on this test set.
+        """
+        if np.allclose(self.given[i].scores, self.given[j].scores, rtol=0, atol=_SAME_SCORES):
+            nothing = float(self.points[i] - self.points[j])
+            return Interval(nothing, min(nothing, 0.0), max(nothing, 0.0))
         return difference_interval(self.metric, self.found[i], self.found[j], self.units)
 
     def p_values(self, i: int, others: Sequence[int]) -> list[float]:

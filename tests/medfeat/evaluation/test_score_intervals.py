@@ -147,3 +147,13 @@ def test_a_class_that_is_absent_leaves_the_auc_without_an_interval():
     again = compare_pair(np.minimum(y, 2), scores, scores[::-1], "multi-class")
     assert np.isnan(again.p) and np.isnan(again.difference.value)
     assert np.isnan(found["auc"].value) and np.isnan(found["auc"].low) and found["acc"].low < found["acc"].high
+
+
+@pytest.mark.parametrize("metric", ["auc", "acc"])
+def test_one_model_in_two_precisions_differs_by_nothing_and_two_models_by_an_interval(metric):
+    y, scores = example("binary-class", n=156)
+    again = compare_pair(y, scores, scores.astype(np.float32), "binary-class", metric=metric, resamples=200).difference
+    assert again.low == pytest.approx(0, abs=1e-9) and again.high == pytest.approx(0, abs=1e-9)
+    # The order of the samples and every decision are kept, but these are scores of another model.
+    other = compare_pair(y, scores, 0.5 + (scores - 0.5) * 0.9, "binary-class", metric=metric, resamples=200).difference
+    assert other.value == 0 and other.low < 0 < other.high
