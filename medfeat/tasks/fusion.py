@@ -79,12 +79,13 @@ class FusedStore:
 def fused_recipe(recipes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the recipe of features side by side: the fields in which all agree, and each recipe under ``stores``.
 
-    Its backbone names each network once; its size is 0 where sizes differ.
+    Its backbone names each network once; its size is the largest.
     """
     first, *others = recipes
     common = {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
     backbone = "+".join(dict.fromkeys(str(recipe["backbone"]) for recipe in recipes))
-    fields = {"dataset": first["dataset"], "backbone": backbone, "size": common.get("size") or 0}
+    size = max(int(recipe.get("size") or 0) for recipe in recipes)
+    fields = {"dataset": first["dataset"], "backbone": backbone, "size": size}
     return {**common, **fields, "stores": [dict(recipe) for recipe in recipes]}
 
 
@@ -93,8 +94,11 @@ def _fused_info(infos: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     kept = {name: infos[0][name] for name in ("dataset", "source", "images", "bad_images") if name in infos[0]}
     networks = [info.get("backbone") or {} for info in infos]
     overlap = sorted({name for network in networks for name in network.get("overlap") or ()})
-    origin = "random" if any("random" in (n.get("origin"), n.get("source")) for n in networks) else None
-    network = {**networks[0], "overlap": overlap, **({"origin": origin} if origin else {})}
+    network = {**networks[0], "overlap": overlap}
+    for name in ("name", "source", "source_id", "origin", "licence", "pretraining"):
+        network[name] = " + ".join(dict.fromkeys(str(one[name]) for one in networks if one.get(name)))
+    if any("random" in (one.get("origin"), one.get("source")) for one in networks):
+        network["origin"] = "random"
     passes = {(e.get("seconds"), e.get("energy_wh")): e for e in (info.get("environment") or {} for info in infos)}
     summed = {name: sum(cost) for i, name in enumerate(("seconds", "energy_wh")) if all(cost := [p[i] for p in passes])}
     environment = {**next(iter(passes.values())), **summed}

@@ -102,7 +102,9 @@ def _from_file(path: Path) -> PromptTable:
         raise UsageError(f"--prompts {path} is not there: name a JSON file, {_FORM}") from error
     except (OSError, ValueError) as error:
         raise DataError(f"--prompts {path} cannot be read as JSON ({type(error).__name__}): {_FORM}") from error
-    strange = sorted(set(stored) - {"templates", "classes", "without"}) if isinstance(stored, dict) else ["no object"]
+    if not isinstance(stored, dict):
+        raise DataError(f"--prompts {path} holds a {type(stored).__name__}: it must be of the form {_FORM}")
+    strange = sorted(set(stored) - {"templates", "classes", "without"})
     if strange:
         raise DataError(f"--prompts {path} holds {', '.join(map(repr, strange))}: it must be of the form {_FORM}")
     classes = stored.get("classes")

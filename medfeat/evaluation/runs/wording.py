@@ -65,6 +65,8 @@ def pixels(recipe: Mapping[str, Any]) -> str:
     >>> pixels({"size": 224, "input_size": 224, "fit": "reference", "resize": "shorter side to 256"})
     '224 resized to 256, centre 224'
     """
+    if recipe.get("stores"):
+        return " + ".join(dict.fromkeys(map(pixels, recipe["stores"])))
     size, fed = int(recipe.get("size") or 0), int(recipe.get("input_size") or 0)
     if not size:
         return f"own images resized to {fed}" if fed else "own images as they are"

@@ -63,6 +63,9 @@ def test_sizes_and_poolings_are_told_apart_by_name(cache_root):
         plant(cache_root, counts=COUNTS, size=size, pool=pool, fingerprint="planted", seed=size)
     report = fuse("planted", ways="concat", cache_dir=cache_root, **QUICK)
     assert {way.name for way in report.fusion.ways[:3]} == {"fake, avg, 28 px", "fake, avg, 224 px", "fake, max"}
+    run = _on_all(cache_root, "planted")
+    assert (run.size, run.store["embedding"]) == (224, "28 + 224 px, avg + max")
+    assert run.protocol["pixels"] == "28 enlarged to 224 + native 224"
 
 
 def test_one_embedding_in_two_precisions_is_not_joined_with_itself(cache_root):
@@ -169,14 +172,14 @@ def test_new_images_are_labelled_as_the_stored_ones_were(quarter, cache_root, tm
         export(run.folder, tmp_path / "out", cache_dir=cache_root)
 
 
-def _on_all(root):
-    """Probe all stores of `held` as one, whatever val would choose."""
+def _on_all(root, data="held"):
+    """Probe all stores of a dataset as one, whatever val would choose."""
     from contextlib import ExitStack
 
     from medfeat.evaluation.judging.probe_store import Options, probe_store
 
     with ExitStack() as stack:
-        stores = [stack.enter_context(FeatureStore(path)) for path in sorted(root.glob("held/*/*.h5"))]
+        stores = [stack.enter_context(FeatureStore(path)) for path in sorted(root.glob(f"{data}/*/*.h5"))]
         fused = side_by_side(stores)
         return probe_store(fused, official(fused), root, Options(resamples=20))
 

@@ -285,7 +285,7 @@ def test_all_eighteen_sets_have_texts_for_all_their_classes():
         ({"classes": {"dark": "dark", "bright": []}}, "classes, 'bright' must be a text or a list of texts"),
         ({"templates": ["no place"], "classes": {"dark": "x"}}, r"templates must have \{\} where a phrase goes"),
         ({"clases": {}}, "holds 'clases'"),
-        ([1], "holds 'no object'"),
+        ([1], "holds a list: it must be of the form"),
         ("{", "cannot be read as JSON"),
     ],
 )
