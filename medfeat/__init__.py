@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from medfeat.datasets import dataset_from, dataset_names, open_dataset
     from medfeat.workflows.audit import audit
     from medfeat.workflows.compare import compare
+    from medfeat.workflows.cross_validate import cross_validate
     from medfeat.workflows.embed import embed
     from medfeat.workflows.explore import explore
     from medfeat.workflows.export import export
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from medfeat.workflows.predict import predict
     from medfeat.workflows.probe import probe
     from medfeat.workflows.report import write_report
+    from medfeat.workflows.robustness import robustness
     from medfeat.workflows.search import search
     from medfeat.workflows.transfer import transfer
     from medfeat_cache import FeatureStore
@@ -41,6 +43,7 @@ _WHERE = {
     "backbone_from": "medfeat.backbones",
     "backbone_names": "medfeat.backbones",
     "compare": "medfeat.workflows.compare",
+    "cross_validate": "medfeat.workflows.cross_validate",
     "dataset_from": "medfeat.datasets",
     "dataset_names": "medfeat.datasets",
     "embed": "medfeat.workflows.embed",
@@ -55,6 +58,7 @@ _WHERE = {
     "open_dataset": "medfeat.datasets",
     "predict": "medfeat.workflows.predict",
     "probe": "medfeat.workflows.probe",
+    "robustness": "medfeat.workflows.robustness",
     "search": "medfeat.workflows.search",
     "transfer": "medfeat.workflows.transfer",
     "write_report": "medfeat.workflows.report",
@@ -67,6 +71,7 @@ __all__ = [
     "backbone_from",
     "backbone_names",
     "compare",
+    "cross_validate",
     "dataset_from",
     "dataset_names",
     "embed",
@@ -81,6 +86,7 @@ __all__ = [
     "open_dataset",
     "predict",
     "probe",
+    "robustness",
     "search",
     "transfer",
     "write_report",

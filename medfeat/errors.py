@@ -34,6 +34,10 @@ class UnsuitedHeadError(DataError):
     """A head that cannot learn this type of task; when all heads were asked for, it is left out."""
 
 
+class OneVectorError(UnsuitedHeadError):
+    """A head that weighs several vectors of a sample, and a store that has one."""
+
+
 class MissingFileError(MedfeatError, FileNotFoundError):
     """A file that is needed and is not there; the message names it, where it comes from and where to put it."""
 
@@ -89,3 +93,8 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str], hint: str = "") -
     else:
         choice = f"{kind} must be one of {', '.join(known)}" if len(known) <= 12 else f"{len(known)} names are known"
     return UsageError(f"unknown {kind} {name!r}: {choice}{' ' + hint if hint else ''}")
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says first, for a message of one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].strip()[:160]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -223,7 +223,9 @@ class Recipe:
     """Everything that changes the bytes of an embedding, and nothing else; its canonical JSON is the store's key.
 
     Device, batch size, compile and worker count are recorded beside it in the store, not in it. `resize` says in words
-    what ``--fit reference`` resizes to before it crops, `copies` whose vectors are averaged; both may be empty.
+    what ``--fit reference`` resizes to before it crops; it is empty for the other fits. `kept` says what the several
+    vectors of an image are, `dtype` that they are float16, `copies` whose vectors are averaged; none of these is
+    written where it is empty, as it was before.
     """
 
     dataset: str
@@ -243,14 +245,14 @@ class Recipe:
     std: tuple[float, ...]
     precision: Precision
     resize: str = ""
+    kept: str = ""
+    dtype: str = ""
     copies: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, ready for `medfeat_cache.key.recipe_digest`."""
-        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-        if not self.copies:  # recipes of before there were any
-            del plain["copies"]
-        return plain
+        facts = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {key: value for key, value in facts.items() if value != "" or key not in ("kept", "dtype", "copies")}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
@@ -328,6 +330,15 @@ class Progress(Protocol):
         ...
 
 
+@runtime_checkable
+class WholeProgress(Progress, Protocol):
+    """A `Progress` that also shows how far a command is that does several things: run 4 of 18."""
+
+    def whole(self, done: int, total: int, what: str) -> None:
+        """Say that `done` of `total` are done and the next one begins; all of them done ends it."""
+        ...
+
+
 @dataclass(frozen=True)
 class SilentProgress:
     """The default `Progress`: shows nothing, and keeps what was said for whoever asks."""
@@ -387,11 +398,15 @@ class Candidate:
         The fitted model.
     complexity
         Orders candidates from simple to complex: ties on val go to the smaller.
+    head
+        Which head it is of, where several stand together: the best of each is then averaged with those of others, and
+        the mean stands beside them. Empty for a head that stands alone.
     """
 
     settings: Mapping[str, Any]
     model: Fitted
     complexity: float
+    head: str = ""
 
 
 def as_names(value: str | Sequence[str]) -> tuple[str, ...]:

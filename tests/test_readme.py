@@ -12,7 +12,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *s
 THREE_USES = """\
     medfeat extract --backbone resnet101 --data bloodmnist
     medfeat probe
-    reusing cached embeddings for new tasks (new labels, few-shot, own images, silver-standard labels, retrieval)
+    # reusing cached embeddings for new tasks (new labels, few-shot, own images, silver-standard labels, retrieval)
 """
 
 

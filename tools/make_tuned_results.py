@@ -71,7 +71,7 @@ def tune_all(folder: Path, cache: Path, wanted: Iterable[Key]) -> None:
         finetune(
             name,
             backbone,
-            weights=_as_timm(folder / file, cache) if backbone == LITE0 else folder / file,
+            weights=folder / file,
             data_root=folder,
             mode=mode,
             epochs=EPOCHS[mode],
@@ -80,22 +80,6 @@ def tune_all(folder: Path, cache: Path, wanted: Iterable[Key]) -> None:
             cache_dir=cache,
             progress=for_terminal(),
         )
-
-
-def _as_timm(file: Path, cache: Path) -> Path:
-    """Write weights under timm's names: both lists of EfficientNet-Lite0 name the same tensors in the same order."""
-    import timm
-    import torch
-    from safetensors.torch import save_file
-
-    path = cache / file.with_suffix(".safetensors").name
-    theirs = torch.load(file, map_location="cpu", weights_only=True)
-    network = timm.create_model(LITE0.removeprefix("timm:"), pretrained=False)
-    ours = {name: one.contiguous() for name, one in zip(network.state_dict(), theirs.values(), strict=True)}
-    network.load_state_dict(ours)  # refuses a shape that differs
-    cache.mkdir(parents=True, exist_ok=True)
-    save_file(ours, path)
-    return path
 
 
 def losses(run: Run, cache: Path) -> tuple[float, float]:

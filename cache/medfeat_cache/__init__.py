@@ -21,12 +21,14 @@ from medfeat_cache.errors import (
 )
 
 if TYPE_CHECKING:
+    from medfeat_cache.averaged import AveragedStore, averaged_in_words, mean_of, one_vector, open_vectors
     from medfeat_cache.collect import Garbage, Unfinished, collect_garbage, find_unfinished, remove, tidy, unfinished
     from medfeat_cache.coverage import GroupSpec
     from medfeat_cache.donors import DATA_FIELDS, find_donors, iter_known
     from medfeat_cache.export import export_store
     from medfeat_cache.files import make_folder, replacing, write_whole
     from medfeat_cache.find import Catalogue, Found, differences, find_stores, locate, store_files
+    from medfeat_cache.format import spell_shape
     from medfeat_cache.header import StoreHeader, read_header
     from medfeat_cache.ingest import TORCH, Features, import_arrays, named_features, read_features
     from medfeat_cache.key import canonical_json, differing_fields, recipe_digest
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from medfeat_cache.writer import StoreWriter
 
 _WHERE = {
+    "AveragedStore": "averaged",
     "DATA_FIELDS": "donors",
     "FeatureStore": "reader",
     "Features": "ingest",
@@ -52,6 +55,7 @@ _WHERE = {
     "StoreWriter": "writer",
     "TORCH": "ingest",
     "Unfinished": "collect",
+    "averaged_in_words": "averaged",
     "canonical_json": "key",
     "collect_garbage": "collect",
     "differences": "find",
@@ -65,7 +69,10 @@ _WHERE = {
     "iter_known": "donors",
     "locate": "find",
     "make_folder": "files",
+    "mean_of": "averaged",
     "named_features": "ingest",
+    "one_vector": "averaged",
+    "open_vectors": "averaged",
     "read_features": "ingest",
     "read_header": "header",
     "recipe_digest": "key",
@@ -75,6 +82,7 @@ _WHERE = {
     "resolve_root": "root",
     "restore_column": "repair",
     "slug": "root",
+    "spell_shape": "format",
     "store_files": "find",
     "store_path": "root",
     "tidy": "collect",
@@ -86,6 +94,7 @@ _WHERE = {
 __all__ = [
     "DATA_FIELDS",
     "TORCH",
+    "AveragedStore",
     "Catalogue",
     "FeatureStore",
     "Features",
@@ -108,6 +117,7 @@ __all__ = [
     "StoreWriter",
     "Unfinished",
     "UnknownIdsError",
+    "averaged_in_words",
     "canonical_json",
     "collect_garbage",
     "differences",
@@ -120,7 +130,10 @@ __all__ = [
     "iter_known",
     "locate",
     "make_folder",
+    "mean_of",
     "named_features",
+    "one_vector",
+    "open_vectors",
     "read_features",
     "read_header",
     "recipe_digest",
@@ -130,6 +143,7 @@ __all__ = [
     "resolve_root",
     "restore_column",
     "slug",
+    "spell_shape",
     "store_files",
     "store_path",
     "tidy",

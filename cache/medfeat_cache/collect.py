@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medfeat_cache.commands import command
 from medfeat_cache.errors import StoreBusy, StoreError, StoreInputError, StoreNotFoundError, saying
 from medfeat_cache.header import read_header
 from medfeat_cache.lock import Lock, is_stale
@@ -102,7 +103,7 @@ def remove(path: str | Path) -> int:
     if not STORE_NAME.fullmatch(path.name):
         raise StoreInputError(f"a store's file name must be 12 hex digits and .h5, got {path.name!r}")
     if not path.exists() and not parts_folder(path).exists():
-        raise StoreNotFoundError(f"no store at {path}: see `medfeat cache ls`")
+        raise StoreNotFoundError(f"no store at {path}: see {command('cache', 'ls')}")
     lock = Lock(lock_file(path)).acquire(wait=False)
     try:
         all_of_it = (path, parts_folder(path), *path.parent.glob(f".{path.name}.*.tmp"))

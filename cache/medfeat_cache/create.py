@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,6 @@ from medfeat_cache.files import write_at
 from medfeat_cache.format import (
     BLOCK_DIGEST_BYTES,
     FORMAT,
-    FORMAT_VERSION,
     HASH_BYTES,
     Column,
     GroupLayout,
@@ -28,6 +28,7 @@ from medfeat_cache.format import (
     header_digest,
     read_rows,
     rows_per_block,
+    version_for,
 )
 from medfeat_cache.key import canonical_json, recipe_digest
 from medfeat_cache.layout import plain_attributes
@@ -43,8 +44,8 @@ class GroupShape:
     ----------
     rows, source_rows
         Stored rows, and images in the source (bad ones included).
-    dim, dtype
-        Of an embedding.
+    shape, dtype
+        Of one image's embedding: (d,) or (P, d).
     id_bytes
         Longest id in UTF-8.
     labels
@@ -53,7 +54,7 @@ class GroupShape:
 
     rows: int
     source_rows: int
-    dim: int
+    shape: tuple[int, ...]
     dtype: str
     id_bytes: int
     labels: tuple[int, str] | None
@@ -82,7 +83,7 @@ def create(
     # Aligned, so that embeddings can be mapped as numpy arrays without a copy.
     options = {"libver": ("v110", "v110"), "locking": False, "alignment_threshold": 1, "alignment_interval": 64}
     with h5py.File(path, "x", **options) as file:
-        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["format_version"] = max((version_for(group.shape) for group in groups.values()), default=1)
         texts = {
             "format": FORMAT,
             "recipe": canonical_json(dict(recipe)),
@@ -100,14 +101,14 @@ def create(
 
 
 def _create_group(group: h5py.Group, shape: GroupShape) -> GroupLayout:
-    step = rows_per_block(shape.dim * np.dtype(shape.dtype).itemsize)
+    step = rows_per_block(math.prod(shape.shape) * np.dtype(shape.dtype).itemsize)
     group.attrs["rows_per_block"] = step
     group.attrs["source_rows"] = shape.source_rows
     _fixed_text(group.attrs, "digests", canonical_json(dict.fromkeys(_DIGESTED_COLUMNS, "0" * 64)))
     text = h5py.string_dtype("utf-8", max(shape.id_bytes, 1))
     columns = {
         "block_digests": _allocate(group, "block_digests", "|u1", (count_blocks(shape.rows, step), BLOCK_DIGEST_BYTES)),
-        "embeddings": _allocate(group, "embeddings", shape.dtype, (shape.rows, shape.dim)),
+        "embeddings": _allocate(group, "embeddings", shape.dtype, (shape.rows, *shape.shape)),
         "ids": _allocate(group, "ids", text, (shape.rows,)),
         "image_hash": _allocate(group, "image_hash", "|u1", (shape.rows, HASH_BYTES)),
         "rows": _allocate(group, "rows", "<i8", (shape.rows,)),
@@ -167,9 +168,14 @@ def digests_text(digests: Mapping[str, str], room: str) -> str:
 
 def write_digests(path: Path, layout: Layout) -> Layout:
     """Write the groups' `digests` and the root `digest` of a layout into its file, in place."""
-    value = header_digest(layout)
     with h5py.File(path, "r+", locking=False) as file:
         for name, group in layout.groups.items():
             file[name].attrs.modify("digests", np.bytes_(group.attributes["digests"].encode("ascii")))
+        # Over what the file itself says: a layout that was read in an older format has been upgraded since.
+        groups = {
+            name: GroupLayout(plain_attributes(file[name].attrs), group.columns)
+            for name, group in layout.groups.items()
+        }
+        value = header_digest(Layout(plain_attributes(file.attrs), groups))
         file.attrs.modify("digest", np.bytes_(value.encode("ascii")))
     return Layout({**layout.attributes, "digest": value}, layout.groups)

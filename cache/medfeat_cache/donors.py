@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from medfeat_cache.errors import StoreError
 from medfeat_cache.find import find_stores
-from medfeat_cache.format import read_rows
+from medfeat_cache.format import finite_rows, read_rows
 from medfeat_cache.header import StoreHeader
 from medfeat_cache.key import canonical_json
 from medfeat_cache.layout import open_layout
@@ -69,12 +69,12 @@ def iter_known(
     """
     wanted = _keys(image_hash)
     left = wanted != np.zeros(1, wanted.dtype)
-    kinds: set[tuple[int, str]] = set()  # of the first embeddings given: the others must be like them
+    kinds: set[tuple[tuple[int, ...], str]] = set()  # of the first embeddings given: the others must be like them
     for path in paths:
         with suppress(StoreError):  # a donor that is gone or damaged costs time, not correctness
             for places, embeddings in _iter_store(Path(path), wanted, left):
-                kinds = kinds or {(embeddings.shape[1], embeddings.dtype.str)}
-                if (embeddings.shape[1], embeddings.dtype.str) in kinds:
+                kinds = kinds or {(embeddings.shape[1:], embeddings.dtype.str)}
+                if (embeddings.shape[1:], embeddings.dtype.str) in kinds:
                     left[places] = False
                     yield places, embeddings
 
@@ -98,7 +98,7 @@ def _iter_store(
             source = order[np.minimum(np.searchsorted(have, wanted, sorter=order), len(have) - 1)]
             found = np.flatnonzero((have[source] == wanted) & left)
             for start, rows, bad in chunks(layout, file, name) if len(found) else ():
-                good = ~bad & np.isfinite(rows).all(axis=1)
+                good = ~bad & finite_rows(rows)
                 here = found[(source[found] >= start) & (source[found] < start + len(rows))]
                 here = here[good[source[here] - start]]
                 for first in range(0, len(here), SLICE_ROWS):

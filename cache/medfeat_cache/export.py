@@ -37,8 +37,9 @@ def export_store(
     format
         Said where the suffix does not tell it. ``npy``: ``store.json``, and for each group
         ``<group>.embeddings.npy``, ``.labels.npy``, ``.rows.npy``, ``.image_hash.npy`` and ``<group>.ids.json``.
-        ``parquet``: one table with the columns ``id``, ``group``, ``row``, ``image_hash``, ``labels``, ``embedding``;
-        needs pyarrow. ``npz``, ``hdf5``, ``csv``: see `medfeat_cache.export_file`.
+        ``parquet``: one table with the columns ``id``, ``group``, ``row``, ``image_hash``, ``labels``, ``embedding``
+        (a list of numbers, or of lists where an image has several vectors); needs pyarrow. ``npz``, ``hdf5``, ``csv``:
+        see `medfeat_cache.export_file`.
     beside
         Words beside the ids of each group, which become columns: ``split``, ``patient``.
 
@@ -123,7 +124,7 @@ def _write_parquet(store: FeatureStore, out: Path, beside: Beside) -> None:
     label = _label_type(store, pa)
     words = sorted({name for columns in beside.values() for name in columns})
     fields += [(name, pa.string()) for name in words]
-    schema = pa.schema([*fields, ("labels", pa.list_(label)), ("embedding", pa.list_(value, store.dim))])
+    schema = pa.schema([*fields, ("labels", pa.list_(label)), ("embedding", _list_type(store.shape, value, pa))])
     schema = schema.with_metadata({"medfeat_recipe": json.dumps(store.recipe), "medfeat_info": json.dumps(store.info)})
     with replacing(out, "exporting to") as temporary, pq.ParquetWriter(temporary, schema, compression="none") as writer:
         for group in store.groups:
@@ -134,6 +135,20 @@ def _write_parquet(store: FeatureStore, out: Path, beside: Beside) -> None:
                     table = _table(store, group, start + first, part, schema=schema, words=beside.get(group, {}))
                     writer.write_table(table)
                 start += len(rows)
+
+
+def _list_type(shape: tuple[int, ...], value: Any, pa: Any) -> Any:
+    """Return the type of one image's embedding: a list of d numbers, or of P such lists."""
+    for size in reversed(shape):
+        value = pa.list_(value, size)
+    return value
+
+
+def _lists(rows: NDArray[Any], pa: Any) -> Any:
+    found = pa.array(rows.reshape(-1))
+    for size in reversed(rows.shape[1:]):
+        found = pa.FixedSizeListArray.from_arrays(found, size)
+    return found
 
 
 def _label_type(store: FeatureStore, pa: Any) -> Any:
@@ -163,7 +178,7 @@ def _table(
         "row": pa.array(store.slice(group, "rows", start, stop)),
         "image_hash": [bytes(value) for value in hashes],
         "labels": store.slice(group, "labels", start, stop).tolist() if has_labels else none,
-        "embedding": pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), store.dim),
+        "embedding": _lists(rows, pa),
     }
     columns |= {name: values[start:stop].tolist() for name, values in words.items()}
     return pa.table([columns.get(name, none) for name in schema.names], schema=schema)

@@ -16,7 +16,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat_cache.errors import StoreInputError
 from medfeat_cache.files import raw, replacing
+from medfeat_cache.format import spell_shape
 from medfeat_cache.reader import FeatureStore
 
 COLUMNS = ("labels", "rows", "image_hash")
@@ -35,7 +37,7 @@ def _facts_of(store: FeatureStore) -> dict[str, NDArray[Any]]:
 
 def arrays_of(store: FeatureStore, group: str, beside: Beside) -> _Arrays:
     """Yield each column of a group: name, shape, type, and its values a few megabytes at a time."""
-    yield "embeddings", (store.n(group), store.dim), store.dtype, store.iter_verified(group)
+    yield "embeddings", (store.n(group), *store.shape), store.dtype, store.iter_verified(group)
     for name in ("ids", *COLUMNS):
         column = store.column(group, name)
         if column is not None:
@@ -86,6 +88,11 @@ def _hdf5_type(dtype: np.dtype[Any]) -> Any:
 
 def write_csv(store: FeatureStore, out: Path, beside: Beside) -> None:
     """Write a CSV with every digit of every number; beside the number of a class stands its name."""
+    if len(store.shape) > 1:
+        raise StoreInputError(
+            f"a CSV has one vector an image, {store.path} has {spell_shape(store.shape)}: "
+            "export it as npy, npz, hdf5 or parquet"
+        )
     known = store.info.get("dataset") or {}
     classes = list(known.get("classes") or ()) if known.get("task") not in (None, "multi-label", "regression") else []
     width = max((column.shape[1] for g in store.groups if (column := store.column(g, "labels"))), default=0)

@@ -43,7 +43,7 @@ def read_csv(path: Path) -> dict[str, NDArray[Any]]:
 def read_parquet(path: Path) -> dict[str, NDArray[Any]]:
     """Read a Parquet file: numbers, text, bytes of one length, and lists of one length, which become (n, d) arrays.
 
-    Columns of anything else, and empty ones, are left out.
+    Lists of such lists become (n, P, d) arrays. Columns of anything else, and empty ones, are left out.
     """
     try:
         import pyarrow as pa
@@ -81,12 +81,23 @@ def _of_arrow(column: Any, where: str) -> NDArray[Any] | None:
         return np.array([str(value) for value in column.to_pylist()], dtype=np.str_)
     if pa.types.is_fixed_size_binary(kind):
         return np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(len(column), -1)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        flat, lengths = column.flatten(), {int(n) for n in column.value_lengths().to_numpy(zero_copy_only=False)}
-        if len(lengths) != 1 or not _is_number(flat.type) or flat.null_count:
+    if _is_list(kind):
+        sizes: list[int] = []
+        while _is_list(column.type):
+            lengths = {int(n) for n in column.value_lengths().to_numpy(zero_copy_only=False)}
+            sizes, column = [*sizes, *lengths], column.flatten()
+            if len(lengths) != 1 or column.null_count:
+                raise StoreInputError(f"{where} must hold lists of numbers of one length")
+        if not _is_number(column.type):
             raise StoreInputError(f"{where} must hold lists of numbers of one length")
-        return np.asarray(flat.to_numpy(zero_copy_only=False)).reshape(len(column), -1)
+        return np.asarray(column.to_numpy(zero_copy_only=False)).reshape(-1, *sizes)
     return np.asarray(column.to_numpy(zero_copy_only=False)) if _is_number(kind) else None
+
+
+def _is_list(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _is_number(kind: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Format v1 as values: names, types, and which digest covers what. docs/store-format.md says the same in prose.
+"""Formats 1 and 2 as values: names, types, and which digest covers what. docs/store-format.md says the same in prose.
 
 The chain of trust has no gap: the root attribute `digest` covers every attribute, every shape and type; the group
 attribute `digests` covers the bytes of each column, `block_digests` among them; those cover the embeddings.
@@ -17,7 +17,8 @@ from medfeat_cache.files import CHUNK_BYTES, raw, read_at
 from medfeat_cache.key import canonical_json, digest
 
 FORMAT = "medfeat"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The newest that is read and written; a store is written in the lowest that describes it, see `version_for`."""
 EMBEDDING_DTYPES = ("<f4", "<f2")
 LABEL_DTYPES = ("<i8", "<f8")
 _BLOCK_BYTES = 128 << 10
@@ -63,6 +64,22 @@ class Layout:
     groups: dict[str, GroupLayout] = field(default_factory=dict)
 
 
+def version_for(shape: tuple[int, ...]) -> int:
+    """Return the lowest format that describes embeddings of a shape an image: 1 for (d,), 2 for (P, d)."""
+    return 1 if len(shape) == 1 else 2
+
+
+def spell_shape(shape: tuple[int, ...]) -> str:
+    """Spell the shape of one image's embedding.
+
+    Examples
+    --------
+    >>> spell_shape((84, 512))
+    '84 x 512'
+    """
+    return " x ".join(map(str, shape))
+
+
 def rows_per_block(row_bytes: int) -> int:
     """Return how many rows one block digest covers: about 128 KiB, so that little is recomputed after damage."""
     return int(np.clip(_BLOCK_BYTES // max(row_bytes, 1), 1, _BLOCK_ROWS))
@@ -88,6 +105,12 @@ def read_rows(file: BinaryIO, column: Column, start: int, stop: int) -> NDArray[
     out = np.empty((stop - start, *column.shape[1:]), column.dtype)
     read_at(file, column.offset + start * column.row_bytes, out)
     return out
+
+
+def finite_rows(embeddings: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell of each image, (n,), whether all numbers of its (d,) or (P, d) embedding are finite."""
+    finite: NDArray[np.bool_] = np.isfinite(embeddings).all(axis=tuple(range(1, embeddings.ndim)))
+    return finite
 
 
 def chunk_rows(column: Column, multiple: int = 1) -> int:

@@ -27,7 +27,9 @@ class StoreHeader:
     counts
         Stored rows of each group, in order.
     dim, dtype
-        Of an embedding.
+        Of a vector: its length, float32 or float16.
+    shape
+        Of one image's embedding: (dim,), or (P, dim) where its slices or tokens were kept.
     created_by, created_utc
         Who wrote it, and when.
     size_bytes
@@ -44,6 +46,7 @@ class StoreHeader:
     created_by: str
     created_utc: str
     size_bytes: int
+    shape: tuple[int, ...]
 
 
 def read_header(path: str | Path) -> StoreHeader:
@@ -60,9 +63,10 @@ def read_header(path: str | Path) -> StoreHeader:
         recipe=json.loads(facts["recipe"]),
         info=json.loads(facts["info"]),
         counts=counts,
-        dim=embeddings.shape[1],
+        dim=embeddings.shape[-1],
         dtype=np.dtype(embeddings.dtype).name,
         created_by=facts["created_by"],
         created_utc=facts["created_utc"],
         size_bytes=path.stat().st_size,
+        shape=embeddings.shape[1:],
     )

@@ -22,8 +22,8 @@ from medfeat_cache.key import digest, recipe_digest
 from medfeat_cache.stamp import Stamp
 
 _INDEX_NAME = "headers.json"
-VERSION = 1
-_KEPT = ("digest", "recipe", "info", "counts", "dim", "dtype", "created_by", "created_utc")
+VERSION = 2
+_KEPT = ("digest", "recipe", "info", "counts", "dim", "dtype", "shape", "created_by", "created_utc")
 # Reading a header costs about 10 ms: below a third of a second of that, a cache is spared the file.
 WORTH_WRITING = 32
 
@@ -100,7 +100,7 @@ def _stamp(path: Path) -> Stamp | None:
 
 def _header(path: Path, kept: Any, size: int) -> StoreHeader | None:
     try:
-        header = StoreHeader(path=path, size_bytes=size, **kept)
+        header = StoreHeader(path=path, size_bytes=size, **{**kept, "shape": tuple(kept["shape"])})
         return header if recipe_digest(header.recipe) == header.digest else None
-    except (TypeError, ValueError, StoreError):
+    except (KeyError, TypeError, ValueError, StoreError):
         return None

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat_cache.commands import command
 from medfeat_cache.coverage import GroupSpec, as_ids
 from medfeat_cache.errors import StoreInputError, StoreNotFoundError, saying
 from medfeat_cache.files import raw
@@ -48,7 +49,7 @@ class Features:
     ids
         (n,) unique ids.
     embeddings
-        (n, d) floats.
+        (n, d) floats, or (n, P, d) where an image has several vectors.
     labels
         (n, k) or (n,) numbers, or (n,) words; None when there are none.
     split, patients
@@ -97,7 +98,8 @@ def read_features(source: str | Path, *, ids: str | Path | Sequence[str] | None 
     suffix = source.suffix.lower()
     if suffix in TORCH:
         raise StoreInputError(
-            f"{source} is a torch file, which the store cannot read: use `medfeat cache import`, "
+            f"{source} is a torch file, which the store cannot read: use "
+            f"{command('cache', 'import', source, data='NAME', backbone='NAME')}, "
             "which loads its tensors with weights_only=True, or save them as npz"
         )
     readers: dict[str, Callable[[Path], dict[str, NDArray[Any]]]] = {
@@ -148,6 +150,8 @@ def import_arrays(
     content = hashlib.blake2b(digest_size=32)
     for group, one in ready.items():
         content.update("\0".join([group, *one.ids.tolist()]).encode())
+        if one.embeddings.ndim == 3:  # the same numbers end to end are another store
+            content.update(str(one.embeddings.shape[1:]).encode())
         content.update(raw(one.embeddings))
     full = {
         "dataset": dataset,
@@ -176,9 +180,10 @@ def _checked(group: str, one: Features) -> Features:
     if climbing:
         raise StoreInputError(f"ids may not climb out of their folder with '..', got {climbing[0]!r}")
     embeddings = np.asarray(one.embeddings)
-    if embeddings.ndim != 2 or embeddings.dtype.kind != "f" or len(embeddings) != len(ids):
+    if embeddings.ndim not in (2, 3) or embeddings.dtype.kind != "f" or len(embeddings) != len(ids):
         raise StoreInputError(
-            f"features of {group!r} must be floats of shape ({len(ids)}, d), got {embeddings.dtype} {embeddings.shape}"
+            f"features of {group!r} must be floats of shape ({len(ids)}, d) or ({len(ids)}, P, d), "
+            f"got {embeddings.dtype} {embeddings.shape}"
         )
     kept = "<f2" if embeddings.dtype.itemsize == 2 else "<f4"
     return replace(one, ids=ids, embeddings=np.ascontiguousarray(embeddings, kept))

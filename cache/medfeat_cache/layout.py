@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
+from medfeat_cache.commands import command
 from medfeat_cache.errors import StoreDamaged, StoreError, StoreNotFoundError, StoreVersionError, saying
 from medfeat_cache.format import (
     EMBEDDING_DTYPES,
@@ -31,7 +32,10 @@ from medfeat_cache.upgrade import upgraded
 
 _ALLOWED_DTYPES = {"<f4", "<f2", "<i8", "<f8", "|u1"}
 # A file whose header cannot be believed cannot be mended either, and is in the way of a new one.
-_ANEW = "remove it with `medfeat cache rm` and extract again"
+
+
+def _anew(path: Path) -> str:
+    return f"remove it with {command('cache', 'rm', path)} and extract again"
 
 
 def open_layout(path: Path) -> tuple[Layout, BinaryIO]:
@@ -56,7 +60,9 @@ def open_layout(path: Path) -> tuple[Layout, BinaryIO]:
             file = path.open("rb", buffering=0)
     except StoreError as error:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError | IsADirectoryError):
-            raise StoreNotFoundError(f"no store at {path}: extract it first, or see `medfeat cache ls`") from error
+            raise StoreNotFoundError(
+                f"no store at {path}: extract it first, or see {command('cache', 'ls')}"
+            ) from error
         raise
     try:
         layout = _read_header(path, file)
@@ -82,7 +88,7 @@ def _read_header(path: Path, opened: BinaryIO) -> Layout:
         raise
     except Exception as error:  # h5py turns HDF5's complaints into whichever builtin seems to fit
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise StoreDamaged(f"{path} cannot be read as a store ({reason}): {_ANEW}") from error
+        raise StoreDamaged(f"{path} cannot be read as a store ({reason}): {_anew(path)}") from error
 
 
 def _check_version(path: Path, attributes: Mapping[str, Any]) -> None:
@@ -144,9 +150,11 @@ def _check_header(path: Path, layout: Layout) -> None:
     """Compare the root digest with what it covers."""
     missing = [name for name in REQUIRED_ATTRIBUTES if name not in layout.attributes]
     if missing:
-        raise StoreDamaged(f"{path} lacks the attributes {', '.join(missing)}: {_ANEW}")
+        raise StoreDamaged(f"{path} lacks the attributes {', '.join(missing)}: {_anew(path)}")
     if header_digest(layout) != layout.attributes["digest"]:
-        raise StoreDamaged(f"{path}: the attributes (recipe, info, shapes) are not the ones that were written: {_ANEW}")
+        raise StoreDamaged(
+            f"{path}: the attributes (recipe, info, shapes) are not the ones that were written: {_anew(path)}"
+        )
 
 
 def _check_facts(path: Path, layout: Layout) -> None:
@@ -165,9 +173,9 @@ def _check_facts(path: Path, layout: Layout) -> None:
             and recipe_digest(recipe) == facts["recipe_digest"]
         )
     except (ValueError, KeyError, RecursionError) as error:
-        raise StoreDamaged(f"{path}: its recipe, info, groups or digests cannot be read: {_ANEW}") from error
+        raise StoreDamaged(f"{path}: its recipe, info, groups or digests cannot be read: {_anew(path)}") from error
     if not good:
-        raise StoreDamaged(f"{path}: its recipe, info, groups and digests do not belong together: {_ANEW}")
+        raise StoreDamaged(f"{path}: its recipe, info, groups and digests do not belong together: {_anew(path)}")
 
 
 def _check_shapes(path: Path, layout: Layout, size: int) -> None:
@@ -176,11 +184,12 @@ def _check_shapes(path: Path, layout: Layout, size: int) -> None:
         columns = group.columns
         missing = [key for key in REQUIRED_COLUMNS if key not in columns]
         if missing:
-            raise StoreDamaged(f"{path}: group {name!r} lacks {', '.join(missing)}: {_ANEW}")
+            raise StoreDamaged(f"{path}: group {name!r} lacks {', '.join(missing)}: {_anew(path)}")
         embeddings, step = columns["embeddings"], group.attributes.get("rows_per_block")
         rows = embeddings.shape[0]
         fits = (
-            len(embeddings.shape) == 2
+            len(embeddings.shape) in (2, 3)
+            and (len(embeddings.shape) == 2 or 0 not in embeddings.shape[1:])
             and embeddings.dtype.str in EMBEDDING_DTYPES
             and isinstance(step, int)
             and step > 0
@@ -192,7 +201,10 @@ def _check_shapes(path: Path, layout: Layout, size: int) -> None:
             and ("labels" not in columns or (len(columns["labels"].shape) == 2 and columns["labels"].shape[0] == rows))
         )
         if not fits:
-            raise StoreDamaged(f"{path}: the columns of group {name!r} do not fit each other: {_ANEW}")
+            raise StoreDamaged(f"{path}: the columns of group {name!r} do not fit each other: {_anew(path)}")
         beyond = [key for key, column in columns.items() if column.nbytes and column.offset + column.nbytes > size]
         if beyond:
-            raise StoreDamaged(f"{path} is truncated: {', '.join(beyond)} of {name!r} end beyond it: {_ANEW}")
+            raise StoreDamaged(f"{path} is truncated: {', '.join(beyond)} of {name!r} end beyond it: {_anew(path)}")
+    every = [group.columns["embeddings"] for group in layout.groups.values()]
+    if len({(column.shape[1:], column.dtype.str) for column in every}) > 1:
+        raise StoreDamaged(f"{path}: the embeddings of its groups differ in shape or type: {_anew(path)}")

@@ -15,7 +15,7 @@ from medfeat_cache.coverage import Coverage
 from medfeat_cache.create import GroupShape, create, seal
 from medfeat_cache.errors import StoreDamaged, StoreInputError
 from medfeat_cache.files import raw, write_at
-from medfeat_cache.format import Column, GroupLayout, Layout, read_rows
+from medfeat_cache.format import Column, GroupLayout, Layout, read_rows, spell_shape
 
 _TEXT_ROWS = 8192
 
@@ -32,17 +32,20 @@ def merge(path: Path, groups: Mapping[str, Coverage], *, recipe: Mapping[str, An
 
 def _shapes(groups: Mapping[str, Coverage]) -> dict[str, GroupShape]:
     kinds = {
-        (part.dim, part.dtype) for group in groups.values() for part in group.parts if part.columns["rows"].shape[0]
+        (part.shape, part.dtype) for group in groups.values() for part in group.parts if part.columns["rows"].shape[0]
     }
     if len(kinds) != 1:
-        found = ", ".join(f"{dim} x {dtype}" for dim, dtype in sorted(kinds)) or "none: no image could be embedded"
-        raise StoreInputError(f"all embeddings of a store must have one length and type, found {found}")
-    dim, dtype = kinds.pop()
+        found = (
+            ", ".join(f"{spell_shape(shape)} {dtype}" for shape, dtype in sorted(kinds))
+            or "none: no image could be embedded"
+        )
+        raise StoreInputError(f"all embeddings of a store must have one shape and type, found {found}")
+    shape, dtype = kinds.pop()
     return {
         name: GroupShape(
             rows=int(group.stored.sum()),
             source_rows=len(group.ids),
-            dim=dim,
+            shape=shape,
             dtype=dtype,
             id_bytes=max((chunk.dtype.itemsize for chunk in _encoded(group)), default=1),
             labels=None if group.labels is None else (group.labels.shape[1], group.labels.dtype.str),

@@ -48,9 +48,9 @@ class Part:
     digests: dict[str, str]
 
     @property
-    def dim(self) -> int:
-        """Length of an embedding."""
-        return self.columns["embeddings"].shape[1]
+    def shape(self) -> tuple[int, ...]:
+        """Of one image's embedding: (d,), or (P, d) where several vectors are kept."""
+        return self.columns["embeddings"].shape[1:]
 
     @property
     def dtype(self) -> str:
@@ -80,12 +80,12 @@ class Part:
         self._check("embeddings", state.hexdigest())
 
 
-def _columns(rows: int, dim: int, dtype: str, offset: int) -> dict[str, Column]:
+def _columns(rows: int, shape: tuple[int, ...], dtype: str, offset: int) -> dict[str, Column]:
     kinds: tuple[np.dtype[Any], ...] = (np.dtype("<i8"), np.dtype("|u1"), np.dtype(dtype))
-    shapes: tuple[tuple[int, ...], ...] = ((rows,), (rows, HASH_BYTES), (rows, dim))
+    shapes: tuple[tuple[int, ...], ...] = ((rows,), (rows, HASH_BYTES), (rows, *shape))
     columns = {}
-    for name, kind, shape in zip(_BODY, kinds, shapes, strict=True):
-        columns[name] = Column(offset, kind, shape)
+    for name, kind, whole in zip(_BODY, kinds, shapes, strict=True):
+        columns[name] = Column(offset, kind, whole)
         offset += columns[name].nbytes
     return columns
 
@@ -106,7 +106,7 @@ def write_part(
         "recipe_digest": recipe_digest,
         "group": group,
         "rows": len(embeddings),
-        "dim": embeddings.shape[1],
+        "shape": embeddings.shape[1:],
         "dtype": embeddings.dtype.str,
         "bad": [[entry.row, entry.id, entry.reason] for entry in bad],
         "digests": digests,
@@ -115,7 +115,7 @@ def write_part(
     front = _MAGIC + len(header).to_bytes(4, "little") + header + hashlib.blake2b(header, digest_size=32).digest()
     body = (raw(values[name]) for name in _BODY)
     write_whole(path, [front, *body], "writing the part")
-    columns = _columns(len(embeddings), embeddings.shape[1], embeddings.dtype.str, len(front))
+    columns = _columns(len(embeddings), embeddings.shape[1:], embeddings.dtype.str, len(front))
     return Part(path, recipe_digest, group, tuple(bad), columns, digests)
 
 
@@ -148,6 +148,7 @@ def _read_header(path: Path, file: BinaryIO) -> Part:
     if hashlib.blake2b(header, digest_size=32).digest() != file.read(32):
         raise ValueError("its header is not the one that was written")
     facts = json.loads(header)
-    columns = _columns(facts["rows"], facts["dim"], facts["dtype"], file.tell())
+    shape = tuple(facts["shape"]) if "shape" in facts else (facts["dim"],)  # of before an image had several vectors
+    columns = _columns(facts["rows"], shape, facts["dtype"], file.tell())
     bad = tuple(BadRow(*entry) for entry in facts["bad"])
     return Part(path, facts["recipe_digest"], facts["group"], bad, columns, facts["digests"])

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat_cache.errors import StoreDamaged, UnknownIdsError
-from medfeat_cache.format import Column, chunk_rows, read_rows
+from medfeat_cache.format import Column, chunk_rows, read_rows, spell_shape
 from medfeat_cache.layout import open_layout
 from medfeat_cache.verify import check_columns, check_digests, chunks, refuse_rows
 
 IdArray = NDArray[np.str_]
 FloatArray = NDArray[np.floating[Any]]
+_BATCH_BYTES = 256 << 20
 
 
 class FeatureStore:
@@ -43,7 +44,9 @@ class FeatureStore:
     groups
         In the order they were written: ``("train", "val", "test")`` or ``("all",)``.
     dim, dtype
-        Of an embedding: its length, float32 or float16.
+        Of a vector: its length, float32 or float16.
+    shape
+        Of one image's embedding: (dim,), or (P, dim) where its slices or tokens were kept.
     info
         What is known beside the recipe: dataset, backbone, environment, settings, bad images, licence, citation.
     created_by, created_utc
@@ -67,7 +70,8 @@ class FeatureStore:
         self.created_by: str = attributes["created_by"]
         self.created_utc: str = attributes["created_utc"]
         first = self._column(self.groups[0], "embeddings")
-        self.dim: int = first.shape[1]
+        self.dim: int = first.shape[-1]
+        self.shape: tuple[int, ...] = first.shape[1:]
         self.dtype: np.dtype[Any] = first.dtype
         self._map: mmap.mmap | None = None
         self._index: tuple[IdArray, NDArray[np.int64]] | None = None
@@ -84,7 +88,7 @@ class FeatureStore:
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{group} {self.n(group)}" for group in self.groups)
-        return f"FeatureStore({str(self.path)!r}: {rows} x {self.dim} {self.dtype})"
+        return f"FeatureStore({str(self.path)!r}: {rows} x {spell_shape(self.shape)} {self.dtype})"
 
     def close(self) -> None:
         """Let go of the file; arrays that were handed out stay valid."""
@@ -105,7 +109,7 @@ class FeatureStore:
         return self._column(group, "embeddings").shape[0]
 
     def embeddings(self, group: str) -> FloatArray:
-        """Return (n, d) embeddings, mapped from the file: nothing is read before it is used, nothing can be changed."""
+        """Return (n, *shape) embeddings, mapped from the file: nothing is read before use, nothing can be changed."""
         column = self._column(group, "embeddings")
         if not column.nbytes:
             return np.empty(column.shape, column.dtype)
@@ -115,7 +119,7 @@ class FeatureStore:
         return cast(FloatArray, np.require(flat.reshape(column.shape), requirements="A"))
 
     def read(self, group: str) -> FloatArray:
-        """Return (n, d) embeddings in memory, at the speed of reading the file."""
+        """Return (n, *shape) embeddings in memory, at the speed of reading the file."""
         return self._read(group, "embeddings")
 
     def ids(self, group: str) -> IdArray:
@@ -144,21 +148,26 @@ class FeatureStore:
         return int(self._layout.groups[group].attributes["source_rows"])
 
     def batches(self, group: str, rows: int = 65536) -> Iterator[tuple[IdArray, FloatArray]]:
-        """Yield ids and embeddings of at most `rows` rows at a time, in memory that does not grow with n."""
+        """Yield ids and embeddings of at most `rows` rows at a time, in memory that does not grow with n or P."""
         column, ids = self._column(group, "embeddings"), self._column(group, "ids")
-        for start in range(0, column.shape[0], max(rows, 1)):
-            stop = min(start + max(rows, 1), column.shape[0])
+        step = max(min(rows, _BATCH_BYTES // max(column.row_bytes, 1)), 1)
+        for start in range(0, column.shape[0], step):
+            stop = min(start + step, column.shape[0])
             names = np.char.decode(read_rows(self._file, ids, start, stop), "utf-8")
             yield names, read_rows(self._file, column, start, stop)
 
     def take(self, ids: Sequence[str] | IdArray) -> FloatArray:
-        """Return (m, d) embeddings in the order of `ids`, whichever group each is in.
+        """Return (m, *shape) embeddings in the order of `ids`, whichever group each is in.
 
         Raises
         ------
         UnknownIdsError
             Some are not stored; the message names the first.
         """
+        return self._gather(self.positions(ids))
+
+    def positions(self, ids: Sequence[str] | IdArray) -> NDArray[np.int64]:
+        """Return (m,) where `ids` stand, counted through all groups one after the other; raises as `take` does."""
         wanted = np.asarray(ids, dtype=np.str_)
         names, order = self._id_index()
         at = np.searchsorted(names, wanted)
@@ -167,7 +176,8 @@ class FeatureStore:
         if not known.all():
             first = ", ".join(map(repr, wanted[~known][:5].tolist()))
             raise UnknownIdsError(f"{int((~known).sum())} of {len(wanted)} ids are not in {self.path}, first {first}")
-        return self._gather(order[at])
+        found: NDArray[np.int64] = order[at]
+        return found
 
     def _id_index(self) -> tuple[IdArray, NDArray[np.int64]]:
         if self._index is None:
@@ -177,7 +187,7 @@ class FeatureStore:
         return self._index
 
     def _gather(self, positions: NDArray[np.int64]) -> FloatArray:
-        out = np.empty((len(positions), self.dim), self.dtype)
+        out = np.empty((len(positions), *self.shape), self.dtype)
         first = 0
         for group in self.groups:
             here = (positions >= first) & (positions < first + self.n(group))

@@ -18,7 +18,15 @@ from numpy.typing import ArrayLike, NDArray
 from medfeat_cache.create import digests_text, write_digests
 from medfeat_cache.errors import StoreDamaged, StoreInputError, UnknownIdsError
 from medfeat_cache.files import raw, replacing, write_at
-from medfeat_cache.format import BLOCK_DIGEST_BYTES, GroupLayout, Layout, column_digest, digest_blocks, read_rows
+from medfeat_cache.format import (
+    BLOCK_DIGEST_BYTES,
+    GroupLayout,
+    Layout,
+    column_digest,
+    digest_blocks,
+    read_rows,
+    spell_shape,
+)
 from medfeat_cache.key import digest
 from medfeat_cache.layout import open_layout
 from medfeat_cache.lock import Lock
@@ -55,7 +63,7 @@ def repair_rows(path: str | Path, group: str, rows: ArrayLike, embeddings: NDArr
         (m,) positions in the store. They must include every row of the blocks that are damaged, as
         `verify_store(path).rows_to_repair()` gives them.
     embeddings
-        (m, d) recomputed with the recipe and the settings of the store.
+        (m, d) or (m, P, d) recomputed with the recipe and the settings of the store.
 
     Raises
     ------
@@ -132,7 +140,8 @@ def _check_request(path: Path, layout: Layout, group: str, rows: NDArray[np.int6
     column = _facts(path, layout, group).columns["embeddings"]
     if values.shape[1:] != column.shape[1:] or values.dtype != column.dtype:
         raise StoreInputError(
-            f"embeddings must be {column.dtype} of length {column.shape[1]}, got {values.dtype} {values.shape}"
+            f"embeddings must be {column.dtype} of {spell_shape(column.shape[1:])} numbers an image, "
+            f"got {values.dtype} {values.shape}"
         )
     if len(rows) and (rows[0] < 0 or rows[-1] >= column.shape[0]):
         raise StoreInputError(f"rows must lie in [0, {column.shape[0]}), got {rows[0]}..{rows[-1]}")

@@ -12,9 +12,10 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat_cache.commands import command
 from medfeat_cache.errors import StoreDamaged, StoreError, StoreNotFoundError
 from medfeat_cache.files import raw
-from medfeat_cache.format import Layout, chunk_rows, column_digest, digest_blocks, read_rows
+from medfeat_cache.format import Layout, chunk_rows, column_digest, digest_blocks, finite_rows, read_rows
 from medfeat_cache.layout import open_layout
 
 Level = Literal["damage", "suspect", "note"]
@@ -132,14 +133,17 @@ def check_columns(path: Path, layout: Layout, file: BinaryIO, group: str) -> Non
     """Raise `StoreDamaged` when ids, labels, rows, hashes or block digests of a group are not as written."""
     columns = damaged_columns(layout, file, group)
     if columns:
-        raise StoreDamaged(f"{path}: {', '.join(columns)} of {group!r} are damaged: see `medfeat cache verify`")
+        raise StoreDamaged(
+            f"{path}: {', '.join(columns)} of {group!r} are damaged: see {command('cache', 'verify', path)}"
+        )
 
 
 def refuse_rows(path: Path, group: str, rows: NDArray[np.int64]) -> None:
     """Raise `StoreDamaged` naming these rows, if there are any."""
     if len(rows):
         raise StoreDamaged(
-            f"{path}: embeddings of {group!r} are damaged ({spell_rows(rows)}): mend them with `medfeat cache repair`"
+            f"{path}: embeddings of {group!r} are damaged ({spell_rows(rows)}): mend them with "
+            f"{command('cache', 'repair', path)}"
         )
 
 
@@ -197,11 +201,11 @@ def _verify_group(
     found: dict[str, list[NDArray[np.int64]]] = {"bad": [], "nan": [], "zero": []}
     keys = []
     for start, rows, bad in chunks(layout, file, group):
-        finite = np.isfinite(rows).all(axis=1)
+        finite = finite_rows(rows)
         found["bad"].append(start + np.flatnonzero(bad))
         found["nan"].append(start + np.flatnonzero(~finite))
         with np.errstate(invalid="ignore"):  # damaged bytes may well be a signalling NaN
-            found["zero"].append(start + np.flatnonzero(~(rows != 0).any(axis=1)))
+            found["zero"].append(start + np.flatnonzero(~(rows != 0).any(axis=tuple(range(1, rows.ndim)))))
         keys.append(np.array([hashlib.blake2b(raw(row), digest_size=16).digest() for row in rows], "V16"))
         progress(len(rows))
     if not keys:
@@ -271,7 +275,7 @@ def _unlike(column: Any, file: BinaryIO, hashes: NDArray[Any], rows: NDArray[np.
     first: dict[bytes, NDArray[np.float64]] = {}
     found = []
     for row in rows.tolist():
-        vector = read_rows(file, column, row, row + 1)[0].astype(np.float64)
+        vector = read_rows(file, column, row, row + 1).reshape(-1).astype(np.float64)
         other = first.setdefault(bytes(hashes[row]), vector)
         if vector @ other < _SAME_IMAGE_COSINE * np.linalg.norm(vector) * np.linalg.norm(other):
             found.append(row)

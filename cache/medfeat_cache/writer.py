@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from medfeat_cache.commands import command
 from medfeat_cache.coverage import Coverage, GroupSpec, as_ids, as_labels, refuse_repeated
 from medfeat_cache.errors import StoreConflictError, StoreDamaged, StoreError, StoreInputError, UnknownIdsError, saying
 from medfeat_cache.files import TEMPORARY, make_folder, replacing, sync_folder
-from medfeat_cache.format import EMBEDDING_DTYPES, HASH_BYTES
+from medfeat_cache.format import EMBEDDING_DTYPES, HASH_BYTES, finite_rows, spell_shape
 from medfeat_cache.key import canonical_json, differing_fields, digest
 from medfeat_cache.layout import open_layout
 from medfeat_cache.lock import Lock, log_wait
@@ -109,7 +110,7 @@ class StoreWriter:
             fields = ", ".join(differing_fields(found.recipe, self.manifest.recipe))
             raise StoreConflictError(
                 f"{self.folder} holds parts of another recipe (it differs in {fields}): "
-                "remove it with `medfeat cache rm`, then run the same command again"
+                f"remove it with {command('cache', 'rm', self.folder)}, then run the same command again"
             )
         else:
             self.resumed = True
@@ -227,7 +228,7 @@ class StoreWriter:
         rows
             (m,) positions in the source, ascending, none of them written before.
         embeddings
-            (m, d) float32 or float16.
+            (m, d) or (m, P, d) float32 or float16.
         image_hash
             (m, 16) uint8, zeros where unknown.
         bad
@@ -314,20 +315,27 @@ def _checked(group: Coverage, values: dict[str, Any], *, allow_nonfinite: bool) 
     hashes = np.ascontiguousarray(values["image_hash"])
     if embeddings.dtype.newbyteorder("<").str not in EMBEDDING_DTYPES:
         raise StoreInputError(f"embeddings must be float32 or float16, got {embeddings.dtype}")
-    if embeddings.ndim != 2 or len(embeddings) != len(rows):
-        raise StoreInputError(f"embeddings must have shape ({len(rows)}, d), got {embeddings.shape}")
+    if embeddings.ndim not in (2, 3) or len(embeddings) != len(rows):
+        raise StoreInputError(
+            f"embeddings must have shape ({len(rows)}, d) or ({len(rows)}, P, d), got {embeddings.shape}"
+        )
+    if embeddings.ndim == 3 and 0 in embeddings.shape[1:]:
+        raise StoreInputError(f"embeddings must hold numbers, got shape {embeddings.shape}")
     if hashes.dtype != np.uint8 or hashes.shape != (len(rows), HASH_BYTES):
         raise StoreInputError(f"image_hash must be uint8 of shape ({len(rows)}, 16), got {hashes.dtype} {hashes.shape}")
-    kinds = {(part.dim, part.dtype) for part in group.parts if part.columns["rows"].shape[0]}
-    if len(rows) and kinds and (embeddings.shape[1], embeddings.dtype.str) not in kinds:
+    kinds = {(part.shape, part.dtype) for part in group.parts if part.columns["rows"].shape[0]}
+    if len(rows) and kinds and (embeddings.shape[1:], embeddings.dtype.str) not in kinds:
+        before = ", ".join(f"{spell_shape(shape)} {np.dtype(dtype)}" for shape, dtype in kinds)
         raise StoreConflictError(
-            f"embeddings must be like those before, {kinds}, got {embeddings.shape[1]} {embeddings.dtype}"
+            f"embeddings of an image must be like those before, {before}, "
+            f"got {spell_shape(embeddings.shape[1:])} {embeddings.dtype}"
         )
-    wrong = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+    wrong = np.flatnonzero(~finite_rows(embeddings))
     if len(wrong) and not allow_nonfinite:
         names = ", ".join(map(repr, group.ids[rows[wrong[:5]]].tolist()))
+        instead = "--dtype float32" if embeddings.dtype == np.float16 else "--precision fp32"
         raise StoreInputError(
-            f"{len(wrong)} embeddings of {group.group!r} hold NaN or infinity, first {names}: try --precision fp32"
+            f"{len(wrong)} embeddings of {group.group!r} hold NaN or infinity, first {names}: try {instead}"
         )
     return {
         "rows": rows,

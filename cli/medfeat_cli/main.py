@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
+from itertools import pairwise
 from types import FrameType
+from typing import Annotated
 
 import typer
 
 from medfeat_cli import output
 from medfeat_cli.commands import register
 
+_NAME = "medfeat"
 app = typer.Typer(
-    name="medfeat",
+    name=_NAME,
     help="Embed every medical image once with a frozen backbone, keep the vectors, probe them in seconds.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -25,6 +29,8 @@ register(app)
 _INTERRUPTED, _TERMINATED = 130, 143
 # What a folder that cannot be written raises, and a file in the place of a folder.
 _FORBIDDEN = (PermissionError, NotADirectoryError, FileExistsError)
+# Commands that keep what they have finished, piece by piece.
+_GOES_ON = frozenset({"extract", "probe", "finetune", "demo"})
 _STOPPED = {_INTERRUPTED: "Ctrl-C", _TERMINATED: "SIGTERM"}
 
 
@@ -43,23 +49,42 @@ def _version(value: bool) -> None:
 @app.callback()
 def _root(
     version: bool = typer.Option(
-        False, "--version", help="Show the version and stop.", callback=_version, is_eager=True
+        False, "--version", "-V", help="Show the version and stop.", callback=_version, is_eager=True
     ),
 ) -> None:
     """Embed every medical image once with a frozen backbone, keep the vectors, probe them in seconds."""
+
+
+@app.command("help")
+def _help(
+    command: Annotated[list[str] | None, typer.Argument(help="Of which; none means medfeat itself.")] = None,
+) -> None:
+    """Show what a command does and takes, as `--help` behind it.
+
+    Example: medfeat help cache ls
+    """
+    app([*(command or []), "--help"], standalone_mode=False, prog_name=_NAME)
 
 
 def main() -> None:
     """Run the command line; errors are one line on stderr, those nobody foresaw with a traceback on demand."""
     signal.signal(signal.SIGTERM, _on_sigterm)
     output.speak_safely()
+    _keep_libraries_quiet()
     sys.exit(run(sys.argv[1:]))
+
+
+def _keep_libraries_quiet() -> None:
+    """Keep what libraries warn programmers of away from people; `-W`, PYTHONWARNINGS or MEDFEAT_DEBUG bring it back."""
+    if not sys.warnoptions and os.environ.get("MEDFEAT_DEBUG", "") in ("", "0"):
+        warnings.simplefilter("ignore")
 
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code: 0 fine, 1 failed, 2 asked wrongly, 130 Ctrl-C, 143 SIGTERM."""
+    code, said = 0, ""
     try:
-        code = int(app(arguments, standalone_mode=False) or 0)
+        code = int(app(arguments, standalone_mode=False, prog_name=_NAME) or 0)
     except KeyboardInterrupt:
         code = _INTERRUPTED
     except _Terminated:
@@ -69,13 +94,40 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as problem:
+        if _is_help(problem):
+            return 0
         found = _exit_code(problem)
         code = 1 if found is None else found
-        output.error(_one_line(problem) if found is not None else _unforeseen(problem))
+        said = _one_line(problem) if found is not None else _unforeseen(problem)
     # Typer turns Ctrl-C into an exit code of its own accord, so the code is what is looked at.
     if code in _STOPPED:
-        output.error(f"stopped by {_STOPPED[code]}; what was finished is kept: the same command goes on from there")
+        said = f"stopped by {_STOPPED[code]}; {_what_stays(arguments)}"
+    if said:
+        output.error(said)
+        if _wants_json(arguments):
+            output.json_error(said, code)
     return code
+
+
+def _what_stays(arguments: list[str]) -> str:
+    """Say what is left of a command that was stopped: most have nothing to go on from."""
+    name = next((word for word in arguments if not word.startswith("-")), "")
+    if name in _GOES_ON and not any(word.startswith("--fuse") for word in arguments):
+        return "what was finished is kept: the same command goes on from there"
+    return "nothing of it was kept: the same command begins anew"
+
+
+def _is_help(problem: Exception) -> bool:
+    """Whether a command that needs more words was given alone: its help has been shown, and nothing went wrong."""
+    return hasattr(problem, "format_message") and not problem.format_message()
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    """Whether the result was asked for as JSON, however the rest was spelled: then an error is JSON too."""
+    forms = {"--format=json"} | {
+        "--format" for form, word in pairwise(arguments) if (form, word) == ("--format", "json")
+    }
+    return not {"--json", *forms}.isdisjoint(arguments)
 
 
 def _exit_code(problem: Exception) -> int | None:
@@ -108,7 +160,8 @@ def _one_line(problem: Exception) -> str:
     if isinstance(problem, typer.Abort):
         return "nothing was done"
     if hasattr(problem, "format_message"):
-        return f"{problem.format_message()} (see `medfeat --help`)"
+        context = getattr(problem, "ctx", None)
+        return f"{problem.format_message()} (see `{_NAME if context is None else context.command_path} --help`)"
     if _is_homeless(problem):
         return "no home folder is known: set HOME to a folder that can be written"
     if type(problem) in _FORBIDDEN and isinstance(problem, OSError) and problem.filename:

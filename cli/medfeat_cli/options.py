@@ -39,6 +39,10 @@ BackboneRequired = Annotated[
     str,
     typer.Option("--backbone", "-b", help="Backbone names (comma list) or `all`.", autocompletion=_backbones),
 ]
+Store = Annotated[
+    str | None,
+    typer.Option("--store", help="First digits of the digest of a store (comma list where several may be meant)."),
+]
 Size = Annotated[
     int | None, typer.Option("--size", help="Side of the stored images in pixels (MedMNIST: 28, 64, 128, 224).")
 ]
@@ -52,6 +56,7 @@ DataRoot = Annotated[
 Offline = Annotated[bool, typer.Option("--offline", help="Make no network call at all.")]
 Device = Annotated[str, typer.Option("--device", help="auto (cuda, then mps, then cpu), cpu, mps, cuda or cuda:N.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Show every column of a table, however narrow the terminal.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 Weights = Annotated[
@@ -66,7 +71,8 @@ Layer = Annotated[
     str | None, typer.Option("--layer", help="Layers by module name (comma list), or `quarter` or `every`: by depth.")
 ]
 Slices = Annotated[
-    str | None, typer.Option("--slices", help="Slice policies for volumes (comma list): mean-concat, ...")
+    str | None,
+    typer.Option("--slices", help="Slice policies for volumes (comma list): mean-concat, ..., keep, keep:16."),
 ]
 Copies = Annotated[
     str | None,
@@ -76,6 +82,7 @@ Copies = Annotated[
 ]
 Fit = Annotated[str, typer.Option("--fit", help="whole (all of the image), reference (the library's own crop) or pad.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto (measured), fp32, bf16 or fp16.")]
+Dtype = Annotated[str, typer.Option("--dtype", help="float32, or float16: half the room.")]
 BatchSize = Annotated[str, typer.Option("--batch-size", help="auto, or images a forward pass.")]
 Name = Annotated[str | None, typer.Option("--name", help="Name for your own images; default: the folder's.")]
 Intensity = Annotated[str | None, typer.Option("--intensity", help="How 16-bit, DICOM and NIfTI values become 0..255.")]

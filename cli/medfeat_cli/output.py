@@ -15,6 +15,8 @@ import typer
 if TYPE_CHECKING:
     from medfeat.report.tables import Table
 
+_ANY_WIDTH = 10_000  # letters: wider than any table
+
 
 def speak_safely() -> None:
     """Let no letter that the terminal's encoding lacks end a command: it is spelled as an escape instead."""
@@ -50,36 +52,47 @@ def note(message: str) -> None:
     typer.echo(harmless(message), err=True)
 
 
-def as_json(value: Any) -> None:
-    """Print a result as JSON; NaN and infinities become null, which every reader of JSON knows."""
+def as_json(value: Mapping[str, Any]) -> None:
+    """Print a result as JSON."""
     plain = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
+    typer.echo(json_text(value, plain=plain))
+
+
+def json_text(value: Mapping[str, Any], *, plain: bool = False) -> str:
+    """Return a result as JSON, by which medfeat it was made; NaN and infinities become null, which every reader knows.
+
+    Parameters
+    ----------
+    value
+        The result; its keys stay where they are.
+    plain
+        Spell what is no ASCII as escapes.
+    """
+    from medfeat import __version__
     from medfeat.report.harmless import harmless_json
 
-    typer.echo(harmless_json(json.dumps(_finite(value), indent=2, ensure_ascii=plain)))
+    made = {"version": __version__, **value}
+    return harmless_json(json.dumps(_finite(made), indent=2, ensure_ascii=plain))
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """Print columns and rows as a table."""
-    from medfeat.report.tables import Table
-
-    tables([Table(title, tuple(columns), tuple(tuple(row) for row in rows))])
+def json_error(message: str, code: int) -> None:
+    """Print an error in the place of the JSON that was asked for: one envelope for all of them."""
+    as_json({"error": {"code": code, "message": message}})
 
 
-def tables(shown: Sequence[Table]) -> None:
-    """Print tables: drawn when a person looks at them; tab-separated elsewhere, or where no drawn column would fit."""
+def tables(shown: Sequence[Table], *, wide: bool = False) -> None:
+    """Print tables: drawn when a person looks at them, all of their columns where wide; tab-separated elsewhere."""
     from medfeat.report import tables as render
 
     if sys.stdout is None or not sys.stdout.isatty():  # None where it was closed
         typer.echo(render.plain(shown), nl=False)
         return
     from rich.console import Console
-    from rich.measure import Measurement
+    from rich.text import Text
 
-    console, drawn = Console(), render.terminal(shown)
-    if Measurement.get(console, console.options.update(max_width=10_000), drawn).minimum > console.width:
-        typer.echo(render.plain(shown), nl=False)
-        return
-    console.print(drawn)
+    console = Console(width=_ANY_WIDTH if wide else None)
+    for part in render.terminal(shown, None if wide else console.width):
+        console.print(part, soft_wrap=isinstance(part, Text))
 
 
 def text(content: str, out: Path | None = None) -> None:

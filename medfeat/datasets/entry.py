@@ -10,7 +10,8 @@ from typing import cast
 from medfeat.datasets.digests import DigestMemory
 from medfeat.errors import UsageError
 from medfeat.registry import Registry
-from medfeat.types import Dataset, Progress, SilentProgress, TaskType
+from medfeat.types import Dataset, DatasetInfo, Progress, SilentProgress, TaskType
+from medfeat_cache.commands import command
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class DatasetEntry:
         Opens it at a size that was checked; what it opens has this entry's name.
     file
         Where the file of a size is, or would be; None when the dataset needs none.
+    known
+        What is known of a size without its file, its fingerprint too; None where only the file tells.
     """
 
     name: str
@@ -71,6 +74,7 @@ class DatasetEntry:
     source: str = "plugin"
     open: Callable[[int, OpenRequest], Dataset]
     file: Callable[[int, Path | None], Path] | None = None
+    known: Callable[[int], DatasetInfo] | None = None
 
     def checked_size(self, size: int | None) -> int:
         """Return the size to open, the first when None; a `UsageError` names the sizes there are."""
@@ -108,7 +112,7 @@ def _accept(name: str, named: object) -> DatasetEntry:
 
 DATASETS: Registry[DatasetEntry] = Registry(
     "dataset",
-    "(see `medfeat list datasets`; own images are named by their path, such as ./images)",
+    f"(see {command('list', 'datasets')}; own images are named by their path, such as ./images)",
     group="medfeat.datasets",
     accept=_accept,
 )

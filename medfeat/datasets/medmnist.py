@@ -135,6 +135,7 @@ def _entry(facts: MedmnistSet) -> DatasetEntry:
         source="medmnist",
         open=partial(open_medmnist, facts.name),
         file=partial(medmnist_path, facts.name),
+        known=lambda size: medmnist_info(facts, size, f"md5:{facts.files[size].md5}"),
     )
 
 

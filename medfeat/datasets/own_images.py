@@ -20,11 +20,13 @@ from medfeat.datasets.folders.folder import list_file, list_folder
 from medfeat.datasets.folders.walking import OTHER_PICTURES
 from medfeat.datasets.labels.class_spelling import class_list
 from medfeat.datasets.labels.labelling import ask_something
+from medfeat.datasets.labels.table_file import TABLES
 from medfeat.datasets.medmnist import medmnist_info, official_file
 from medfeat.datasets.npz.npz_dataset import NpzArrays, NpzDataset
 from medfeat.datasets.npz.npz_labels import NpzLabelling, npz_labelling, npz_words
 from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.types import Dataset, DatasetInfo, Progress, TaskType, Volumes
+from medfeat_cache.commands import command
 
 _SERIES: Volumes = "series"
 KINDS = "a folder of images, a .csv, an .npz in MedMNIST's form or one image"
@@ -85,10 +87,12 @@ def open_own(
         When it is not what it must be.
     """
     if not path.exists():
-        raise MissingFileError(f"{path} is not there; name {KINDS}, or a registered dataset (`medfeat list datasets`)")
+        raise MissingFileError(
+            f"{path} is not there; name {KINDS}, or a registered dataset ({command('list', 'datasets')})"
+        )
     suffix = path.suffix.lower()
-    if options.columns() and suffix != ".csv":
-        raise UsageError(f"{', '.join(options.columns())} is for a .csv, and {path} is none; leave it out")
+    if options.columns() and suffix not in TABLES:
+        raise UsageError(f"{', '.join(options.columns())} is for a .csv or .xlsx, and {path} is none; leave it out")
     volumes = _volumes(path, options.volumes)
     name, intensity = _name(path, options.name, taken), parse_intensity(options.intensity)
     if suffix == ".npz" and path.is_file():
@@ -110,7 +114,7 @@ def _volumes(path: Path, asked: str | None) -> Volumes | None:
         return None
     if asked != _SERIES:
         raise UsageError(f"volumes must be {_SERIES} (each DICOM series is one volume), got {asked!r}")
-    if not path.is_dir() and path.suffix.lower() != ".csv":
+    if not path.is_dir() and path.suffix.lower() not in TABLES:
         raise UsageError(
             f"volumes {asked} makes volumes of folders of DICOM slices, and {path} is a file; name the folder, or a "
             ".csv that names folders"
@@ -123,7 +127,7 @@ def _listing(path: Path, name: str, options: OwnOptions, volumes: Volumes | None
         return list_folder(
             path, name, task=options.task, wanted=class_list(options.classes), volumes=volumes, progress=progress
         )
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() in TABLES:
         columns = Columns(options.path_column, options.label_column, options.split_column, options.patient_column)
         root = options.root if options.root is not None else path.parent
         wanted = class_list(options.classes)

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from medfeat.backbones import BACKBONES, brings_weights, join_part, load_backbone, split_part
 from medfeat.datasets.hashing import HASH_BYTES, image_hash
 from medfeat.errors import WeightsError
+from medfeat.extraction.ask.as_stored import as_stored
 from medfeat.extraction.ask.made_from import NetworkThen, RemakeOptions
+from medfeat.extraction.ask.request import Request
 from medfeat.extraction.network.build import make_embedder
 from medfeat.extraction.network.compiling import compile_problem
 from medfeat.extraction.network.device import resolve_device
-from medfeat.extraction.network.forward import RowEmbedder, Rows
-from medfeat.types import BackboneInfo, Dataset, DatasetInfo, Progress, Recipe
+from medfeat.extraction.network.forward import RowEmbedder
+from medfeat.types import BackboneInfo, Dataset, DatasetInfo, FloatArray, Progress, Recipe
 
 if TYPE_CHECKING:
     from medfeat.backbones import Backbone
@@ -31,13 +33,13 @@ class RowsAgain(NamedTuple):
     rows
         (m,) positions that could be read.
     embeddings
-        (m, d) float32.
+        (m, *shape), as they are stored.
     hashes
         (m, 16) uint8.
     """
 
     rows: NDArray[np.int64]
-    embeddings: Rows
+    embeddings: FloatArray
     hashes: NDArray[np.uint8]
 
 
@@ -64,6 +66,23 @@ def load_again(network: NetworkThen, options: RemakeOptions, progress: Progress 
     if brings_weights(network.name):
         _refuse_other_code(backbone.info, network.recipe)
     return backbone
+
+
+def request_again(network: NetworkThen, options: RemakeOptions) -> tuple[str, Request]:
+    """Return name and request by which other images are extracted as a store was, into a store of their own."""
+    weights = _weights_now(network, options.weights)
+    request = Request(
+        weights=None if weights is None else str(weights),
+        seed=network.seed,
+        adapt=network.adapt,
+        views=(network.view,),
+        fit=network.recipe.fit,
+        precision=network.recipe.precision,
+        batch_size=network.settings.batch_size,
+        offline=options.offline,
+        trust_remote_code=options.trust_remote_code,
+    )
+    return _pinned(network), request
 
 
 def _weights_now(network: NetworkThen, given: str | Path | None) -> str | Path | None:
@@ -157,15 +176,17 @@ def embed_rows(
     group: str,
     rows: NDArray[np.int64],
     *,
+    recipe: Recipe,
     backwards: bool = False,
 ) -> RowsAgain:
     """Embed some rows of a group into memory, with the first view of the network; what cannot be read is left out.
 
-    With `backwards` the images of each batch go through it last first; the rows come back in their own order.
+    They are in the form in which `recipe` stores them. With `backwards` the images of each batch go through it last
+    first; the rows come back in their own order.
     """
     order = slice(None, None, -1 if backwards else 1)
     places: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
-    embeddings: list[Rows] = []
+    embeddings: list[FloatArray] = []
     hashes: list[bytes] = []
     for batch in dataset.batches(group, embedder.batch_size, rows):
         if len(batch.rows) == 0:
@@ -174,7 +195,7 @@ def embed_rows(
         images = batch.images[order]
         # a copy, since one image turned round counts as contiguous with a stride that torch refuses
         first = embedder(images.copy())[0][order]
-        embeddings.append(first.reshape(len(first), -1))
+        embeddings.append(as_stored(first, kept=recipe.kept, dtype=recipe.dtype))
         hashes.extend(image_hash(image) for image in batch.images)
     found = np.concatenate(embeddings) if embeddings else np.empty((0, 0), np.float32)
     keys = np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, HASH_BYTES)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast, get_args
 
 from medfeat.backbones import brings_weights, describe, load_backbone
 from medfeat.backbones.features.pooling import PROJECTED
-from medfeat.errors import DataError
+from medfeat.errors import DataError, first_line
 from medfeat.extraction.ask import remembered as lookup
 from medfeat.extraction.ask.asked import describe_request, unfinished_precision, unfinished_settings
 from medfeat.extraction.ask.colours import colour_views
@@ -21,6 +21,7 @@ from medfeat.extraction.measure.choose import Chooser, Decision
 from medfeat.extraction.measure.sample import read_sample
 from medfeat.extraction.network.build import make_embedder
 from medfeat.extraction.network.compiling import compile_problem
+from medfeat.extraction.network.device import is_out_of_memory, settings_here
 from medfeat.extraction.network.forward import RowEmbedder
 from medfeat.extraction.network.layers_meant import with_layers
 from medfeat.extraction.network.volumes import views_for
@@ -103,6 +104,7 @@ class _Session:
         self.total = sum(dataset.info.counts.values())
         if self.total == 0:
             raise DataError(f"{dataset.info.name} holds no images: nothing to embed")
+        progress.start(1, f"loading {name}", "networks")
         self.backbone = load_backbone(
             name,
             views=colour_views(views_for(tuple(asked), dataset.info, describe(name)), dataset, name),
@@ -113,6 +115,7 @@ class _Session:
             trust_remote_code=request.trust_remote_code,
             progress=progress,
         )
+        progress.finish()
         for line in self.backbone.reported:
             progress.say(line)
 
@@ -121,7 +124,7 @@ class _Session:
         choice: Decision | None = None
         precision = self._known_precision()
         if precision is None:
-            choice = self._chooser().choose("auto")
+            choice = self._chosen("auto")
             precision = choice.settings.precision
         targets = self._targets(precision)
         there = [target for target in targets if target.path.is_file()]
@@ -130,7 +133,7 @@ class _Session:
         for last in (False, True):
             begun_elsewhere: list[Target] = []
             for settings, together in _by_settings(missing).items():
-                made = self._settled(settings) or choice or self._chooser().choose(precision)
+                made = self._settled(settings) or choice or self._chosen(precision)
                 run = Pass(self.dataset, self.backbone, made, begun=settings, root=self.root, progress=self.progress)
                 try:
                     outcomes |= run.make(together, source=self.request.source)
@@ -164,12 +167,27 @@ class _Session:
     def _targets(self, precision: Precision) -> list[Target]:
         targets = []
         for index, (view, resolved) in enumerate(zip(self.asked, self.backbone.views, strict=True)):
-            how = {"fit": self.request.fit, "precision": precision, "copies": self.copies}
-            recipe = build_recipe(self.dataset.info, self.backbone.info, resolved, **how).to_dict()
+            recipe = build_recipe(
+                self.dataset.info,
+                self.backbone.info,
+                resolved,
+                fit=self.request.fit,
+                precision=precision,
+                dtype=self.request.dtype,
+                copies=self.copies,
+            ).to_dict()
             path = store_path(self.root, self.dataset.info.name, self.backbone.info.name, recipe_digest(recipe))
             depth = self.request.depth.get(view.layer or "", {})
             targets.append(Target(index, view, self.asked[view], recipe, path, depth))
         return targets
+
+    def _chosen(self, precision: str) -> Decision:
+        """Measure, under a bar that says so: that takes seconds in which nothing else is told."""
+        self.progress.start(1, f"measuring {self.name}: batch size, precision", "measurements")
+        try:
+            return self._chooser().choose(precision)
+        finally:
+            self.progress.finish()
 
     def _chooser(self) -> Chooser:
         return Chooser(
@@ -203,17 +221,31 @@ class _Session:
         if begun is not None:
             return self._continued(begun)
         if self.backbone.takes_raw:
-            plain = RunSettings.here(self.device, "fp32", self.request.batch_size or _RAW_BATCH, False, _RAW_BATCH)
+            plain = settings_here(self.device, "fp32", self.request.batch_size or _RAW_BATCH, False, _RAW_BATCH)
             return Decision(plain, self._build("fp32", plain.batch_size, compiled=False, copied=True))
         return None
 
     def _continued(self, begun: RunSettings) -> Decision:
         """Go on with the settings a store was begun with, as far as this machine can."""
         compiled = begun.compiled and self.request.compile and compile_problem(self.device) is None
-        here = RunSettings.here(self.device, begun.precision, begun.batch_size, compiled, begun.part_batches)
         if self.request.batch_size not in (None, begun.batch_size):
             self.progress.say(f"resuming with the batch size this store was begun with: {begun.batch_size}")
-        return Decision(here, self._build(here.precision, here.batch_size, compiled=here.compiled, copied=True))
+        embedder = self._compiled_again(begun) if compiled else None
+        here = settings_here(self.device, begun.precision, begun.batch_size, embedder is not None, begun.part_batches)
+        eager = embedder or self._build(here.precision, here.batch_size, compiled=False, copied=True)
+        return Decision(here, eager)
+
+    def _compiled_again(self, begun: RunSettings) -> RowEmbedder | None:
+        """Compile as an interrupted run had done; None where that fails on this machine, which eager does not."""
+        try:
+            embedder = self._build(begun.precision, begun.batch_size, compiled=True, copied=True)
+            embedder(read_sample(self.dataset)[:1])
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            self.progress.say(f"torch.compile failed ({first_line(error)}): running eager")
+            return None
+        return embedder
 
 
 def _by_settings(targets: list[Target]) -> dict[RunSettings | None, list[Target]]:

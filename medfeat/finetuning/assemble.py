@@ -25,6 +25,7 @@ from medfeat.finetuning.lora import add_low_rank
 from medfeat.finetuning.training_settings import TrainingSettings
 from medfeat.finetuning.tunable import Batch, Change, FirstView, Preparation, Tunable, computing
 from medfeat.types import Fit, FloatArray, Progress
+from medfeat_cache.commands import command
 
 if TYPE_CHECKING:
     from medfeat.backbones import Backbone
@@ -50,7 +51,7 @@ def tunable(backbone: Backbone, start: HeadStart, settings: TrainingSettings, de
         A backbone without weights.
     """
     if backbone.takes_raw:
-        raise UsageError(f"{backbone.info.name} has no weights to tune: name a network (`medfeat list backbones`)")
+        raise UsageError(f"{backbone.info.name} has no weights to tune: name one ({command('list', 'backbones')})")
     network = backbone.module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.requires_grad_(settings.mode == "full")
     if settings.mode == "lora":

@@ -15,6 +15,7 @@ from medfeat.errors import UsageError
 from medfeat.extraction.network.volumes import views_for
 from medfeat.finetuning.defaults import family_of
 from medfeat.types import DatasetInfo, View
+from medfeat_cache.commands import command
 
 _FLOAT = 4
 # A weight, its gradient and the two moments of AdamW.
@@ -66,7 +67,7 @@ def needs_of(backbone: str, dataset: DatasetInfo, *, mode: str, batch_size: int,
     """
     info = describe(backbone)
     if info.source == "weights-free":
-        raise UsageError(f"{backbone} has no weights to tune: name a network (`medfeat list backbones`)")
+        raise UsageError(f"{backbone} has no weights to tune: name one ({command('list', 'backbones')})")
     access = Access(offline=True)
     network, _ = skeleton(find(backbone, access), views_for((View(slices=slices),), dataset, info), access)
     weights = _FLOAT * sum(parameter.numel() for parameter in network.module.parameters())

@@ -12,7 +12,8 @@ from medfeat.errors import UnsuitedHeadError
 from medfeat.heads.class_weights import NONE, check_class_weight
 from medfeat.identity import identity
 from medfeat.registry import Registry
-from medfeat.types import Head
+from medfeat.types import Head, TaskType
+from medfeat_cache.commands import command
 
 if TYPE_CHECKING:
     from medfeat.heads.texts import TextSource
@@ -54,7 +55,7 @@ def _accept(name: str, named: object) -> Callable[[], Head]:
 
 
 HEADS: Registry[Callable[[], Head]] = Registry(
-    "head", "(`medfeat list heads` shows all)", group="medfeat.heads", accept=_accept
+    "head", f"({command('list', 'heads')} shows all)", group="medfeat.heads", accept=_accept
 )
 
 _BUILTIN = {
@@ -69,6 +70,11 @@ _BUILTIN = {
     "ordinal": ("medfeat.heads.ordinal:OrdinalHead", "proportional odds for ordered classes, 15 values of C"),
     "ridge": ("medfeat.heads.ridge:RidgeHead", "L2 linear regression of numbers, 15 values of alpha"),
     "mlp": ("medfeat.heads.mlp:PerceptronHead", "one hidden layer, 4 settings of at most 40 epochs"),
+    "attention": (
+        "medfeat.heads.attention:AttentionHead",
+        "gated attention over slices or tokens that were kept, 5 values of C, stopped on val",
+    ),
+    "auto": ("medfeat.heads.auto:AutoHead", "all heads that suit the task, and means of two or three of them"),
     "zero-shot": ("medfeat.heads.zero_shot:ZeroShotHead", "nearest text, without labels; for projected embeddings"),
     "text-linear": (
         "medfeat.heads.text_linear:TextLinearHead",
@@ -89,9 +95,22 @@ def describe(name: str) -> str:
 
 
 def all_heads() -> tuple[str, ...]:
-    """Return every head that ``all`` stands for: not the baseline, nor what an installed package brings broken."""
+    """Return every head that ``all`` stands for: each on its own, without the baseline and what a package broke."""
     broken = HEADS.problems()
-    return tuple(name for name in HEADS if name != "majority" and name not in broken)
+    return tuple(name for name in HEADS if name not in ("majority", "auto") and name not in broken)
+
+
+def refuse_repetition(name: str, task_type: TaskType) -> None:
+    """Refuse a head that is another one under its own name for such a task, where all heads are asked for.
+
+    Raises
+    ------
+    UnsuitedHeadError
+        Naming the other one: a run more would say nothing, and would be counted once more where many are compared.
+    """
+    other = getattr(HEADS[name](), "same_as", {}).get(task_type)
+    if other is not None:
+        raise UnsuitedHeadError(f"the {name} head is the {other} head where the task is {task_type}")
 
 
 def takes_budget(name: str) -> bool:

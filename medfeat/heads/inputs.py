@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError, UnsuitedHeadError
+from medfeat.tasks.bags import block_samples
 from medfeat.types import FloatArray, LabelArray, TaskType
+from medfeat_cache.commands import command
+from medfeat_cache.format import finite_rows
 
 CLASS_TASKS = ("binary-class", "multi-class", "ordinal-regression")
 
@@ -17,7 +22,7 @@ def check_split(X: FloatArray, labels: LabelArray, split: str) -> None:
     Parameters
     ----------
     X
-        (n, d) features.
+        (n, d) features, or (n, P, d) of bags for heads that take these.
     labels
         (n, k) labels.
     split
@@ -28,17 +33,17 @@ def check_split(X: FloatArray, labels: LabelArray, split: str) -> None:
     DataError
         Nothing there, lengths that differ, or features (or labels) that are not finite.
     """
-    if X.ndim != 2 or labels.ndim != 2 or len(X) != len(labels):
+    if X.ndim not in (2, 3) or labels.ndim != 2 or len(X) != len(labels):
         raise DataError(f"{split} must be features (n, d) with labels (n, k), got shapes {X.shape} and {labels.shape}")
     if not X.size:
         raise DataError(
-            f"{split} is empty ({X.shape[0]} samples of {X.shape[1]} features): choose another split or task"
+            f"{split} is empty ({X.shape[0]} samples of {X.shape[-1]} features): choose another split or task"
         )
     bad = bad_rows(X)
     if len(bad):
         raise DataError(
             f"{split} features of {len(bad)} samples are NaN or infinite (first at row {bad[0]}): "
-            "`medfeat cache verify` names them, `medfeat cache repair` computes them again"
+            f"{command('cache', 'verify')} names them, {command('cache', 'repair', 'STORE')} computes them again"
         )
     if not np.isfinite(labels).all():
         raise DataError(f"{split} labels hold NaN or infinite values; drop those samples from the task")
@@ -46,10 +51,14 @@ def check_split(X: FloatArray, labels: LabelArray, split: str) -> None:
 
 def bad_rows(X: FloatArray, block: int = 8192) -> NDArray[np.int64]:
     """Return the positions of rows with a NaN or infinite value, looking at `block` rows at a time."""
-    starts = range(0, len(X), block)
+    step = block if X.ndim == 2 else min(block, block_samples(X.shape))
     # A sum is finite only when all its terms are (or it overflows, which the exact look then clears).
-    suspects = [start for start in starts if not np.isfinite(X[start : start + block].sum(dtype=np.float64))]
-    found = [start + np.flatnonzero(~np.isfinite(X[start : start + block]).all(axis=1)) for start in suspects]
+    suspects = [
+        start
+        for start in range(0, len(X), step)
+        if not np.isfinite(np.asarray(X[start : start + step]).sum(dtype=np.float64))
+    ]
+    found = [start + np.flatnonzero(~finite_rows(np.asarray(X[start : start + step]))) for start in suspects]
     return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
 
 
@@ -127,3 +136,9 @@ def decide(scores: FloatArray, task_type: TaskType) -> LabelArray:
         return (scores > 0.5).astype(np.int64)
     numbers: NDArray[np.int64] = scores.argmax(axis=1)
     return numbers
+
+
+def mean_scores(scores: Sequence[FloatArray]) -> FloatArray:
+    """Return the mean of (n, c) scores of several heads, in float64."""
+    found: FloatArray = np.mean([np.asarray(one, np.float64) for one in scores], axis=0)
+    return found

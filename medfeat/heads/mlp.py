@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -112,9 +112,13 @@ class PerceptronProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
 
 
 class PerceptronHead:
-    """Perceptrons over `SETTINGS`, small and strongly penalised first."""
+    """Perceptrons over `SETTINGS`, or some of them; small and strongly penalised first."""
 
     name = "mlp"
+
+    def __init__(self, settings: Sequence[dict[str, Any]] = SETTINGS) -> None:
+        if settings is not SETTINGS:  # with all of them, the head is what it was
+            self.settings = settings
 
     def candidates(
         self,
@@ -128,8 +132,9 @@ class PerceptronHead:
     ) -> Iterator[Candidate]:
         """Yield one network a setting; val is not looked at."""
         del val
-        progress.start(len(SETTINGS), self.name, unit="settings")
-        for order, setting in enumerate(SETTINGS):
+        settings = getattr(self, "settings", SETTINGS)
+        progress.start(len(settings), self.name, unit="settings")
+        for order, setting in enumerate(settings):
             probe = PerceptronProbe(**setting, task_type=task_type, n_classes=n_classes, seed=seed).fit(*train)
             progress.advance(1)
             yield Candidate(dict(setting), probe, float(order))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,6 +159,8 @@ class OrdinalHead:
     """Proportional odds over the linear head's grid, smallest C first."""
 
     name = "ordinal"
+    # One threshold between two classes is an intercept: the same model, fitted to the same minimum.
+    same_as: ClassVar[dict[TaskType, str]] = {"binary-class": "linear"}
 
     def candidates(
         self,

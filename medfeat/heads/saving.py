@@ -1,6 +1,7 @@
 """Trained heads on disk, in forms that cannot run code: skops with a closed list of types, XGBoost's own format.
 
-A folder holds ``head.json`` (which form), and beside it ``head.skops`` or ``head.ubj``.
+A folder holds ``head.json`` (which form), and beside it ``head.skops`` or ``head.ubj``; of a mean over several heads
+one file a head, ``head.0.skops``, ``head.1.ubj`` and so on.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from medfeat.errors import DataError, MissingFileError
 from medfeat.types import Fitted
 from medfeat_cache import make_folder, write_whole
+from medfeat_cache.commands import command
 from medfeat_cache.reading import read_bounded, read_json
 
 FORMAT = "medfeat-head"
@@ -31,6 +33,7 @@ PROBES = (
     "medfeat.heads.ordinal.OrdinalProbe",
     "medfeat.heads.ridge.RidgeProbe",
     "medfeat.heads.mlp.PerceptronProbe",
+    "medfeat.heads.attention.AttentionProbe",
     "medfeat.heads.zero_shot.ZeroShotProbe",
     "medfeat.heads.text_linear.TextLinearProbe",
     "medfeat.heads.majority.Majority",
@@ -38,6 +41,8 @@ PROBES = (
 # Beside scikit-learn's own estimators and plain numpy, which skops trusts by itself.
 TRUSTED = (*PROBES, "medfeat.heads.knn.CosineIndex")
 BOOSTING = "medfeat.heads.boosting.BoostingProbe"
+AVERAGE = "medfeat.heads.average.AverageProbe"
+MOST_MEMBERS = 16
 _BRIDGE_TO_TORCH = "sklearn.externals.array_api_compat.torch"
 
 
@@ -59,18 +64,27 @@ def save_model(model: Fitted, folder: Path, *, trusted: Sequence[str] = ()) -> N
         Neither one of medfeat's heads nor made of what is declared: it could not be loaded again without running
         foreign code. Nothing is written then.
     """
-    kind = _kind(model)
-    header: dict[str, Any] = {"format": FORMAT, "version": VERSION, "kind": kind}
-    content = None if kind == BOOSTING else _as_skops(model, trusted)
-    make_folder(folder)
-    if content is None:
-        header["parameters"] = model.get_params()  # type: ignore[attr-defined]  # _kind knows what it is
-        header["features"] = model.features_.tolist()  # type: ignore[attr-defined]
-        booster = bytes(model.booster_.save_raw("ubj"))  # type: ignore[attr-defined]
-        write_whole(folder / "head.ubj", [booster], "saving the head")
+    header: dict[str, Any] = {"format": FORMAT, "version": VERSION}
+    if _kind(model) == AVERAGE:
+        members = model.fitted  # type: ignore[attr-defined]  # its kind says what it is
+        saved = {f"head.{i}": _saved(member, trusted) for i, member in enumerate(members)}
+        header |= {"kind": AVERAGE, "members": [facts for facts, *_ in saved.values()]}
     else:
-        write_whole(folder / "head.skops", [content], "saving the head")
+        saved = {"head": _saved(model, trusted)}
+        header |= saved["head"][0]
+    make_folder(folder)
+    for name, (_, ending, content) in saved.items():
+        write_whole(folder / f"{name}.{ending}", [content], "saving the head")
     write_whole(folder / "head.json", [json.dumps(header, indent=1).encode()], "saving the head")
+
+
+def _saved(model: Fitted, trusted: Sequence[str]) -> tuple[dict[str, Any], str, bytes]:
+    """Return what is said of a model, the ending of its file, and what is in it."""
+    kind = _kind(model)
+    if kind != BOOSTING:
+        return {"kind": kind}, "skops", _as_skops(model, trusted)
+    facts = {"kind": kind, "parameters": model.get_params(), "features": model.features_.tolist()}  # type: ignore[attr-defined]  # _kind knows what it is
+    return facts, "ubj", bytes(model.booster_.save_raw("ubj"))  # type: ignore[attr-defined]
 
 
 def _as_skops(model: Fitted, trusted: Sequence[str]) -> bytes:
@@ -127,26 +141,39 @@ def load_model(folder: Path, *, trusted: Sequence[str] = ()) -> Fitted:
     """
     path = folder / "head.json"
     if not path.is_file():
-        raise MissingFileError(f"there is no saved head in {folder}: run `medfeat probe` again")
+        raise MissingFileError(f"there is no saved head in {folder}: run {command('probe')} again")
     try:
         header = read_json(path)
     except (ValueError, OSError) as error:
-        raise DataError(f"{path} cannot be read ({type(error).__name__}): run `medfeat probe` again") from error
+        raise DataError(f"{path} cannot be read ({type(error).__name__}): run {command('probe')} again") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise DataError(f"{path} is not a saved head: its 'format' must be {FORMAT!r}")
     if header.get("version") != VERSION:
         raise DataError(f"{path} has version {header.get('version')!r}, this medfeat reads {VERSION}: update medfeat")
-    if header.get("kind") == BOOSTING:
-        return _load_boosting(folder / "head.ubj", header)
-    return _load_skops(folder / "head.skops", trusted)
+    if header.get("kind") != AVERAGE:
+        return _load_one(folder / "head", header, trusted)
+    from medfeat.heads.average import AverageProbe
+
+    members = header.get("members")
+    if not isinstance(members, list) or not 0 < len(members) <= MOST_MEMBERS:
+        raise DataError(f"{path} must name 1 to {MOST_MEMBERS} members of a mean: run `medfeat probe` again")
+    return AverageProbe([_load_one(folder / f"head.{i}", facts, trusted) for i, facts in enumerate(members)])
+
+
+def _load_one(stem: Path, facts: object, trusted: Sequence[str]) -> Fitted:
+    if isinstance(facts, dict) and facts.get("kind") == BOOSTING:
+        return _load_boosting(stem.with_name(f"{stem.name}.ubj"), facts)
+    return _load_skops(stem.with_name(f"{stem.name}.skops"), trusted)
 
 
 def _load_skops(path: Path, declared: Sequence[str]) -> Fitted:
     if not path.is_file():
-        raise MissingFileError(f"{path} is missing: run `medfeat probe` again")
+        raise MissingFileError(f"{path} is missing: run {command('probe')} again")
     content = read_bounded(path, HEAD_BYTES)
     if not content.startswith(b"PK\x03\x04"):
-        raise DataError(f"{path} is not a skops file (a pickle, perhaps): it was not opened; run `medfeat probe` again")
+        raise DataError(
+            f"{path} is not a skops file (a pickle, perhaps): it was not opened; run {command('probe')} again"
+        )
     skops = _skops_io()
     try:
         strange = sorted(set(skops.get_untrusted_types(data=content)) - {*TRUSTED, *declared})
@@ -157,7 +184,7 @@ def _load_skops(path: Path, declared: Sequence[str]) -> Fitted:
         raise
     # A hostile or damaged archive can fail in any way; whatever it is, this file is no head.
     except Exception as error:
-        raise DataError(f"{path} is damaged ({type(error).__name__}): run `medfeat probe` again") from error
+        raise DataError(f"{path} is damaged ({type(error).__name__}): run {command('probe')} again") from error
     if _kind(model) not in (*PROBES, *declared) or not callable(getattr(model, "scores", None)):
         raise DataError(f"{path} holds a {_kind(model)}, which is not a head: it was not used")
     return model  # type: ignore[no-any-return]  # one of PROBES
@@ -169,14 +196,14 @@ def _load_boosting(path: Path, header: dict[str, Any]) -> Fitted:
     from medfeat.heads.boosting import BoostingProbe
 
     if not path.is_file():
-        raise MissingFileError(f"{path} is missing: run `medfeat probe` again")
+        raise MissingFileError(f"{path} is missing: run {command('probe')} again")
     try:
         probe = BoostingProbe(**header["parameters"])
         probe.booster_ = xgboost.Booster(model_file=bytearray(read_bounded(path, HEAD_BYTES)))
         probe.features_ = np.array(header["features"], dtype=np.int64)
         probe.rounds_ = probe.booster_.num_boosted_rounds()
     except (KeyError, TypeError, ValueError, xgboost.core.XGBoostError) as error:
-        raise DataError(f"{path} is damaged ({type(error).__name__}): run `medfeat probe` again") from error
+        raise DataError(f"{path} is damaged ({type(error).__name__}): run {command('probe')} again") from error
     return probe
 
 

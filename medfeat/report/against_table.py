@@ -27,7 +27,7 @@ def against_table(both: Sequence[Twice], *, name: str, only_here: int, only_ther
     """Return a line for each run that both sides have; the metric is the one that heads its task."""
     columns = ("dataset", "network", "head", "metric", "here", "there", "here minus there", "mind")
     rows = tuple(
-        (_question(one.here), one.here.backbone, one.here.head, NAMES[one.here.headline[0]],
+        (_question(one.here), one.here.network, one.here.head, NAMES[one.here.headline[0]],
          *(with_interval(run.test.values[one.here.headline[0]]) for run in (one.here, one.there)),
          "the same run" if one.difference is None else _signed(one.difference), _mind(one))
         for one in both

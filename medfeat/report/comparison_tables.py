@@ -15,8 +15,9 @@ from medfeat.evaluation.compare.comparison import Beside, Comparison, CourseLine
 from medfeat.evaluation.compare.paired import Difference
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.runs import wording
-from medfeat.evaluation.runs.run import Run
+from medfeat.evaluation.runs.run import Run, networks_of
 from medfeat.report.tables import Table, number, with_interval
+from medfeat_cache.commands import command
 
 _SHOWN_RUNS = 3
 _LEGEND = (
@@ -75,6 +76,8 @@ def comparison_table(comparison: Comparison, *, shown: int = _SHOWN_RUNS) -> Tab
         (*ours, *theirs),
         tuple(_notes(comparison, shown)),
         strong=frozenset(range(len(ours))),
+        less=("confidence", "source", *reversed(_run_columns(runs)), "val AUC", "ACC", "pixels"),
+        prose=("system", "training", "pixels"),
     )
 
 
@@ -85,17 +88,21 @@ def _shown(runs: Sequence[Run], shown: int) -> list[Run]:
 
 def _run_columns(runs: Sequence[Run]) -> list[str]:
     """Name each run's column, with a letter where names repeat."""
-    names = [f"vs {run.backbone} {run.head}" for run in runs]
+    names = [f"vs {name} {run.head}" for run, name in zip(runs, networks_of(runs), strict=True)]
     return [f"{name} {'abcdefgh'[i % 8]}" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
 def network_names(runs: Sequence[Run]) -> list[str]:
     """Name the network of each run; its embedding too where that alone tells some of the runs apart."""
-    words = [(run.backbone, run.head, run.protocol["training"], run.protocol["pixels"]) for run in runs]
+    shown = networks_of(runs)
+    words = [
+        (name, run.head, run.protocol["training"], run.protocol["pixels"])
+        for run, name in zip(runs, shown, strict=True)
+    ]
     alike = Counter(words)
     return [
-        f"{run.backbone}, {run.store['embedding']}" if alike[one] > 1 else run.backbone
-        for run, one in zip(runs, words, strict=True)
+        f"{name}, {run.store['embedding']}" if alike[one] > 1 else name
+        for run, name, one in zip(runs, shown, words, strict=True)
     ]
 
 
@@ -133,7 +140,8 @@ def _notes(comparison: Comparison, shown: int) -> Iterable[str]:
         yield _LEGEND
         yield f"our intervals: test-set uncertainty of {comparison.runs[0].test.n} samples"
     else:
-        yield f"none of ours yet: `medfeat extract --data {comparison.dataset} --backbone NAME`, then `medfeat probe`"
+        extract = command("extract", data=comparison.dataset, backbone="NAME")
+        yield f"none of ours yet: {extract}, then {command('probe')}"
     yield from _seed_notes(comparison.runs)
     if len(comparison.runs) > shown:
         yield f"{len(comparison.runs) - shown} more of our runs have no column here: CSV and JSON hold every pair"
@@ -192,7 +200,7 @@ def _run_words(run: Run) -> tuple[str, ...]:
     intervals = (run.test.auc, run.test.acc)
     return (
         run.key[:12],
-        run.backbone,
+        run.network,
         str(run.size),
         run.store["embedding"],
         run.head,
@@ -228,7 +236,8 @@ def difference_table(differences: Sequence[tuple[str, Difference]]) -> Table:
         "scores swapped in pairs, or a paired bootstrap for what is no AUC or ACC; p is two-sided, Holm's correction is"
         " over a metric's pairs"
     )
-    return Table("Our best run on val against the others", columns, rows, (note,))
+    return Table("Our best run on val against the others", columns, rows, (note,), less=("p", "dataset"),
+                 prose=("run", "minus"))  # fmt: skip
 
 
 def course_table(lines: Sequence[CourseLine]) -> Table:
@@ -243,8 +252,10 @@ def course_table(lines: Sequence[CourseLine]) -> Table:
         for line in lines
     )
     ran = sum(len(line.ours) for line in lines)
-    note = f"{ran} of {11 * len(sets)} have been run here; the others: `medfeat extract --data NAME --backbone NAME`"
-    return Table("The course project's table", columns, rows, (*_COURSE_NOTES, note))
+    note = (
+        f"{ran} of {11 * len(sets)} have been run here; the others: {command('extract', data='NAME', backbone='NAME')}"
+    )
+    return Table("The course project's table", columns, rows, (*_COURSE_NOTES, note), prose=columns)
 
 
 def _their_acc(line: CourseLine, dataset: str) -> str:

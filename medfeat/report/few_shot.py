@@ -8,6 +8,7 @@ from typing import Any
 
 from medfeat.errors import UsageError
 from medfeat.evaluation.judging.few_shot import Curve, Point
+from medfeat.evaluation.runs import wording
 from medfeat.report.figures import write_figure
 from medfeat.report.tables import Table, number, with_interval
 
@@ -28,12 +29,21 @@ def curve_tables(curves: Sequence[Curve]) -> list[Table]:
     columns = ("backbone", "head", "shots a class", "labels used", "draws", "test AUC", "over draws", "test ACC")
     tables = []
     for (dataset, task), members in groups.items():
-        rows = tuple((curve.backbone, curve.head, *_row(point)) for curve in members for point in curve.points)
+        rows = tuple(
+            (name, curve.head, *_row(point))
+            for curve, name in zip(members, _names(members), strict=True)
+            for point in curve.points
+        )
         short = any(point.short for curve in members for point in curve.points)
         notes = (*_NOTES, *(["* a class has fewer samples in train or val; all of them were taken"] if short else []))
         cautions = dict.fromkeys(line for curve in members for line in curve.cautions)
-        tables.append(Table(f"{dataset}, task {task}: few labels", columns, rows, (*notes, *cautions)))
+        less = ("draws", "over draws", "labels used", "test ACC", "head")
+        tables.append(Table(f"{dataset}, task {task}: few labels", columns, rows, (*notes, *cautions), less=less))
     return tables
+
+
+def _names(curves: Sequence[Curve]) -> list[str]:
+    return wording.networks((curve.backbone, curve.weights) for curve in curves)
 
 
 def _row(point: Point) -> tuple[str, ...]:
@@ -77,8 +87,14 @@ def draw_curves(curves: Sequence[Curve], path: Path) -> Path:
 
 def curve_axes(axes: Any, curves: Sequence[Curve]) -> None:
     """Draw the curves of one question, without their legend."""
-    for i, curve in enumerate(curves):
-        _draw(axes, curve, COLOURS[i % len(COLOURS)], shift=1 + 0.02 * (i - (len(curves) - 1) / 2))
+    for i, (curve, name) in enumerate(zip(curves, _names(curves), strict=True)):
+        _draw(
+            axes,
+            curve,
+            f"{name}, {curve.head}",
+            COLOURS[i % len(COLOURS)],
+            shift=1 + 0.02 * (i - (len(curves) - 1) / 2),
+        )
     axes.set_xscale("log")
     _ticks(axes, curves[0])
     axes.set_xlabel("labelled samples, shots a class")
@@ -86,10 +102,10 @@ def curve_axes(axes: Any, curves: Sequence[Curve]) -> None:
     axes.grid(alpha=0.25)
 
 
-def _draw(axes: Any, curve: Curve, colour: str, *, shift: float) -> None:
+def _draw(axes: Any, curve: Curve, label: str, colour: str, *, shift: float) -> None:
     at = [point.labelled * shift for point in curve.points]
     mean = [point.values["auc"].value for point in curve.points]
-    axes.plot(at, mean, color=colour, marker="o", markersize=4, label=f"{curve.backbone}, {curve.head}")
+    axes.plot(at, mean, color=colour, marker="o", markersize=4, label=label)
     axes.fill_between(
         at,
         [point.values["auc"].low for point in curve.points],

@@ -115,7 +115,7 @@ def reliability_figure(run: Run) -> Figure:
     axes.set_aspect("equal")
     ece = run.test.values["ece"].value
     axes.set_title(
-        f"{plain(f'{run.dataset}: {run.backbone}, {run.head}')}\nECE {ece:.3f}",
+        f"{plain(f'{run.dataset}: {run.network}, {run.head}')}\nECE {ece:.3f}",
         loc="left",
         fontweight="bold",
         fontsize=11,
@@ -192,8 +192,19 @@ def new_figure(width: float, height: float) -> tuple[Figure, Any]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots()
+    return figure, _quiet(figure.subplots())
+
+
+def new_figures(count: int, width: float, height: float) -> tuple[Figure, list[Any]]:
+    """Return a figure as `new_figure` makes it, with several axes side by side; the width is that of each."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(count * width, height), layout="constrained")
+    return figure, [_quiet(axes) for axes in figure.subplots(1, count, squeeze=False)[0]]
+
+
+def _quiet(axes: Any) -> Any:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FAINT)
     axes.tick_params(color=FAINT, labelcolor=INK, labelsize=8.5)
-    return figure, axes
+    return axes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.evaluation.runs.run import Run
+from medfeat.evaluation.runs.run import Run, networks_of
 from medfeat.report.figures import CLASS_COLOURS, FAINT, INK, OURS, principal_components, save
 from medfeat.types import FloatArray
 
@@ -67,7 +67,9 @@ def _scores(axes: Axes, runs: Sequence[Run]) -> None:
     places = np.arange(len(runs))
     axes.hlines(places, [s.low for s in scores], [s.high for s in scores], color=OURS, lw=2)
     axes.plot([s.value for s in scores], places, "o", color=OURS, ms=7)
-    axes.set_yticks(places, [f"{run.backbone}\n{run.head}" for run in runs], fontsize=9)
+    axes.set_yticks(
+        places, [f"{name}\n{run.head}" for run, name in zip(runs, networks_of(runs), strict=True)], fontsize=9
+    )
     axes.set_ylim(-0.6, len(runs) - 0.4)
     axes.set_xlabel(f"test {name.upper()}, 95 % interval", fontsize=9)
     axes.set_title(runs[0].dataset, loc="left", fontsize=10, color=INK)

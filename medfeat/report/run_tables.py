@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
+from medfeat.cost import total_energy
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.judging.select_stores import Selection
 from medfeat.evaluation.measures.evaluate import Metrics
 from medfeat.evaluation.runs import wording
-from medfeat.evaluation.runs.run import Run
+from medfeat.evaluation.runs.run import Run, networks_of
 from medfeat.report.tables import Table, number, with_interval
+from medfeat.tasks import OFFICIAL
 
 NAMES = {"auc": "AUC", "acc": "ACC", "r2": "R2", "mae": "MAE"}
 
@@ -37,12 +38,14 @@ def _table(runs: Sequence[Run], extra: set[str]) -> Table:
     best, other = first.headline
     ordered = sorted(runs, key=lambda run: -_sortable(run.val.values[best].value))
     scores = (f"val {NAMES[best]}", f"test {NAMES[best]}", f"test {NAMES[other]}")
-    columns = ("backbone", "px", "embedding", "head", "chosen on val", *scores, "extract s", "probe s", "Wh", "note")
-    rows = [_row(run, run.key in extra) for run in ordered]
+    names, costs = ("backbone", "px", "embedding", "head", "chosen on val"), ("extract s", "probe s", "Wh")
+    columns = (*names, *scores, *costs, "run", "note")
+    rows = [_row(run, name, run.key in extra) for run, name in zip(ordered, networks_of(ordered), strict=True)]
     rows += _majority(first)
-    title = first.shown if first.task["name"] == "official" else f"{first.shown}, task {first.task['name']}"
-    notes = dict.fromkeys(f"{run.backbone}: {note}" for run in ordered for note in run.notes)
-    return Table(title, columns, tuple(rows), (*notes, *_grades(first), *_numbers(ordered)))
+    notes = dict.fromkeys(f"{run.network}: {note}" for run in ordered for note in run.notes)
+    return Table(_title(first), columns, tuple(rows), (*notes, *_grades(first), *_numbers(ordered)),
+                 less=("Wh", "extract s", "probe s", "chosen on val", scores[2], "embedding", "px", "run"),
+                 prose=("chosen on val", "note"))  # fmt: skip
 
 
 def _grades(run: Run) -> list[str]:
@@ -54,7 +57,7 @@ def _grades(run: Run) -> list[str]:
 def _numbers(runs: Sequence[Run]) -> list[str]:
     """Return the other metrics of a regression, which have no column of their own."""
     return [
-        f"{run.backbone}, {run.head}: test RMSE {with_interval(run.test.values['rmse'])}, "
+        f"{run.network}, {run.head}: test RMSE {with_interval(run.test.values['rmse'])}, "
         f"Spearman {with_interval(run.test.values['spearman'])}"
         for run in runs
         if run.task["type"] == "regression"
@@ -64,30 +67,30 @@ def _numbers(runs: Sequence[Run]) -> list[str]:
 def _majority(run: Run) -> list[tuple[str, ...]]:
     best, other = run.headline
     return [
-        (name, *[""] * 4, *map(number, (of["val"][best], of["test"][best], of["test"][other])), "", "", "", "baseline")
+        (name, *[""] * 4, *map(number, (of["val"][best], of["test"][best], of["test"][other])), *[""] * 4, "baseline")
         for name, of in run.baselines.items()
     ]
 
 
-def _row(run: Run, baseline: bool) -> tuple[str, ...]:
+def _row(run: Run, network: str, baseline: bool) -> tuple[str, ...]:
     best, other = run.headline
     extraction, probe = run.costs["extraction"], run.costs["probe"]
-    watt_hours = [part["energy_wh"] for part in (extraction, probe) if part.get("energy_wh") is not None]
     remarks = list(run.cautions)
     remarks += wording.unusual(run.protocol)
     remarks += ["baseline"] if baseline or run.backbone in BASELINE_BACKBONES else []
     return (
-        run.backbone,
+        network,
         str(run.size or "own"),
         run.store["embedding"],
         run.head,
-        settings(run.choice["settings"]),
+        wording.chosen(run.choice["settings"]),
         number(run.val.values[best].value),
         with_interval(run.test.values[best]),
         with_interval(run.test.values[other]),
         number(extraction.get("seconds"), 1),
         number(probe["seconds"], 1),
-        number(sum(watt_hours), 2) if watt_hours else "–",
+        number(total_energy((extraction, probe)), 2),
+        run.key[:12],
         ", ".join(remarks),
     )
 
@@ -99,13 +102,15 @@ def selection_tables(selections: Iterable[Selection]) -> list[Table]:
     for one in selections:
         winner = one.contenders[one.chosen]
         ordered = sorted(one.contenders, key=lambda c: (c is not winner, -c.best.first))
+        names = wording.networks((c.backbone, c.weights) for c in ordered)
         rows = tuple(
-            (c.backbone, str(c.size or "own"), c.embedding, c.head, settings(c.best.settings), number(c.best.first),
+            (name, str(c.size or "own"), c.embedding, c.head, wording.chosen(c.best.settings), number(c.best.first),
              number(c.best.second))
-            for c in ordered
+            for name, c in zip(names, ordered, strict=True)
         )  # fmt: skip
         title = f"{one.dataset}: chosen among {len(rows)} by {one.rule}"
-        tables.append(Table(title, columns, rows, strong=frozenset({0})))
+        less = ("val, second", "chosen on val", "embedding", "px")
+        tables.append(Table(title, columns, rows, strong=frozenset({0}), less=less, prose=("chosen on val",)))
     return tables
 
 
@@ -113,16 +118,57 @@ def class_tables(runs: Iterable[Run]) -> list[Table]:
     """Return the table of classes of each run's test scores."""
     return [
         Table(
-            f"{run.dataset}: {run.backbone}, {run.head}, classes of test",
+            f"{run.dataset}: {run.network}, {run.head}, classes of test",
             ("class", "support", "precision", "recall", "F1", "AUC"),
             tuple(
                 (row.name, str(row.support), *map(number, (row.precision, row.recall, row.f1, row.auc)))
                 for row in run.test.per_class
             ),
             run.test.notes,
+            less=("precision", "recall"),
         )
         for run in runs
     ]
+
+
+def listed_tables(runs: Sequence[Run]) -> list[Table]:
+    """Return one row a run, with what it is called by, in a table for each dataset and task."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(_title(run), []).append(run)
+    columns = ("key", "backbone", "px", "embedding", "head", "val", "test", "made")
+    less = ("made", "embedding", "px", "val")
+    return [
+        Table(title, columns, tuple(map(_listed, mine, networks_of(mine))), less=less) for title, mine in groups.items()
+    ]
+
+
+def _listed(run: Run, network: str) -> tuple[str, ...]:
+    best, _ = run.headline
+    return (
+        run.key[:12],
+        network,
+        str(run.size or "own"),
+        run.store["embedding"],
+        run.head,
+        f"{NAMES[best]} {number(run.val.values[best].value)}",
+        with_interval(run.test.values[best]),
+        run.created_utc[:16].replace("T", " "),
+    )
+
+
+def _title(run: Run) -> str:
+    return run.shown if run.task["name"] == OFFICIAL else f"{run.shown}, task {run.task['name']}"
+
+
+def confusion_table(run: Run) -> Table:
+    """Return how often each class of test was taken for each other one."""
+    names = run.task["classes"]
+    rows = tuple(
+        (name, *(str(count) for count in counts)) for name, counts in zip(names, run.test.confusion, strict=True)
+    )
+    return Table(f"{run.dataset}: {run.network}, {run.head}, confusion on test", ("truth", *names), rows,
+                 ("rows: true class; columns: the class that was given",))  # fmt: skip
 
 
 def patient_table(test: Metrics, metrics: Sequence[str], left_out: int) -> Table:
@@ -132,12 +178,6 @@ def patient_table(test: Metrics, metrics: Sequence[str], left_out: int) -> Table
     notes += [f"{left_out:,} patients have images of different labels and are left out"] if left_out else []
     return Table("By patient", ("patients of test", *(f"test {NAMES[name]}" for name in metrics)), rows,
                  (*notes, *test.notes))  # fmt: skip
-
-
-def settings(chosen: Mapping[str, Any]) -> str:
-    """Return settings in a few words: ``C=0.0316``."""
-    words = {key: f"{value:.3g}" if isinstance(value, float) else str(value) for key, value in chosen.items()}
-    return ", ".join(f"{key}={word}" for key, word in words.items())
 
 
 def _sortable(value: float) -> float:

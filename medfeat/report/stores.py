@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from medfeat_cache import StoreHeader
+from medfeat.report.tables import Table
+from medfeat_cache import StoreHeader, spell_shape
+
+_COLUMNS = ("digest", "dataset", "size", "backbone", "pool", "precision", "rows", "dim", "MB", "made")
 
 
-def store_columns() -> tuple[str, ...]:
-    """Return the column names of `store_row`."""
-    return ("digest", "dataset", "size", "backbone", "pool", "precision", "rows", "dim", "MB", "made")
-
-
-def store_row(header: StoreHeader, name: str = "") -> tuple[str, ...]:
-    """Return one store as a row of a table; what an imported store does not know is a dash.
+def store_table(headers: Iterable[StoreHeader], names: Mapping[str, str]) -> Table:
+    """Return one row a store; what an imported store does not know is a dash.
 
     Parameters
     ----------
-    header
-        Of the store.
-    name
-        What to say for its images; empty means the dataset's name.
+    headers
+        Of the stores.
+    names
+        What to say for the images of each, by its digest.
     """
+    rows = tuple(_row(header, names[header.digest]) for header in headers)
+    return Table("", _COLUMNS, rows, less=("made", "MB", "dim", "rows", "precision", "pool", "size", "dataset"))
+
+
+def _row(header: StoreHeader, name: str) -> tuple[str, ...]:
     recipe = header.recipe
     pool = "/".join(str(recipe[key]) for key in ("layer", "pool", "slices") if recipe.get(key)) or "-"
     return (
         header.digest[:12],
-        name or str(recipe.get("dataset", "-")),
+        name,
         str(recipe.get("size") or "-"),
         str(recipe.get("backbone", "-")),
         pool,
         str(recipe.get("precision", "-")),
         " + ".join(str(count) for count in header.counts.values()),
-        str(header.dim),
+        spell_shape(header.shape),
         f"{header.size_bytes / 1e6:.1f}",
         header.created_utc[:16].replace("T", " "),
     )
@@ -45,20 +48,20 @@ def store_dict(header: StoreHeader) -> dict[str, Any]:
     return {name: value for name, value in vars(header).items() if name != "path"} | {"path": str(header.path)}
 
 
-def info_rows(header: StoreHeader) -> list[tuple[str, str]]:
-    """Return everything in the header as (field, value) rows, nested fields with dotted names."""
+def info_table(header: StoreHeader) -> Table:
+    """Return everything in the header as rows of field and value, nested fields with dotted names."""
     facts = {
         "path": str(header.path),
         "digest": header.digest,
         "rows": header.counts,
-        "dim": header.dim,
+        "dim": spell_shape(header.shape),
         "dtype": header.dtype,
         "size_bytes": header.size_bytes,
         "created": f"{header.created_utc} by {header.created_by}",
         "recipe": header.recipe,
         **header.info,
     }
-    return list(_flattened("", facts))
+    return Table("", ("field", "value"), tuple(_flattened("", facts)))
 
 
 def _flattened(prefix: str, value: Any) -> list[tuple[str, str]]:

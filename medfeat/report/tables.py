@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from medfeat.report.harmless import harmless
@@ -14,6 +14,11 @@ from medfeat.types import Interval
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+CAUTION = "CAUTION:"
+"""How a note begins that must not be overlooked."""
+_GAP, _EDGES = 3, 2  # letters that are drawn between two columns, and at both ends of a line
+_PROSE = 12  # letters that a column of prose has at least
+_WORD = 36  # of prose: longer ones are paths and addresses, and are broken where they have to be
 _NUMERIC = frozenset("0123456789+-.,[] %±*()/≠•†–")
 
 
@@ -33,6 +38,10 @@ class Table:
         Lines below, each worth reading.
     strong
         Positions of rows to set in bold: our own among published ones.
+    less
+        Columns that a narrow terminal can do without, the first one first. One that tells two rows apart stays.
+    prose
+        Columns whose cells may be broken between words; no other cell is ever broken.
     """
 
     title: str
@@ -40,6 +49,8 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     strong: frozenset[int] = frozenset()
+    less: tuple[str, ...] = ()
+    prose: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # Ids, classes and names are other people's: whatever renders a table, they are words and no commands.
@@ -141,25 +152,139 @@ def plain(tables: Iterable[Table]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def terminal(tables: Iterable[Table]) -> RenderableType:
-    """Return what `rich.console.Console.print` draws."""
-    from rich import box
-    from rich.console import Group
+def terminal(tables: Iterable[Table], width: int | None) -> list[RenderableType]:
+    """Return what `rich.console.Console.print` draws, one after the other; a `Text` is not to be broken into lines.
+
+    Parameters
+    ----------
+    tables
+        To be shown.
+    width
+        Letters in a line: columns are left out by rank until no cell has to be broken, and it is said which; where even
+        that does not fit, each row becomes lines of ``column: cell``. None draws every column, however wide.
+    """
     from rich.padding import Padding
-    from rich.table import Table as Drawn
     from rich.text import Text
 
     parts: list[RenderableType] = []
     for table in tables:
-        drawn = Drawn(title=Text(table.title, style="bold"), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-        for name, right in zip(table.columns, numeric_columns(table), strict=True):
-            drawn.add_column(Text(name), justify="right" if right else "left", overflow="fold")
-        for i, row in enumerate(table.rows):
-            drawn.add_row(*map(Text, row), style="bold" if i in table.strong else None)
-        parts.append(drawn)
-        parts += [Padding(Text(note, style="dim"), (0, 0, 0, 1)) for note in table.notes]
+        shown, gone = fitted(table, width)
+        parts.append(_drawn(shown, width) if width is None or _least(shown) <= width else _as_lines(shown))
+        said = [f"not shown for want of width: {', '.join(gone)}; --wide shows all"] if gone else []
+        for note in (*table.notes, *said):
+            # A command that a note prints stays on one line, so that it can be pasted.
+            whole, style = width is None or "`medfeat " in note, _style(note)
+            parts.append(Text(f" {note}", style=style) if whole else Padding(Text(note, style=style), (0, 0, 0, 1)))
         parts.append(Text(""))
-    return Group(*parts)
+    return parts
+
+
+def fitted(table: Table, width: int | None) -> tuple[Table, tuple[str, ...]]:
+    """Return a table with the columns for which there is room, and the names of the others; empty columns go silently.
+
+    Parameters
+    ----------
+    table
+        Whose `less` is obeyed.
+    width
+        Letters in a line; None for as many as it takes.
+    """
+    empty = {name for i, name in enumerate(table.columns) if not any(row[i] for row in table.rows)} & set(table.less)
+    gone: list[str] = []
+    for name in table.less:
+        if width is None or _least(_without(table, {*empty, *gone})) <= width:
+            break
+        narrower = _without(table, {*empty, *gone, name})
+        if name not in empty and len(set(narrower.rows)) == len(set(table.rows)):
+            gone.append(name)
+    for name in reversed(gone):  # what had to go last may have made room for what went before
+        if width is not None and _least(_without(table, {*empty, *gone} - {name})) <= width:
+            gone.remove(name)
+    return _without(table, {*empty, *gone}), tuple(gone)
+
+
+def _without(table: Table, names: Collection[str]) -> Table:
+    kept = [i for i, name in enumerate(table.columns) if name not in names]
+    return replace(
+        table,
+        columns=tuple(table.columns[i] for i in kept),
+        rows=tuple(tuple(row[i] for i in kept) for row in table.rows),
+    )
+
+
+def _least(table: Table) -> int:
+    """Return how many letters a line must have at least, for no cell to be broken."""
+    return _line(_least_widths(table))
+
+
+def _line(widths: Sequence[int]) -> int:
+    return sum(widths) + _GAP * max(len(widths) - 1, 0) + _EDGES
+
+
+def _least_widths(table: Table) -> list[int]:
+    """Return the same for each column: names of columns and prose may be broken between words, cells may not."""
+    widths = []
+    for i, name in enumerate(table.columns):
+        cells = [row[i] for row in table.rows]
+        least = _longest(cells)
+        if name in table.prose:
+            words = _longest(word for cell in cells for word in cell.split())
+            least = max(min(_PROSE, least), min(words, _WORD))
+        widths.append(max(least, _longest(name.split())))
+    return widths
+
+
+def _widths(table: Table, width: int | None) -> list[int]:
+    """Return the letters of each column: what it must have, and what room is left goes to prose, then to names."""
+    wanted = [max(_longest(row[i] for row in table.rows), _longest([name])) for i, name in enumerate(table.columns)]
+    if width is None or _line(wanted) <= width:
+        return wanted
+    widths = _least_widths(table)
+    for prose in (True, False):
+        columns = [i for i, name in enumerate(table.columns) if (name in table.prose) == prose]
+        while _line(widths) < width and (growing := [i for i in columns if widths[i] < wanted[i]]):
+            widths[min(growing, key=lambda i: widths[i])] += 1
+    return widths
+
+
+def _longest(words: Iterable[str]) -> int:
+    from rich.cells import cell_len
+
+    return max(map(cell_len, words), default=0)
+
+
+def _drawn(table: Table, width: int | None) -> RenderableType:
+    from rich import box
+    from rich.table import Table as Drawn
+    from rich.text import Text
+
+    drawn = Drawn(title=Text(table.title, style="bold"), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for name, right, letters in zip(table.columns, numeric_columns(table), _widths(table, width), strict=True):
+        drawn.add_column(Text(name), justify="right" if right else "left", width=letters, overflow="fold")
+    for i, row in enumerate(table.rows):
+        drawn.add_row(*map(Text, row), style="bold" if i in table.strong else None)
+    return drawn
+
+
+def _as_lines(table: Table) -> RenderableType:
+    """Spell a table that is too wide: a line a cell, a paragraph a row; the terminal breaks what is still longer."""
+    from rich.text import Text
+
+    if len(table.columns) == 2:  # what is said of each name: a line a row
+        left = _longest(row[0] for row in table.rows)
+        return Text(
+            "\n".join([*filter(None, [table.title]), *(f"{name:<{left}}  {cell}" for name, cell in table.rows)])
+        )
+    left = max(map(len, table.columns), default=0)
+    paragraphs = [
+        "\n".join(f"{name:>{left}}  {cell}" for name, cell in zip(table.columns, row, strict=True) if cell)
+        for row in table.rows
+    ]
+    return Text("\n\n".join([*filter(None, [table.title]), *paragraphs]))
+
+
+def _style(note: str) -> str:
+    return "bold red" if note.startswith(CAUTION) else "dim"
 
 
 def numeric_columns(table: Table) -> list[bool]:

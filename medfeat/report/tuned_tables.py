@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from medfeat.cost import total_energy
 from medfeat.evaluation.compare.tuned_beside import TunedBeside
 from medfeat.evaluation.runs.run import Run
 from medfeat.report.run_tables import NAMES
@@ -32,7 +33,7 @@ def tuned_table(pairs: Sequence[TunedBeside], *, title: str = "Fine-tuned minus 
     )  # fmt: skip
     rows = tuple(
         (
-            pair.run.backbone,
+            pair.run.network,
             f"{pair.run.choice['settings']['mode']}, seed {pair.run.protocol['seed']}",
             *(with_interval(one.difference) for one in pair.differences),
             *costs(pair),
@@ -40,7 +41,8 @@ def tuned_table(pairs: Sequence[TunedBeside], *, title: str = "Fine-tuned minus 
         )
         for pair in pairs
     )
-    return Table(title, columns, rows, _NOTES)
+    less = ("probe MB", "tuning MB", "probe Wh", "tuning Wh", "probe s", "tuning s", NAMES[second])
+    return Table(title, columns, rows, _NOTES, less=less, prose=("tuned",))
 
 
 def costs(pair: TunedBeside) -> tuple[str, ...]:
@@ -50,8 +52,11 @@ def costs(pair: TunedBeside) -> tuple[str, ...]:
 
 def _both(name: str, pair: TunedBeside, unit: float, digits: int) -> tuple[str, str]:
     """Return a cost of tuning, and of embedding and fitting the probe: sums of seconds and energy, most of memory."""
+    parts = _frozen(pair.start)
+    if name == "energy_wh":
+        return number(pair.run.costs["probe"].get(name), digits), number(total_energy(parts), digits)
     together = max if name == "peak_memory_bytes" else sum
-    frozen = [part[name] for part in _frozen(pair.start) if part.get(name) is not None]
+    frozen = [part[name] for part in parts if part.get(name) is not None]
     tuning = pair.run.costs["probe"].get(name)
     return (
         number(None if tuning is None else tuning / unit, digits),

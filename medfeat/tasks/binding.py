@@ -171,8 +171,8 @@ def of_a_name(task: Task, store: Readable) -> Task:
     if unlike:
         raise DataError(
             f"task {task.name!r} was saved by an older medfeat, which did not note its images, and {len(unlike)} of "
-            f"its ids show different images in the stores of {versions.dataset}, such as {examples(unlike, 2)}: run "
-            "`medfeat extract` with the path of the images again (none is embedded twice)"
+            f"its ids show different images in the stores of {versions.dataset}, such as {examples(unlike, 2)}: "
+            "extract with the path of the images again (none is embedded twice)"
         )
     return task
 

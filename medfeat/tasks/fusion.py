@@ -12,7 +12,7 @@ from medfeat.errors import DataError
 from medfeat.tasks.binding import unlike_images
 from medfeat.tasks.check import examples
 from medfeat.types import FloatArray, IdArray, LabelArray
-from medfeat_cache import FeatureStore, recipe_digest
+from medfeat_cache import FeatureStore, one_vector, recipe_digest
 
 
 class FusedStore:
@@ -108,7 +108,8 @@ def _fused_info(infos: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def fuse(stores: Sequence[FeatureStore]) -> FusedStore:
     """Read several stores of one dataset as one, concatenating their embeddings.
 
-    Nothing is rescaled here: heads that mind the scale standardise each feature with train statistics.
+    Of a store that has several vectors a sample, their mean is taken. Nothing is rescaled here: heads that mind the
+    scale standardise each feature with train statistics.
 
     Raises
     ------
@@ -127,7 +128,7 @@ def fuse(stores: Sequence[FeatureStore]) -> FusedStore:
                 f"and has {len(extra)} others, such as {examples(lacks or extra, 2)}; extract both from the same images"
             )
     _refuse_other_images(stores)
-    return FusedStore(stores)
+    return FusedStore([one_vector(store) for store in stores])
 
 
 def _refuse_other_images(stores: Sequence[FeatureStore]) -> None:

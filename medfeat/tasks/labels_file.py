@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medfeat.datasets.labels.patients import nobody, one_spelling
+from medfeat.datasets.labels.table_file import read_table, translated
 from medfeat.errors import DataError, MissingFileError
 from medfeat.task_types import type_fault
 from medfeat.tasks.binding import images_of
@@ -20,7 +19,6 @@ from medfeat.tasks.label_paths import refuse_other_files
 from medfeat.tasks.official import official
 from medfeat.tasks.readable import Readable
 from medfeat.types import IdArray, LabelArray, Progress, SilentProgress, Task, TaskType
-from medfeat_cache.reading import TABLE_BYTES, read_bounded
 
 if TYPE_CHECKING:
     from medfeat.datasets.labels.labelling import Labelling
@@ -48,6 +46,7 @@ def from_csv(
     name: str | None = None,
     task_type: TaskType | None = None,
     columns: Sequence[str] = (),
+    aside: str | None = None,
     classes: str | Sequence[str] | None = None,
     partial: bool = False,
     seed: int = 0,
@@ -63,7 +62,8 @@ def from_csv(
     Parameters
     ----------
     path
-        UTF-8; comma, semicolon or tab. Paths may be longer than the ids they end in.
+        As `medfeat.datasets.labels.table_file.read_table` takes it: a CSV or an ``.xlsx``. Paths may be longer than
+        the ids they end in.
     store
         Whose samples are labelled; every row of the file must be one of them.
     name
@@ -72,6 +72,8 @@ def from_csv(
         What the labels mean; None tells it from the labels.
     columns
         The label columns; by default all but ``id``, ``path``, ``split`` and ``patient``.
+    aside
+        One more column that is no label.
     classes
         The classes in their order, all of them; a word such as ``none`` or ``unknown`` is a class when it is named
         here, and otherwise says that the label is missing.
@@ -93,7 +95,7 @@ def from_csv(
     from medfeat.datasets.labels.class_spelling import class_list
 
     wanted = class_list(classes)
-    table = _read(path, tuple(columns), stored, wanted)
+    table = _read(path, tuple(columns), stored, wanted, progress or SilentProgress(), aside=aside)
     refuse_other_files(path, table.ids, table.cells.get("path", ()), store)
     missing = np.setdiff1d(stored, table.ids)
     if len(missing) and not partial:
@@ -149,19 +151,53 @@ def _written(table: _Table) -> str:
     return f" ({', '.join(said[:4])}{more})" if said else ""
 
 
-def _read(path: Path, asked: tuple[str, ...], stored: IdArray, wanted: tuple[str, ...]) -> _Table:
+def _usual(header: list[str], asked: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Return the header with the usual names of columns, in place of capitals or of German and French ones."""
+    found, said = list(header), []
+    for usual in (*_ID_COLUMNS, *_OTHER_COLUMNS):
+        if usual in found:
+            continue
+        alike = [i for i, name in enumerate(found) if name not in asked and name.lower() == usual]
+        alike = alike or [i for i, name in enumerate(found) if name not in asked and translated(name) == usual]
+        if len(alike) == 1:
+            said.append(f"the column {found[alike[0]]} is taken for the {usual}")
+            found[alike[0]] = usual
+    return found, said
+
+
+def read_column(path: Path, column: str, store: Readable) -> dict[str, str]:
+    """Return what a column of a CSV says of the samples of a store, by id; empty cells are left out.
+
+    Raises
+    ------
+    MissingFileError
+        There is no such file.
+    DataError
+        No such column, or ids that are unknown or given twice.
+    """
+    stored = np.concatenate([store.ids(group) for group in store.groups])
+    table = _read(path, (column,), stored, (), SilentProgress())
+    return dict(zip(table.ids.tolist(), table.cells[column], strict=True))
+
+
+def _read(
+    path: Path,
+    asked: tuple[str, ...],
+    stored: IdArray,
+    wanted: tuple[str, ...],
+    aloud: Progress,
+    *,
+    aside: str | None = None,
+) -> _Table:
     if not path.exists():
         raise MissingFileError(f"there is no file {path}: --labels needs a CSV with the columns id,label")
-    try:
-        text = read_bounded(path, TABLE_BYTES).decode("utf-8-sig")
-        delimiter = max(",;\t", key=text.partition("\n")[0].count)
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a CSV in UTF-8 ({error}): save it again as one") from error
-    (_, header), *numbered = [(line, row) for line, row in lines if any(row)] or [(1, [])]
-    rows = [row for _, row in numbered]
-    key, labels = _columns(path, header, asked)
+    table = read_table(path)
+    (_, header), *numbered = table.rows or ((1, []),)
+    header, translations = _usual(header, (*asked, *filter(None, [aside])))
+    for line in (*table.said, *translations):
+        aloud.say(f"{path}: {line}")
+    rows = [row + [""] * (len(header) - len(row)) if path.suffix.lower() == ".xlsx" else row for _, row in numbered]
+    key, labels = _columns(path, header, asked, aside)
     ragged = [row for row in rows if len(row) != len(header)]
     if ragged or not rows:
         said = f"{len(ragged)} rows have not {len(header)} cells, first {','.join(ragged[0])}" if ragged else "no rows"
@@ -174,11 +210,11 @@ def _read(path: Path, asked: tuple[str, ...], stored: IdArray, wanted: tuple[str
     return _labelled(_Table(path, _known(path, ids, stored), cells, labels, lines_of_rows), wanted)
 
 
-def _columns(path: Path, header: list[str], asked: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+def _columns(path: Path, header: list[str], asked: tuple[str, ...], aside: str | None) -> tuple[str, tuple[str, ...]]:
     """Return the column of ids and the columns of labels."""
     key = next((column for column in _ID_COLUMNS if column in header), None)
     reserved = (*_ID_COLUMNS, *_OTHER_COLUMNS)
-    labels = asked or tuple(column for column in header if column not in reserved)
+    labels = asked or tuple(column for column in header if column not in (*reserved, aside))
     absent = [column for column in labels if column not in header]
     if key is None or absent or not labels or len(set(header)) < len(header):
         fault = f"no column {absent[0]!r}" if absent else "columns must be id (or path) and label(s), each once"

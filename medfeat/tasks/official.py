@@ -44,7 +44,7 @@ def official(store: Readable) -> Task:
             ids=np.concatenate([store.ids(group) for group in store.groups]),
             labels=labels,
             split=np.repeat(np.array(store.groups), [len(store.ids(group)) for group in store.groups]),
-            origin=f"official labels and splits of {info['name']}",
+            origin=f"{'own' if _is_own(info) else 'official'} labels and splits of {info['name']}",
         )
     )
 

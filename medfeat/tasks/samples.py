@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 
 from medfeat.errors import DataError
+from medfeat.tasks.bags import Bags
 from medfeat.tasks.binding import bound
 from medfeat.tasks.check import examples
 from medfeat.tasks.readable import Readable
 from medfeat.types import FloatArray, IdArray, LabelArray, Task
+from medfeat_cache import FeatureStore, one_vector
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class Split:
     name
         ``train``, ``val`` or ``test``.
     X
-        (n, d) float32 (or float64) features; may be mapped from the store's file and read-only.
+        (n, d) float32 (or float64) features; may be mapped from the store's file and read-only. Where bags were asked
+        for, `medfeat.tasks.bags.Bags` of shape (n, P, d).
     y
         (n, k) labels.
     ids
@@ -50,9 +54,10 @@ class Samples:
         The splits whose labels were handed out so far, in order; a protocol can show that test came last.
     """
 
-    def __init__(self, store: Readable, task: Task) -> None:
+    def __init__(self, store: Readable, task: Task, *, bags: bool = False) -> None:
         self.store = store
         self.task = task
+        self._bags = bags
         self.opened: list[str] = []
 
     def ids(self, split: str) -> IdArray:
@@ -61,8 +66,10 @@ class Samples:
         return found
 
     def X(self, split: str) -> FloatArray:  # noqa: N802 - the field's own name
-        """Return the (n, d) features of a split in the order of `ids`; labels stay closed."""
+        """Return the (n, d) features, or the bags, of a split in the order of `ids`; labels stay closed."""
         ids = self.ids(split)
+        if self._bags and isinstance(self.store, FeatureStore):
+            return cast(FloatArray, Bags.of(self.store, ids))
         # A split that is a group of the store, in its order, can be mapped instead of copied.
         same = split in self.store.groups and np.array_equal(self.store.ids(split), ids)
         found = self.store.embeddings(split) if same else self.store.take(ids)
@@ -99,7 +106,7 @@ class Samples:
         return self.split("test")
 
 
-def gather(store: Readable, task: Task) -> Samples:
+def gather(store: Readable, task: Task, *, bags: bool = False) -> Samples:
     """Join a store and a task by id.
 
     Parameters
@@ -108,6 +115,8 @@ def gather(store: Readable, task: Task) -> Samples:
         A `FeatureStore`, or several fused by `medfeat.tasks.fuse`.
     task
         Its ids may be any part of the store's, in any order.
+    bags
+        Where a sample has several vectors, give them all instead of their mean.
 
     Raises
     ------
@@ -121,4 +130,7 @@ def gather(store: Readable, task: Task) -> Samples:
             f"task {task.name!r}: {len(unknown)} of {len(task.ids)} ids are not in {store.path}: {examples(unknown)}; "
             "take the task of this dataset, or extract those images"
         )
-    return Samples(store, bound(task, store))
+    several = isinstance(store, FeatureStore) and len(store.shape) > 1
+    if several and not bags:
+        store = one_vector(cast(FeatureStore, store))
+    return Samples(store, bound(task, store), bags=several and bags)

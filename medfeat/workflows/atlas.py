@@ -15,12 +15,13 @@ from medfeat.errors import MissingExtraError, UsageError
 from medfeat.report.page.columns import PointColumn
 from medfeat.report.page.explore import SpaceView
 from medfeat.report.page.pictures import flat
-from medfeat.types import FloatArray, Progress, SilentProgress, UInt8Array
+from medfeat.saying import heard
+from medfeat.types import FloatArray, Progress, UInt8Array
 from medfeat.workflows.looking import mistakes, spaces
 from medfeat.workflows.looking.listed import kinds_of, list_images, list_store
 from medfeat.workflows.looking.look import MOST, look, sample_rows
 from medfeat.workflows.looking.subject import Subject, point_columns, shown_in
-from medfeat_cache import FeatureStore, StoreHeader, make_folder, resolve_root, write_whole
+from medfeat_cache import FeatureStore, StoreHeader, make_folder, open_vectors, resolve_root, write_whole
 
 # What embedding-atlas is told after it: `embedding-atlas FILE` and these.
 COLUMNS = {"x": "x", "y": "y", "neighbors": "neighbors", "image": "image"}
@@ -68,7 +69,7 @@ def export_atlas(
         import pyarrow.parquet as pq
     except ImportError as error:
         raise MissingExtraError.of("Parquet files need", "pyarrow", "parquet", error) from error
-    out, root, progress = Path(out), resolve_root(cache_dir), progress or SilentProgress()
+    out, root, progress = Path(out), resolve_root(cache_dir), heard(progress)
     if out.exists():
         raise UsageError(f"{out} already exists: name another file for the export, or remove it")
     subject = _subject(header, root, data_root if images else None, images=images, progress=progress)
@@ -81,7 +82,7 @@ def export_atlas(
     work = partial(spaces.store_space, header, ids, str(header.recipe["backbone"]),
                    hashes=None if seen is None else seen.hashes, seed=seed)  # fmt: skip
     (view,) = spaces.lay_out_all([work], progress)
-    with FeatureStore(header.path) as store:
+    with open_vectors(header.path) as store:
         neighbours = _neighbours(view, store.take(ids))
     shown = shown_in(subject.listed, identifiers=identifiers)
     columns: dict[str, Any] = {

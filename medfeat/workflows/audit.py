@@ -21,16 +21,17 @@ from medfeat.evaluation.measures.evaluate import Metrics, evaluate
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.run import Run, read_scores, task_digest
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
-from medfeat.types import Progress, SilentProgress, Task
+from medfeat.saying import heard
+from medfeat.types import Progress, Task
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.auditing.audit_images import StoredImages
 from medfeat.workflows.auditing.audit_report import AuditReport
 from medfeat.workflows.jobs.store_jobs import heads_for
-from medfeat.workflows.load import one_store
 from medfeat.workflows.results.kept import keep_result
+from medfeat.workflows.stores.one_store import one_store
 from medfeat.workflows.stores.remake import Remake
 from medfeat.workflows.stores.store_names import shown_name
-from medfeat_cache import Catalogue, FeatureStore, resolve_root
+from medfeat_cache import AveragedStore, Catalogue, FeatureStore, open_vectors, resolve_root
 
 _SAMPLE = 64
 # Near pairs that are looked at: seconds of comparing details; a store with more of them holds series of images.
@@ -38,9 +39,10 @@ MOST_PAIRS = 200_000
 
 
 def audit(
-    data: str,
-    backbone: str,
+    data: str | None = None,
+    backbone: str | None = None,
     *,
+    store: str | Path | None = None,
     threshold: float | None = None,
     out: str | Path | None = None,
     head: str | None = None,
@@ -64,8 +66,8 @@ def audit(
 
     Parameters
     ----------
-    data, backbone, size
-        Which store.
+    data, backbone, size, store
+        Which store: by names, of which those may be left out that one store fits without, or by its digest.
     threshold
         Cosine from which two images are near duplicates; None calibrates it on augmented copies of a few images.
     out
@@ -94,23 +96,25 @@ def audit(
     """
     if threshold is not None and not -1 <= threshold <= 1:
         raise UsageError(f"--threshold is a cosine between -1 and 1, got {threshold}")
-    root, progress = resolve_root(cache_dir), progress or SilentProgress()
-    header = one_store(data, backbone, cache_dir=cache_dir, size=size, **query)
+    root, progress = resolve_root(cache_dir), heard(progress)
+    header = one_store(data, backbone, store=store, cache_dir=cache_dir, size=size, **query)
     question = Question(task, labels, partial=labels is not None, classes=classes)
     options = RemakeOptions(
         data_root=data_root, weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
     )
-    with FeatureStore(header.path) as store:
-        answer = _Answer.of(store, question)
-        remake = Remake(MadeFrom.of(store.recipe, store.info), options, root, progress)
-        images, notes = (None, []) if threshold is not None else _images(store, remake)
+    with open_vectors(header.path) as opened:
+        answer = _Answer.of(opened, question)
+        remake = Remake(MadeFrom.of(opened.recipe, opened.info), options, root, progress)
+        images, notes = (None, []) if threshold is not None else _images(opened, remake)
         drawn = Calibration(float(threshold or 1.0), None)
         line = drawn if images is None else images.calibrate(sample=sample, seed=seed)
-        pairs, unseen = _pairs(store, answer, line, images)
-        notes += unseen
+        progress.start(1, f"comparing {len(answer.ids):,} embeddings", "comparisons")
+        pairs, unseen = _pairs(opened, answer, line, images)
+        progress.finish()
+        notes += unseen + ([opened.averaged] if isinstance(opened, AveragedStore) else [])
         report = AuditReport(
             dataset=shown_name(header, Catalogue(root)),
-            backbone=str(store.recipe["backbone"]),
+            backbone=str(opened.recipe["backbone"]),
             task="" if answer.task is None else answer.task.name,
             task_type="" if answer.task is None else answer.task.task_type,
             pairs=tuple(pairs),
@@ -121,8 +125,10 @@ def audit(
         )
         if answer.task is not None:
             how = Options(heads_for(header, head, question)[0], seed, False, resamples)
-            run = probe_store(store, answer.task, root, how, progress=progress)
-            report = _with_scores(report, run, answer.task, store)
+            run = probe_store(opened, answer.task, root, how, progress=progress)
+            progress.start(1, "cross-validating labels", "labels")
+            report = _with_scores(report, run, answer.task, opened)
+            progress.finish()
     if report.out is not None:
         report.write(report.out)
     key = [header.digest, None if answer.task is None else task_digest(answer.task), report.head]
@@ -247,6 +253,7 @@ def _without(run: Run, task: Task, gone: set[str]) -> tuple[Metrics | None, int]
         LabelledScores.of(stored["test_labels"][kept], stored["test_scores"][kept], task.task_type),
         task.classes,
         val=LabelledScores.of(stored["val_labels"], stored["val_scores"], task.task_type),
+        val_groups=stored.get("val_groups"),
         groups=group,
         seed=run.protocol["seed"],
         resamples=run.protocol["resamples"],

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.errors import DataError, MedfeatError, NotByImageError, UsageError
+from medfeat.errors import DataError, MedfeatError, NotByImageError
 from medfeat.evaluation.runs.leftovers import collect_leftovers
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
 from medfeat.extraction.network.device import resolve_device
+from medfeat.saying import heard
 from medfeat.tasks import official
 from medfeat.tasks.versions import image_key
-from medfeat.types import OWN_GROUP, Dataset, Progress, SilentProgress
+from medfeat.types import OWN_GROUP, Dataset, Progress
 from medfeat.workflows.asking.given_names import asked_names
 from medfeat.workflows.stores.cache_report import Repaired, Verified
 from medfeat.workflows.stores.canary import sing
+from medfeat.workflows.stores.one_store import store_path_of
 from medfeat.workflows.stores.remake import Remake, again
 from medfeat.workflows.stores.store_names import meant, versions_of
 from medfeat_cache import (
@@ -33,12 +35,12 @@ from medfeat_cache import (
     StoreNotFoundError,
     collect_garbage,
     export_store,
-    locate,
     read_header,
     remove,
     repair_rows,
     resolve_root,
     restore_column,
+    spell_shape,
     store_files,
     verify_store,
 )
@@ -92,14 +94,7 @@ def find_path(which: str, *, cache_dir: str | Path | None = None) -> Path:
     UsageError
         When none, or more than one, is meant.
     """
-    root = resolve_root(cache_dir)
-    meant = locate(root, which)
-    if not meant:
-        raise UsageError(f"no store in {root} named {which!r}: see `medfeat cache ls` for digests and paths")
-    if len(meant) > 1:
-        names = ", ".join(path.stem for path in meant[:5])
-        raise UsageError(f"{len(meant)} stores in {root} are named {which!r}...: add digits ({names})")
-    return meant[0]
+    return store_path_of(resolve_root(cache_dir), which)
 
 
 def find_store(which: str, *, cache_dir: str | Path | None = None) -> StoreHeader:
@@ -115,7 +110,7 @@ def contents(path: Path) -> str:
         return "unfinished"
     except StoreError:
         return "not readable"
-    return f"{sum(header.counts.values())} x {header.dim}"
+    return f"{sum(header.counts.values())} x {spell_shape(header.shape)}"
 
 
 def verify(
@@ -144,7 +139,7 @@ def verify(
     progress
         Hears of every chunk of rows.
     """
-    progress = progress or SilentProgress()
+    progress = heard(progress)
     options = RemakeOptions(
         data_root=data_root, weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
     )
@@ -218,7 +213,7 @@ def repair(
     options = RemakeOptions(
         data_root=data_root, weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
     )
-    remake = _remake(header, options, progress or SilentProgress())
+    remake = _remake(header, options, heard(progress))
     dataset = remake.open()
     if _restore_columns(header, dataset, report):
         report = verify_store(path)  # a look reads the whole store: only where something was written

@@ -1,4 +1,4 @@
-"""`medfeat compare`: every run beside every published result of its dataset."""
+"""`medfeat compare`: every run beside every published result of its dataset, or beside the other runs."""
 
 from __future__ import annotations
 
@@ -10,23 +10,34 @@ from typing import Any
 
 from medfeat.errors import DataError, UsageError, unknown_name
 from medfeat.evaluation.compare import published
-from medfeat.evaluation.compare.comparison import Comparison, CourseLine, compare_dataset, course_lines
+from medfeat.evaluation.compare.comparison import (
+    Comparison,
+    CourseLine,
+    compare_dataset,
+    course_lines,
+    own_comparisons,
+)
 from medfeat.evaluation.compare.paired import Difference, compare_runs
 from medfeat.evaluation.compare.tuned_beside import TunedBeside, beside_starts
 from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.runs.run import Run, list_runs
 from medfeat.report import tables as rendering
 from medfeat.report.comparison_tables import comparison_table, course_table, difference_table, pair_table
+from medfeat.report.figures import save, scores_figure
+from medfeat.report.own_tables import own_figure, own_tables
+from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
 from medfeat.report.tuned_tables import tuned_table
+from medfeat.tasks import OFFICIAL
 from medfeat.workflows.asking.given_names import asked_datasets, asked_names
 from medfeat_cache import resolve_root
+from medfeat_cache.commands import command, elsewhere
 
-FORMATS = ("table", "markdown", "csv", "json")
+FORMATS = ("table", "markdown", "csv", "latex", "json")
 
 
-@dataclass(frozen=True)
-class CompareReport:
+@dataclass(frozen=True, repr=False)
+class CompareReport(Shown):
     """What `compare` found.
 
     Attributes
@@ -63,7 +74,7 @@ class CompareReport:
 
     def tables(self) -> list[Table]:
         """Return tables for people: one a dataset, or the course project's."""
-        return [comparison_table(one) for one in self.comparisons] + self._further_tables()
+        return [table for one in self.comparisons for table in _tables(one)] + self._further_tables()
 
     def _further_tables(self) -> list[Table]:
         tuned = [
@@ -81,16 +92,38 @@ class CompareReport:
         Parameters
         ----------
         form
-            ``table`` (tab-separated), ``markdown``, ``csv`` (one row for each run and published row) or ``json``.
+            ``table`` (tab-separated), ``markdown``, ``latex``, ``csv`` (one row for each run and published row) or
+            ``json``.
         """
         if form == "json":
             return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         if form == "csv":
-            pairs = [pair_table(one) for one in self.comparisons]
+            pairs = [table for one in self.comparisons for table in ([pair_table(one)] if one.rows else _tables(one))]
             return rendering.csv_text(pairs + self._further_tables())
         if form not in FORMATS:
             raise UsageError(f"format must be one of {', '.join(FORMATS)}, got {form!r}")
-        return rendering.markdown(self.tables()) if form == "markdown" else rendering.plain(self.tables())
+        drawn = {"markdown": rendering.markdown, "latex": rendering.latex, "table": rendering.plain}
+        return drawn[form](self.tables())
+
+    def draw(self, path: str | Path) -> Path:
+        """Draw its one comparison: scores, and on images of one's own the ROC and confusions of the best run on val.
+
+        Parameters
+        ----------
+        path
+            The name's ending says the form: png, svg or pdf.
+
+        Raises
+        ------
+        UsageError
+            Nothing was run, or there are several comparisons.
+        """
+        if len(self.comparisons) != 1 or not self.comparisons[0].runs:
+            every = (one.dataset if one.task == OFFICIAL else f"{one.dataset} ({one.task})" for one in self.comparisons)
+            names = ", ".join(every) or "none"
+            raise UsageError(f"a figure shows the runs of one dataset and task, found {names}: name it with --data")
+        (one,) = self.comparisons
+        return save(scores_figure(one) if one.rows else own_figure(one), path)
 
 
 def compare(
@@ -108,7 +141,8 @@ def compare(
     Parameters
     ----------
     data
-        Dataset names; None means every one that has a run, ``all`` every one that has published results.
+        Dataset names, those of own images too; None means every one that has a run, ``all`` every one that has
+        published results.
     course
         The course project's table instead: 11 systems and five baselines on BloodMNIST and OCTMNIST.
     backbone, head, size
@@ -126,7 +160,7 @@ def compare(
     Raises
     ------
     UsageError
-        A name without published results, or nothing run and nothing named.
+        A name without runs and without published results, or nothing run and nothing named.
     """
     if course and data is not None:
         raise UsageError(f"the course's table is of {' and '.join(published.COURSE_DATASETS)}: leave --data out")
@@ -134,7 +168,8 @@ def compare(
     runs = kept_runs(found, backbone=backbone, head=head, size=size)
     if course:
         return CompareReport((), tuple(course_lines(runs)), tuple(problems))
-    comparisons = tuple(compare_dataset(name, runs) for name in _datasets(data, runs, resolve_root(cache_dir)))
+    names = _datasets(data, runs, resolve_root(cache_dir))
+    comparisons = tuple(one for name in names for one in _comparisons(name, runs))
     differences: list[tuple[str, Difference]] = []
     for one in comparisons if paired else ():
         try:
@@ -145,12 +180,15 @@ def compare(
     return CompareReport(comparisons, (), tuple(problems), tuple(differences), tuned)
 
 
+def _tables(one: Comparison) -> list[Table]:
+    return [comparison_table(one)] if one.rows else own_tables(one)
+
+
 def _paired(comparison: Comparison) -> list[tuple[str, Difference]]:
     if len(comparison.runs) < 2:
         return []
-    return [
-        (comparison.dataset, one) for metric in ("auc", "acc") for one in compare_runs(comparison.runs, metric=metric)
-    ]
+    metrics = comparison.runs[0].headline
+    return [(comparison.dataset, one) for metric in metrics for one in compare_runs(comparison.runs, metric=metric)]
 
 
 def kept_runs(
@@ -162,22 +200,30 @@ def kept_runs(
         there = {str(getattr(run, field)) for run in runs}
         for name in wanted or ():
             if name not in there:
-                raise UsageError(f"{unknown_name(f'{field} of a run', name, there)}; `medfeat probe` makes runs")
+                raise UsageError(f"{unknown_name(f'{field} of a run', name, there)}; {command('probe')} makes runs")
         kept = [run for run in kept if wanted is None or getattr(run, field) in wanted]
     return kept
+
+
+def _comparisons(dataset: str, runs: Sequence[Run]) -> list[Comparison]:
+    if dataset in published.datasets():
+        return [compare_dataset(dataset, runs)]
+    return own_comparisons(dataset, runs)
 
 
 def _datasets(data: str | Sequence[str] | None, runs: Sequence[Run], root: Path) -> tuple[str, ...]:
     known = published.datasets()
     if data == "all":
         return known
-    if data is not None:
-        return asked_datasets(data) or known
-    mine = {run.dataset for run in runs}
-    chosen = tuple(name for name in known if name in mine)
+    mine = dict.fromkeys(run.dataset for run in runs)
+    named = None if data is None else asked_datasets(data)
+    for name in named or ():
+        if name not in known and name not in mine:
+            raise unknown_name("dataset", name, (*mine, *known), "it has neither runs here nor published results")
+    chosen = named or (*(name for name in known if name in mine), *(name for name in mine if name not in known))
     if not chosen:
         raise UsageError(
-            f"no runs on published datasets in {root}: run `medfeat probe` first, or name a dataset"
-            " (`medfeat compare --data bloodmnist`) to see its published results alone"
+            f"no runs in {root}: run {command('probe', cache_dir=elsewhere(root))} first, or name"
+            f" a dataset ({command('compare', data='bloodmnist')}) to see its published results alone"
         )
     return chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import platform
 import shutil
@@ -14,6 +15,7 @@ from typing import Any, Literal
 
 from medfeat.errors import MedfeatError
 from medfeat.registry import Registry
+from medfeat.report.tables import Table
 from medfeat_cache import resolve_root
 
 State = Literal["ok", "note", "problem"]
@@ -22,8 +24,10 @@ _EXTRAS = {
     "dicom": "pydicom",
     "nifti": "nibabel",
     "parquet": "pyarrow",
+    "excel": "openpyxl",
     "tensorboard": "tensorboard",
     "onnx": "onnxruntime",
+    "gpu": "pynvml",
 }
 
 
@@ -55,6 +59,11 @@ class DoctorReport:
         """Return plain JSON values."""
         return {"checks": [asdict(check) for check in self.checks]}
 
+    def tables(self) -> list[Table]:
+        """Return one row a check."""
+        rows = tuple((check.name, check.state, check.found, check.advice) for check in self.checks)
+        return [Table("", ("check", "state", "found", "what to do"), rows, prose=("check", "found", "what to do"))]
+
     @property
     def healthy(self) -> bool:
         """Whether nothing is a problem."""
@@ -78,7 +87,7 @@ def doctor(
     torch = _torch()
     checks = [_python(), torch]
     if torch.state == "ok":
-        checks += [*_device(), _compiler()]
+        checks += [*_device(), _compiler(), *_nccl()]
     checks += [_cache(resolve_root(cache_dir)), _data(data_root), *_extras()]
     if not offline:
         checks += [_hub(host) for host in _HUBS]
@@ -121,6 +130,18 @@ def _compiler() -> Check:
     if problem is None:
         return Check("compiler", "ok", "torch.compile can be used")
     return Check("compiler", "note", problem, "install g++ to make long CPU extractions faster")
+
+
+def _nccl() -> Iterator[Check]:
+    """Tell of packages that write one and the same file: whichever was installed last is the one that is loaded."""
+    bringers = sorted(
+        f"{package.name} {package.version}"
+        for package in importlib.metadata.distributions()
+        if any(file.name.startswith("libnccl.so") for file in package.files or ())
+    )
+    if len(bringers) > 1:
+        advice = "several GPUs may fail to talk to each other: reinstall the one that torch needs last"
+        yield Check("nccl", "note", f"{' and '.join(bringers)} both bring libnccl", advice)
 
 
 def _cache(root: Path) -> Check:

@@ -17,7 +17,8 @@ from medfeat.report.page.explore import Exploration, SpaceView, explore_page
 from medfeat.report.page.explore_figures import write_figures
 from medfeat.report.page.html import text_of
 from medfeat.report.page.page_names import scrubbed
-from medfeat.types import BadImage, Progress, SilentProgress
+from medfeat.saying import heard
+from medfeat.types import BadImage, Progress
 from medfeat.workflows.asking.data_options import DataOptions
 from medfeat.workflows.asking.given_names import asked_names
 from medfeat.workflows.looking import leaks, spaces
@@ -26,7 +27,10 @@ from medfeat.workflows.looking.look import MOST, Kinds, Seen, look, sample_rows
 from medfeat.workflows.looking.maps import row_keys
 from medfeat.workflows.looking.subject import Subject, called_patients, point_columns, shown_in
 from medfeat.workflows.results.kept import kept_results
-from medfeat_cache import FeatureStore, make_folder, resolve_root, slug, write_whole
+from medfeat.workflows.stores.one_store import named_stores
+from medfeat.workflows.stores.store_names import shown_name
+from medfeat_cache import Catalogue, FeatureStore, make_folder, resolve_root, slug, write_whole
+from medfeat_cache.commands import command_line
 from medfeat_cache.errors import saying
 
 
@@ -72,8 +76,9 @@ def framed(path: Path) -> str:
 
 
 def explore(
-    data: str | Path,
+    data: str | Path | None = None,
     *,
+    store: str | Sequence[str] | None = None,
     backbone: str | Sequence[str] | None = None,
     out: str | Path | None = None,
     figures: str | Path | None = None,
@@ -93,6 +98,8 @@ def explore(
     ----------
     data
         A registered name, a folder, CSV or npz of own images, or the name that own images have in the cache.
+    store
+        First digits of digests of the stores to show; then `data` may be left out.
     backbone
         Whose stores to show; None means every one there is, up to six.
     out
@@ -130,9 +137,19 @@ def explore(
     """
     if sample < 2:
         raise UsageError(f"--sample must be 2 or more, got {sample}")
-    root, progress = resolve_root(cache_dir), progress or SilentProgress()
+    root, progress = resolve_root(cache_dir), heard(progress)
     options = DataOptions.of(size=size, **data_options)
-    subject = Subject.of(str(data), options, root, asked_names(backbone), progress)
+    backbones, chosen = asked_names(backbone), None
+    if store is not None:
+        cache = Catalogue(root)
+        chosen = named_stores(cache, store, backbone=backbones, size=size)
+        names = list(dict.fromkeys(shown_name(header, cache) for header in chosen))
+        if len(names) > 1:
+            raise UsageError(f"a page shows one dataset, and --store names stores of {', '.join(names)}")
+        data = data or names[0]
+    if data is None:
+        raise UsageError("give --data, or --store of what is to be looked at")
+    subject = Subject.of(str(data), options, root, backbones, progress, stores=chosen)
     found = _explored(subject, root, columns=columns, images=images, identifiers=identifiers, sample=sample, seed=seed,
                       progress=progress)  # fmt: skip
     path = Path(out) if out is not None else Path(f"explore-{slug(subject.name)}.html")
@@ -249,8 +266,8 @@ def _bad(
 
 def _made(subject: Subject, seed: int) -> list[tuple[str, str]]:
     backbones = ",".join(dict.fromkeys(str(header.recipe["backbone"]) for header in subject.headers))
-    command = f"medfeat explore --data {subject.name}" + (f" --backbone {backbones}" if backbones else "")
+    line = command_line("explore", data=subject.name, backbone=backbones or None, seed=seed or None)
     stores = ", ".join(f"{header.recipe['backbone']} {header.digest[:12]}" for header in subject.headers)
     libraries = ", ".join(f"{name} {number}" for name, number in versions().items())
     method = "principal components by scikit-learn; t-SNE by openTSNE, perplexity 30, from the first components"
-    return [("Command", command), ("Stores", stores), ("Seed", str(seed)), ("Maps", method), ("Versions", libraries)]
+    return [("Command", line), ("Stores", stores), ("Seed", str(seed)), ("Maps", method), ("Versions", libraries)]

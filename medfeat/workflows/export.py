@@ -15,7 +15,8 @@ from medfeat.evaluation.runs.saved_probe import SavedProbe, find_run, load_probe
 from medfeat.evaluation.runs.write_run import writing
 from medfeat.extraction.ask.made_from import MadeFrom, NetworkThen, RemakeOptions
 from medfeat.extraction.remake import load_again
-from medfeat.types import Progress, SilentProgress
+from medfeat.saying import heard
+from medfeat.types import Progress
 from medfeat.workflows.results.bundle import write_bundle
 from medfeat.workflows.tuning.onnx_graph import TOLERANCE, require_onnx, write_onnx
 from medfeat_cache import resolve_root, slug
@@ -110,7 +111,7 @@ def export(
     """
     if onnx:
         require_onnx()
-    progress = progress or SilentProgress()
+    progress = heard(progress)
     probe = load_probe(find_run(resolve_root(cache_dir), run))
     network = _network(probe)
     name = slug(f"{probe.run.dataset}-{probe.run.backbone}-{probe.run.key[:12]}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from medfeat.backbones import Entry, describe
 from medfeat.datasets import DATASETS
+from medfeat.datasets.not_here import NotHere
 from medfeat.errors import MissingFileError
 from medfeat.extraction.ask.asked import plan_stores, plan_to_fetch
 from medfeat.extraction.ask.request import Request, StoreOutcome
@@ -19,13 +20,14 @@ from medfeat.extraction.network.device import resolve_device
 from medfeat.extraction.network.embedding_length import embedding_length
 from medfeat.extraction.network.layers_meant import with_layers
 from medfeat.extraction.session import embed
-from medfeat.types import Dataset, Progress, SilentProgress, TaskType
+from medfeat.saying import heard, warn_of
+from medfeat.types import Dataset, Progress, TaskType
 from medfeat.workflows.asking.claiming import Claim, claim, remember_labels
 from medfeat.workflows.asking.data_options import DataOptions, Source
 from medfeat.workflows.asking.wanted import Wanted, wanted_request, wanted_views
-from medfeat.workflows.jobs.each import Done, Failure, each
+from medfeat.workflows.jobs.each import Done, Failure, Overall, each
 from medfeat.workflows.results.extract_report import ExtractReport, Pair, PlanReport
-from medfeat_cache import resolve_root
+from medfeat_cache import find_stores, resolve_root
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +49,7 @@ def extract(
     fit: str = "whole",
     precision: str = "auto",
     batch_size: int | str = "auto",
+    dtype: str = "float32",
     device: str = "auto",
     data_root: str | Path | None = None,
     cache_dir: str | Path | None = None,
@@ -87,7 +90,8 @@ def extract(
         Let a patch embedding of another patch size be resampled, which is refused otherwise.
     pool, layer, slices
         Poolings, module names and slice policies; several of each give several stores from one pass. ``every`` stands
-        for all layers of a network by depth, ``quarter`` for those at the quarters of its depth.
+        for all layers of a network by depth, ``quarter`` for those at the quarters of its depth. ``tokens``, and the
+        slice policy ``keep`` (``keep:16`` for sixteen of each axis), keep several vectors an image.
     copies
         ``flip`` or ``crops``: the mean of the vectors of flipped or cropped copies, where that changes no meaning.
     fit
@@ -96,6 +100,8 @@ def extract(
         ``auto`` (the fastest that agrees with float32, measured), ``fp32``, ``bf16`` or ``fp16``.
     batch_size
         ``auto``, or images a forward pass.
+    dtype
+        ``float32``, or ``float16``, which takes half the room.
     device
         ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
     data_root, cache_dir
@@ -116,12 +122,12 @@ def extract(
     Returns
     -------
     ExtractReport
-        One outcome a store; a pair that fails is listed and does not stop the others.
+        One outcome a store; a pair that fails is listed and logged, and does not stop the others.
 
     Raises
     ------
     MedfeatError
-        For a name or an option that cannot be meant. When only one pair is asked for, its error is raised as it is.
+        For a name or an option that cannot be meant, or when no pair could be embedded: with one name as with many.
     """
     options = DataOptions.of(
         size=size,
@@ -142,6 +148,7 @@ def extract(
         fit=fit,
         precision=precision,
         batch_size=batch_size,
+        dtype=dtype,
         weights=weights,
         seed=seed,
         adapt=adapt,
@@ -149,22 +156,33 @@ def extract(
         trust_remote_code=trust_remote_code,
         recheck=recheck,
         compile=compile,
-        copies=copies,
     )
-    return extract_wanted(Wanted(data, backbone, request, options, ids, cache_dir), device=device, progress=progress)
+    request = replace(request, copies=copies)
+    wanted = Wanted(data, backbone, request, options, ids, cache_dir)
+    report = extract_wanted(wanted, device=device, progress=progress, raising=True)
+    warn_of(report.problem_lines())
+    return report
 
 
-def extract_wanted(wanted: Wanted, *, device: str = "auto", progress: Progress | None = None) -> ExtractReport:
-    """Do what `extract` says, with what is wanted in one value."""
-    progress = progress or SilentProgress()
+def extract_wanted(
+    wanted: Wanted, *, device: str = "auto", progress: Progress | None = None, raising: bool = False
+) -> ExtractReport:
+    """Do what `extract` says, with what is wanted in one value; failures of several pairs are raised only on demand."""
+    progress = heard(progress)
     sources, networks = wanted.sources(progress), wanted.networks(progress)
     alone, where = len(sources) * len(networks) == 1, resolve_device(device)
     root = resolve_root(wanted.cache_dir)
-    run = _Run(wanted.options, wanted.request, root, where, progress, networks, alone)
+    overall = Overall(progress, "store", len(sources) * len(networks))
+    run = _Run(wanted.options, wanted.request, root, where, progress, networks, alone, overall)
     if len(networks) == 1 and ":" not in networks[0]:
         describe(networks[0])  # a mistyped name is said before a gigabyte of images is fetched
     progress.say(f"device: {where}")
     done = list(map(run.dataset, sources))
+    overall.end()
+    if raising:
+        errors = tuple(error for one in done for error in one.errors)
+        failed = tuple(failure for one in done for failure in one.failures)
+        Done(tuple(one for of in done for one in of.results), failed, errors).raise_if_nothing()
     stores = tuple(store for one in done for outcomes in one.results for store in outcomes)
     return ExtractReport(stores, tuple(failure for one in done for failure in one.failures), str(where))
 
@@ -177,7 +195,7 @@ def plan(wanted: Wanted, *, progress: Progress | None = None) -> PlanReport:
     PlanReport
         A plan for each store: reuse, resume or compute.
     """
-    root, progress = resolve_root(wanted.cache_dir), progress or SilentProgress()
+    root, progress = resolve_root(wanted.cache_dir), heard(progress)
     options = replace(wanted.options, offline=True)
     sources, networks = wanted.sources(progress), wanted.networks(progress)
 
@@ -208,6 +226,7 @@ class _Run:
     progress: Progress
     networks: tuple[str, ...]
     alone: bool
+    overall: Overall
 
     def dataset(self, source: Source) -> Done[Pair, list[StoreOutcome]]:
         """Open one dataset and send it through every network; an error that is all there is gets raised."""
@@ -215,20 +234,38 @@ class _Run:
         failures = tuple(Failure(Pair(source, name), one.error) for one in opening.failures for name in self.networks)
         done = Done[Pair, list[StoreOutcome]]((), failures, opening.errors)
         for opened in opening.results:
-            done = each([Pair(opened.dataset.info.name, name) for name in self.networks], opened.embedded)
+            done = each(
+                [Pair(opened.dataset.info.name, name) for name in self.networks], opened.embedded, overall=self.overall
+            )
         if self.alone:
             done.raise_if_alone()
         return done
 
     def opened(self, pair: Pair) -> _Opened:
         """Open a dataset, say which version it is, and keep its labels."""
-        given = self.options.given(pair.source, root=self.root, progress=self.progress, recheck=self.request.recheck)
+        try:
+            given = self.options.given(
+                pair.source, root=self.root, progress=self.progress, recheck=self.request.recheck
+            )
+        except MissingFileError as missing:
+            return self.not_here(pair.source, missing)
         claimed = claim(given.dataset, self.root, source=given.place, progress=self.progress)
         if claimed is not None:
             remember_labels(given.dataset, self.root, claimed.version.content, self.progress)
         # Read once, however many networks follow.
         images = kept_in_memory(given.dataset) if len(self.networks) > 1 else given.dataset
         return _Opened(self, images, claimed, replace(self.request, source=given.source))
+
+    def not_here(self, source: Source, missing: MissingFileError) -> _Opened:
+        """Return a dataset whose file is not here: it may not be fetched, and its stores can be found without it."""
+        entry = DATASETS[source] if isinstance(source, str) and source in DATASETS else None
+        if not self.options.offline or entry is None or entry.known is None:
+            raise missing
+        info = entry.known(entry.checked_size(self.options.size))
+        if not find_stores(self.root, dataset=info.name, size=info.size):
+            raise missing
+        self.progress.say(f"{info.name}: its file is not here; stores of the official one are looked for without it")
+        return _Opened(self, NotHere(info, missing), None, self.request)
 
 
 @dataclass(frozen=True)

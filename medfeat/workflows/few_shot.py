@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medfeat.evaluation.judging.few_shot import Curve, CurveOptions, learning_points
+from medfeat.evaluation.judging.few_shot import Curve, CurveOptions, Point, learning_points
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import PROTOCOL
 from medfeat.evaluation.runs.run import task_digest
+from medfeat.heads import head_identity
 from medfeat.heads.texts import TextSource
 from medfeat.report.few_shot import curve_tables, draw_curves
+from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
-from medfeat.types import Progress, SilentProgress, Task, as_names
+from medfeat.saying import heard
+from medfeat.types import Progress, Task, as_names
 from medfeat.workflows.asking.question import Question, SaidOnce
-from medfeat.workflows.jobs.each import Failure, each
+from medfeat.workflows.jobs.each import Failure, Overall, each
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
-from medfeat.workflows.results.kept import keep_result
+from medfeat.workflows.results.kept import keep_result, kept_result
 from medfeat.workflows.stores.texts import source_for
 from medfeat_cache import FeatureStore
 
+_POINT = "shots"  # what a point is kept as, beside the runs
 _SHOTS = ("1", "2", "5", "10", "20", "50", "all")
 RESAMPLES = 200
 
 
-@dataclass(frozen=True)
-class FewShotReport:
+@dataclass(frozen=True, repr=False)
+class FewShotReport(Shown):
     """Learning curves.
 
     Attributes
@@ -65,6 +69,7 @@ def few_shot(
     data: str | Sequence[str] | None = None,
     backbone: str | Sequence[str] | None = None,
     *,
+    store: str | Sequence[str] | None = None,
     shots: str | Sequence[str | int] = _SHOTS,
     draws: int = 20,
     head: str | Sequence[str] = "linear",
@@ -88,7 +93,7 @@ def few_shot(
 
     Parameters
     ----------
-    data, backbone, head, size, task, labels, drop, keep, relabel, name, partial, classes, prompts, cache_dir
+    data, backbone, store, head, size, task, labels, drop, keep, relabel, name, partial, classes, prompts, cache_dir
         As `medfeat.probe` takes them.
     shots
         Samples a class from train, and as many from val, which selects (cross-validation below 5); ``all`` for the
@@ -113,7 +118,8 @@ def few_shot(
         task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
     )
     asked = ProbeRequest(
-        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, prompts=prompts,
+        data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
+        prompts=prompts,
         cache_dir=cache_dir,
     )  # fmt: skip
     return few_shot_of(asked, shots=shots, draws=draws, resamples=resamples, figure=figure, progress=progress)
@@ -129,7 +135,7 @@ def few_shot_of(
     progress: Progress | None = None,
 ) -> FewShotReport:
     """Do what `few_shot` says, with what is asked in one value."""
-    cache, progress = asked.catalogue(), progress or SilentProgress()
+    cache, progress = asked.catalogue(), heard(progress)
     words = as_names(shots) if isinstance(shots, str) else tuple(map(str, shots))
     options = CurveOptions(words, draws, asked.seed, resamples)
     once = SaidOnce(progress, set())
@@ -141,7 +147,10 @@ def few_shot_of(
             curve = _curve(store, task, job.head, options, root=cache.root, texts=texts, progress=progress)
         return replace(curve, dataset=job.dataset)
 
-    done = each(asked.jobs(cache, asked.stores(cache)), curve_of)
+    jobs = asked.jobs(cache, asked.stores(cache))
+    overall = Overall(progress, "curve", len(jobs))
+    done = each(jobs, curve_of, overall=overall)
+    overall.end()
     done.raise_if_alone()
     curves = done.results
     drawn = draw_curves(curves, Path(figure)) if figure is not None and curves else None
@@ -158,7 +167,8 @@ def _curve(
     texts: TextSource | None,
     progress: Progress,
 ) -> Curve:
-    progress.say(f"few-shot {store.recipe['dataset']} / {store.recipe['backbone']} / {head}")
+    network = wording.network(str(store.recipe["backbone"]), wording.weights(store.info))
+    progress.say(f"few-shot {store.recipe['dataset']} / {network} / {head}")
     curve = Curve(
         dataset=store.recipe["dataset"],
         backbone=store.recipe["backbone"],
@@ -166,10 +176,39 @@ def _curve(
         embedding=wording.embedding(store.recipe),
         head=head,
         task=task.name,
-        points=tuple(learning_points(store, task, head, options, progress, texts=texts)),
+        points=tuple(_points(store, task, head, options, root=root, texts=texts, progress=progress)),
         cautions=wording.class_cautions(task),
+        weights=wording.weights(store.info),
     )
     key = [store.digest, task_digest(task), head, asdict(options), PROTOCOL, *([texts.digest] if texts else [])]
     facts = {"options": asdict(options), "task_digest": task_digest(task), **curve.to_dict()}
     keep_result(root, curve.dataset, "curve", facts, key=key)
     return curve
+
+
+def _points(
+    store: FeatureStore, task: Task, head: str, options: CurveOptions, *, root: Path, progress: Progress
+) -> Iterator[Point]:
+    """Yield the points of a curve; each is kept when it is made, so that a command that was stopped goes on from it."""
+    dataset, made = str(store.recipe["dataset"]), 0
+    for shots in options.shots:
+        asked = replace(options, shots=(shots,))
+        key = [store.digest, task_digest(task), head, head_identity(head), asdict(asked), PROTOCOL]
+        point = _kept(root, dataset, key)
+        if point is None:
+            (point,) = learning_points(store, task, head, asked, progress)
+            keep_result(root, dataset, _POINT, asdict(point), key=key)
+        else:
+            made += 1
+        yield point
+    if made:
+        progress.say(f"{made} of {len(options.shots)} points were there already")
+
+
+def _kept(root: Path, dataset: str, key: Any) -> Point | None:
+    """Return a point that was made before; one that cannot be read is made anew."""
+    kept = kept_result(root, dataset, _POINT, key)
+    try:
+        return None if kept is None else Point.from_dict(kept)
+    except (KeyError, TypeError, AttributeError):
+        return None

@@ -14,8 +14,9 @@ from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs.run import task_digest
 from medfeat.extraction.network.device import resolve_device
 from medfeat.finetuning.board import require_board
+from medfeat.saying import heard
 from medfeat.tasks import few_shot
-from medfeat.types import Progress, SilentProgress, Task
+from medfeat.types import Progress, Task
 from medfeat.workflows.asking.data_options import DataOptions
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.extract import extract_wanted
@@ -169,7 +170,7 @@ def tune(
     if seeds < 1:
         raise UsageError(f"--seeds must be 1 or more, got {seeds}")
     board = None if tensorboard is None else Path(tensorboard)
-    bench = _Bench(asked, resolve_root(asked.cache_dir), progress or SilentProgress(), board)
+    bench = _Bench(asked, resolve_root(asked.cache_dir), heard(progress), board)
     return bench.run(range(asked.network.seed, asked.network.seed + seeds), restart=restart)
 
 

@@ -14,9 +14,11 @@ from medfeat.evaluation.measures.bootstrap import RESAMPLES, check_draws
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import headline
 from medfeat.heads import HEADS
-from medfeat.report.run_tables import NAMES, settings
+from medfeat.report.run_tables import NAMES
+from medfeat.report.shown import Shown
 from medfeat.report.tables import Table, number, with_interval
-from medfeat.types import Progress, SilentProgress, Task, as_names
+from medfeat.saying import heard
+from medfeat.types import Progress, Task, as_names
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.jobs.side_by_side import apart_from_precision
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, heads_for
@@ -25,8 +27,8 @@ from medfeat.workflows.stores.store_names import shown_name
 from medfeat_cache import Catalogue, FeatureStore, StoreHeader
 
 
-@dataclass(frozen=True)
-class FusionReport:
+@dataclass(frozen=True, repr=False)
+class FusionReport(Shown):
     """What became of fusing the stores of one dataset.
 
     Attributes
@@ -71,11 +73,14 @@ class FusionReport:
         for i, way in enumerate(self.fusion.ways):
             test = self.fusion.test.values
             shown = [with_interval(test[best]), with_interval(test[other])] if i == self.fusion.chosen else ["", ""]
-            words = "" if any(isinstance(value, dict) for value in way.settings.values()) else settings(way.settings)
+            words = (
+                "" if any(isinstance(value, dict) for value in way.settings.values()) else wording.chosen(way.settings)
+            )
             rows.append((way.name, self.head, words, number(way.best.first), number(abs(way.best.second)), *shown))
         title = f"{self.dataset}, task {self.task}: several stores"
         notes = ("val chose; test was read for the chosen one alone", *self.cautions)
-        return [Table(title, columns, tuple(rows), notes, frozenset({self.fusion.chosen}))]
+        strong, less = frozenset({self.fusion.chosen}), ("chosen on val", columns[4], columns[6])
+        return [Table(title, columns, tuple(rows), notes, strong, less, prose=("features", "chosen on val"))]
 
 
 def fuse(
@@ -141,7 +146,7 @@ def fuse_of(
 ) -> FusionReport:
     """Do what `fuse` says, with what is asked in one value."""
     check_draws(asked.seed, resamples)
-    cache, progress = asked.catalogue(), progress or SilentProgress()
+    cache, progress = asked.catalogue(), heard(progress)
     root, headers = cache.root, _one_each(asked.stores(cache), asked.data, cache)
     heads = heads_for(headers[0], asked.head, asked.question)
     one = heads[0]
@@ -175,7 +180,7 @@ def fuse_of(
 
 def _one_each(headers: Sequence[StoreHeader], data: str | Sequence[str] | None, cache: Catalogue) -> list[StoreHeader]:
     datasets = sorted({shown_name(header, cache) for header in headers})
-    names = [str(header.recipe["backbone"]) for header in headers]
+    names = [wording.network(str(header.recipe["backbone"]), wording.weights(header.info)) for header in headers]
     if len(datasets) != 1:
         raise UsageError(f"fusion is for one dataset, {data} names {', '.join(datasets)}")
     spelled = [apart_from_precision(header.recipe) for header in headers]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medfeat.errors import unknown_name
+from medfeat.report.tables import Table
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,12 @@ class Listing:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     problems: tuple[str, ...] = ()
+    less: tuple[str, ...] = ()
+    prose: tuple[str, ...] = ()
+
+    def tables(self) -> list[Table]:
+        """Return one row a name."""
+        return [Table("", self.columns, self.rows, less=self.less, prose=self.prose)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return one plain JSON object a row, and a line for each name that an installed package brings broken."""
@@ -54,7 +61,8 @@ def _datasets(_data: str | None) -> Listing:
         task, classes = entry.task or "none", str(len(entry.classes))
         rows.append((name, task, classes, f"{entry.ndim}D", counts, sizes, entry.licence))
     columns = ("name", "task", "classes", "kind", "train / val / test", "sizes", "licence")
-    return Listing(columns, tuple(rows), tuple(problems.values()))
+    less = ("licence", "sizes", "kind", "classes")
+    return Listing(columns, tuple(rows), tuple(problems.values()), less, prose=("train / val / test", "licence"))
 
 
 def _backbones(_data: str | None) -> Listing:
@@ -81,6 +89,8 @@ def _backbones(_data: str | None) -> Listing:
             for info in infos
         ),
         tuple(problems.values()),
+        less=("note", "filter", "pool", "input", "pretraining", "overlap", "licence", "weights"),
+        prose=("licence", "pretraining", "overlap", "note"),
     )
 
 
@@ -89,7 +99,7 @@ def _heads(_data: str | None) -> Listing:
 
     problems = HEADS.problems()
     rows = tuple((name, describe(name)) for name in HEADS if name not in problems)
-    return Listing(("name", "what it is"), rows, tuple(problems.values()))
+    return Listing(("name", "what it is"), rows, tuple(problems.values()), prose=("what it is",))
 
 
 def _published(data: str | None) -> Listing:
@@ -111,7 +121,8 @@ def _published(data: str | None) -> Listing:
         for dataset in datasets
         for row in published.rows(dataset)
     ]
-    return Listing(columns, tuple(rows))
+    less = ("note", "confidence", "source", "protocol")
+    return Listing(columns, tuple(rows), less=less, prose=("method", "protocol", "note"))
 
 
 def _score(value: float | None) -> str:

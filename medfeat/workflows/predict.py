@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,20 @@ from numpy.typing import NDArray
 
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures.conformal import calibrate
-from medfeat.evaluation.runs.saved_probe import SavedProbe, find_run, load_probe, refuse_other_recipe
+from medfeat.evaluation.measures.novelty import Familiar
+from medfeat.evaluation.runs.saved_probe import SavedProbe, load_probe, refuse_other_recipe
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
+from medfeat.saying import heard, warn_of
 from medfeat.tasks import fuse
-from medfeat.types import BadImage, IdArray, Progress, SilentProgress
+from medfeat.types import BadImage, FloatArray, IdArray, Progress
 from medfeat.workflows.results.predict_report import PredictReport
-from medfeat.workflows.stores.remake import NewImages, Remake
+from medfeat.workflows.runs import BEST, named_run
+from medfeat.workflows.stores.how_to_extract import extract_first
+from medfeat.workflows.stores.one_store import store_path_of
+from medfeat.workflows.stores.remake import EmbeddedImages, NewImages, Remake
 from medfeat.workflows.stores.store_names import find_meant
-from medfeat_cache import Catalogue, FeatureStore, resolve_root
+from medfeat.workflows.stores.trained_on import trained_on
+from medfeat_cache import Catalogue, FeatureStore, mean_of, read_header, resolve_root
 
 _ERROR_RATE = 0.1
 
@@ -29,6 +36,7 @@ def predict(
     images: str | Path | None = None,
     *,
     data: str | None = None,
+    store: str | None = None,
     out: str | Path | None = None,
     error_rate: float = _ERROR_RATE,
     intensity: str | None = None,
@@ -48,15 +56,19 @@ def predict(
     Parameters
     ----------
     run
-        Folder of a run, or the beginning of its key.
+        Folder of a run, the beginning of its key, or ``best``: the best one on val of the dataset that `data` names.
     images
         What to embed by the probe's recipe: a folder, CSV, npz, image or DICOM series, or a registered name.
     data
-        Instead of images: a dataset in the cache that was embedded by the probe's recipe; nothing is embedded.
+        Instead of images: a dataset in the cache that was embedded by the probe's recipe; nothing is embedded. Beside
+        images it says of which dataset the best run is meant.
+    store
+        Instead of either: first digits of the digest of such a store.
     out
-        CSV to write: id, label, confidence, set, abstain, and a score a class.
+        CSV to write: id, label, confidence, set, abstain, ood, its p-value, and a score a class.
     error_rate
-        Share of images whose set may miss the truth; calibrated on val, so it holds for images like those.
+        Share of images whose set may miss the truth; calibrated on val, so it holds for images like those. Where val's
+        patients are known, a patient counts as one sample.
     intensity, path_column, volumes, size
         How to read the images; by default as the probe's own were.
     data_root, weights
@@ -71,7 +83,7 @@ def predict(
     Returns
     -------
     PredictReport
-        Silver-standard labels: keep those that are not abstained.
+        Silver-standard labels: keep those that are neither abstained nor ``ood``, unlike the images of training.
 
     Raises
     ------
@@ -80,11 +92,15 @@ def predict(
     DataError
         A saved probe that is damaged, or is not what it says; nothing in it was run.
     """
-    if (images is None) == (data is None):
-        raise UsageError("give either --images (to be embedded) or --data (in the cache already)")
-    root, progress = resolve_root(cache_dir), progress or SilentProgress()
-    probe = load_probe(find_run(root, run))
-    conformal = calibrate(probe.val, error_rate)
+    beside = run == BEST and (images is not None or store is not None)  # then `data` says whose best run is meant
+    if sum(one is not None for one in (images, store, None if beside else data)) != 1:
+        raise UsageError("give --images (to be embedded), or --data or --store (in the cache already)")
+    root, progress = resolve_root(cache_dir), heard(progress)
+    cache, probe = Catalogue(root), load_probe(named_run(root, run, data=data))
+    if run == BEST:
+        progress.say(f"best on val: run {probe.run.key[:12]}, {probe.run.network}, {probe.run.head}")
+    conformal = calibrate(probe.val, error_rate, probe.val_groups)
+    familiar, unknown = _familiar(probe, cache)
     bad: list[BadImage] = []
     if images is not None:
         options = RemakeOptions(
@@ -92,14 +108,16 @@ def predict(
         )
         remakes = [Remake(MadeFrom.of(*part), options, root, progress) for part in probe.parts()]
         new = NewImages(images, intensity=intensity, path_column=path_column, volumes=volumes, size=size)
-        found = list(_of_images(probe, new, remakes, bad))
+        parts = _of_images([remake.embed(remake.open_new(new)) for remake in remakes], bad)
     else:
-        found = list(_of_store(probe, str(data), root))
-    ids = np.concatenate([part[0] for part in found]) if found else np.empty(0, np.str_)
-    if not len(ids):
+        named = [_fitting(cache, store, probe)] if store is not None else None
+        paths = named or [matching_store(cache, str(data), recipe) for recipe, _ in probe.parts()]
+        parts = _of_store(paths)
+    found = [_said(probe, familiar, *part) for part in parts]
+    if not found:
         said = f": {bad[0].id}: {bad[0].reason}" if bad else ""
-        raise DataError(f"none of the {len(bad)} images of {images or data} could be read{said}")
-    scores = np.concatenate([part[1] for part in found])
+        raise DataError(f"none of the {len(bad)} images of {images or data or store} could be read{said}")
+    ids, scores, ood_p, attention = (np.concatenate(column) for column in zip(*found, strict=True))
     report = PredictReport(
         run=probe.run.key,
         task_type=probe.task_type,
@@ -108,49 +126,86 @@ def predict(
         scores=scores,
         calibrated=probe.calibrated(scores),
         conformal=conformal,
+        ood_p=None if familiar is None else ood_p,
+        ood_unknown=unknown,
         bad=tuple(bad),
         embedded=len(ids) if images is not None else 0,
         out=None if out is None else Path(out),
+        attention=attention if probe.attends else None,
     )
+    return _told(report)
+
+
+def _told(report: PredictReport) -> PredictReport:
+    """Write what is to be written, and warn of what must not be overlooked."""
     if report.out is not None:
         report.write(report.out)
+    warn_of(chain(report.problem_lines(), report.cautions))
     return report
 
 
-Part = tuple[IdArray, NDArray[np.float64]]
+_Part = tuple[IdArray, FloatArray]
 
 
-def _of_images(probe: SavedProbe, images: NewImages, remakes: Sequence[Remake], bad: list[BadImage]) -> Iterator[Part]:
-    if len(remakes) > 1:
-        yield _of_several(probe, images, remakes, bad)
+def _familiar(probe: SavedProbe, cache: Catalogue) -> tuple[Familiar | None, str]:
+    """Return what is familiar to a probe, or why that cannot be told."""
+    if len(probe.parts()) > 1:
+        return None, "it reads several stores side by side"
+    try:
+        found = trained_on(probe, cache)
+    except DataError as error:
+        return None, str(error)
+    if found.can_tell:
+        return found, ""
+    return None, f"val has {found.counted} independent samples, too few to tell"
+
+
+def _said(
+    probe: SavedProbe, familiar: Familiar | None, ids: IdArray, features: FloatArray
+) -> tuple[IdArray, NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]:
+    """Return ids, scores, how familiar each image is, and what the head looked at, if it does."""
+    vectors = mean_of(features) if features.ndim > 2 else features
+    p = np.ones(len(ids)) if familiar is None else familiar.p_values(vectors)
+    looked = probe.attention(features) if probe.attends else np.empty((len(ids), 0), np.float32)
+    return ids, probe.scores(features), p, looked
+
+
+def _of_images(streams: Sequence[Iterable[EmbeddedImages]], bad: list[BadImage]) -> Iterator[_Part]:
+    if len(streams) > 1:
+        yield from _side_by_side(streams, bad)
         return
-    for batch in remakes[0].embed(remakes[0].open_new(images)):
+    for batch in streams[0]:
         bad.extend(batch.bad)
         if len(batch.ids):
-            yield batch.ids, probe.scores(batch.features)
+            yield batch.ids, batch.features
 
 
-def _of_several(probe: SavedProbe, images: NewImages, remakes: Sequence[Remake], bad: list[BadImage]) -> Part:
-    """Embed by each recipe in turn, and score what stands side by side: the features of all images are held at once."""
+def _side_by_side(streams: Sequence[Iterable[EmbeddedImages]], bad: list[BadImage]) -> Iterator[_Part]:
+    """Embed by each recipe in turn, and hand on what stands side by side: all features are held at once."""
     blocks, ids = [], np.empty(0, np.str_)
-    for remake in remakes:
-        batches = list(remake.embed(remake.open_new(images)))
+    for stream in streams:
+        batches = list(stream)
         bad[:] = [one for batch in batches for one in batch.bad]
         there = [batch for batch in batches if len(batch.ids)]
         ids = np.concatenate([batch.ids for batch in there]) if there else ids[:0]
-        blocks.append(np.concatenate([batch.features for batch in there]) if there else np.empty((0, 0), np.float32))
-    return ids, probe.scores(np.hstack(blocks)) if len(ids) else np.empty((0, 0))
+        blocks += [np.concatenate([batch.features for batch in there])] if there else []
+    if len(ids):
+        yield ids, np.hstack(blocks)
 
 
-def _of_store(probe: SavedProbe, data: str, root: Path) -> Iterator[Part]:
-    cache = Catalogue(root)
+def _of_store(paths: Sequence[Path]) -> Iterator[_Part]:
     with ExitStack() as stack:
-        parts = [matching_store(cache, data, recipe) for recipe, _ in probe.parts()]
-        stores = [stack.enter_context(FeatureStore(path)) for path in parts]
+        stores = [stack.enter_context(FeatureStore(path)) for path in paths]
         store = fuse(stores) if len(stores) > 1 else stores[0]
         for group in store.groups:
-            for ids, features in store.batches(group):
-                yield ids, probe.scores(features)
+            yield from store.batches(group)
+
+
+def _fitting(cache: Catalogue, which: str, probe: SavedProbe) -> Path:
+    """Return the path of the store that is named, if it was embedded by the recipe of a probe."""
+    header = read_header(store_path_of(cache.root, which))
+    refuse_other_recipe(probe.recipe, header.recipe, f"store {header.digest[:12]}")
+    return header.path
 
 
 def matching_store(cache: Catalogue, data: str, recipe: Mapping[str, Any]) -> Path:
@@ -164,8 +219,8 @@ def matching_store(cache: Catalogue, data: str, recipe: Mapping[str, Any]) -> Pa
     stores = find_meant(cache, [data], backbone=recipe["backbone"])
     if not stores:
         raise UsageError(
-            f"no store of {data} x {recipe['backbone']} in {cache.root}: run `medfeat extract --backbone "
-            f"{recipe['backbone']} --data {data}` first"
+            f"no store of {data} x {recipe['backbone']} in {cache.root}: run "
+            f"{extract_first(cache, data, recipe['backbone'])} first"
         )
     problems: list[UsageError] = []
     for header in stores:

@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medfeat.errors import DataError, UnsuitedHeadError, UsageError
+from medfeat.errors import DataError, OneVectorError, UnsuitedHeadError, UsageError
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.judging.cross_validation import VAL
 from medfeat.evaluation.judging.probe_store import Options, probe_store
+from medfeat.evaluation.judging.reading import takes_bags
 from medfeat.evaluation.judging.select_stores import Contender, Selection, contender, select_contender
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs.run import Run
-from medfeat.heads import HEADS, takes_budget
+from medfeat.heads import HEADS, refuse_repetition, takes_budget
 from medfeat.heads.class_weights import NONE
+from medfeat.report.pivot import pivot_table
 from medfeat.report.run_tables import runs_tables, selection_tables
+from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
+from medfeat.saying import heard, warn_of
 from medfeat.tasks.readable import Probed
 from medfeat.tasks.versions import split_name
-from medfeat.types import Progress, SilentProgress, Task
+from medfeat.types import Progress, Task
 from medfeat.workflows.asking.given_names import asked_names
 from medfeat.workflows.asking.question import Question, SaidOnce
-from medfeat.workflows.jobs.each import Failure, each
+from medfeat.workflows.jobs.each import Failure, Overall, each
 from medfeat.workflows.jobs.side_by_side import joined
-from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
-from medfeat.workflows.stores.store_names import find_meant, other_versions
+from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob, heads_for
+from medfeat.workflows.stores.how_to_extract import can_be_extracted, extract_as
+from medfeat.workflows.stores.store_names import find_meant, other_versions, versions_of
 from medfeat.workflows.stores.texts import source_for
 from medfeat_cache import Catalogue, StoreHeader
+from medfeat_cache.commands import command, elsewhere
 
 
-@dataclass(frozen=True)
-class ProbeReport:
+@dataclass(frozen=True, repr=False)
+class ProbeReport(Shown):
     """What `probe` found.
 
     Attributes
@@ -74,11 +79,16 @@ class ProbeReport:
         """Return one table a dataset for `medfeat.report.tables`."""
         return [*selection_tables(self.selections), *runs_tables(self.runs, baselines=self.baselines)]
 
+    def pivot(self) -> Table:
+        """Return the test score of each network on each dataset, baselines among them."""
+        return pivot_table((*self.runs, *self.baselines))
+
 
 def probe(
     data: str | Sequence[str] | None = None,
     backbone: str | Sequence[str] | None = None,
     *,
+    store: str | Sequence[str] | None = None,
     head: str | Sequence[str] | None = None,
     size: int | None = None,
     task: str | Task | None = None,
@@ -106,6 +116,8 @@ def probe(
     ----------
     data, backbone
         Names, several as a sequence or comma list; None (or ``all``) means every one in the cache.
+    store
+        First digits of digests of stores, instead of names or beside them.
     head
         Names of heads, or ``all`` that can learn the task; None means ``linear``, for regression ``ridge`` and
         ``xgboost``.
@@ -151,16 +163,21 @@ def probe(
     ------
     UsageError
         Nothing in the cache fits what was asked; the message says what to run.
+    MedfeatError
+        No store could be probed; what fails beside others is in `failed`, and logged.
     """
     question = Question(
         task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
     )
     asked = ProbeRequest(
-        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, prompts=prompts,
+        data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
+        prompts=prompts,
         cache_dir=cache_dir,
     )  # fmt: skip
     how: dict[str, Any] = {"choose": choose, "class_weight": class_weight, "refit": refit, "resamples": resamples}
-    return probe_stores(asked, **how, select=select, budget=budget, progress=progress)
+    report = probe_stores(asked, **how, select=select, budget=budget, progress=progress, raising=True)
+    warn_of(failure.line() for failure in report.failed)
+    return report
 
 
 def probe_stores(
@@ -173,8 +190,9 @@ def probe_stores(
     select: bool = False,
     budget: float | None = None,
     progress: Progress | None = None,
+    raising: bool = False,
 ) -> ProbeReport:
-    """Do what `probe` says, with what is asked in one value."""
+    """Do what `probe` says, with what is asked in one value; several different failures are raised only on demand."""
     cache = asked.catalogue()
     options = Options(
         seed=asked.seed, refit=refit, resamples=resamples, choose=choose, class_weight=class_weight, budget=budget
@@ -183,27 +201,41 @@ def probe_stores(
     jobs = asked.jobs(cache, stores)
     if budget is not None and not any(takes_budget(job.head) for job in jobs):
         raise UsageError("--budget is for heads that train in rounds: ask for --head xgboost, or leave it out")
-    work = _Work(cache.root, asked.question, options, SaidOnce(progress or SilentProgress(), set()), asked.prompts)
+    work = _Work(
+        cache.root, asked.question, options, SaidOnce(heard(progress), set()), asked.head == "all", asked.prompts
+    )
     # all heads were asked for, and some cannot learn such a task
-    passed_over = (UnsuitedHeadError,) if asked.head == "all" else ()
-    stood = each([*jobs, *joined(jobs)] if select else (), work.stand, passed_over=passed_over)
+    passed_over: tuple[type[Exception], ...] = (UnsuitedHeadError,) if work.all_heads else ()
+    if any(len(header.shape) > 1 for header in stores):
+        passed_over = (*passed_over, OneVectorError)  # named for the stores that it is for
+    contenders = [*jobs, *joined(jobs)] if select else []
+    standing = Overall(work.progress, "contender", len(contenders))
+    stood = each(contenders, work.stand, passed_over=passed_over, overall=standing)
     selections = work.selections(stood.results)
     jobs = [winner for _, winner in selections] if select else jobs
-    chosen = each(jobs, work.probe, passed_over=passed_over)
-    replace(chosen, errors=(*stood.errors, *chosen.errors)).raise_if_alone()
-    extra = each(_baseline_jobs(cache, jobs), work.probe, passed_over=passed_over)
+    baselines = _baseline_jobs(cache, jobs, asked.question)
+    overall = Overall(work.progress, "run", len(jobs) + len(baselines))
+    chosen = each(jobs, work.probe, passed_over=passed_over, overall=overall)
+    failures, errors = (*stood.failures, *chosen.failures), (*stood.errors, *chosen.errors)
+    every = replace(chosen, failures=failures, errors=errors)
+    if raising:
+        every.raise_if_nothing()
+    every.raise_if_alone()
+    extra = each(baselines, work.probe, passed_over=passed_over, overall=overall)
+    overall.end()
     runs = (*chosen.results, *extra.results)
     reused = sum(run.reused for run in runs)
     return ProbeReport(
         runs=tuple(sorted(chosen.results, key=_order)),
         baselines=extra.results,
         reused=reused,
-        failed=(*stood.failures, *chosen.failures, *extra.failures),
+        failed=(*failures, *extra.failures),
         notes=(
-            *_notes(runs, stores, reused),
-            *_left_out(cache, asked),
+            *_notes(runs, stores, reused, cache),
+            *(() if asked.store is not None else _left_out(cache, asked)),
             *_unreadable(cache),
             *_broken(asked.head),
+            *_unsuited((*stood.passed_over, *chosen.passed_over)),
         ),
         selections=tuple(selection for selection, _ in selections),
     )
@@ -217,19 +249,20 @@ class _Work:
     question: Question
     options: Options
     progress: Progress
+    all_heads: bool = False
     prompts: str | Path | None = None
 
     def probe(self, job: StoreJob) -> Run:
         """Let val choose, and read test once."""
         with job.opened() as store:
-            task = self._task(store)
+            task = self._task(store, job.head)
             run = probe_store(store, task, self.root, self._options(job, store, task), progress=self.progress)
         return replace(run, data=job.dataset)
 
     def stand(self, job: StoreJob) -> _Stood:
         """See what val says, with test closed."""
         with job.opened() as store:
-            task = self._task(store)
+            task = self._task(store, job.head)
             options = self._options(job, store, task)
             return _Stood(job, task, contender(store, task, self.root, options, progress=self.progress))
 
@@ -249,11 +282,14 @@ class _Work:
         texts = source_for(job.head, store, task, self.prompts, self.progress)
         return replace(self.options, head=job.head, budget=budget, texts=texts)
 
-    def _task(self, store: Probed) -> Task:
+    def _task(self, store: Probed, head: str) -> Task:
         if self.question.plain and not store.info.get("dataset"):
             name = store.recipe["dataset"]
             raise DataError(f"{name} was imported without a task: give labels with --labels FILE.csv (id,label,split)")
-        return self.question.of(store, self.progress)
+        task = self.question.of(store, self.progress)
+        if self.all_heads:
+            refuse_repetition(head, task.task_type)
+        return task
 
 
 @dataclass(frozen=True)
@@ -265,10 +301,14 @@ class _Stood:
     contender: Contender
 
 
-def _baseline_jobs(cache: Catalogue, jobs: Sequence[StoreJob]) -> list[StoreJob]:
-    """Return the weights-free stores of the same datasets and sizes, with the same heads, that are no jobs already."""
+def _baseline_jobs(cache: Catalogue, jobs: Sequence[StoreJob], question: Question) -> list[StoreJob]:
+    """Return the weights-free stores of the same datasets and sizes, with the same heads, that are no jobs already.
+
+    They have one vector a sample: instead of a head that weighs several, the usual one is asked.
+    """
     there = {(job.header.digest, job.head) for job in jobs}
-    wanted = {(job.dataset, job.header.recipe.get("size"), job.head) for job in jobs}
+    usual = {job.head: heads_for(job.header, None, question)[0] for job in jobs if takes_bags(HEADS[job.head]())}
+    wanted = {(job.dataset, job.header.recipe.get("size"), usual.get(job.head, job.head)) for job in jobs}
     return [
         StoreJob(header, head, dataset)
         for dataset, size, head in sorted(wanted, key=str)
@@ -277,27 +317,23 @@ def _baseline_jobs(cache: Catalogue, jobs: Sequence[StoreJob]) -> list[StoreJob]
     ]
 
 
-def _notes(runs: Sequence[Run], stores: Sequence[StoreHeader], reused: int) -> list[str]:
+def _notes(runs: Sequence[Run], stores: Sequence[StoreHeader], reused: int, cache: Catalogue) -> list[str]:
     notes = [f"{reused} unchanged runs were reused, {len(runs) - reused} were made"] if reused else []
     for dataset, size in dict.fromkeys((run.shown, run.size) for run in runs):
-        there = {run.backbone for run in runs if (run.shown, run.size) == (dataset, size)}
-        missing = [name for name in BASELINE_BACKBONES if name not in there]
-        if missing:
-            named = split_name(dataset)[0]
-            if all("imported_from" in one.info for one in stores if one.recipe["dataset"] == named):
-                continue  # no image of it is known
-            source = next((_source(header) for header in stores if header.recipe["dataset"] == named), named)
-            side = f" --size {size}" if size and source == dataset else ""
-            notes.append(
-                f"{dataset}: no baseline {' or '.join(missing)} in the cache; get it with "
-                f"`medfeat extract --data {shlex.quote(source)}{side} --backbone {','.join(missing)}`"
-            )
+        alike = [run for run in runs if (run.shown, run.size) == (dataset, size)]
+        missing = [name for name in BASELINE_BACKBONES if name not in {run.backbone for run in alike}]
+        digests = {run.store["digest"] for run in alike}
+        one = next((one for one in stores if one.digest in digests and can_be_extracted(one)), None)
+        if missing and one is not None and _is_current(dataset, cache):
+            how = extract_as(one, missing, root=cache.root)
+            notes.append(f"{dataset}: no baseline {' or '.join(missing)} in the cache; get it with {how}")
     return notes
 
 
-def _source(header: StoreHeader) -> str:
-    """Return what `extract` was told to embed: a registered name, or the path of somebody's own images."""
-    return str((header.info.get("source") or {}).get("data") or header.recipe["dataset"])
+def _is_current(dataset: str, cache: Catalogue) -> bool:
+    """Whether the images at the place of a dataset are those of the version that is named."""
+    name, number = split_name(dataset)
+    return number is None or number == versions_of(cache, name).current
 
 
 def _left_out(cache: Catalogue, asked: ProbeRequest) -> list[str]:
@@ -307,13 +343,20 @@ def _left_out(cache: Catalogue, asked: ProbeRequest) -> list[str]:
 
 def _unreadable(cache: Catalogue) -> list[str]:
     problems = cache.find().problems
-    more = f" (and {len(problems) - 1} more: `medfeat cache verify`)" if len(problems) > 1 else ""
+    how = command("cache", "verify", cache_dir=elsewhere(cache.root))
+    more = f" (and {len(problems) - 1} more: {how})" if len(problems) > 1 else ""
     return [f"left out: {problems[0][1]}{more}"] if problems else []
 
 
 def _broken(head: str | Sequence[str] | None) -> list[str]:
     """Return a line for each head that an installed package brings broken, where all were asked for."""
     return [f"left out: {problem}" for problem in HEADS.problems().values()] if head == "all" else []
+
+
+def _unsuited(errors: Sequence[Exception]) -> list[str]:
+    """Return a line for each head that was left out of all, however many stores it was left out for."""
+    said = (str(error).removesuffix(": choose another head") for error in errors)
+    return [f"left out of --head all: {line}" for line in dict.fromkeys(said)]
 
 
 def _order(run: Run) -> tuple[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from medfeat.report import tables as rendering
 from medfeat.report.page.html import text_of
 from medfeat.report.page.results import Mistake, QuestionResults, exports, results_page
 from medfeat.report.tables import Table
+from medfeat.saying import heard
 from medfeat.tasks import OFFICIAL
 from medfeat.types import Dataset, Progress, SilentProgress, UInt8Array
 from medfeat.workflows.compare import kept_runs
@@ -33,9 +33,9 @@ from medfeat.workflows.looking.mistakes import patients_of
 from medfeat.workflows.looking.saliency import heated
 from medfeat.workflows.looking.writing_up import methods_of
 from medfeat.workflows.results.kept import kept_results
-from medfeat.workflows.stores.store_names import meant, versions_of
+from medfeat.workflows.runs import of_data
+from medfeat.workflows.stores.how_to_extract import can_be_extracted, extract_line
 from medfeat_cache import (
-    Catalogue,
     FeatureStore,
     StoreHeader,
     find_stores,
@@ -44,6 +44,7 @@ from medfeat_cache import (
     slug,
     write_whole,
 )
+from medfeat_cache.commands import command, command_line, elsewhere
 from medfeat_cache.errors import saying
 
 FORMATS = {"md": rendering.markdown, "csv": rendering.csv_text, "tex": rendering.latex}
@@ -125,7 +126,7 @@ def write_report(
     UsageError
         There are no such runs: the message names the command that makes some.
     """
-    root, progress = resolve_root(cache_dir), progress or SilentProgress()
+    root, progress = resolve_root(cache_dir), heard(progress)
     runs, problems = _runs(root, data, backbone=backbone, head=head, size=size)
     others = None if against is None else others_in(Path(against))
     asked = _questions(runs)
@@ -156,20 +157,12 @@ def write_report(
 def _runs(root: Path, data: str | Sequence[str] | None, **wanted: Any) -> tuple[list[Run], list[str]]:
     found, problems = list_runs(root)
     runs = kept_runs(found, **wanted) if found else []
-    cache = Catalogue(root)
-    named = meant(cache, data)
-    if named is not None:
-        runs = [run for run in runs if any(_is_meant(cache, run, one.name, one.number) for one in named)]
+    runs = of_data(runs, data, root)
     if not runs:
-        what = f" of {', '.join(one.name for one in named)}" if named is not None else ""
-        raise UsageError(f"no runs{what} in {root}: run `medfeat probe` first, which makes some of every store")
+        what = "" if data is None else f" of {data if isinstance(data, str) else ', '.join(data)}"
+        how = command("probe", cache_dir=elsewhere(root))
+        raise UsageError(f"no runs{what} in {root}: run {how} first, which makes some of every store")
     return runs, problems
-
-
-def _is_meant(cache: Catalogue, run: Run, name: str, number: int | None) -> bool:
-    if run.dataset != name:
-        return False
-    return number is None or run.task.get("images") in versions_of(cache, name).numbered(number).keys
 
 
 def _questions(runs: Sequence[Run]) -> dict[str, list[Run]]:
@@ -214,7 +207,8 @@ class _Maker:
         try:
             stored = read_scores(best.folder) if best.folder is not None else None
         except (OSError, ValueError) as error:
-            notes.append(f"the scores of {best.key[:12]} cannot be read ({error}): `medfeat probe` makes them again")
+            how = command("probe", cache_dir=elsewhere(self.root))
+            notes.append(f"the scores of {best.key[:12]} cannot be read ({error}): {how} makes them again")
         found, said = self._mistakes(best, stored) if stored is not None else ((), [])
         notes += said
         official = best.task["name"] == OFFICIAL and best.dataset in published.datasets()
@@ -278,13 +272,13 @@ class _Maker:
 
     def _curves(self, runs: Sequence[Run]) -> tuple[Curve, ...]:
         """Return the learning curves that were kept of the question and of the backbones and heads that are shown."""
-        of, shown = runs[0].task, {(run.backbone, run.head) for run in runs}
+        of, shown = runs[0].task, {(run.network, run.head) for run in runs}
         kept = kept_results(self.root, runs[0].dataset, "curve")
         mine = [one for one in kept if one.get("task") == of["name"] and one.get("task_digest") == of.get("digest")]
         newest: dict[tuple[Any, ...], Curve] = {}
         for curve in map(Curve.from_dict, mine):
-            if (curve.backbone, curve.head) in shown:
-                newest.setdefault((curve.backbone, curve.size, curve.embedding, curve.head), curve)
+            if (curve.network, curve.head) in shown:
+                newest.setdefault((curve.network, curve.size, curve.embedding, curve.head), curve)
         return tuple(newest.values())
 
     def _audit(self, run: Run) -> list[Table]:
@@ -298,35 +292,32 @@ class _Maker:
 
 def _command_of(run: Run, header: StoreHeader | None) -> str:
     """Return the commands that make a run, by what its store says of its data and what its recipe says."""
-    source = (header.info.get("source") or {}) if header is not None else {}
-    data, recipe = shlex.quote(str(source.get("data") or run.dataset)), run.store["recipe"]
+    recipe = run.store["recipe"]
     if recipe.get("stores"):
-        return (
-            f"medfeat probe --data {run.dataset} --backbone {run.backbone.replace('+', ',')} --head {run.head} --select"
+        return command_line(
+            "probe", data=run.dataset, backbone=run.backbone.replace("+", ","), head=run.head, select=True
         )
-    side = f" --size {run.size}" if run.size and data == run.dataset else ""
-    more = "".join(
-        f" --{name} {shlex.quote(str(recipe[name]))}" for name in ("pool", "layer", "slices") if recipe.get(name)
-    )
+    view: dict[str, Any] = {name: recipe.get(name) or None for name in ("pool", "layer", "slices", "dtype")}
     copies = str(recipe.get("copies") or "")
-    more += f" --copies {CROPS if copies == OF_CROPS else FLIP}" if copies else ""
-    named = f" --task {shlex.quote(run.task['name'])}" if run.task["name"] != OFFICIAL else ""
-    seed = f" --seed {run.protocol['seed']}" if run.protocol["seed"] else ""
+    view["copies"] = (CROPS if copies == OF_CROPS else FLIP) if copies else None
+    if header is not None and can_be_extracted(header):
+        extract = extract_line(header, run.backbone, **view)
+    else:
+        extract = command_line("extract", data=run.dataset, backbone=run.backbone, size=run.size or None, **view)
+    task = None if run.task["name"] == OFFICIAL else run.task["name"]
     given = wording.made_with(run.protocol)
-    how = "".join(
-        f" --{name.replace('_', '-')}" + ("" if value is True else f" {value}") for name, value in given.items()
-    )
-    return (
-        f"medfeat extract --data {data} --backbone {run.backbone}{side}{more} && medfeat probe --data {run.dataset}"
-        f" --backbone {run.backbone} --head {run.head}{named}{seed}{how}"
-    )
+    probe = command_line(
+        "probe", data=run.dataset, backbone=run.backbone, head=run.head, task=task,
+        seed=run.protocol["seed"] or None, **given,
+    )  # fmt: skip
+    return f"{extract} && {probe}"
 
 
 def _made(questions: Sequence[QuestionResults], data: str | Sequence[str] | None) -> list[tuple[str, Any]]:
-    named = "" if data is None else f" --data {data if isinstance(data, str) else ','.join(data)}"
     libraries = ", ".join(f"{name} {number}" for name, number in versions().items())
     dates = sorted(run.created_utc for one in questions for run in one.runs)
-    return [("Command", f"medfeat report{named}"), ("Runs made", f"{dates[0]} to {dates[-1]}"), ("Versions", libraries)]
+    line = command_line("report", data=data)
+    return [("Command", line), ("Runs made", f"{dates[0]} to {dates[-1]}"), ("Versions", libraries)]
 
 
 def _write_tables(folder: Path, shown: Mapping[str, Table], files: Mapping[str, bytes]) -> list[Path]:

@@ -11,12 +11,15 @@ import numpy as np
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.audit.nearest import nearest
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
+from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
+from medfeat.saying import heard
 from medfeat.tasks import find_task, official
-from medfeat.types import FloatArray, LabelArray, Progress, SilentProgress, Task
-from medfeat.workflows.load import one_store
+from medfeat.types import FloatArray, LabelArray, Progress, Task
+from medfeat.workflows.stores.one_store import one_store
 from medfeat.workflows.stores.remake import NewImages, Remake
-from medfeat_cache import FeatureStore, resolve_root
+from medfeat.workflows.stores.store_names import shown_name
+from medfeat_cache import AveragedStore, Catalogue, FeatureStore, mean_of, open_vectors, resolve_root
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class Hit:
     label: str
 
 
-@dataclass(frozen=True)
-class SearchReport:
+@dataclass(frozen=True, repr=False)
+class SearchReport(Shown):
     """The nearest stored images, nearest first; `embedded` counts the images that went through the network."""
 
     query: str
@@ -47,13 +50,14 @@ class SearchReport:
         """Return one row a hit."""
         rows = tuple((str(i), hit.id, f"{hit.cosine:.4f}", hit.split, hit.label) for i, hit in enumerate(self.hits, 1))
         title = f"nearest to {self.query} in {self.dataset} by {self.backbone}"
-        return [Table(title, ("", "id", "cosine", "split", "label"), rows)]
+        return [Table(title, ("", "id", "cosine", "split", "label"), rows, less=("split",), prose=("label",))]
 
 
 def search(
-    data: str,
-    backbone: str,
+    data: str | None = None,
+    backbone: str | None = None,
     *,
+    store: str | Path | None = None,
     image: str | Path | None = None,
     id: str | None = None,
     k: int = 10,
@@ -72,8 +76,8 @@ def search(
 
     Parameters
     ----------
-    data, backbone, size
-        Which store.
+    data, backbone, size, store
+        Which store: by names, of which those may be left out that one store fits without, or by its digest.
     image
         A file, embedded by the store's recipe; or
     id
@@ -105,22 +109,31 @@ def search(
         raise UsageError("give either --image FILE or --id ID to search for")
     if k < 1:
         raise UsageError(f"-k must be 1 or more, got {k}")
-    header = one_store(data, backbone, cache_dir=cache_dir, size=size, **query)
-    with FeatureStore(header.path) as store:
+    root = resolve_root(cache_dir)
+    header = one_store(data, backbone, store=store, cache_dir=cache_dir, size=size, **query)
+    with open_vectors(header.path) as opened:
+        if isinstance(opened, AveragedStore) and progress is not None:
+            progress.say(opened.averaged)
         if id is not None:
-            vector = store.take([id])[0]
+            vector = opened.take([id])[0]
         else:
             options = RemakeOptions(
                 weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
             )
-            made = MadeFrom.of(store.recipe, store.info)
-            remake = Remake(made, options, resolve_root(cache_dir), progress or SilentProgress())
+            made = MadeFrom.of(opened.recipe, opened.info)
+            remake = Remake(made, options, root, heard(progress))
             vector = _embedded(NewImages(str(image), intensity), remake)
-        ids, cosines = nearest(store, vector, k + (id is not None))
+        ids, cosines = nearest(opened, vector, k + (id is not None))
         found = [(str(name), float(cosine)) for name, cosine in zip(ids, cosines, strict=True) if str(name) != id][:k]
-        labels = _labels(store, task, [name for name, _ in found])
+        labels = _labels(opened, task, [name for name, _ in found])
         hits = tuple(Hit(name, cosine, *labels.get(name, _unlabelled(name))) for name, cosine in found)
-    return SearchReport(str(id or image), data, backbone, hits, int(image is not None))
+    return SearchReport(
+        str(id or image),
+        shown_name(header, Catalogue(root)),
+        str(header.recipe["backbone"]),
+        hits,
+        int(image is not None),
+    )
 
 
 def _embedded(image: NewImages, remake: Remake) -> FloatArray:
@@ -131,7 +144,8 @@ def _embedded(image: NewImages, remake: Remake) -> FloatArray:
     if len(found) != 1 or len(found[0].ids) != 1:
         bad = [one.reason for part in parts for one in part.bad]
         raise DataError(f"{image.path} could not be read as one image{': ' + bad[0] if bad else ''}")
-    vector: FloatArray = found[0].features[0]
+    features = found[0].features
+    vector: FloatArray = (mean_of(features) if features.ndim > 2 else features)[0]
     return vector
 
 

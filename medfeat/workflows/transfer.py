@@ -17,12 +17,14 @@ from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.run import Run, headline, read_scores
 from medfeat.evaluation.runs.saved_probe import SavedProbe, load_probe
 from medfeat.report.run_tables import NAMES
+from medfeat.report.shown import Shown
 from medfeat.report.tables import Table, number, with_interval
+from medfeat.saying import heard
 from medfeat.task_types import shortened
 from medfeat.tasks import Split, align, gather
-from medfeat.types import OFFICIAL_GROUPS, Progress, SilentProgress, Task
+from medfeat.types import OFFICIAL_GROUPS, Progress, Task
 from medfeat.workflows.asking.question import Question
-from medfeat.workflows.jobs.each import Failure, each
+from medfeat.workflows.jobs.each import Failure, Overall, each
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
 from medfeat.workflows.predict import matching_store
 from medfeat.workflows.results.kept import keep_result
@@ -65,8 +67,8 @@ class Transfer:
         return {**facts, "run": self.run.to_dict(), "elsewhere": self.elsewhere.to_dict()}
 
 
-@dataclass(frozen=True)
-class TransferReport:
+@dataclass(frozen=True, repr=False)
+class TransferReport(Shown):
     """What became of each head elsewhere, and what could not be tried."""
 
     transfers: tuple[Transfer, ...]
@@ -93,7 +95,8 @@ class TransferReport:
         ]
         notes += dict.fromkeys(f"{one.onto}: {line}" for one in self.transfers for line in one.cautions)
         rows = tuple(_row(one) for one in self.transfers)
-        return [Table("trained on one dataset, tested on another", columns, rows, tuple(notes))]
+        return [Table("trained on one dataset, tested on another", columns, rows, tuple(notes),
+                      less=("n", columns[5], names[2], "head"))]  # fmt: skip
 
 
 def _row(one: Transfer) -> tuple[str, ...]:
@@ -187,7 +190,7 @@ def transfer_of(
     split, onto = elsewhere.split, elsewhere.data
     if split not in (*OFFICIAL_GROUPS, EVERYTHING):
         raise UsageError(f"--test-split must be one of {', '.join((*OFFICIAL_GROUPS, EVERYTHING))}, got {split!r}")
-    cache, progress = asked.catalogue(), progress or SilentProgress()
+    cache, progress = asked.catalogue(), heard(progress)
     here = replace(asked.question, name=None, partial=False)
     there = elsewhere.question(here.classes)
 
@@ -201,7 +204,10 @@ def transfer_of(
             shown = shown_name(read_header(other_path), cache)
             return _test(replace(run, data=job.dataset), store, other, there, split=split, onto=shown)
 
-    done = each(asked.jobs(cache, asked.stores(cache), onto=onto), tested)
+    jobs = asked.jobs(cache, asked.stores(cache), onto=onto)
+    overall = Overall(progress, "transfer", len(jobs))
+    done = each(jobs, tested, overall=overall)
+    overall.end()
     done.raise_if_alone()
     for result in done.results:
         keep_result(cache.root, result.run.dataset, "transfer", result.to_dict())
@@ -218,6 +224,7 @@ def _test(run: Run, store: FeatureStore, other: FeatureStore, question: Question
         LabelledScores.of(part.y, probe.scores(part.X), probe.task_type),
         probe.classes,
         val=probe.val,
+        val_groups=probe.val_groups,
         groups=part.group,
         seed=run.protocol["seed"],
         resamples=run.protocol["resamples"],
@@ -238,7 +245,7 @@ def _class_cautions(probe: SavedProbe, part: Split) -> tuple[str, ...]:
 
 def _part(store: FeatureStore, task: Task, split: str) -> Split:
     if split != EVERYTHING:
-        return gather(store, task).split(split)
+        return gather(store, task, bags=True).split(split)
     return Split(EVERYTHING, store.take(task.ids), task.labels, task.ids, task.group)
 
 

@@ -18,10 +18,11 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Source:
-    """Groups of images; the embedding of image r is noise seeded by its group and r."""
+    """Groups of images; the embedding of image r is noise seeded by its group and r, `vectors` of them if not 0."""
 
     counts: dict[str, int] = field(default_factory=lambda: {"train": 30, "val": 7})
     dim: int = 8
+    vectors: int = 0
     dtype: str = "float32"
     recipe: dict[str, Any] = field(default_factory=lambda: {"dataset": "toy", "backbone": "timm:net", "size": 28})
 
@@ -33,7 +34,8 @@ class Source:
 
     def embeddings(self, group: str) -> Array:
         seed = list(self.counts).index(group)
-        return np.random.default_rng(seed).normal(size=(self.counts[group], self.dim)).astype(self.dtype)
+        shape = (self.vectors, self.dim) if self.vectors else (self.dim,)
+        return np.random.default_rng(seed).normal(size=(self.counts[group], *shape)).astype(self.dtype)
 
     def hashes(self, group: str) -> Array:
         seed = 100 + list(self.counts).index(group)

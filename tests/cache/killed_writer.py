@@ -1,6 +1,7 @@
 """A tiny extraction, run by test_store_kills.py as a process of its own that may be killed at any moment.
 
-Usage: killed_writer.py ROOT [PAUSE_S]. Batches of 4 images of 16 x 16 go through a fixed projection.
+Usage: killed_writer.py ROOT [PAUSE_S [bags]]. Batches of 4 images of 16 x 16 go through a fixed projection; of bags, an
+image has 8 vectors of 64 numbers instead of one of 512.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def images(group: str, rows: np.ndarray) -> np.ndarray:
     return np.stack([np.random.default_rng([len(group), row]).integers(0, 256, 256) for row in rows.tolist()])
 
 
-def extract(root: Path, pause_s: float) -> None:
+def extract(root: Path, pause_s: float, *, bags: bool) -> None:
     weights = np.random.default_rng(0).normal(size=(256, 512)).astype(np.float32)
     settings = {"batch_size": BATCH}
     with StoreWriter.open(path(root), recipe=RECIPE, info={}, settings=settings, on_wait=print) as writer:
@@ -46,10 +47,11 @@ def extract(root: Path, pause_s: float) -> None:
                 hashes = pixels[:, :16].astype(np.uint8)
                 bad = [(f"{group}/{row}", "unreadable") for row in rows.tolist() if row == 5]
                 keep = rows != 5
+                vectors = vectors.reshape(-1, 8, 64) if bags else vectors
                 writer.write_rows(group, rows[keep], vectors[keep], hashes[keep], bad)
         writer.publish()
 
 
 if __name__ == "__main__":
     print("started", flush=True)
-    extract(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 0.0)
+    extract(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 0.0, bags="bags" in sys.argv)

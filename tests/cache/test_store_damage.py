@@ -243,7 +243,7 @@ def test_repair_refuses_what_makes_no_sense(source: Source, store: Path) -> None
         ([0, 0], vectors[:2], "must be unique"),
         ([0], vectors[:2], "one an embedding"),
         ([7], vectors[:1], "must lie in"),
-        ([0], vectors[:1, :3], "of length 8"),
+        ([0], vectors[:1, :3], "float32 of 8 numbers an image, got float32 .1, 3."),
         ([0], vectors[:1].astype(np.float64), "must be float32"),
         ([0], vectors[:1] * np.nan, "must be finite"),
     ):

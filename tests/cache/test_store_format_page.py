@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ import pytest
 from medfeat_cache.format import REQUIRED_ATTRIBUTES, REQUIRED_COLUMNS
 
 PAGE = Path(__file__).parents[2] / "docs" / "store-format.md"
+
+
+@pytest.fixture(params=[0, 3], ids=["format 1", "format 2"])
+def source(request: pytest.FixtureRequest, new_source: Callable[..., Any]) -> Any:
+    """One vector an image, and three."""
+    return new_source(vectors=request.param)
 
 
 def code() -> str:
@@ -33,7 +40,8 @@ def test_ten_lines_of_plain_h5py_read_a_store(store: Path, source: Any, capsys: 
     assert np.array_equal(names["embeddings"], source.embeddings("val"))
     assert names["ids"].tolist() == source.ids("val").tolist()
     assert np.array_equal(names["labels"], source.labels("val"))
-    assert "train ['train/0é' 'train/1é' 'train/2é'] (30, 8) (30, 1)" in capsys.readouterr().out
+    shape = (30, 3, 8) if source.vectors else (30, 8)
+    assert f"train ['train/0é' 'train/1é' 'train/2é'] {shape} (30, 1)" in capsys.readouterr().out
 
 
 def test_every_attribute_and_dataset_is_on_the_page() -> None:

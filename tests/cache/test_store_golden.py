@@ -1,4 +1,4 @@
-"""The store that was made with format v1 opens, and reads to the same values, in every later version."""
+"""Stores that were made with each format open, and read to the same values, in every later version."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from medfeat_cache import FeatureStore, recipe_digest, verify_store
 
 V1 = Path(__file__).parent / "golden" / "v1.h5"
+V2 = V1.with_name("v2.h5")
 
 
 def test_golden_v1_reads_to_its_known_values() -> None:
@@ -48,4 +49,31 @@ def test_golden_v1_is_small_and_never_made_again() -> None:
     assert (
         hashlib.sha256(V1.read_bytes()).hexdigest()
         == "0245bb9326668baacd5d81a5ec49ba08345b36dece180337e3b2c15b05bb0edb"
+    )
+
+
+def test_golden_v2_reads_to_its_known_values() -> None:
+    with FeatureStore(V2, verify=True) as store:
+        assert store.groups == ("train", "val", "test")
+        assert (store.recipe["slices"], store.recipe["kept"]) == ("keep", "slices")
+        assert (store.dim, store.shape, store.dtype) == (3, (2, 3), np.float16)
+        assert store.created_by == "medfeat 0.1.0"
+        assert store.rows("train").tolist() == [0, 1, 3]
+        # image r, slice p, number j: 10 r + 100 p + j / 4
+        assert store.embeddings("train").tolist() == [
+            [[0.0, 0.25, 0.5], [100.0, 100.25, 100.5]],
+            [[10.0, 10.25, 10.5], [110.0, 110.25, 110.5]],
+            [[30.0, 30.25, 30.5], [130.0, 130.25, 130.5]],
+        ]
+        assert store.take(["val/é"]).tolist() == [[[0.0, 0.25, 0.5], [100.0, 100.25, 100.5]]]
+        assert store.info["bad_images"] == [{"group": "train", "id": "train/2", "reason": "truncated file"}]
+    assert verify_store(V2).ok
+
+
+def test_golden_v2_is_small_and_never_made_again() -> None:
+    import hashlib
+
+    assert (
+        hashlib.sha256(V2.read_bytes()).hexdigest()
+        == "dc9dc4ef66d89e128597f398e88e7475055b0544e69d06712f180767015b869b"
     )

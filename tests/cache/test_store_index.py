@@ -168,3 +168,13 @@ def test_a_cache_that_cannot_be_written_costs_nothing_but_time(stores, cache_roo
 
     monkeypatch.setattr(header_index, "write_whole", refuse)
     assert len(find_stores(cache_root)) == 3
+
+
+def test_the_shape_of_several_vectors_is_remembered(new_source, cache_root, reads):
+    for vectors in (0, 3):
+        recipe = {"dataset": "toy", "backbone": "timm:net", "size": 28, "vectors": vectors}
+        aged(new_source(recipe=recipe, vectors=vectors).make(cache_root))
+    first = {one.path: one.shape for one in find_stores(cache_root)}
+    assert set(first.values()) == {(8,), (3, 8)}
+    assert {one.path: one.shape for one in find_stores(cache_root)} == first
+    assert len(reads) == 2

@@ -22,13 +22,13 @@ COUNTS = {"train": 48, "val": 10, "test": 13}
 KILLS = int(os.environ.get("MEDFEAT_KILLS", "8"))
 
 
-def start(root: Path, pause_s: float = 0.0) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, str(WRITER), str(root), str(pause_s)], stdout=subprocess.PIPE)
+def start(root: Path, pause_s: float = 0.0, kind: str = "vectors") -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, str(WRITER), str(root), str(pause_s), kind], stdout=subprocess.PIPE)
 
 
-def begin(root: Path) -> subprocess.Popen[bytes]:
+def begin(root: Path, kind: str) -> subprocess.Popen[bytes]:
     """Start a writer and return when its imports are over, so that a kill hits its work."""
-    process = start(root, 0.01)
+    process = start(root, 0.01, kind)
     assert process.stdout is not None
     assert process.stdout.readline() == b"started\n"
     return process
@@ -49,12 +49,19 @@ def contents(path: Path) -> dict[str, Any]:
         } | {"bad": store.info["bad_images"]}
 
 
+@pytest.fixture(scope="module", params=["vectors", "bags"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """One vector an image, or several."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, kind: str) -> dict[str, Any]:
     root = tmp_path_factory.mktemp("uninterrupted")
-    assert wait(start(root)) == 0
+    assert wait(start(root, kind=kind)) == 0
     found = find_stores(root)
     assert found[0].counts == {group: count - 1 for group, count in COUNTS.items()}
+    assert found[0].shape == ((8, 64) if kind == "bags" else (512,))
     return contents(found[0].path)
 
 
@@ -83,12 +90,12 @@ class Watcher(threading.Thread):
 
 
 def test_killed_again_and_again_it_ends_with_the_uninterrupted_store(
-    uninterrupted: dict[str, Any], tmp_path: Path
+    uninterrupted: dict[str, Any], kind: str, tmp_path: Path
 ) -> None:
     rng, kills, published = random.Random(7), 0, 0
     while kills < KILLS:
         root = tmp_path / f"round{published}"
-        process = begin(root)
+        process = begin(root, kind)
         watcher = Watcher(_path(root), uninterrupted)
         watcher.start()
         while kills < KILLS and not _path(root).exists():
@@ -98,11 +105,11 @@ def test_killed_again_and_again_it_ends_with_the_uninterrupted_store(
             wait(process)
             kills += 1
             assert _done(root) >= done, "no finished part is ever lost"
-            process = begin(root)
+            process = begin(root, kind)
         assert wait(process) == 0
         for _ in range(2):
             assert contents(_path(root)) == uninterrupted
-            assert wait(start(root)) == 0
+            assert wait(start(root, kind=kind)) == 0
         time.sleep(0.05)
         watcher.over.set()
         watcher.join()
@@ -130,7 +137,7 @@ def _done(root: Path) -> int:
 
 @pytest.mark.parametrize("where", ["merge", "seal", "rename", "tidy"])
 def test_killed_while_publishing_it_ends_with_the_uninterrupted_store(
-    uninterrupted: dict[str, Any], tmp_path: Path, where: str
+    uninterrupted: dict[str, Any], kind: str, tmp_path: Path, where: str
 ) -> None:
     hooks = {
         "merge": "import medfeat_cache.merge as m; m._fill = die",
@@ -147,16 +154,17 @@ def test_killed_while_publishing_it_ends_with_the_uninterrupted_store(
     code = code.replace("runpy.run_path", "sys.argv = sys.argv[1:]; runpy.run_path").replace(
         "sys.argv[1],", "sys.argv[0],"
     )
-    killed = subprocess.run([sys.executable, "-c", code, str(WRITER), str(tmp_path)], capture_output=True, check=False)
+    command = [sys.executable, "-c", code, str(WRITER), str(tmp_path), "0", kind]
+    killed = subprocess.run(command, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert _path(tmp_path).exists() is (where == "tidy")
-    assert wait(start(tmp_path)) == 0
+    assert wait(start(tmp_path, kind=kind)) == 0
     assert contents(_path(tmp_path)) == uninterrupted
     assert [entry.name for entry in _path(tmp_path).parent.iterdir()] == [_path(tmp_path).name]
 
 
-def test_two_processes_end_with_one_good_store(uninterrupted: dict[str, Any], tmp_path: Path) -> None:
-    both = [start(tmp_path, 0.01) for _ in range(2)]
+def test_two_processes_end_with_one_good_store(uninterrupted: dict[str, Any], kind: str, tmp_path: Path) -> None:
+    both = [start(tmp_path, 0.01, kind) for _ in range(2)]
     said = [process.communicate(timeout=120)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert contents(_path(tmp_path)) == uninterrupted

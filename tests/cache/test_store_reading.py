@@ -191,8 +191,8 @@ def _edit(path: Path, attribute: str, value: Any) -> None:
 
 def test_a_newer_format_is_refused_by_name(store: Path) -> None:
     _edit(store, "created_by", "medfeat 9.1")
-    _edit(store, "format_version", 2)
-    with pytest.raises(StoreVersionError, match=r"written by medfeat 9\.1 in format 2, this version .* update medfeat"):
+    _edit(store, "format_version", 3)
+    with pytest.raises(StoreVersionError, match=r"written by medfeat 9\.1 in format 3, this version .* update medfeat"):
         FeatureStore(store)
 
 

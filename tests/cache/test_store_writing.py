@@ -314,7 +314,7 @@ def test_all_embeddings_have_one_length(source: Source, tmp_path: Path) -> None:
     with source.open(tmp_path) as writer:
         source.part(writer, "train", 0, 30)
         writer.write_rows("val", range(7), np.ones((7, 5), np.float32), source.hashes("val"))
-        with pytest.raises(StoreInputError, match="one length and type, found 5 x <f4, 8 x <f4"):
+        with pytest.raises(StoreInputError, match="one shape and type, found 5 <f4, 8 <f4"):
             writer.publish()
 
 

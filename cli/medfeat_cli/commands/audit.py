@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 
 from medfeat_cli import options, output, task_options
+from medfeat_cli.given import refuse_without
 from medfeat_cli.progress import for_terminal
 
 
 def audit(
-    data: options.DataRequired,
-    backbone: options.BackboneRequired,
+    context: typer.Context,
+    data: options.Data = None,
+    backbone: options.BackboneName = None,
+    store: options.Store = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for duplicates.csv and label_errors.csv.")] = None,
     threshold: Annotated[
         float | None, typer.Option("--threshold", help="Cosine of near duplicates; default: calibrated on copies.")
@@ -30,6 +33,7 @@ def audit(
     offline: options.Offline = False,
     trust_remote_code: options.TrustRemoteCode = False,
     cache_dir: options.CacheDir = None,
+    wide: options.Wide = False,
     json: options.Json = False,
 ) -> None:
     """Look for duplicates inside and across splits, the score without them, and likely label errors.
@@ -38,9 +42,16 @@ def audit(
     """
     from medfeat.workflows.audit import audit as run
 
+    refuse_without(
+        context,
+        "weights data_root device",
+        needs="calibrating on copies, which --threshold replaces",
+        there=threshold is None,
+    )
     report = run(
         data,
         backbone,
+        store=store,
         out=out,
         threshold=threshold,
         size=size,
@@ -60,6 +71,6 @@ def audit(
     if json:
         output.as_json(report.to_dict())
     else:
-        output.tables(report.tables())
+        output.tables(report.tables(), wide=wide)
     if report.out is not None:
         output.note(f"wrote {report.out / 'duplicates.csv'} and {report.out / 'label_errors.csv'}")

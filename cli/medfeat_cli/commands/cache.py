@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medfeat_cli import options, output
+from medfeat_cli.given import refuse_without
 from medfeat_cli.progress import for_terminal
 
 if TYPE_CHECKING:
@@ -25,13 +26,14 @@ def ls(
     backbone: options.BackboneName = None,
     size: options.Size = None,
     cache_dir: options.CacheDir = None,
+    wide: options.Wide = False,
     json: options.Json = False,
 ) -> None:
     """List the stores in the cache.
 
     Example: medfeat cache ls --data bloodmnist
     """
-    from medfeat.report.stores import store_columns, store_dict, store_row
+    from medfeat.report.stores import store_dict, store_table
     from medfeat.workflows.cache import list_stores
     from medfeat.workflows.stores.store_names import names_of
 
@@ -40,30 +42,33 @@ def ls(
     if json:
         output.as_json({"stores": [store_dict(header) | {"data": names[header.digest]} for header in found]})
     else:
-        output.table(store_columns(), [store_row(header, names[header.digest]) for header in found])
+        output.tables([store_table(found, names)], wide=wide)
     for path, problem in found.problems:
         output.error(f"{path}: {problem}")
     raise typer.Exit(int(bool(found.problems)))
 
 
 @app.command("info")
-def info(store: Store, cache_dir: options.CacheDir = None, json: options.Json = False) -> None:
+def info(
+    store: Store, cache_dir: options.CacheDir = None, wide: options.Wide = False, json: options.Json = False
+) -> None:
     """Show the recipe of a store and all that is known of it.
 
     Example: medfeat cache info 3f9a
     """
-    from medfeat.report.stores import info_rows, store_dict
+    from medfeat.report.stores import info_table, store_dict
     from medfeat.workflows.cache import find_store
 
     header = find_store(store, cache_dir=cache_dir)
     if json:
         output.as_json(store_dict(header))
     else:
-        output.table(("field", "value"), info_rows(header))
+        output.tables([info_table(header)], wide=wide)
 
 
 @app.command("verify")
 def verify(
+    context: typer.Context,
     stores: Stores = None,
     canary: Annotated[bool, typer.Option("--canary", help="Also embed a few rows again and compare.")] = False,
     device: options.Device = "auto",
@@ -82,6 +87,10 @@ def verify(
     """
     from medfeat.workflows import cache
 
+    refuse_without(
+        context, "device data_root weights", needs="--canary: digests need no network",
+        there=canary,
+    )  # fmt: skip
     paths = [cache.find_path(one, cache_dir=cache_dir) for one in stores or []]
     checked = cache.verify(
         paths if stores else cache.all_paths(cache_dir=cache_dir),

@@ -11,8 +11,11 @@ from medfeat_cli import options, output
 
 Course = Annotated[bool, typer.Option("--course", help="The course project's table: 11 networks on two sets.")]
 Paired = Annotated[bool, typer.Option("--paired", help="Also compare our runs pairwise: paired test, Holm.")]
-Form = Annotated[str, typer.Option("--format", help="table, markdown, csv or json.")]
+Form = Annotated[str, typer.Option("--format", help="table, markdown, csv, latex or json.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Write to a file instead of the screen.")]
+Figure = Annotated[
+    Path | None, typer.Option("--figure", help="Draw the scores here (.png, .svg or .pdf); own images: ROC too.")
+]
 Head = Annotated[str | None, typer.Option("--head", help="Only runs of these heads (comma list).")]
 
 
@@ -23,21 +26,27 @@ def compare(
     size: options.Size = None,
     course: Course = False,
     paired: Paired = False,
+    figure: Figure = None,
     fmt: Form = "table",
     out: Out = None,
     cache_dir: options.CacheDir = None,
+    wide: options.Wide = False,
     json: options.Json = False,
 ) -> None:
-    """Show every run beside the published results of its dataset, with their protocols.
+    """Show every run beside the published results of its dataset, or beside the other runs on your own images.
 
     Example: medfeat compare --data breastmnist
     """
     from medfeat.workflows.compare import compare as run
 
     report = run(data, course=course, backbone=backbone, head=head, size=size, paired=paired, cache_dir=cache_dir)
+    if figure is not None:
+        output.note(f"wrote {report.draw(figure)}")
     fmt = "json" if json else fmt
     if fmt == "table" and out is None:
-        output.tables(report.tables())
+        output.tables(report.tables(), wide=wide)
+    elif fmt == "json":
+        output.text(output.json_text(report.to_dict()), out)
     else:
         output.text(report.render(fmt), out)
     output.errors(report.notes)

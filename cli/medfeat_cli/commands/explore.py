@@ -12,8 +12,9 @@ from medfeat_cli.progress import for_terminal
 
 
 def explore(
-    data: options.DataRequired,
+    data: options.Data = None,
     backbone: options.BackboneName = None,
+    store: options.Store = None,
     out: Annotated[Path | None, typer.Option("--out", help="The page; default: explore-NAME.html here.")] = None,
     figures: Annotated[Path | None, typer.Option("--figures", help="Folder for the pictures as PNG and SVG.")] = None,
     columns: Annotated[Path | None, typer.Option("--columns", help="CSV with id and columns to colour by.")] = None,
@@ -47,6 +48,7 @@ def explore(
     report = run(
         data,
         backbone=backbone,
+        store=store,
         out=out,
         figures=figures,
         columns=columns,

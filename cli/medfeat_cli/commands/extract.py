@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
 
 from medfeat_cli import options, output
+from medfeat_cli.given import refuse_without
 from medfeat_cli.progress import for_terminal
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def extract(
+    context: typer.Context,
     data: options.DataRequired,
     backbone: options.BackboneRequired,
     size: options.Size = None,
@@ -28,6 +31,7 @@ def extract(
     fit: options.Fit = "whole",
     precision: options.Precision = "auto",
     batch_size: options.BatchSize = "auto",
+    dtype: options.Dtype = "float32",
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
     cache_dir: options.CacheDir = None,
@@ -46,6 +50,7 @@ def extract(
     no_compile: options.NoCompile = False,
     trust_remote_code: options.TrustRemoteCode = False,
     dry_run: options.DryRun = False,
+    wide: options.Wide = False,
     json: options.Json = False,
 ) -> None:
     """Embed every image of DATA once with BACKBONE and keep the vectors.
@@ -55,6 +60,8 @@ def extract(
     from medfeat.workflows.asking.data_options import DataOptions
     from medfeat.workflows.asking.wanted import Wanted, wanted_request, wanted_views
 
+    refuse_without(context, "seed", needs="--weights random", there=weights == "random")
+    refuse_without(context, "skip_bad", needs="an extraction, of which --dry-run only speaks", there=not dry_run)
     opened = DataOptions.of(
         size=size,
         data_root=data_root,
@@ -74,6 +81,7 @@ def extract(
         fit=fit,
         precision=precision,
         batch_size=batch_size,
+        dtype=dtype,
         weights=weights,
         seed=seed,
         adapt=adapt,
@@ -81,15 +89,18 @@ def extract(
         trust_remote_code=trust_remote_code,
         recheck=recheck,
         compile=not no_compile,
-        copies=copies,
     )
+    request = replace(request, copies=copies)
     wanted = Wanted(data, backbone, request, opened, cache_dir=cache_dir)
     if dry_run:
-        _plan(wanted, json=json)
+        _plan(wanted, wide=wide, json=json)
         return
+    progress = for_terminal()
+    progress.start(1, "starting torch", "libraries")
     from medfeat.workflows.extract import extract_wanted
 
-    _show(extract_wanted(wanted, device=device, progress=for_terminal()), skip_bad=skip_bad, json=json)
+    progress.finish()
+    _show(extract_wanted(wanted, device=device, progress=progress), skip_bad=skip_bad, json=json)
 
 
 def _show(report: ExtractReport, *, skip_bad: bool, json: bool) -> None:
@@ -101,13 +112,13 @@ def _show(report: ExtractReport, *, skip_bad: bool, json: bool) -> None:
     raise typer.Exit(report.exit_code(skip_bad=skip_bad))
 
 
-def _plan(wanted: Wanted, *, json: bool) -> None:
+def _plan(wanted: Wanted, *, wide: bool, json: bool) -> None:
     from medfeat.workflows.extract import plan
 
     report = plan(wanted, progress=for_terminal())
     if json:
         output.as_json(report.to_dict())
     else:
-        output.table(*report.table())
+        output.tables(report.tables(), wide=wide)
     output.errors([failure.line() for failure in report.failures])
     raise typer.Exit(int(bool(report.failures)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medfeat_cli import options, output, task_options
+from medfeat_cli.given import refuse_without
 from medfeat_cli.progress import for_terminal
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ Shots = Annotated[int | None, typer.Option("--shots", help="Train on so many sam
 
 
 def finetune(
+    context: typer.Context,
     data: options.DataRequired,
     backbone: options.BackboneRequired,
     mode: Mode = "full",
@@ -98,6 +100,7 @@ def finetune(
     tensorboard: Board = None,
     advise: Advise = False,
     dry_run: options.DryRun = False,
+    wide: options.Wide = False,
     json: options.Json = False,
 ) -> None:
     """Train BACKBONE further on DATA from its cached linear probe, and show both side by side.
@@ -108,6 +111,13 @@ def finetune(
     from medfeat.workflows.asking.question import Question
     from medfeat.workflows.tuning.finetune_request import FinetuneOptions, FinetuneRequest, NetworkOptions
 
+    refuse_without(context, "blocks", needs="--mode last-blocks", there=mode == "last-blocks")
+    refuse_without(context, "rank", needs="--mode lora", there=mode == "lora")
+    refuse_without(context, "partial", needs="--labels", there=labels is not None)
+    refuse_without(
+        context, "seeds restart tensorboard", needs="a training, of which --dry-run and --advise only speak",
+        there=not (dry_run or advise),
+    )  # fmt: skip
     asked = FinetuneRequest(
         data=data,
         network=NetworkOptions(
@@ -135,17 +145,22 @@ def finetune(
     if dry_run or advise:
         _before(asked, advise=advise, json=json)
     else:
-        _tune(asked, seeds=seeds, restart=restart, tensorboard=tensorboard, json=json)
+        _tune(asked, seeds=seeds, restart=restart, tensorboard=tensorboard, wide=wide, json=json)
 
 
-def _tune(asked: FinetuneRequest, *, seeds: int, restart: bool, tensorboard: Path | None, json: bool) -> None:
+def _tune(
+    asked: FinetuneRequest, *, seeds: int, restart: bool, tensorboard: Path | None, wide: bool, json: bool
+) -> None:
+    progress = for_terminal()
+    progress.start(1, "starting torch", "libraries")
     from medfeat.workflows.finetune import tune
 
-    report = tune(asked, seeds=seeds, restart=restart, tensorboard=tensorboard, progress=for_terminal())
+    progress.finish()
+    report = tune(asked, seeds=seeds, restart=restart, tensorboard=tensorboard, progress=progress)
     if json:
         output.as_json(report.to_dict())
     else:
-        output.tables(report.tables())
+        output.tables(report.tables(), wide=wide)
         if report.reused:
             output.note(f"{report.reused} unchanged runs were reused, {len(report.runs) - report.reused} were made")
 

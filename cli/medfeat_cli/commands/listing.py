@@ -16,6 +16,7 @@ def _kinds(incomplete: str) -> list[str]:
 def list_names(
     kind: Annotated[str, typer.Argument(help="datasets, backbones, heads or published.", autocompletion=_kinds)],
     data: options.Data = None,
+    wide: options.Wide = False,
     json: options.Json = False,
 ) -> None:
     """List the datasets, backbones, heads or published results that medfeat knows.
@@ -28,5 +29,5 @@ def list_names(
     if json:
         output.as_json(found.to_dict())
     else:
-        output.table(found.columns, found.rows)
+        output.tables(found.tables(), wide=wide)
     output.errors(found.problems)

@@ -1,4 +1,4 @@
-"""What `medfeat probe` does when it is asked for a curve, a fusion or a transfer: one library function each."""
+"""What `medfeat probe` does when it is asked for another question than a plain probe: one library function each."""
 
 from __future__ import annotations
 
@@ -12,48 +12,88 @@ from medfeat_cli.progress import for_terminal
 
 if TYPE_CHECKING:
     from medfeat.workflows.jobs.store_jobs import ProbeRequest
-    from medfeat.workflows.transfer import Elsewhere
 
 
 def few_shot(
-    asked: ProbeRequest, *, shots: str, draws: int, figure: Path | None, resamples: int | None, json: bool
+    asked: ProbeRequest, *, shots: str, draws: int, figure: Path | None, resamples: int | None, wide: bool, json: bool
 ) -> None:
     """Show how the score grows with the number of labels."""
     from medfeat.workflows.few_shot import RESAMPLES, few_shot_of
 
     often = RESAMPLES if resamples is None else resamples
     report = few_shot_of(asked, shots=shots, draws=draws, resamples=often, figure=figure, progress=for_terminal())
-    _show(report, json=json)
+    _show(report, wide=wide, json=json)
     if report.figure is not None:
         output.note(f"wrote {report.figure}")
     _stop(report.failed)
 
 
-def fuse(asked: ProbeRequest, *, ways: str, resamples: int | None, json: bool) -> None:
+def fuse(asked: ProbeRequest, *, ways: str, resamples: int | None, wide: bool, json: bool) -> None:
     """Show each store alone, and several together."""
     from medfeat.evaluation.measures.bootstrap import RESAMPLES
     from medfeat.workflows.fusion import fuse_of
 
     often = RESAMPLES if resamples is None else resamples
-    _show(fuse_of(asked, ways=ways, resamples=often, progress=for_terminal()), json=json)
+    _show(fuse_of(asked, ways=ways, resamples=often, progress=for_terminal()), wide=wide, json=json)
 
 
-def transfer(asked: ProbeRequest, there: Elsewhere, *, resamples: int | None, json: bool) -> None:
-    """Show how a head does on another dataset."""
+def corrupt(
+    asked: ProbeRequest,
+    embedding: tuple[Path | None, str | None, str],
+    *,
+    figure: Path | None,
+    resamples: int | None,
+    wide: bool,
+    json: bool,
+) -> None:
+    """Show how heads do on worse copies of their test images, embedded from a data root, by weights, on a device."""
     from medfeat.evaluation.measures.bootstrap import RESAMPLES
-    from medfeat.workflows.transfer import transfer_of
+    from medfeat.extraction.ask.made_from import RemakeOptions
+    from medfeat.workflows.robustness import robustness_of
 
     often = RESAMPLES if resamples is None else resamples
-    report = transfer_of(asked, there, resamples=often, progress=for_terminal())
-    _show(report, json=json)
+    data_root, weights, device = embedding
+    remake = RemakeOptions(data_root=data_root, weights=weights, device=device)
+    report = robustness_of(asked, remake, resamples=often, figure=figure, progress=for_terminal())
+    _show(report, wide=wide, json=json)
+    if report.figure is not None:
+        output.note(f"wrote {report.figure}")
     _stop(report.failed)
 
 
-def _show(report: Any, *, json: bool) -> None:
+def leave_out(
+    asked: ProbeRequest, parts: dict[str, Any], how: dict[str, str], *, resamples: int | None, wide: bool, json: bool
+) -> None:
+    """Leave every sample out once, by `parts`."""
+    from medfeat.evaluation.judging.rotation import RotationOptions
+    from medfeat.evaluation.measures.bootstrap import RESAMPLES
+    from medfeat.workflows.cross_validate import Parts, cross_validate_of
+
+    often = RESAMPLES if resamples is None else resamples
+    options = RotationOptions(seed=asked.seed, resamples=often, **how)
+    report = cross_validate_of(asked, options, Parts(**parts), progress=for_terminal())
+    _show(report, wide=wide, json=json)
+    _stop(report.failed)
+
+
+def transfer(
+    asked: ProbeRequest, data: str, there: dict[str, Any], *, resamples: int | None, wide: bool, json: bool
+) -> None:
+    """Show how a head does on another dataset, of which `there` says what is meant."""
+    from medfeat.evaluation.measures.bootstrap import RESAMPLES
+    from medfeat.workflows.transfer import Elsewhere, transfer_of
+
+    often = RESAMPLES if resamples is None else resamples
+    report = transfer_of(asked, Elsewhere(data, **there), resamples=often, progress=for_terminal())
+    _show(report, wide=wide, json=json)
+    _stop(report.failed)
+
+
+def _show(report: Any, *, wide: bool, json: bool) -> None:
     if json:
         output.as_json(report.to_dict())
     else:
-        output.tables(report.tables())
+        output.tables(report.tables(), wide=wide)
 
 
 def _stop(failed: Any) -> None:

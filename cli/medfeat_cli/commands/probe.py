@@ -8,6 +8,7 @@ import typer
 
 from medfeat_cli import options, output, task_options
 from medfeat_cli.commands import new_tasks
+from medfeat_cli.given import refuse_without
 from medfeat_cli.progress import for_terminal
 
 if TYPE_CHECKING:
@@ -21,13 +22,17 @@ def _heads(incomplete: str) -> list[str]:
 
 
 def probe(
+    context: typer.Context,
     data: options.Data = None,
     backbone: options.BackboneName = None,
+    store: options.Store = None,
     size: options.Size = None,
     head: Annotated[
         str | None,
         typer.Option(
-            "--head", help="Heads (comma list) or `all`; default: linear, or what suits.", autocompletion=_heads
+            "--head",
+            help="Heads (comma list), `auto`: the best or a mean of some, or `all`; default: linear, or what suits.",
+            autocompletion=_heads,
         ),
     ] = None,
     task: task_options.Task = None,
@@ -41,6 +46,13 @@ def probe(
     shots: task_options.Shots = None,
     draws: task_options.Draws = 20,
     figure: task_options.Figure = None,
+    corrupt: task_options.Corrupt = False,
+    data_root: options.DataRoot = None,
+    weights: options.Weights = None,
+    device: options.Device = "auto",
+    folds: task_options.Folds = None,
+    group_column: task_options.GroupColumn = None,
+    groups: task_options.Groups = None,
     fuse: task_options.Fuse = None,
     test_on: task_options.TestOn = None,
     test_split: task_options.TestSplit = "test",
@@ -74,7 +86,11 @@ def probe(
     budget: Annotated[
         float | None, typer.Option("--budget", help="Seconds of one core a head that trains in rounds may take.")
     ] = None,
+    pivot: Annotated[
+        bool, typer.Option("--pivot", help="One table: networks by datasets, each by the head and store val prefers.")
+    ] = False,
     cache_dir: options.CacheDir = None,
+    wide: options.Wide = False,
     json: options.Json = False,
 ) -> None:
     """Train a head on every store in the cache and print one table; val chooses, test is read once.
@@ -84,26 +100,37 @@ def probe(
     from medfeat.workflows.asking.question import Question
     from medfeat.workflows.jobs.store_jobs import ProbeRequest
 
-    together = {"--select": select, "--refit": refit, "--choose": choose, "--class-weight": class_weight}
-    _refuse_together({"--shots": shots, "--fuse": fuse, "--test-on": test_on}, together)
-    if budget is not None and any(one is not None for one in (shots, fuse, test_on)):
-        raise typer.BadParameter("--budget goes with none of --shots, --fuse and --test-on")
-    question = Question(
-        task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
+    alone = {"--shots": shots, "--fuse": fuse, "--test-on": test_on, "--corrupt": corrupt or None}
+    left_out = {"--folds": folds, "--group-column": group_column}
+    _refuse_idle(context, {**alone, **left_out, "--labels": labels})
+    _refuse_mixtures(
+        alone,
+        left_out,
+        {"--select": select, "--refit": refit, "--pivot": pivot, "--budget": budget},
+        {"--choose": choose, "--class-weight": class_weight},
     )
+    question = Question(
+        task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes,
+        aside=group_column if groups is None else None,
+    )  # fmt: skip
     asked = ProbeRequest(
-        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, prompts=prompts,
+        data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
+        prompts=prompts,
         cache_dir=cache_dir,
     )  # fmt: skip
     if shots is not None:
-        new_tasks.few_shot(asked, shots=shots, draws=draws, figure=figure, resamples=resamples, json=json)
+        new_tasks.few_shot(asked, shots=shots, draws=draws, figure=figure, resamples=resamples, wide=wide, json=json)
     elif fuse is not None:
-        new_tasks.fuse(asked, ways=fuse, resamples=resamples, json=json)
+        new_tasks.fuse(asked, ways=fuse, resamples=resamples, wide=wide, json=json)
     elif test_on is not None:
-        from medfeat.workflows.transfer import Elsewhere
-
-        there = Elsewhere(test_on, split=test_split, drop=test_drop, relabel=test_relabel, labels=test_labels)
-        new_tasks.transfer(asked, there, resamples=resamples, json=json)
+        there = {"split": test_split, "drop": test_drop, "relabel": test_relabel, "labels": test_labels}
+        new_tasks.transfer(asked, test_on, there, resamples=resamples, wide=wide, json=json)
+    elif corrupt:
+        new_tasks.corrupt(asked, (data_root, weights, device), figure=figure, resamples=resamples, wide=wide, json=json)
+    elif folds is not None or group_column is not None:
+        parts = {"folds": folds, "column": group_column, "path": groups or labels}
+        how = {"choose": choose or "val", "class_weight": class_weight or "none"}
+        new_tasks.leave_out(asked, parts, how, resamples=resamples, wide=wide, json=json)
     else:
         from medfeat.evaluation.measures.bootstrap import RESAMPLES
         from medfeat.workflows.probe import probe_stores
@@ -112,20 +139,55 @@ def probe(
             asked, refit=refit, select=select, choose=choose or "val", class_weight=class_weight or "none",
             budget=budget, resamples=RESAMPLES if resamples is None else resamples, progress=for_terminal(),
         )  # fmt: skip
-        _show(report, json=json)
+        _show(report, wide=wide, json=json, pivot=pivot)
 
 
-def _refuse_together(alone: dict[str, Any], together: dict[str, Any]) -> None:
-    named = [option for option, value in (alone | together).items() if value]
-    if len(named) > 1 and any(alone.values()):
+_Options = dict[str, Any]
+
+
+def _refuse_mixtures(alone: _Options, left_out: _Options, plain: _Options, how: _Options) -> None:
+    """Refuse options that ask for two things at once.
+
+    Parameters
+    ----------
+    alone, left_out
+        Other questions than a plain probe; those of the second can be chosen and weighed as a plain one is.
+    plain, how
+        Options of a plain probe.
+    """
+    _refuse_together(alone, {**left_out, **plain, **how})
+    _refuse_together(left_out, plain)
+
+
+# Options, by their names as parameters, and what each of them needs to have an effect.
+_NEEDS = {
+    "draws": "--shots",
+    "figure": "--shots or --corrupt",
+    "test_split test_relabel test_drop test_labels": "--test-on",
+    "partial": "--labels",
+    "data_root weights device": "--corrupt",
+    "groups": "--group-column",
+}
+
+
+def _refuse_idle(context: typer.Context, given: _Options) -> None:
+    """Refuse options that would do nothing beside what was given."""
+    for idle, needs in _NEEDS.items():
+        there = any(given[option] is not None for option in needs.split(" or "))
+        refuse_without(context, idle, needs=needs, there=there)
+
+
+def _refuse_together(alone: _Options, together: _Options) -> None:
+    named = [option for option, value in (alone | together).items() if value not in (None, False)]
+    if len(named) > 1 and any(value is not None for value in alone.values()):
         raise typer.BadParameter(f"{' and '.join(named)} exclude each other: give one of them")
 
 
-def _show(report: ProbeReport, *, json: bool) -> None:
+def _show(report: ProbeReport, *, wide: bool, json: bool, pivot: bool) -> None:
     if json:
         output.as_json(report.to_dict())
     else:
-        output.tables(report.tables())
+        output.tables([report.pivot()] if pivot else report.tables(), wide=wide)
         for line in report.notes:
             output.note(line)
     output.errors([failure.line() for failure in report.failed])

@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from medfeat_cli import options, output
+from medfeat_cli.given import refuse_without
 from medfeat_cli.progress import for_terminal
 
 
 def report(
+    context: typer.Context,
     data: options.Data = None,
     backbone: options.BackboneName = None,
     head: Annotated[str | None, typer.Option("--head", help="Only runs of these heads (comma list).")] = None,
@@ -42,6 +44,7 @@ def report(
     """
     from medfeat.workflows.report import write_report as run
 
+    refuse_without(context, "saliency", needs="the pictures that --no-images leaves out", there=not no_images)
     made = run(
         data,
         out=out,

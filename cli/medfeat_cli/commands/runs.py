@@ -8,9 +8,77 @@ import typer
 
 from medfeat_cli import options, output
 
-app = typer.Typer(help="Look after the runs that probe and finetune left in the cache.", no_args_is_help=True)
+app = typer.Typer(help="List, show, verify and delete the runs that probe and finetune left.", no_args_is_help=True)
 
 Runs = Annotated[list[str] | None, typer.Argument(help="Folders, or first digits of keys; none means all of them.")]
+Head = Annotated[str | None, typer.Option("--head", help="Only runs of these heads (comma list).")]
+
+
+@app.command("list")
+def list_(
+    data: options.Data = None,
+    backbone: options.BackboneName = None,
+    head: Head = None,
+    size: options.Size = None,
+    cache_dir: options.CacheDir = None,
+    wide: options.Wide = False,
+    json: options.Json = False,
+) -> None:
+    """List runs with their keys, best on val first within a dataset.
+
+    Example: medfeat runs list --data bloodmnist
+    """
+    from medfeat.workflows.runs import list_of_runs
+
+    found = list_of_runs(data, backbone=backbone, head=head, size=size, cache_dir=cache_dir)
+    if json:
+        output.as_json(found.to_dict())
+    else:
+        output.tables(found.tables(), wide=wide)
+    output.errors(found.problems)
+
+
+@app.command("show")
+def show(
+    run: Annotated[str, typer.Argument(help="Folder of a run, the beginning of its key, or `best`.")],
+    data: Annotated[str | None, typer.Option("--data", "-d", help="With `best`: of which dataset.")] = None,
+    card: Annotated[bool, typer.Option("--card", help="The card of the run alone, as Markdown.")] = False,
+    cache_dir: options.CacheDir = None,
+    wide: options.Wide = False,
+    json: options.Json = False,
+) -> None:
+    """Show a run: scores, classes, confusion and card.
+
+    Example: medfeat runs show best --data bloodmnist
+    """
+    from medfeat.workflows.runs import show_run
+
+    found = show_run(run, data=data, cache_dir=cache_dir)
+    if json:
+        output.as_json(found.to_dict())
+        return
+    if not card:
+        output.tables(found.tables(), wide=wide)
+    output.lines(found.card.splitlines())
+
+
+@app.command("delete")
+def delete(
+    runs: Annotated[list[str], typer.Argument(help="Folders, or first digits of keys.")],
+    yes: options.Yes = False,
+    cache_dir: options.CacheDir = None,
+) -> None:
+    """Remove runs; stores and tasks stay.
+
+    Example: medfeat runs delete 1c98691d
+    """
+    from medfeat.workflows.runs import delete_runs, folders_of
+
+    folders = folders_of(runs, cache_dir=cache_dir)
+    output.lines(str(folder) for folder in folders)
+    if not yes:
+        typer.confirm(f"remove {len(folders)} run{'s' if len(folders) > 1 else ''}?", abort=True)
+    output.line(f"removed {len(delete_runs(folders, cache_dir=cache_dir))}")
 
 
 @app.command("verify")

@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 
 from medfeat_cli import options, output
+from medfeat_cli.given import refuse_without
 from medfeat_cli.progress import for_terminal
 
 
 def search(
-    data: options.DataRequired,
-    backbone: options.BackboneRequired,
+    context: typer.Context,
+    data: options.Data = None,
+    backbone: options.BackboneName = None,
+    store: options.Store = None,
     image: Annotated[Path | None, typer.Option("--image", help="File to embed by the store's recipe.")] = None,
     id: Annotated[str | None, typer.Option("--id", help="Or a stored image, such as test/7.")] = None,
     k: Annotated[int, typer.Option("-k", help="How many to show.")] = 10,
@@ -25,6 +28,7 @@ def search(
     offline: options.Offline = False,
     trust_remote_code: options.TrustRemoteCode = False,
     cache_dir: options.CacheDir = None,
+    wide: options.Wide = False,
     json: options.Json = False,
 ) -> None:
     """Show the stored images nearest to one by cosine, with ids and labels.
@@ -33,9 +37,16 @@ def search(
     """
     from medfeat.workflows.search import search as run
 
+    refuse_without(
+        context,
+        "intensity weights device",
+        needs="--image: a stored one is not embedded again",
+        there=image is not None,
+    )
     report = run(
         data,
         backbone,
+        store=store,
         image=image,
         id=id,
         k=k,
@@ -52,4 +63,4 @@ def search(
     if json:
         output.as_json(report.to_dict())
     else:
-        output.tables(report.tables())
+        output.tables(report.tables(), wide=wide)

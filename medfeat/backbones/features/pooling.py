@@ -19,7 +19,7 @@ POOLS: dict[str, str] = {
     "pre-logits": "what the architecture's own classifier sees after its hidden layers",
     "attention": "the architecture's own attention pooling",
     "projected": "in the space of texts, of models of images and texts (Hugging Face), for zero-shot",
-    "tokens": "no pooling: every patch token, or every place of a feature map",
+    "tokens": "no pooling: every patch token, or every place of a feature map, kept side by side",
     "none": "a vector already: as it is",
 }
 """Every pooling by name, with what it means."""

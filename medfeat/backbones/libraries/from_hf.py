@@ -22,11 +22,11 @@ from medfeat.backbones.features.views_of import Anatomy, Read
 from medfeat.backbones.libraries.hf_files import configured
 from medfeat.backbones.library import Access, Network, on_meta
 from medfeat.backbones.weights.fitting import misfit_error
-from medfeat.backbones.weights.hub import commit_of, file_of_repo, first_line
+from medfeat.backbones.weights.hub import commit_of, file_of_repo
 from medfeat.backbones.weights.network_in_file import best_prefixes, unwrapped, without_wrapper_prefix
 from medfeat.backbones.weights.state import State
 from medfeat.backbones.weights.weights_file import FOLDER_FILES, INDEX_FILES, files_of_index
-from medfeat.errors import UsageError
+from medfeat.errors import UsageError, first_line
 from medfeat.types import BackboneInfo
 
 # transformers leaves these untyped

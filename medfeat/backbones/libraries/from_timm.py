@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -14,15 +14,16 @@ import torch
 from timm.models import PretrainedCfg, get_pretrained_cfg
 from torch import nn
 
-from medfeat.backbones.backbone_table import Entry
+from medfeat.backbones.backbone_table import LITE, Entry
 from medfeat.backbones.features.pooling import poolings_of
 from medfeat.backbones.features.views_of import Anatomy, channels_last, is_square
 from medfeat.backbones.library import Access, Network, on_meta
 from medfeat.backbones.weights.fitting import load_strictly
 from medfeat.backbones.weights.hub import file_of_repo, file_of_url
+from medfeat.backbones.weights.packaged import file_of_package, in_timm_order, is_packaged
 from medfeat.backbones.weights.state import Adapt, State
 from medfeat.backbones.weights.weights_file import FOLDER_FILES
-from medfeat.errors import UsageError, WeightsError, unknown_name
+from medfeat.errors import MissingFileError, UsageError, WeightsError, unknown_name
 from medfeat.types import BackboneInfo, Interpolation
 
 _AT_HUB = "@hf-hub:"
@@ -83,12 +84,16 @@ def build(entry: Entry, access: Access) -> Network:
     module = _create(entry)
     classifiers = config.classifier or ()
     heads = (classifiers,) if isinstance(classifiers, str) else tuple(classifiers)
-    return Network(module, _anatomy(module, entry), tuple(f"{head}." for head in heads), _adaptation(module))
+    adapt = in_timm_order if is_packaged(_architecture(entry.info)) else _adaptation(module)
+    return Network(module, _anatomy(module, entry), tuple(f"{head}." for head in heads), adapt)
+
+
+def _architecture(info: BackboneInfo) -> str:
+    return info.source_id.partition(_AT_HUB)[0].partition(".")[0]
 
 
 def _create(entry: Entry) -> Any:
-    name = entry.info.source_id.partition(_AT_HUB)[0].partition(".")[0]
-    return timm.create_model(name, pretrained=False, num_classes=0, **entry.options).eval()
+    return timm.create_model(_architecture(entry.info), pretrained=False, num_classes=0, **entry.options).eval()
 
 
 def _features(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -146,7 +151,23 @@ def _adaptation(module: nn.Module) -> Adapt | None:
 
 
 def locate(info: BackboneInfo, access: Access) -> tuple[BackboneInfo, Path]:
-    """Find the weights in the Hugging Face or torch hub cache, downloading them on first use."""
+    """Find the weights in the Hugging Face or torch hub cache or in an installed package, or download them."""
+    architecture = _architecture(info)
+    if not is_packaged(architecture):
+        return _at_hub(info, access)
+    try:
+        return _at_hub(info, replace(access, offline=True))
+    except MissingFileError:
+        carried = file_of_package(architecture)
+    if carried is not None:
+        return replace(info, source_id=f"{architecture}@pip:{carried[0]}"), carried[1]
+    try:
+        return _at_hub(info, access)
+    except MissingFileError as error:
+        raise MissingFileError(f"{error}, or `pip install '{LITE}'`, which brings them") from error
+
+
+def _at_hub(info: BackboneInfo, access: Access) -> tuple[BackboneInfo, Path]:
     _, elsewhere, repo = info.source_id.partition(_AT_HUB)
     if elsewhere:
         return info, file_of_repo(repo, FOLDER_FILES[2:], offline=access.offline)

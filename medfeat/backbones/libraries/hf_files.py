@@ -14,8 +14,8 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from medfeat.backbones.libraries.hf_processing import Processing, read_processing, side_of
 from medfeat.backbones.library import Access
-from medfeat.backbones.weights.hub import commit_of, file_of_repo, first_line
-from medfeat.errors import DataError, MissingFileError, UsageError
+from medfeat.backbones.weights.hub import commit_of, file_of_repo
+from medfeat.errors import DataError, MissingFileError, UsageError, first_line
 from medfeat_cache import reading
 
 # Who wrote a configuration, and where: it builds the same network without them

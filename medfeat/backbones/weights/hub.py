@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from medfeat.errors import MissingFileError
+from medfeat.errors import MissingFileError, first_line
 from medfeat.types import Progress
 
 _TIMEOUT_S = 15.0
@@ -110,11 +110,6 @@ def _answers(endpoint: str) -> bool:
         return True
     except (OSError, ValueError):
         return False
-
-
-def first_line(error: BaseException) -> str:
-    """Return what an error says first, for a message of one line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 
 def commit_of(path: Path) -> str | None:

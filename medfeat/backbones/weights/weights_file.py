@@ -18,12 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from medfeat.backbones.weights.hub import first_line
 from medfeat.backbones.weights.network_in_file import Named, flatten, only_part, unwrapped
 from medfeat.backbones.weights.part_spelling import join_part
 from medfeat.backbones.weights.unpickling import foreign_archive, load_tensors
 from medfeat.backbones.weights.weights_kinds import HEAD_BYTES, kind_of
-from medfeat.errors import MissingFileError, UsageError, WeightsError
+from medfeat.errors import MissingFileError, UsageError, WeightsError, first_line
 from medfeat_cache.reading import look_at, read_json
 
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections.abc import Sequence
@@ -15,15 +14,16 @@ from medfeat.datasets.folders.named_series import named_series
 from medfeat.datasets.labels.class_spelling import BadLabel
 from medfeat.datasets.labels.labelling import Labelling, one_column, several_columns
 from medfeat.datasets.labels.patients import nobody, one_spelling
+from medfeat.datasets.labels.table_file import read_table, translated
 from medfeat.datasets.splits.split_column import BadSplit, find_split
 from medfeat.datasets.splits.split_names import splits_in_paths
 from medfeat.errors import DataError
 from medfeat.types import Progress, TaskType, Volumes, as_names
-from medfeat_cache.reading import TABLE_BYTES, read_bounded
 
-_DELIMITERS = ",;\t"
-_SAID_DELIMITER = re.compile(r"\"?sep=([,;\t|])\"?", re.IGNORECASE)
-_LIKE_PATIENTS = ("patients", "patientid", "patientids", "subject", "subjects", "subjectid", "pid", "mrn")
+_LIKE_PATIENTS = (
+    "patients", "patientid", "patientids", "subject", "subjects", "subjectid", "pid", "mrn",
+    "patientenid", "patientennummer", "patientennr", "patientin", "idpatient", "numeropatient",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,7 @@ def list_csv(
     Parameters
     ----------
     file
-        UTF-8; the delimiter is the one of comma, semicolon and tab that the header uses, or what a first line
-        ``sep=;`` says.
+        As `medfeat.datasets.labels.table_file.read_table` takes it: a CSV or an ``.xlsx``.
     name
         Of the set.
     root
@@ -95,13 +94,13 @@ def list_csv(
         root, an empty cell, a split that is none, a patient in two splits. A file that is missing is no such
         error: its image is reported as bad.
     """
-    sheet = _read(file)
+    sheet = _read(file, progress)
     if not sheet.rows:
         raise DataError(f"{file} has a header and no rows; a row names an image")
-    path_column = _column(sheet, columns.path, "path", needed=True) or ""
+    path_column = _column(sheet, columns.path, "path", progress, needed=True) or ""
     ids = _ids(sheet, path_column, root)
-    patient_column = _column(sheet, columns.patient, "patient")
-    labels = _label_columns(sheet, columns.label)
+    patient_column = _column(sheet, columns.patient, "patient", progress)
+    labels = _label_columns(sheet, columns.label, progress)
     where = tuple(f"line {row.line} of {file.name}" for row in sheet.rows)
     series, headers = named_series(root, dict(zip(ids, where, strict=True)), progress) if volumes else ({}, {})
     used = [name for name in (path_column, patient_column, *labels) if name is not None]
@@ -131,29 +130,13 @@ def list_csv(
     )
 
 
-def _read(file: Path) -> _Sheet:
-    try:
-        text = read_bounded(file, TABLE_BYTES).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file} is no UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    lines = text.splitlines(keepends=True)
-    first = text.partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=first.count)
-    if said := _SAID_DELIMITER.fullmatch(first.rstrip("\r")):
-        delimiter = said.group(1)
-        lines[0] = "\n"  # the lines below keep their numbers
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    found: list[tuple[int, list[str]]] = []
-    try:
-        for cells in reader:
-            stripped = [cell.strip() for cell in cells]
-            if any(stripped):
-                found.append((reader.line_num, stripped))
-    except csv.Error as error:
-        raise DataError(f"{file}, line {reader.line_num}: {error}; check the quotes of this line") from error
-    if not found:
+def _read(file: Path, progress: Progress) -> _Sheet:
+    table = read_table(file)
+    for line in table.said:
+        progress.say(f"{file}: {line}")
+    if not table.rows:
         raise DataError(f"{file} is empty; it needs a header such as path,label and a row an image")
-    return _sheet(file, *found[0], found[1:])
+    return _sheet(file, *table.rows[0], list(table.rows[1:]))
 
 
 def _sheet(file: Path, header_line: int, header: list[str], found: list[tuple[int, list[str]]]) -> _Sheet:
@@ -174,12 +157,16 @@ def _sheet(file: Path, header_line: int, header: list[str], found: list[tuple[in
     return _Sheet(file, header_line, names, rows)
 
 
-def _column(sheet: _Sheet, asked: str | None, usual: str, *, needed: bool = False) -> str | None:
-    """Return the column that was asked for, or the one of the usual name, in capitals or not."""
+def _column(sheet: _Sheet, asked: str | None, usual: str, progress: Progress, *, needed: bool = False) -> str | None:
+    """Return the column that was asked for, or the one of the usual name: in capitals or not, in German or French."""
     name = asked or usual
     if asked in sheet.header:
         return asked
     alike = [column for column in sheet.header if column.lower() == usual] if not asked else []
+    foreign = [column for column in sheet.header if translated(column) == usual] if not (asked or alike) else []
+    if len(foreign) == 1:
+        progress.say(f"{sheet.file}: the column {foreign[0]} is taken for the {usual}; --{usual}-column names another")
+    alike = alike or foreign
     if len(alike) > 1:
         raise sheet.problem(
             sheet.header_line, f"{' and '.join(alike)} could both be the {usual}; name one with --{usual}-column"
@@ -192,13 +179,13 @@ def _column(sheet: _Sheet, asked: str | None, usual: str, *, needed: bool = Fals
     return None
 
 
-def _label_columns(sheet: _Sheet, asked: str | Sequence[str] | None) -> tuple[str, ...]:
+def _label_columns(sheet: _Sheet, asked: str | Sequence[str] | None, progress: Progress) -> tuple[str, ...]:
     if asked is None:
-        found = _column(sheet, None, "label")
+        found = _column(sheet, None, "label", progress)
         return (found,) if found is not None else ()
     names = as_names(asked)
     for name in names:
-        _column(sheet, name, "label")
+        _column(sheet, name, "label", progress)
     return tuple(names)
 
 
@@ -244,7 +231,7 @@ def _splits(
 ) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
     """Return the columns that tell the split, and the split of each row."""
     cells = {name: [row.cells[name] for row in sheet.rows] for name in sheet.header if name not in used}
-    usual = _column(sheet, None, "split") if asked is None else None
+    usual = _column(sheet, None, "split", progress) if asked is None else None
     try:
         found = find_split(cells, asked or usual, asked=asked is not None)
     except BadSplit as error:

@@ -22,6 +22,7 @@ from medfeat.datasets.labels.class_spelling import BadLabel, Classes, matched, t
 from medfeat.errors import DataError, UsageError
 from medfeat.task_types import CLASS_TYPES, graded, order_fault, type_fault
 from medfeat.types import LabelArray, Progress, TaskType
+from medfeat_cache.commands import command
 
 SEPARATOR = "|"
 YES, NO = ("1", "true", "yes"), ("0", "false", "no")
@@ -264,7 +265,7 @@ def ask_something(
         return True
     progress.say(
         f"{where}: every label is {classes[0]!r}, and one class asks nothing: the images are taken as unlabelled; "
-        "labels can come later with `medfeat probe --labels`"
+        f"labels can come later with {command('probe', labels='FILE.csv')}"
     )
     return False
 

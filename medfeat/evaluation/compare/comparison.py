@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from medfeat.evaluation.compare import published
 from medfeat.evaluation.compare.published import PublishedRow
 from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.runs.run import Run
+from medfeat.tasks import OFFICIAL
 from medfeat.types import Interval
 
 _TRAINING_ORDER = (
@@ -66,6 +68,7 @@ class Comparison:
     dataset: str
     runs: tuple[Run, ...]
     rows: tuple[PublishedRow, ...]
+    task: str = OFFICIAL
 
     @property
     def pairs(self) -> Iterator[Beside]:
@@ -78,6 +81,7 @@ class Comparison:
         facts: dict[str, Any] = without_nan(
             {
                 "dataset": self.dataset,
+                "task": self.task,
                 "runs": [_run_facts(run) for run in self.runs],
                 "published": [asdict(row) for row in self.rows],
                 "pairs": [
@@ -109,6 +113,15 @@ def compare_dataset(dataset: str, runs: Sequence[Run]) -> Comparison:
     mine.sort(key=_val_auc, reverse=True)
     rows = sorted(published.rows(dataset), key=lambda row: _row_order(row, mine[0] if mine else None))
     return Comparison(dataset, tuple(mine), tuple(rows))
+
+
+def own_comparisons(dataset: str, runs: Sequence[Run]) -> list[Comparison]:
+    """Put runs on images of one's own beside each other, a question at a time; nothing is published on them."""
+    mine = [run for run in runs if run.dataset == dataset]
+    return [
+        Comparison(dataset, tuple(sorted((run for run in mine if run.task["name"] == task), key=_val_first)), (), task)
+        for task in dict.fromkeys(run.task["name"] for run in mine)
+    ]
 
 
 def beside(run: Run, row: PublishedRow) -> Beside:
@@ -148,6 +161,12 @@ def _row_order(row: PublishedRow, run: Run | None) -> tuple[Any, ...]:
     return far, words, -(row.auc or 0), -(row.acc or 0), row.system
 
 
+def _val_first(run: Run) -> float:
+    """Return what sorts the best on val first, by the first metric of its task."""
+    value = run.val.values[run.headline[0]].value
+    return -value if value == value else math.inf  # noqa: PLR0124 - NaN sorts last
+
+
 def _val_auc(run: Run) -> float:
     value = run.val.auc.value
     return value if value == value else -1.0  # noqa: PLR0124 - NaN sorts last
@@ -161,8 +180,8 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "size": run.size,
         "embedding": run.store["embedding"],
         "protocol": dict(run.protocol),
-        "val": {"auc": asdict(run.val.auc), "acc": asdict(run.val.acc)},
-        "test": {"n": run.test.n, "auc": asdict(run.test.auc), "acc": asdict(run.test.acc)},
+        "val": {name: asdict(run.val.values[name]) for name in run.headline},
+        "test": {"n": run.test.n} | {name: asdict(run.test.values[name]) for name in run.headline},
         "cautions": list(run.cautions),
         "folder": str(run.folder),
     }

@@ -15,7 +15,7 @@ from medfeat.evaluation.measures.bootstrap import RESAMPLES, bootstrap, interval
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.score_intervals import difference_interval, estimates, units_of
 from medfeat.evaluation.measures.statistics import statistics, value
-from medfeat.evaluation.runs.run import Run, read_scores
+from medfeat.evaluation.runs.run import Run, networks_of, read_scores
 from medfeat.types import FloatArray, IdArray, Interval, LabelArray, TaskType
 
 
@@ -100,7 +100,7 @@ def compare_runs(
         The runs did not score the same samples.
     """
     found = judge_runs(runs, metric=metric, seed=seed, resamples=resamples)
-    names = [f"{run.backbone} {run.head} {run.key[:12]}" for run in runs]
+    names = [f"{name} {run.head} {run.key[:12]}" for run, name in zip(runs, networks_of(runs), strict=True)]
     others = range(1, len(runs))
     ps = found.p_values(0, others)
     return with_holm(

@@ -10,6 +10,7 @@ from importlib import resources
 from typing import Any
 
 from medfeat.errors import UsageError, unknown_name
+from medfeat_cache.commands import command
 
 # The course project's own systems in the order of its table, and the backbone of ours that stands beside each.
 COURSE_SYSTEMS = {
@@ -114,7 +115,7 @@ def rows(dataset: str) -> tuple[PublishedRow, ...]:
     """
     found = tuple(row for row in _table() if row.dataset == dataset and not row.quoted)
     if not found:
-        raise unknown_name("dataset", dataset, datasets(), "see `medfeat list published`")
+        raise unknown_name("dataset", dataset, datasets(), f"(see {command('list', 'published')})")
     return found
 
 

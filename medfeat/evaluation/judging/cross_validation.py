@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError, UsageError
-from medfeat.evaluation.judging.protocol import choose, refuse_bad, refuse_refit, val_scores
+from medfeat.evaluation.judging.averages import Stood, averaged, best_of
+from medfeat.evaluation.judging.protocol import choose, one_model, refuse_bad, refuse_refit, val_scores
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.choice import FOUND_ON_VAL, RULE, Choice, Tried
 from medfeat.tasks import Samples
+from medfeat.tasks.bags import joined
 from medfeat.tasks.folds import draw_folds
-from medfeat.types import Candidate, FloatArray, Head, Progress, SilentProgress
+from medfeat.types import Candidate, Fitted, FloatArray, Head, Progress, SilentProgress
 from medfeat_cache import canonical_json
 
 VAL, CV, AUTO = WAYS = ("val", "cv", "auto")
@@ -34,17 +36,32 @@ A cautious bound: what larger val sets would gain was not measured yet; `tools/s
 
 
 @dataclass
-class _Setting:
-    """One setting over the folds."""
+class Setting:
+    """One setting over the folds: its last candidate, what all said of the samples left out, and how well they did."""
 
     candidate: Candidate
     scores: FloatArray
     seen: list[tuple[float, float]] = field(default_factory=list)
     rounds: list[int] = field(default_factory=list)
 
-    def tried(self) -> Tried:
-        first, second = (_mean([both[i] for both in self.seen]) for i in (0, 1))
-        return Tried(self.candidate.settings, first, second, float(self.candidate.complexity))
+    def stood(self) -> Stood[Setting]:
+        """Return it as it stands, judged by its means over folds."""
+        settings = dict(self.candidate.settings)
+        if self.rounds:
+            settings["rounds"] = round(float(np.mean(self.rounds)))
+        tried = Tried(settings, *_over(self.seen), float(self.candidate.complexity))
+        return Stood(self.candidate.head, tried, self.scores, (self,))
+
+    def fitted(self, X: FloatArray, y: NDArray[Any]) -> Fitted:
+        """Fit it to (n, d) features and (n, k) labels, with as many rounds as the folds needed on average."""
+        from sklearn.base import clone
+
+        refuse_refit(self.candidate.model, "--choose cv")
+        model: Any = clone(self.candidate.model)
+        if self.rounds:
+            model.set_params(rounds=round(float(np.mean(self.rounds))))
+        fitted: Fitted = model.fit(X, y)
+        return fitted
 
 
 def check_way(how: str) -> None:
@@ -85,32 +102,51 @@ def cross_validate(samples: Samples, head: Head, *, seed: int = 0, progress: Pro
     DataError
         The head offered nothing in every fold.
     """
-    from sklearn.base import clone
+    train, task = samples.train, samples.task
+    stood, tried = contenders_in_folds(samples, head, seed=seed, progress=progress)
+    won = best_of(stood)
+    X, y = _joined(samples)
+    rule = RULE[task.task_type == "regression"].replace("on val", f"in {FOLDS} folds of train+val")
+    return Choice(
+        won.tried,
+        (*tried, *(one.tried for one in stood if len(one.parts) > 1)),
+        f"{rule}; fitted on train+val",
+        one_model([part.fitted(X, y) for part in won.parts]),
+        won.scores[len(train.ids) :],
+    )
 
+
+def _joined(samples: Samples) -> tuple[FloatArray, NDArray[Any]]:
+    """Return features and labels of train and val, one after the other."""
+    train, val = samples.train, samples.val
+    return joined(train.X, val.X), np.concatenate([train.y, val.y])
+
+
+def contenders_in_folds(
+    samples: Samples, head: Head, *, seed: int = 0, progress: Progress | None = None
+) -> tuple[list[Stood[Setting]], list[Tried]]:
+    """Return the best setting of each head and the means of these, and every setting, as the folds saw them.
+
+    Parameters
+    ----------
+    samples, head, seed, progress
+        As `cross_validate` takes them.
+    """
     train, val, task = samples.train, samples.val, samples.task
     refuse_bad(val.X, "val")
-    X, y = np.concatenate([train.X, val.X]), np.concatenate([train.y, val.y])
+    X, y = _joined(samples)
     ids = np.concatenate([train.ids, val.ids])
     patients = None if train.group is None or val.group is None else np.concatenate([train.group, val.group])
     fold = draw_folds(y, ids, patients, folds=FOLDS, seed=seed)
-    found = _over_folds(head, X, y, fold, samples, seed=seed, progress=progress or SilentProgress())
-    best = found[0]
-    for one in found[1:]:
-        best = one if one.tried().beats(best.tried()) else best
-    refuse_refit(best.candidate.model, "--choose cv")
-    model: Any = clone(best.candidate.model)
-    settings = dict(best.candidate.settings)
-    if best.rounds:
-        settings["rounds"] = round(float(np.mean(best.rounds)))
-        model.set_params(rounds=settings["rounds"])
-    rule = RULE[task.task_type == "regression"].replace("on val", f"in {FOLDS} folds of train+val")
-    return Choice(
-        replace(best.tried(), settings=settings),
-        tuple(one.tried() for one in found),
-        f"{rule}; fitted on train+val",
-        model.fit(X, y),
-        best.scores[len(train.ids) :],
-    )
+    found = [one.stood() for one in _over_folds(head, X, y, fold, samples, seed=seed, progress=progress)]
+    best = [best_of(one for one in found if one.head == name) for name in dict.fromkeys(one.head for one in found)]
+    used = _used(y, fold)
+
+    def judge(scores: FloatArray) -> tuple[float, float]:
+        outs = [fold == number for number in used]
+        return _over([val_scores(LabelledScores.of(y[out], scores[out], task.task_type)) for out in outs])
+
+    return [*best, *averaged(best, judge)], [one.tried for one in found]
 
 
 def _over_folds(
@@ -121,19 +157,19 @@ def _over_folds(
     samples: Samples,
     *,
     seed: int,
-    progress: Progress,
-) -> list[_Setting]:
+    progress: Progress | None,
+) -> list[Setting]:
     """Return the settings that every fold offered, in the order they were offered."""
-    task = samples.task
-    used = [number for number in range(FOLDS) if (fold == number).any() and _learnable(y[fold != number])]
-    settings: dict[str, _Setting] = {}
+    task, used = samples.task, _used(y, fold)
+    progress = progress or SilentProgress()
+    settings: dict[str, Setting] = {}
     for number in used:
         out = fold == number
         parts = (X[~out], y[~out]), (X[out], y[out])
         for one in head.candidates(*parts, task.task_type, len(task.classes), seed=seed, progress=progress):
             scores = np.asarray(one.model.scores(X[out]), np.float64)
             name = canonical_json({key: part for key, part in one.settings.items() if key not in FOUND_ON_VAL})
-            kept = settings.setdefault(name, _Setting(one, np.zeros((len(X), scores.shape[1]))))
+            kept = settings.setdefault(name, Setting(one, np.zeros((len(X), scores.shape[1]))))
             kept.candidate, kept.scores[out] = one, scores
             kept.seen.append(val_scores(LabelledScores.of(y[out], scores, task.task_type)))
             kept.rounds += [int(one.settings[key]) for key in FOUND_ON_VAL if key in one.settings]
@@ -143,8 +179,16 @@ def _over_folds(
     return whole
 
 
-def _learnable(y: NDArray[Any]) -> bool:
-    return len(np.unique(y, axis=0)) > 1
+def _used(y: NDArray[Any], fold: NDArray[np.int64]) -> list[int]:
+    """Return the folds that hold anything, and outside of which there are two classes to learn from."""
+    return [
+        number for number in range(FOLDS) if (fold == number).any() and len(np.unique(y[fold != number], axis=0)) > 1
+    ]
+
+
+def _over(seen: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the means over folds of both scores."""
+    return _mean([both[0] for both in seen]), _mean([both[1] for both in seen])
 
 
 def _mean(scores: Sequence[float]) -> float:

@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 
 from medfeat.errors import UsageError
 from medfeat.evaluation.judging.protocol import refuse_bad, select
+from medfeat.evaluation.judging.reading import gather_for
 from medfeat.evaluation.measures.bootstrap import check_draws, interval, resample_weights, strata_of
 from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.statistics import statistics, value
+from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import FOUND_ON_VAL, Tried
 from medfeat.heads import weighted_head
 from medfeat.heads.class_weights import NONE
 from medfeat.heads.texts import TextSource
-from medfeat.tasks import FewShot, Split, few_shot, gather
+from medfeat.tasks import FewShot, Split, few_shot
 from medfeat.types import Candidate, FloatArray, Head, Interval, Progress, SilentProgress, Task
 from medfeat_cache import FeatureStore, canonical_json
 
@@ -60,6 +62,11 @@ class Point:
     spread: Mapping[str, Interval]
     short: bool = False
 
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Point:
+        """Read back what was written of it."""
+        return cls(**{**stored, **{name: _intervals_of(stored[name]) for name in ("values", "spread")}})
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -73,6 +80,12 @@ class Curve:
     task: str
     points: tuple[Point, ...]
     cautions: tuple[str, ...] = ()
+    weights: str = ""
+
+    @property
+    def network(self) -> str:
+        """Its network as tables name it, see `medfeat.evaluation.runs.run.Run.network`."""
+        return wording.network(self.backbone, self.weights)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -82,11 +95,8 @@ class Curve:
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Curve:
         """Read back what `to_dict` wrote."""
-        points = [
-            Point(**{**point, **{name: _intervals_of(point[name]) for name in ("values", "spread")}})
-            for point in stored["points"]
-        ]
-        facts = {field.name: stored[field.name] for field in fields(cls)}
+        points = map(Point.from_dict, stored["points"])
+        facts = {field.name: stored[field.name] for field in fields(cls) if field.name in stored}
         return cls(**{**facts, "points": tuple(points), "cautions": tuple(stored["cautions"])})
 
 
@@ -138,7 +148,7 @@ def learning_points(
 ) -> Iterator[Point]:
     """Yield one point for each number of shots, the labels of test handed out only after every choice of a draw."""
     progress = progress or SilentProgress()
-    whole = gather(store, task)
+    whole = gather_for(weighted_head(head, NONE), store, task)
     refuse_bad(whole.X("test"), "test")
     for shots in options.shots:
         draws = 1 if shots == ALL else options.draws
@@ -170,7 +180,7 @@ def _fewest(task: Task) -> int:
 
 def _shot_scores(store: FeatureStore, few: FewShot, head: Head, X: FloatArray, *, seed: int = 0) -> FloatArray:
     """Return the scores of `X` by the settings that a draw's own val (or its folds) chose, fitted on its train."""
-    samples, silent = gather(store, few.task), SilentProgress()
+    samples, silent = gather_for(head, store, few.task), SilentProgress()
     val = samples.val
     kind, count = few.task.task_type, len(few.task.classes)
     train = samples.train.X, samples.train.y
@@ -188,7 +198,7 @@ def _cross_validated(store: FeatureStore, few: FewShot, head: Head, models: Mapp
     kind, count = few.task.task_type, len(few.task.classes)
     found: dict[str, list[Tried]] = {name: [] for name in models}
     for fold in few.folds:
-        part = gather(store, fold)
+        part = gather_for(head, store, fold)
         if len(np.unique(part.train.y, axis=0)) < 2:
             continue
         train, val = (part.train.X, part.train.y), (part.val.X, part.val.y)

@@ -10,6 +10,7 @@ import numpy as np
 
 from medfeat.errors import UsageError
 from medfeat.evaluation.judging.protocol import choose, refuse_bad, val_scores
+from medfeat.evaluation.judging.reading import gather_for
 from medfeat.evaluation.measures.evaluate import Metrics, evaluate
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs import wording
@@ -136,8 +137,10 @@ def fuse_stores(
         raise UsageError(f"--fuse must be {', '.join(WAYS)} or both, got {', '.join(strange) or 'nothing'}")
     fused = fuse(stores)
     whole = gather(fused, task)
-    alone = [_stand(store, name, task, head, seed=seed, progress=progress)
-             for store, name in zip(stores, names_of(stores), strict=True)]  # fmt: skip
+    alone = [
+        _stand(store, name, task, head, seed=seed, progress=progress)
+        for store, name in zip(stores, names_of(stores), strict=True)
+    ]
     contenders = list(alone)
     if CONCAT in ways:
         standard = StandardisedStore(fused, whole.ids("train"))
@@ -158,18 +161,23 @@ def fuse_stores(
         best,
         evaluate(of_val, task.classes, groups=whole.val.group, **facts),
         evaluate(
-            LabelledScores.of(test.y, scores, task.task_type), task.classes, val=of_val, groups=test.group, **facts
+            LabelledScores.of(test.y, scores, task.task_type),
+            task.classes,
+            val=of_val,
+            val_groups=whole.val.group,
+            groups=test.group,
+            **facts,
         ),
     )
 
 
 def names_of(stores: Sequence[FeatureStore]) -> list[str]:
     """Name stores by their backbones, and where several share one by their views and sizes, as far as needed."""
+    networks = wording.networks((str(store.recipe["backbone"]), wording.weights(store.info)) for store in stores)
     spelled = [
-        [str(store.recipe["backbone"]), wording.embedding(store.recipe), f"{store.recipe.get('size') or 'own'} px",
-         store.digest[:12]]
-        for store in stores
-    ]  # fmt: skip
+        [name, wording.embedding(store.recipe), f"{store.recipe.get('size') or 'own'} px", store.digest[:12]]
+        for name, store in zip(networks, stores, strict=True)
+    ]
     names = [words[0] for words in spelled]
     for depth in range(1, 4):
         names = [
@@ -183,8 +191,9 @@ def _stand(
     store: FeatureStore | StandardisedStore, name: str, task: Task, head: str, *, seed: int, progress: Progress
 ) -> _Contender:
     progress.say(f"fusing: {name}, {head}")
-    samples = gather(store, task)
-    choice: Choice = choose(samples, HEADS[head](), seed=seed, progress=progress)
+    made = HEADS[head]()
+    samples = gather_for(made, store, task)
+    choice: Choice = choose(samples, made, seed=seed, progress=progress)
     # Among equals the shorter embedding wins.
     best = replace(choice.chosen, complexity=float(store.dim))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,9 @@ from typing import Any
 from medfeat.cost import EnergyMeter
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.judging.baselines import looking_at_nothing, majority_scores
-from medfeat.evaluation.judging.cross_validation import VAL, check_way, choose_by, way_for
+from medfeat.evaluation.judging.cross_validation import FOLDS, VAL, check_way, choose_by, way_for
 from medfeat.evaluation.judging.protocol import run_protocol
+from medfeat.evaluation.judging.reading import gather_for, stored_shape
 from medfeat.evaluation.measures.bootstrap import RESAMPLES, check_draws
 from medfeat.evaluation.measures.evaluate import Metrics, evaluate
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
@@ -30,11 +31,13 @@ from medfeat.evaluation.runs.run import MODEL_FOLDER, NOT_SAVED, Run, RunSpec, h
 from medfeat.evaluation.runs.saved_probe import write_probe
 from medfeat.heads import head_identity, trusted_types, weighted_head
 from medfeat.heads.class_weights import NONE, check_class_weight
+from medfeat.heads.devices import has_gpu
 from medfeat.heads.saving import save_model
 from medfeat.heads.texts import TextSource
-from medfeat.tasks import OFFICIAL, Samples, gather
+from medfeat.tasks import OFFICIAL, Samples
 from medfeat.tasks.readable import Probed
 from medfeat.types import Head, Progress, SilentProgress, Task
+from medfeat_cache import averaged_in_words
 
 Cost = dict[str, Any]
 _COST_KEYS = (
@@ -119,16 +122,12 @@ def probe_store(store: Probed, task: Task, root: Path, options: Options, *, prog
     folder = run_folder(root, store.recipe["dataset"], spec.key)
     if not folder.is_relative_to(root):
         progress.say(f"{root} cannot be written: the run goes to {folder}")
-    progress.say(f"probing {store.recipe['dataset']} / {store.recipe['backbone']} / {options.head}")
+    network = wording.network(str(store.recipe["backbone"]), wording.weights(store.info))
+    progress.say(f"probing {store.recipe['dataset']} / {network} / {options.head}")
+    head = weighted_head(options.head, options.class_weight, options.budget, options.texts)
+    samples = gather_for(head, store, task)
     with recording.writing(folder) as hidden:
-        run = _probe(
-            gather(store, task),
-            store,
-            spec,
-            hidden,
-            head=weighted_head(options.head, options.class_weight, options.budget, options.texts),
-            progress=progress,
-        )
+        run = _probe(samples, store, spec, hidden, head=head, progress=progress)
     return replace(run, folder=folder)
 
 
@@ -158,7 +157,10 @@ def _spec(store: Probed, task: Task, options: Options) -> RunSpec:
 
 
 def _probe(samples: Samples, store: Probed, spec: RunSpec, hidden: Path, *, head: Head, progress: Progress) -> Run:
-    meter, started = EnergyMeter(), time.perf_counter()
+    left_out = _left_out(head, samples, spec.choose)
+    for line in left_out:
+        progress.say(line)
+    meter, started = EnergyMeter("cpu", *(["cuda"] if has_gpu() else [])), time.perf_counter()
     scored = run_protocol(
         samples,
         head,
@@ -179,9 +181,20 @@ def _probe(samples: Samples, store: Probed, spec: RunSpec, hidden: Path, *, head
     budget = getattr(head, "budget", None)  # only a head that was made for one has one
 
     def told(run: Run) -> Run:
+        run = replace(run, notes=(*run.notes, *left_out))
         return run if budget is None else replace(run, protocol={**run.protocol, "budget": budget})
 
     return record(samples, scored, store=store, spec=spec, cost=cost, hidden=hidden, progress=progress, complete=told)
+
+
+def _left_out(head: Head, samples: Samples, choose: str) -> list[str]:
+    """Return what a head of several leaves out on these samples, a line each."""
+    says: Callable[..., list[str]] | None = getattr(head, "left_out", None)
+    if says is None:
+        return []
+    task, X = samples.task, samples.X("train")
+    n = len(X) if choose == VAL else (len(X) + len(samples.ids("val"))) * (FOLDS - 1) // FOLDS
+    return says(task.task_type, n, X.shape[1], len(task.classes))
 
 
 def record(
@@ -215,6 +228,7 @@ def record(
     found = _metrics(scored, samples.task, spec, progress)
     run = complete(_run(samples, scored, store=store, spec=spec, found=found, cost=cost))
     recording.write_scores(hidden, scored)
+    recording.write_attention(hidden, scored, samples)
     run = _saved(scored, run, store, hidden)
     _write_official(hidden, scored, run, store)
     recording.write_run(hidden, run)
@@ -238,7 +252,7 @@ def _metrics(scored: Scored, task: Task, spec: RunSpec, progress: Progress) -> t
     test = LabelledScores.of(scored.test.y, scored.test_scores, task.task_type)
     facts: dict[str, Any] = {"seed": spec.seed, "resamples": spec.resamples, "progress": progress}
     of_val = evaluate(val, task.classes, groups=scored.val.group, **facts)
-    of_test = evaluate(test, task.classes, val=val, groups=scored.test.group, **facts)
+    of_test = evaluate(test, task.classes, val=val, val_groups=scored.val.group, groups=scored.test.group, **facts)
     return of_val, of_test
 
 
@@ -247,16 +261,20 @@ def _run(
 ) -> Run:
     task, recipe, info = samples.task, store.recipe, store.info
     environment = info.get("environment") or {}
-    bad = len(info.get("bad_images") or ())
-    notes = [f"val: {note}" for note in found[0].notes] + [f"test: {note}" for note in found[1].notes]
-    notes += [f"{bad} images could not be read and are in no score"] if bad else []
     return Run(
         key=spec.key,
         dataset=recipe["dataset"],
         size=int(recipe.get("size") or 0),
         backbone=recipe["backbone"],
         head=spec.head,
-        store={"digest": store.digest, "dim": store.dim, "embedding": wording.embedding(recipe), "recipe": recipe},
+        store={
+            "digest": store.digest,
+            "dim": store.dim,
+            "shape": list(stored_shape(store)),
+            "embedding": wording.embedding(recipe),
+            "weights": wording.weights(store.info),
+            "recipe": recipe,
+        },
         task={
             "name": task.name,
             "type": task.task_type,
@@ -265,23 +283,35 @@ def _run(
             "digest": spec.task_digest,
             "images": task.images,
         },
-        protocol=_how(spec) | {"pixels": wording.pixels(recipe), "intervals": _kind_of_intervals(scored, task)},
+        protocol=_how(spec, scored) | {"pixels": wording.pixels(recipe), "intervals": _kind_of_intervals(scored, task)},
         choice=scored.choice.to_dict(),
         val=found[0],
         test=found[1],
         baselines={looking_at_nothing(task.task_type): _majority(scored, samples)},
         costs={"extraction": {key: environment[key] for key in _COST_KEYS if key in environment}, "probe": cost},
         cautions=(*wording.cautions(recipe["dataset"], info.get("backbone") or {}), *wording.class_cautions(task)),
-        notes=tuple(notes),
+        notes=tuple(_notes(scored, store, found)),
         versions=recording.versions(),
         created_utc=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
 
 
-def _how(spec: RunSpec) -> dict[str, Any]:
+def _notes(scored: Scored, store: Probed, found: tuple[Metrics, Metrics]) -> Iterator[str]:
+    """Yield what must be said of a run beside its scores."""
+    for name, metrics in zip(("val", "test"), found, strict=True):
+        yield from (f"{name}: {note}" for note in metrics.notes)
+    bad = len(store.info.get("bad_images") or ())
+    if bad:
+        yield f"{bad} images could not be read and are in no score"
+    averaged = averaged_in_words(store.recipe, stored_shape(store))
+    if averaged and not hasattr(scored.choice.model, "attention"):
+        yield averaged
+
+
+def _how(spec: RunSpec, scored: Scored) -> dict[str, Any]:
     return {
         "version": spec.protocol,
-        "training": wording.training(spec.head),
+        "training": wording.training(spec.head, scored.choice.chosen.settings),
         "head_digest": spec.head_digest,
         "seed": spec.seed,
         "refit": spec.refit,

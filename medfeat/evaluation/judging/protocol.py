@@ -9,19 +9,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from medfeat.errors import DataError, UsageError
+from medfeat.evaluation.judging.averages import Stood, averaged, best_of
 from medfeat.evaluation.measures import official_scores as metrics
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.statistics import statistics, value
 from medfeat.evaluation.runs.choice import RULE, Choice, Scored, Tried
 from medfeat.heads.inputs import bad_rows
 from medfeat.tasks import Samples
+from medfeat.tasks.bags import joined
 from medfeat.types import Candidate, Fitted, FloatArray, Head, LabelArray, Progress, SilentProgress, TaskType
+from medfeat_cache.commands import command
 
 
 def select(candidates: Iterable[Candidate], val_X: FloatArray, val_y: LabelArray, task_type: TaskType) -> Choice:
@@ -30,7 +33,7 @@ def select(candidates: Iterable[Candidate], val_X: FloatArray, val_y: LabelArray
     Parameters
     ----------
     candidates
-        Fitted on train, one at a time; only the best so far is kept.
+        Fitted on train, one at a time; only the best so far is kept, of each head where several stand together.
     val_X, val_y
         (n, d) features and (n, k) labels of val.
     task_type
@@ -46,19 +49,42 @@ def select(candidates: Iterable[Candidate], val_X: FloatArray, val_y: LabelArray
     DataError
         The head offered nothing.
     """
-    best: tuple[Tried, Fitted, FloatArray] | None = None
+    stood, seen = contenders(candidates, val_X, val_y, task_type)
+    won = best_of(stood)
+    every = (*seen, *(one.tried for one in stood if len(one.parts) > 1))
+    return Choice(won.tried, every, RULE[task_type == "regression"], one_model(won.parts), won.scores)
+
+
+def contenders(
+    candidates: Iterable[Candidate], val_X: FloatArray, val_y: LabelArray, task_type: TaskType
+) -> tuple[list[Stood[Fitted]], list[Tried]]:
+    """Return the best candidate of each head and the means of these, and every candidate, as val saw them.
+
+    Parameters
+    ----------
+    candidates, val_X, val_y, task_type
+        As `select` takes them.
+    """
+
+    def judge(scores: FloatArray) -> tuple[float, float]:
+        return val_scores(LabelledScores.of(val_y, scores, task_type))
+
+    best: dict[str, Stood[Fitted]] = {}
     seen: list[Tried] = []
     for candidate in candidates:
         scores = np.asarray(candidate.model.scores(val_X), np.float64)
-        tried = Tried(
-            candidate.settings, *val_scores(LabelledScores.of(val_y, scores, task_type)), float(candidate.complexity)
-        )
+        tried = Tried(candidate.settings, *judge(scores), float(candidate.complexity))
         seen.append(tried)
-        if best is None or tried.beats(best[0]):
-            best = tried, candidate.model, scores
-    if best is None:
-        raise DataError("the head offered no candidate to choose from: check its grid")
-    return Choice(best[0], tuple(seen), RULE[task_type == "regression"], best[1], best[2])
+        if candidate.head not in best or tried.beats(best[candidate.head].tried):
+            best[candidate.head] = Stood(candidate.head, tried, scores, (candidate.model,))
+    return [*best.values(), *averaged(list(best.values()), judge)], seen
+
+
+def one_model(models: Sequence[Fitted]) -> Fitted:
+    """Return the only model there is, or one that gives the mean of several models' scores."""
+    from medfeat.heads.average import AverageProbe
+
+    return models[0] if len(models) == 1 else AverageProbe(models)
 
 
 def val_scores(val: LabelledScores) -> tuple[float, float]:
@@ -144,7 +170,7 @@ def refitted(choice: Choice, samples: Samples) -> Choice:
 
     model, train, val = choice.model, samples.train, samples.val
     refuse_refit(model, "--refit")
-    X, y = np.concatenate([train.X, val.X]), np.concatenate([train.y, val.y])
+    X, y = joined(train.X, val.X), np.concatenate([train.y, val.y])
     return replace(choice, rule=f"{choice.rule}; refitted on train+val", model=clone(model).fit(X, y))
 
 
@@ -162,5 +188,5 @@ def refuse_bad(X: FloatArray, split: str) -> None:
     if len(bad):
         raise DataError(
             f"{split} features of {len(bad)} samples are NaN or infinite (first at row {bad[0]}): "
-            "`medfeat cache verify` names them, `medfeat cache repair` computes them again"
+            f"{command('cache', 'verify')} names them, {command('cache', 'repair', 'STORE')} computes them again"
         )

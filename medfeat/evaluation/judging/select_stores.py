@@ -11,12 +11,12 @@ from typing import Any
 
 from medfeat.evaluation.judging.cross_validation import choose_by
 from medfeat.evaluation.judging.probe_store import Options, existing_run
+from medfeat.evaluation.judging.reading import gather_for
 from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import RULE, Tried
 from medfeat.evaluation.runs.places import RUNS, runs_root
 from medfeat.heads import weighted_head
-from medfeat.tasks import gather
 from medfeat.tasks.readable import Probed
 from medfeat.tasks.versions import split_name
 from medfeat.types import Progress, Task
@@ -34,6 +34,7 @@ class Contender:
     head: str
     dim: int
     best: Tried
+    weights: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def contender(store: Probed, task: Task, root: Path, options: Options, *, progre
     else:
         asked: dict[str, Any] = {"seed": options.seed, "progress": progress}
         head = weighted_head(options.head, options.class_weight, options.budget, options.texts)
-        best = choose_by(options.choose, gather(store, task), head, **asked).chosen
+        best = choose_by(options.choose, gather_for(head, store, task), head, **asked).chosen
     return Contender(
         store=store.digest,
         backbone=store.recipe["backbone"],
@@ -91,6 +92,7 @@ def contender(store: Probed, task: Task, root: Path, options: Options, *, progre
         head=options.head,
         dim=store.dim,
         best=best,
+        weights=wording.weights(store.info),
     )
 
 

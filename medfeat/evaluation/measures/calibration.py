@@ -8,10 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
+from medfeat.evaluation.measures.patients import equal_shares
 from medfeat.evaluation.measures.statistics import ECE_BINS, bins
-from medfeat.types import FloatArray, TaskType
+from medfeat.types import FloatArray, IdArray, TaskType
 
 _LOG_RANGE = (-3.0, 3.0)  # temperatures from 0.05 to 20: beyond these a model is either certain or says nothing
+# Before any sample is seen, log temperatures are taken to spread by this about 0: 95 % lie between 0.37 and 2.7. Chosen
+# by `tools/simulate_temperature.py`: with 13 samples the unbounded fit is three times as wrong as no scaling at all,
+# with 200 it is the same.
+_LOG_SPREAD = 0.5
 _TINY = float(np.finfo(np.float64).eps)
 
 
@@ -61,11 +66,20 @@ def reliability(given: LabelledScores, *, count: int = ECE_BINS) -> tuple[Reliab
     )
 
 
-def fit_temperature(val: LabelledScores) -> float:
-    """Return the temperature that makes the scores' log loss smallest; fitted on val, never on test.
+def fit_temperature(val: LabelledScores, groups: IdArray | None = None) -> float:
+    """Return the temperature that makes the scores likeliest; fitted on val, never on test.
 
     Probabilities are turned back into logits, divided by the temperature and normalised again (Guo et al., On
-    calibration of modern neural networks, ICML 2017, section 4.2). Above 1 the model was too sure of itself.
+    calibration of modern neural networks, ICML 2017, section 4.2). Above 1 the model was too sure of itself. A few
+    samples that a model has all right would make it certain, so the temperature needs evidence to leave 1: it is the
+    likeliest a posteriori under a log-normal prior, which 100 samples outweigh.
+
+    Parameters
+    ----------
+    val
+        Of val.
+    groups
+        (n,) patient a sample: the samples of one patient then count as one, by their mean.
 
     Returns
     -------
@@ -76,10 +90,12 @@ def fit_temperature(val: LabelledScores) -> float:
 
     if val.task_type == "regression" or len(val) == 0:
         return 1.0
+    weights = np.ones(len(val)) if groups is None else equal_shares(groups)
 
     def loss(log_temperature: float) -> float:
         scaled = scale(val.scores, float(np.exp(log_temperature)), val.task_type)
-        return _log_loss(val.labels, scaled, val.task_type)
+        evidence = float(weights @ _log_losses(val.labels, scaled, val.task_type))
+        return evidence + 0.5 * (log_temperature / _LOG_SPREAD) ** 2
 
     found = minimize_scalar(loss, bounds=_LOG_RANGE, method="bounded", options={"xatol": 1e-4})
     return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
@@ -96,9 +112,10 @@ def scale(scores: FloatArray, temperature: float, task_type: TaskType) -> NDArra
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def _log_loss(labels: NDArray[np.int64], p: NDArray[np.float64], task_type: TaskType) -> float:
+def _log_losses(labels: NDArray[np.int64], p: NDArray[np.float64], task_type: TaskType) -> NDArray[np.float64]:
+    """Return (n,) log losses, for multi-label the mean over labels."""
     p = np.clip(p, _TINY, 1 - _TINY)
     if task_type == "multi-label" or p.shape[1] == 1:
         truth = labels.reshape(p.shape)
-        return float(-np.mean(truth * np.log(p) + (1 - truth) * np.log1p(-p)))
-    return float(-np.mean(np.log(p[np.arange(len(p)), labels])))
+        return np.asarray(-(truth * np.log(p) + (1 - truth) * np.log1p(-p)).mean(axis=1))
+    return np.asarray(-np.log(p[np.arange(len(p)), labels]))

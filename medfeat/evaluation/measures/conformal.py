@@ -5,6 +5,10 @@ classes have (Vovk et al., Algorithmic Learning in a Random World, 2005; Sadinle
 classifiers with bounded error levels, JASA 114, 2019). If val and new samples are alike, the true class is in the set
 at least 1 - error rate of the time, whatever the model. A set of exactly one class is a label; any other is a reason
 to abstain.
+
+Where val's patients are known, a patient counts as one sample however many images there are (Lee, Barber and Willett,
+Distribution-free inference with hierarchical data, arXiv 2306.06342, 2023): the promise is then one about an image of a
+new patient, and needs as many patients as it would need images.
 """
 
 from __future__ import annotations
@@ -17,7 +21,12 @@ from numpy.typing import NDArray
 
 from medfeat.errors import UsageError
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
-from medfeat.types import FloatArray, TaskType
+from medfeat.evaluation.measures.patients import equal_shares
+from medfeat.types import FloatArray, IdArray, TaskType
+
+_FEW = 50
+"""Fewer samples, or patients, make a promise that luck may break by much."""
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,8 @@ class Conformal:
         Infinite when val is too small for the error rate: then nothing is decided.
     scale
         For regression, the spread of val's errors a target, by which errors are measured.
+    patients
+        Of val, which then count in place of its samples; None where they are not known.
     """
 
     task_type: TaskType
@@ -41,6 +52,39 @@ class Conformal:
     n: int
     limit: float
     scale: tuple[float, ...] = ()
+    patients: int | None = None
+
+    @property
+    def counted(self) -> int:
+        """How many independent samples the limit rests on: patients where they are known, else images."""
+        return self.n if self.patients is None else self.patients
+
+    def worst_miss_rate(self, level: float = 0.95) -> float:
+        """Return the share of sets that miss the truth which this share of val splits of this size stays below.
+
+        With n samples the coverage over new ones follows Beta(n + 1 - l, l), l the whole part of (n + 1) x error rate
+        (Vovk, Conditional validity of inductive conformal predictors, ACML 2012, proposition 2a); 0 where all is open.
+        """
+        from scipy.stats import beta
+
+        left = math.floor((self.counted + 1) * self.error_rate + _ROUNDING)
+        return 0.0 if left == 0 else float(beta.ppf(level, left, self.counted + 1 - left))
+
+    def cautions(self) -> tuple[str, ...]:
+        """Return what must be said beside the sets: val too small for any, or so small that much is luck."""
+        of = "val images" if self.patients is None else f"val patients ({self.n} images)"
+        if math.isinf(self.limit):
+            least = math.ceil((1 - self.error_rate) / self.error_rate - _ROUNDING)
+            return (
+                f"val is too small for error rate {self.error_rate:g}: {self.counted} {of}, and at least {least} are "
+                "needed; every image is left undecided",
+            )
+        if self.counted >= _FEW:
+            return ()
+        return (
+            f"only {self.counted} {of} stand behind sets and probabilities: asked to miss the truth in "
+            f"{self.error_rate:.0%} of images, these sets may well miss it in {self.worst_miss_rate():.0%}",
+        )
 
     def sets(self, scores: FloatArray) -> NDArray[np.bool_]:
         """Return which values are in each sample's set.
@@ -69,7 +113,7 @@ class Conformal:
         return _strangeness(given, self.scale) <= self.limit
 
 
-def calibrate(val: LabelledScores, error_rate: float) -> Conformal:
+def calibrate(val: LabelledScores, error_rate: float, groups: IdArray | None = None) -> Conformal:
     """Find the limit on val.
 
     Parameters
@@ -78,6 +122,8 @@ def calibrate(val: LabelledScores, error_rate: float) -> Conformal:
         Of val, never of test.
     error_rate
         Share of samples whose set may miss the truth, between 0 and 1.
+    groups
+        (n,) patient a sample; None where each sample stands for itself.
 
     Returns
     -------
@@ -89,9 +135,14 @@ def calibrate(val: LabelledScores, error_rate: float) -> Conformal:
     n = len(val)
     errors = val.labels - val.scores if val.task_type == "regression" else np.empty((n, 0))
     spread = tuple(float(part) or 1.0 for part in np.sqrt(np.mean(errors**2, axis=0)))
-    strange = np.sort(_strangeness(val, spread))
-    rank = math.ceil((n + 1) * (1 - error_rate))
-    return Conformal(val.task_type, error_rate, n, float(strange[rank - 1]) if rank <= n else math.inf, spread)
+    strange = _strangeness(val, spread)
+    shares = np.ones(n) if groups is None else equal_shares(groups)
+    order = np.argsort(strange, kind="stable")
+    counted = n if groups is None else len(np.unique(groups))
+    # The new sample, or the first of a new patient, is one more that nothing is known of.
+    enough = np.flatnonzero(np.cumsum(shares[order]) >= (counted + 1) * (1 - error_rate) - _ROUNDING)
+    limit = float(strange[order[enough[0]]]) if len(enough) else math.inf
+    return Conformal(val.task_type, error_rate, n, limit, spread, None if groups is None else counted)
 
 
 def _strangeness(given: LabelledScores, spread: tuple[float, ...] = ()) -> NDArray[np.float64]:

@@ -110,6 +110,7 @@ def evaluate(
     classes: tuple[str, ...],
     *,
     val: LabelledScores | None = None,
+    val_groups: IdArray | None = None,
     groups: IdArray | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
@@ -126,6 +127,8 @@ def evaluate(
         Names in label order.
     val
         Labels and scores of val, on which temperature and thresholds are chosen; None leaves both out.
+    val_groups
+        Patients of val, one a sample.
     groups
         (n,) cluster (patient) a sample: whole clusters then count, and are drawn.
     seed, resamples, level
@@ -139,7 +142,7 @@ def evaluate(
         The point estimates are the metrics themselves, never bootstrap means.
     """
     task_type, found = given.task_type, dict(statistics(given))
-    temperature = fit_temperature(val) if val is not None and task_type != "regression" else None
+    temperature = fit_temperature(val, val_groups) if val is not None and task_type != "regression" else None
     if temperature is not None:
         scaled = statistics(replace(given, scores=scale(given.scores, temperature, task_type)))
         found |= {f"{name}_scaled": scaled[name] for name in ("ece", "brier", "log_loss")}

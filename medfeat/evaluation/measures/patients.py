@@ -57,3 +57,16 @@ def by_patient(labels: LabelArray, scores: FloatArray, patients: IdArray) -> Pat
     sums: NDArray[Any] = np.zeros((len(first), scores.shape[1]))
     np.add.at(sums, member, scores)
     return Patients(y[first][same], (sums / counts[:, None])[same], int((~same).sum()))
+
+
+def equal_shares(patients: IdArray) -> NDArray[np.float64]:
+    """Return (n,) what each image counts when all patients count 1, however many images they have.
+
+    Examples
+    --------
+    >>> equal_shares(np.array(["ann", "ben", "ann"])).tolist()
+    [0.5, 1.0, 0.5]
+    """
+    _, member = np.unique(patients, return_inverse=True)
+    shares: NDArray[np.float64] = 1 / np.bincount(member)[member]
+    return shares

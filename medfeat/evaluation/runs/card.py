@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import Run
 from medfeat.types import Interval
+from medfeat_cache.commands import command
 
 CARD_FILE = "card.md"
 _HEADLINES = ("auc", "acc", "balanced_accuracy", "macro_f1", "quadratic_kappa", "ece", "r2", "mae", "rmse", "spearman")
@@ -23,7 +25,8 @@ def card(run: Run, info: Mapping[str, Any]) -> str:
         Of its store.
     """
     data, network = info.get("dataset") or {}, info.get("backbone") or {}
-    settings = ", ".join(f"{key} {value}" for key, value in run.choice["settings"].items()) or "none"
+    predict = command("predict", run=run.key[:12], images="IMAGES")
+    settings = wording.chosen(run.choice["settings"]) or "none"
     lines = [
         f"# {run.head} head on {run.backbone} features of {run.dataset}",
         "",
@@ -58,7 +61,7 @@ def card(run: Run, info: Mapping[str, Any]) -> str:
         "",
         *(f"- {line}" for line in (*run.cautions, *run.notes)),
         "- Other scanners, patients or image sizes than those above were not tested; val cannot vouch for them.",
-        "- Feed it images embedded by the same recipe: `medfeat predict` refuses any other.",
+        f"- Feed it images embedded by the same recipe: {predict} refuses any other.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from medfeat.datasets.npz.npz_arrays import npz_members, read_array
 from medfeat.errors import DataError
 from medfeat.evaluation.measures.evaluate import Metrics, without_nan
+from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import PROTOCOL
 from medfeat.evaluation.runs.places import RUN_FILE, run_folders
 from medfeat.evaluation.runs.run_shape import check_shape
@@ -26,10 +27,12 @@ from medfeat.evaluation.runs.vouching import AGAIN, refuse_changed
 from medfeat.tasks import OFFICIAL
 from medfeat.types import Fitted, Task
 from medfeat_cache import canonical_json
+from medfeat_cache.commands import command
 from medfeat_cache.reading import JSON_BYTES, parse_json, read_bounded
 
 CHOICE_FILE = "choice.json"
 SCORES_FILE = "scores.npz"
+ATTENTION_FILE = "attention.npz"
 MODEL_FOLDER = "model"
 # Of a run as it was found, not of what was found out.
 NOT_WRITTEN = ("folder", "reused", "data", "vouched")
@@ -37,7 +40,7 @@ _OLDER = "intervals of an older protocol, too narrow at high scores: probe again
 NOT_SAVED = "the head was not saved, so it cannot predict"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """What one probe found, as `run.json` keeps it.
 
@@ -48,7 +51,7 @@ class Run:
     dataset, size, backbone, head
         What was probed; `size` is the side of the stored images.
     store
-        ``digest`` and ``recipe`` of the store, its ``embedding`` in words, and ``dim``.
+        ``digest`` and ``recipe`` of the store, its ``embedding`` and file of ``weights`` in words, and ``dim``.
     task
         Name, type, classes, origin and digest of the question, and the images it is bound to.
     protocol
@@ -104,6 +107,21 @@ class Run:
         """Its images as tables name them."""
         return self.data or self.dataset
 
+    def __repr__(self) -> str:
+        name = self.headline[0]
+        score = f"test {name} {self.test.values[name].value:.3f}" if name in self.test.values else "no score"
+        return f"Run({self.key[:12]}: {self.shown} / {self.backbone} / {self.head}, {score})"
+
+    @property
+    def weights(self) -> str:
+        """The file of weights that its network was given; empty for those of a library and of a training."""
+        return "" if "fine_tuning" in self.protocol else str(self.store.get("weights") or "")
+
+    @property
+    def network(self) -> str:
+        """Its network where it is named alone; beside others, `networks_of` names it."""
+        return wording.network(self.backbone, self.weights)
+
     @property
     def headline(self) -> tuple[str, str]:
         """The two metrics that head every table for this task: AUC and ACC, or R2 and MAE for regression."""
@@ -126,6 +144,11 @@ class Run:
         facts |= {"val": Metrics.from_dict(stored["val"]), "test": Metrics.from_dict(stored["test"])}
         facts |= {"cautions": tuple(stored["cautions"]), "notes": tuple(stored["notes"])}
         return cls(**facts)
+
+
+def networks_of(runs: Iterable[Run]) -> list[str]:
+    """Name the network of each of some runs that are shown together."""
+    return wording.networks((run.backbone, run.weights) for run in runs)
 
 
 @dataclass(frozen=True)
@@ -205,7 +228,9 @@ def list_runs(root: Path, dataset: str | None = None) -> tuple[list[Run], list[s
     unvouched = sum(not run.vouched for run in runs)
     if unvouched:
         said = "1 run has" if unvouched == 1 else f"{unvouched} runs have"
-        problems.append(f"{said} no digests (of an older medfeat): nothing vouches for them; see `medfeat runs verify`")
+        problems.append(
+            f"{said} no digests (of an older medfeat): nothing vouches for them; see {command('runs', 'verify')}"
+        )
     return runs, problems
 
 

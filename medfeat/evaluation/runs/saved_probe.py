@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError, UsageError
-from medfeat.evaluation.measures.calibration import scale
+from medfeat.evaluation.measures.calibration import fit_temperature, scale
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.places import RUNS, runs_roots
 from medfeat.evaluation.runs.run import (
@@ -27,8 +27,9 @@ from medfeat.evaluation.runs.run import (
 from medfeat.heads import HEADS, trusted_types
 from medfeat.heads.inputs import bad_rows
 from medfeat.heads.saving import load_model
-from medfeat.types import Fitted, FloatArray, TaskType
-from medfeat_cache import differing_fields, recipe_digest, write_whole
+from medfeat.types import Fitted, FloatArray, IdArray, TaskType
+from medfeat_cache import differing_fields, mean_of, recipe_digest, write_whole
+from medfeat_cache.commands import command, elsewhere
 from medfeat_cache.reading import read_json
 
 FORMAT = "medfeat-probe"
@@ -60,6 +61,8 @@ class SavedProbe:
         By which its probabilities are calibrated, fitted on val.
     val
         What it said about val, on which error rates are calibrated.
+    val_groups
+        (n,) patients of val, None where they are not known.
     """
 
     run: Run
@@ -70,6 +73,7 @@ class SavedProbe:
     classes: tuple[str, ...]
     temperature: float
     val: LabelledScores
+    val_groups: IdArray | None = None
 
     def parts(self) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
         """Return recipe and facts of each store whose features stand side by side; of one store, its own."""
@@ -77,14 +81,29 @@ class SavedProbe:
         return list(zip(recipes, self.info["stores"], strict=True)) if recipes else [(self.recipe, self.info)]
 
     def scores(self, X: FloatArray) -> NDArray[np.float64]:
-        """Return (n, c) scores of (n, d) features, as the run's own are."""
-        dim = int(self.run.store["dim"])
-        if X.ndim != 2 or X.shape[1] != dim:
-            raise DataError(f"run {self.run.key[:12]} needs features of length {dim}, got shape {X.shape}")
+        """Return (n, c) scores of (n, d) features, as the run's own are; of (n, P, d) bags, where it was made of bags.
+
+        A head that takes no bags sees their mean, as it did when it was trained.
+        """
+        dim, bags = int(self.run.store["dim"]), len(self.run.store.get("shape", ())) > 1
+        if X.ndim != 2 + bags or X.shape[-1] != dim:
+            wanted = f"several vectors of length {dim} a sample" if bags else f"features of length {dim}"
+            raise DataError(f"run {self.run.key[:12]} needs {wanted}, got shape {X.shape}")
+        X = mean_of(X) if bags and not self.attends else X
         if len(bad_rows(X)):
             raise DataError(f"features of {len(bad_rows(X))} images are NaN or infinite: no label can be given")
         X = X.astype(np.float32) if X.dtype == np.float16 else X
         return np.asarray(self.model.scores(X), np.float64)
+
+    @property
+    def attends(self) -> bool:
+        """Whether its model weighs the several vectors of a sample."""
+        return hasattr(self.model, "attention")
+
+    def attention(self, X: FloatArray) -> NDArray[np.float32]:
+        """Return (n, P) weights of the vectors of (n, P, d) bags; only where it `attends`."""
+        found: NDArray[np.float32] = self.model.attention(X)  # type: ignore[attr-defined]  # `attends` says so
+        return found
 
     def calibrated(self, scores: FloatArray) -> NDArray[np.float64]:
         """Return the scores at the temperature that val chose."""
@@ -130,21 +149,22 @@ def load_probe(folder: Path) -> SavedProbe:
         if facts["format"] != FORMAT or facts["version"] != VERSION:
             raise DataError(f"{path} is {facts['format']} {facts['version']}, this medfeat reads {FORMAT} {VERSION}")
         recipe, info, task = facts["recipe"], facts["info"], facts["task"]
-        temperature = float(facts["temperature"] or 1.0)
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path} is no saved probe ({type(error).__name__}): run `medfeat probe` again") from error
+        raise DataError(f"{path} is no saved probe ({type(error).__name__}): run {command('probe')} again") from error
     if recipe_digest(recipe) != run.store["digest"] or task["classes"] != list(run.task["classes"]):
         fields = ", ".join(differing_fields(run.store["recipe"], recipe)) or "classes"
         raise DataError(
-            f"{path} was saved for another recipe than its run ({fields} differ): run `medfeat probe` again"
+            f"{path} was saved for another recipe than its run ({fields} differ): run {command('probe')} again"
         )
     if (folder / BUNDLED_WEIGHTS).is_file():
         info = with_weights(info, {"origin": "file", "path": str(folder / BUNDLED_WEIGHTS)})
-    val = _val(folder, task["type"])
+    val, groups = _val(folder, task["type"])
     model = load_model(folder / MODEL_FOLDER, trusted=trusted_types(run.head))
-    return SavedProbe(run, recipe, info, model, task["type"], tuple(task["classes"]), temperature, val)
+    # Not as it was saved: a run of before may have taken a few samples for certainty.
+    temperature = fit_temperature(val, groups)
+    return SavedProbe(run, recipe, info, model, task["type"], tuple(task["classes"]), temperature, val, groups)
 
 
 def with_weights(info: Mapping[str, Any], weights: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,10 +182,10 @@ def _refuse_without_head(run: Run) -> None:
         raise DataError(f"run {run.key[:12]} was made by the head {run.head!r}: install the package that brings it")
 
 
-def _val(folder: Path, task_type: TaskType) -> LabelledScores:
+def _val(folder: Path, task_type: TaskType) -> tuple[LabelledScores, IdArray | None]:
     try:
         found = read_scores(folder)
-        return LabelledScores.of(found["val_labels"], found["val_scores"], task_type)
+        return LabelledScores.of(found["val_labels"], found["val_scores"], task_type), found.get("val_groups")
     except DataError:
         raise
     except (OSError, ValueError, KeyError, EOFError) as error:
@@ -182,15 +202,19 @@ def find_run(root: Path, run: str | Path) -> Path:
     """
     if isinstance(run, Path) or "/" in run or Path(run).is_dir():
         if not Path(run).is_dir():
-            raise UsageError(f"there is no run in {run}: `medfeat probe --json` says where its runs are (folder)")
+            raise UsageError(f"there is no run in {run}: {_listed(root)} shows what there is")
         return Path(run)
     folders = [path for one in runs_roots(root) for path in (one / RUNS).glob("*/*") if path.is_dir()]
     # A folder is named by the first 12 digits of its key; JSON tells the whole key.
     found = sorted(path for path in folders if run and path.name.startswith(run[:12]))
     if len(found) != 1:
         said = f"{len(found)} runs begin with {run!r}" if found else f"no run begins with {run!r}"
-        raise UsageError(f"{said} in {root / RUNS}: name its folder, as `medfeat probe --json` says it")
+        raise UsageError(f"{said} in {root / RUNS}: {_listed(root)} shows what there is")
     return found[0]
+
+
+def _listed(root: Path) -> str:
+    return command("runs", "list", cache_dir=elsewhere(root))
 
 
 def refuse_other_recipe(trained: Mapping[str, Any], other: Mapping[str, Any], what: str) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from medfeat.errors import DataError
 from medfeat_cache import canonical_json, write_whole
+from medfeat_cache.commands import command
 from medfeat_cache.reading import look_at, read_json
 
 DIGESTS_FILE = "digests.json"
 FORMAT = "medfeat-run-digests"
 VERSION = 1
-AGAIN = "it is not used; `medfeat runs verify` says more, and probing again makes it anew"
+AGAIN = f"it is not used; {command('runs', 'verify')} says more, and probing again makes it anew"
 _PIECE = 1 << 20
 
 

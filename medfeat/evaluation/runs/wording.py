@@ -2,18 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from medfeat.task_types import shortened
 from medfeat.types import OFFICIAL_GROUPS, Task
 
+_NONE: Mapping[str, Any] = {}
 TRAINING = {"linear": "linear probe", "knn": "kNN", "finetune": "fine-tuned", "zero-shot": "zero-shot"}
 
 
-def training(head: str) -> str:
-    """Return how a head trains, as published rows say it."""
-    return TRAINING.get(head, f"{head} on frozen features")
+def training(head: str, settings: Mapping[str, Any] = _NONE) -> str:
+    """Return how a head trains, as published rows say it; of ``auto``, the head that was chosen.
+
+    Examples
+    --------
+    >>> training("auto", {"head": "knn + svm"})
+    'mean of knn and svm on frozen features'
+    """
+    chosen_head = str(settings.get("head", head))
+    names = chosen_head.split(" + ")
+    words = f"mean of {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else chosen_head
+    return TRAINING.get(chosen_head, f"{words} on frozen features")
+
+
+def chosen(settings: Mapping[str, Any]) -> str:
+    """Return settings in a few words.
+
+    Examples
+    --------
+    >>> chosen({"C": 0.0316227})
+    'C=0.0316'
+    >>> chosen({"head": "knn", "k": 11})
+    'knn: k=11'
+    >>> chosen({"head": "linear + knn", "linear": {"C": 1.0}, "knn": {"k": 11}})
+    'mean of linear (C=1) and knn (k=11)'
+    """
+    parts = [f"{name} ({chosen(part)})" for name, part in settings.items() if isinstance(part, Mapping)]
+    if parts:
+        return f"mean of {', '.join(parts[:-1])} and {parts[-1]}"
+    words = {key: f"{part:.3g}" if isinstance(part, float) else str(part) for key, part in settings.items()}
+    before = f"{words.pop('head')}: " if "head" in words else ""
+    return before + ", ".join(f"{key}={word}" for key, word in words.items())
 
 
 _USUAL: dict[str, Any] = {"refit": False, "choose": "val", "class_weight": "none", "budget": None}
@@ -82,13 +113,14 @@ def pixels(recipe: Mapping[str, Any]) -> str:
 
 
 def embedding(recipe: Mapping[str, Any]) -> str:
-    """Return which embedding a store holds, beyond its backbone: layer, pooling, slices, precision where not plain."""
+    """Return which embedding a store holds, beyond its backbone: layer, pooling, slices, and what is not plain."""
     if recipe.get("stores"):
         return _side_by_side(recipe["stores"])
     parts = [recipe.get("layer"), recipe.get("pool"), recipe.get("slices")]
     parts = [part for part in parts if part != "none"]  # weights-free backbones pool nothing
     if recipe.get("precision") not in (None, "fp32"):
         parts.append(recipe["precision"])
+    parts.append(recipe.get("dtype"))
     if recipe.get("copies"):
         parts.append(f"copies {recipe['copies']}")
     if recipe.get("fit") not in (None, "whole"):
@@ -104,6 +136,51 @@ def _side_by_side(recipes: Sequence[Mapping[str, Any]]) -> str:
     parts += [f"{' + '.join(map(str, sizes))} px"] if len(sizes) > 1 else []
     shared = {embedding({**recipe, "layer": recipe.get("layer") if len(layers) == 1 else None}) for recipe in recipes}
     return ", ".join([*parts, " + ".join(sorted(filter(None, shared)))]).removesuffix(", ") or "side by side"
+
+
+def weights(info: Mapping[str, Any]) -> str:
+    """Return the file of weights that a store's network was given; empty for pretrained and random ones.
+
+    Parameters
+    ----------
+    info
+        Of the store.
+
+    Examples
+    --------
+    >>> weights({"asked": {"weights": {"origin": "file", "path": "/home/me/epoch9.pth", "part": "teacher"}}})
+    'epoch9.pth::teacher'
+    """
+    used = (info.get("asked") or {}).get("weights") or {}
+    if used.get("origin") != "file" or not used.get("path"):
+        return ""
+    name = PurePath(str(used["path"])).name
+    return f"{name}::{used['part']}" if used.get("part") else name
+
+
+def network(backbone: str, given: str) -> str:
+    """Name a network wherever it is shown: by its backbone, and by the file of its weights where one was given."""
+    return f"{backbone} ({given})" if given else backbone
+
+
+def networks(named: Iterable[tuple[str, str]]) -> list[str]:
+    """Name networks that are shown together: with their files of weights where one backbone has several.
+
+    Parameters
+    ----------
+    named
+        Backbone and file of weights of each, as `network` takes them.
+
+    Examples
+    --------
+    >>> networks([("resnet18", "a.pth"), ("resnet18", "b.pth"), ("vgg16", "c.pth")])
+    ['resnet18 (a.pth)', 'resnet18 (b.pth)', 'vgg16']
+    """
+    given: dict[str, set[str]] = {}
+    shown = list(named)
+    for backbone, file in shown:
+        given.setdefault(backbone, set()).add(file)
+    return [network(backbone, file if len(given[backbone]) > 1 else "") for backbone, file in shown]
 
 
 def cautions(dataset: str, backbone: Mapping[str, Any]) -> tuple[str, ...]:

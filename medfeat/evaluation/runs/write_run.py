@@ -19,8 +19,9 @@ from medfeat.errors import MedfeatError
 from medfeat.evaluation.measures.evaluate import Metrics
 from medfeat.evaluation.runs.choice import Choice, Scored
 from medfeat.evaluation.runs.places import RUN_FILE
-from medfeat.evaluation.runs.run import CHOICE_FILE, NOT_WRITTEN, SCORES_FILE, Run
+from medfeat.evaluation.runs.run import ATTENTION_FILE, CHOICE_FILE, NOT_WRITTEN, SCORES_FILE, Run
 from medfeat.evaluation.runs.vouching import vouch
+from medfeat.tasks import Samples
 from medfeat.types import IdArray
 from medfeat_cache.files import make_folder, share, sync_folder, temporary_name
 from medfeat_cache.lock import Lock
@@ -107,6 +108,20 @@ def write_scores(folder: Path, scored: Scored) -> None:
         test_scores=scored.test_scores,
         **groups,
     )
+
+
+def write_attention(folder: Path, scored: Scored, samples: Samples) -> None:
+    """Write how much each vector of the samples of val and test counted, where the head says it; plain arrays.
+
+    ``val_attention`` and ``test_attention`` are (n, P), beside ``val_ids`` and ``test_ids``.
+    """
+    attend = getattr(scored.choice.model, "attention", None)
+    if attend is None:
+        return
+    splits = ("val", "test")
+    found: dict[str, Any] = {f"{name}_ids": samples.ids(name) for name in splits}
+    found |= {f"{name}_attention": attend(samples.X(name)) for name in splits}
+    np.savez(folder / ATTENTION_FILE, **found)
 
 
 def write_official(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -37,6 +38,7 @@ def describe_request(dataset: Dataset, backbone: str, request: Request, view: Vi
         fit=request.fit,
         precision=request.precision,
         copies=copies_for(request.copies, info.name, info.ndim, raw=takes_raw(backbone)),
+        dtype=request.dtype,
     )
 
 
@@ -70,11 +72,11 @@ def plan_stores(dataset: Dataset, backbone: str, request: Request, *, root: Path
 
 
 def _known_dim(earlier: Sequence[StoreHeader], backbone: str, view: View, ndim: int, lengths: Lengths) -> int | None:
-    """Return how long an embedding will be: the table says so, an earlier store of the same view, or the network."""
+    """Return how many numbers an embedding holds: the table says so, an earlier store of its view, or the network."""
     dim = describe(backbone).dim
     if dim and view == View() and ndim == 2:
         return dim
-    alike = [header.dim for header in earlier if header.info.get("view") == asdict(view)]
+    alike = [math.prod(header.shape) for header in earlier if header.info.get("view") == asdict(view)]
     return alike[-1] if alike else lengths(backbone, view, ndim)
 
 

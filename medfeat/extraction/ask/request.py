@@ -26,6 +26,8 @@ class Request:
         As typed; precision may be ``auto``.
     batch_size
         None means to find it.
+    dtype
+        Of the stored numbers, ``float32`` or ``float16``.
     offline, trust_remote_code
         Passed to whoever loads the weights.
     recheck
@@ -48,6 +50,7 @@ class Request:
     fit: Fit = "whole"
     precision: str = "auto"
     batch_size: int | None = None
+    dtype: str = "float32"
     offline: bool = False
     trust_remote_code: bool = False
     recheck: bool = False
@@ -71,8 +74,8 @@ class StoreOutcome:
         Names.
     view
         Layer, pooling and slice policy as asked.
-    images, dim
-        Rows and columns of the store.
+    images, dim, shape
+        Rows of the store, length of a vector, and the shape of an image's embedding: (dim,) or (P, dim).
     embedded, copied
         Images that went through the network now, and rows copied from a store that already knew the same image.
     bad
@@ -80,7 +83,7 @@ class StoreOutcome:
     seconds, images_per_second
         Of the network's run; 0 when the store was reused.
     watt_hours, energy_method
-        Estimated energy of the run, and how it was estimated.
+        Estimated energy of the run, None where nothing can tell, and how it was estimated.
     """
 
     action: str
@@ -91,12 +94,13 @@ class StoreOutcome:
     view: View
     images: int
     dim: int
+    shape: tuple[int, ...]
     embedded: int = 0
     copied: int = 0
     bad: tuple[BadImage, ...] = ()
     seconds: float = 0.0
     images_per_second: float = 0.0
-    watt_hours: float = 0.0
+    watt_hours: float | None = 0.0
     energy_method: str = ""
 
     def to_dict(self) -> dict[str, Any]:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medfeat.types import Precision
-
-if TYPE_CHECKING:
-    import torch
 
 
 @dataclass(frozen=True)
@@ -30,6 +27,8 @@ class RunSettings:
         Batches in each durable part: what a kill can cost at most.
     torch_version
         Another one may round otherwise.
+    hardware
+        So may another processor, or another card, driver or cuDNN; empty in what was begun before this was kept.
     """
 
     device: str
@@ -38,15 +37,7 @@ class RunSettings:
     compiled: bool
     part_batches: int
     torch_version: str = ""
-
-    @classmethod
-    def here(
-        cls, device: torch.device, precision: Precision, batch_size: int, compiled: bool, part_batches: int
-    ) -> RunSettings:
-        """Return settings for this machine and these libraries."""
-        import torch
-
-        return cls(str(device), precision, batch_size, compiled, part_batches, str(torch.__version__))
+    hardware: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values for the manifest."""

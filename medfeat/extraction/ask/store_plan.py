@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medfeat.backbones import takes_raw
+from medfeat.extraction.ask.as_stored import kept_by
 from medfeat.types import BackboneInfo, DatasetInfo, Fit, Recipe, View
 
 Action = Literal["reuse", "resume", "compute"]
@@ -31,6 +32,8 @@ class Asked:
         How images become inputs.
     precision
         As typed; ``auto`` stays ``auto``.
+    dtype
+        Of the stored numbers.
     copies
         Whose vectors are averaged, as a recipe spells them; empty for the image alone.
     """
@@ -45,13 +48,15 @@ class Asked:
     view: View
     fit: Fit
     precision: str
+    dtype: str = "float32"
     copies: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, the key under which the answer is remembered."""
-        # what was asked before there were copies is asked in the same words
-        without = ("view",) if self.copies else ("view", "copies")
-        values = {key: value for key, value in vars(self).items() if key not in without}
+        values = {key: value for key, value in vars(self).items() if key not in ("view", "dtype", "copies")}
+        # Left out where there is nothing to say, as in every answer of before they were there.
+        new = {"kept": kept_by(self.view), "dtype": _not_usual(self.dtype), "copies": self.copies}
+        values |= {key: value for key, value in new.items() if value}
         return values | {"layer": self.view.layer, "pool": self.view.pool, "slices": self.view.slices}
 
 
@@ -135,8 +140,19 @@ def decide(
     )
 
 
+def _not_usual(dtype: str) -> str:
+    return "" if dtype == "float32" else dtype
+
+
 def build_recipe(
-    dataset: DatasetInfo, backbone: BackboneInfo, view: View, *, fit: Fit, precision: str, copies: str = ""
+    dataset: DatasetInfo,
+    backbone: BackboneInfo,
+    view: View,
+    *,
+    fit: Fit,
+    precision: str,
+    dtype: str = "float32",
+    copies: str = "",
 ) -> Recipe:
     """Collect everything that changes the bytes of an embedding; `view.pool` must be resolved."""
     raw = takes_raw(backbone.name)
@@ -159,6 +175,8 @@ def build_recipe(
         std=backbone.std,
         precision="fp32" if raw else precision,  # type: ignore[arg-type]  # resolved by the caller
         resize="" if raw or fit != "reference" else _resize_in_words(backbone),
+        kept="" if raw else kept_by(view),
+        dtype=_not_usual(dtype),
         copies=copies,
     )
 

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from medfeat.datasets.hashing import HASH_BYTES, image_hash
 from medfeat.errors import DataError
+from medfeat.extraction.ask.as_stored import as_stored
 from medfeat.extraction.loop.read_ahead import ReadAhead
 from medfeat.extraction.network.forward import Images, RowEmbedder, Rows, stream
-from medfeat.types import BadImage, Dataset, Progress
+from medfeat.types import BadImage, Dataset, FloatArray, Progress
 from medfeat_cache import StoreWriter
 
 # Bounds what a part holds in memory, whatever the dimension.
@@ -206,7 +207,8 @@ class _Saver:
         hashes = np.concatenate([read.hashes for read in part.reads])
         bad = [found for read in part.reads for found in read.bad]
         for view, writer in self._writers.items():
-            pieces = [outputs[view].reshape(len(outputs[view]), -1) for outputs in part.outputs if outputs]
+            kept, dtype = (str(writer.manifest.recipe.get(name, "")) for name in ("kept", "dtype"))
+            pieces = [as_stored(outputs[view], kept=kept, dtype=dtype) for outputs in part.outputs if outputs]
             embeddings = np.concatenate(pieces) if pieces else np.empty((0, 0), np.float32)
             _write_missing(writer, self._group, asked=asked, rows=rows, embeddings=embeddings, hashes=hashes, bad=bad)
 
@@ -217,7 +219,7 @@ def _write_missing(
     *,
     asked: NDArray[np.int64],
     rows: NDArray[np.int64],
-    embeddings: Rows,
+    embeddings: FloatArray,
     hashes: NDArray[np.uint8],
     bad: list[BadImage],
 ) -> None:

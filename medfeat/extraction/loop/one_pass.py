@@ -17,7 +17,7 @@ from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.ask.store_plan import Asked
 from medfeat.extraction.loop.embed_rows import Figures, extract_rows
 from medfeat.extraction.measure.choose import Decision
-from medfeat.extraction.network.device import describe_machine, peak_memory
+from medfeat.extraction.network.device import describe_machine, forget_peak, peak_memory
 from medfeat.extraction.network.frozen import fingerprint
 from medfeat.types import OWN_GROUP, BadImage, Dataset, Progress, View
 from medfeat_cache import GroupSpec, StoreWriter, read_header, tidy
@@ -110,9 +110,10 @@ class Pass:
             if not left:
                 return done
             embedder, settings = self.choice.embedder, self.choice.settings
-            before, meter = fingerprint(embedder.module), EnergyMeter()
+            before, meter = fingerprint(embedder.module), EnergyMeter(str(embedder.device))
             on_gpu = embedder.device.type == "cuda"
             parts, progress = settings.part_batches, self.progress
+            forget_peak(embedder.device)
             figures = extract_rows(
                 self.dataset, embedder, running, part_batches=parts, progress=progress, background=on_gpu
             )
@@ -145,13 +146,15 @@ class Pass:
         """Refuse to mix settings unnoticed: the manifest is looked at again, now that its lock is held."""
         ours = self.choice.settings.to_dict()
         for writer in running.values():
-            if writer.resumed and (self.begun is None or writer.settings != self.begun.to_dict()):
+            if writer.resumed and (self.begun is None or RunSettings.from_dict(writer.settings) != self.begun):
                 raise BegunElsewhere(f"{writer.path} was begun with other settings: run the same command again")
-            changes = {name: value for name, value in ours.items() if writer.settings.get(name) != value}
+            # What was not kept when the store was begun cannot be said to differ.
+            was = {name: writer.settings.get(name, "") for name in ours}
+            changes = {name: value for name, value in ours.items() if was[name] not in ("", value)}
             if changes:
-                was = ", ".join(f"{name} {writer.settings.get(name)}" for name in changes)
+                begun = ", ".join(f"{name} {was[name]}" for name in changes)
                 writer.change_settings("resumed elsewhere", **changes)
-                self.progress.say(f"this store was begun with {was}: its rows will not be equal bit for bit")
+                self.progress.say(f"this store was begun with {begun}: its rows will not be equal bit for bit")
 
     def _declare(self, target: Target, writer: StoreWriter) -> None:
         """Say which images there are, take over durable parts, and copy what an earlier store knows."""
@@ -226,5 +229,6 @@ def reused(path: Path, view: View) -> StoreOutcome:
         view=view,
         images=sum(header.counts.values()),
         dim=header.dim,
+        shape=header.shape,
         bad=tuple(BadImage(bad["id"], bad["reason"]) for bad in header.info.get("bad_images", ())),
     )

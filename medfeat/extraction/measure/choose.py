@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from medfeat.errors import first_line
 from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.measure.batch_size import choose_batch_size, seconds_per_batch
 from medfeat.extraction.measure.half_precision import (
@@ -19,7 +20,7 @@ from medfeat.extraction.measure.half_precision import (
     candidates,
 )
 from medfeat.extraction.measure.when_to_compile import guess_compile_seconds, worth_compiling
-from medfeat.extraction.network.device import is_out_of_memory
+from medfeat.extraction.network.device import is_out_of_memory, settings_here
 from medfeat.types import Precision, Progress
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _DEFAULT_BATCH = {"cpu": 8, "cuda": 256, "mps": 32}
 _PART_SECONDS = 10.0
 _MAX_PART_ROWS = 8192
+# How far compiled rows may lie from eager ones, of their length: sums in another order, and no more.
+_MAX_APART = {"fp32": 1e-3, "bf16": 5e-2, "fp16": 5e-2}
 # Trying batch sizes costs about this many images; a run shorter than twenty times that would not earn it back.
 _TRIAL_IMAGES = 224
 
@@ -109,25 +112,33 @@ class Chooser:
         """Measure, and return what is ready to run; `precision` is ``auto``, or what was asked for."""
         tried: tuple[Precision, ...] = candidates(self.device) if precision == "auto" else ()
         first: Precision = "fp32" if precision == "auto" else precision  # type: ignore[assignment]  # checked before
-        batch = self.batch_size or self._find_batch(tried[0] if tried else first)
+        batch = self.batch_size or self._find_batch(tried[0] if tried else first, first)
         base = self._trial(first, batch)
-        reference: list[Rows] = []
         for candidate in tried:
-            half = self._trial(candidate, batch)
-            gain = base.seconds / half.seconds
-            if HOPELESS_SPEEDUP < gain < WORTHWHILE_SPEEDUP:
-                # Compiling often gains half precision more than float32: compare them as they would run.
-                base, half = self._compiled(base, batch), self._compiled(half, batch)
-                gain = base.seconds / half.seconds
-            if gain < WORTHWHILE_SPEEDUP:
-                self.progress.say(f"precision {candidate}: {gain:.2f} x the speed of fp32 here, not worth its rounding")
+            try:
+                base, decision = self._half(candidate, base, batch)
+            except Exception as error:
+                # A library can lack a kernel for it in more ways than can be looked for; float32 has just run.
+                self.progress.say(f"precision {candidate} does not run here ({first_line(error)}): left out")
                 continue
-            half = self._compiled(half, batch)
-            reference = reference or self._views(base.embedder)
-            agreements = self._agreements(reference, self._views(half.embedder), half.precision)
-            if all(found.passed for found in agreements):
-                return self._decided(half, agreements)
+            if decision is not None:
+                return decision
         return self._decided(self._compiled(base, batch))
+
+    def _half(self, candidate: Precision, base: _Trial, batch: int) -> tuple[_Trial, Decision | None]:
+        """Try a half precision; return float32 as it was measured last, and what to run if this one is worth it."""
+        half = self._trial(candidate, batch)
+        gain = base.seconds / half.seconds
+        if HOPELESS_SPEEDUP < gain < WORTHWHILE_SPEEDUP:
+            # Compiling often gains half precision more than float32: compare them as they would run.
+            base, half = self._compiled(base, batch), self._compiled(half, batch)
+            gain = base.seconds / half.seconds
+        if gain < WORTHWHILE_SPEEDUP:
+            self.progress.say(f"precision {candidate}: {gain:.2f} x the speed of fp32 here, not worth its rounding")
+            return base, None
+        half = self._compiled(half, batch)
+        agreements = self._agreements(self._views(base.embedder), self._views(half.embedder), half.precision)
+        return base, self._decided(half, agreements) if all(found.passed for found in agreements) else None
 
     def _decided(self, trial: _Trial, agreements: tuple[Agreement, ...] = ()) -> Decision:
         embedder = trial.embedder
@@ -137,9 +148,7 @@ class Chooser:
         embedder.backoff.clear()  # what was halved while measuring is where the run begins
         seconds = max(trial.seconds * embedder.batch_size, 1e-6)
         parts = max(1, min(round(_PART_SECONDS / seconds), _MAX_PART_ROWS // embedder.batch_size))
-        return Decision(
-            RunSettings.here(self.device, trial.precision, batch, trial.compiled, parts), embedder, agreements
-        )
+        return Decision(settings_here(self.device, trial.precision, batch, trial.compiled, parts), embedder, agreements)
 
     def _trial(self, precision: Precision, batch: int) -> _Trial:
         embedder = self.make(precision, batch, compiled=False, copied=True)
@@ -164,13 +173,17 @@ class Chooser:
             some = self._some(embedder)
             seconds = seconds_per_batch(embedder, some) / len(some)
             compiled = _Trial(eager.precision, embedder, seconds, compiled=True, final=True)
+            apart = _apart(eager.embedder(some), embedder(some))
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             # A compiler can fail in more ways than can be looked for beforehand; eager always works.
-            self.progress.say(f"torch.compile failed ({_first_line(error)}): running eager")
+            self.progress.say(f"torch.compile failed ({first_line(error)}): running eager")
             return replace(eager, final=True)
         cost, name = time.perf_counter() - started, eager.precision
+        if apart > _MAX_APART[name]:
+            self.progress.say(f"compiled {name} is {apart:.1%} off what eager gives: running eager")
+            return replace(eager, final=True)
         if compiled.seconds >= eager.seconds:
             self.progress.say(f"compiled {name} in {cost:.0f} s, not faster than eager here: running eager")
             return replace(eager, final=True)
@@ -194,18 +207,33 @@ class Chooser:
         views = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
         return [view.reshape(len(view), -1) for view in views]
 
-    def _find_batch(self, precision: Precision) -> int:
+    def _find_batch(self, *precisions: Precision) -> int:
+        """Find the batch for the first of some precisions that runs here."""
         default: int = _DEFAULT_BATCH.get(self.device.type, 8)
         if self.volumes:
             return default  # a batch is one of slices, and there are always enough of those
         if self.total < 20 * _TRIAL_IMAGES:
             return min(default, 1 << math.ceil(math.log2(max(self.total, 1))))
+        if self.device.type == "cuda":
+            return default  # full for every network; where its memory is not enough, the first trial halves it
 
         def build(size: int) -> RowEmbedder:
-            return self.make(precision, size, compiled=False, copied=True)
+            return self.make(precisions[0], size, compiled=False, copied=True)
 
-        return choose_batch_size(build, self.sample, self.device)
+        try:
+            return choose_batch_size(build, self.sample, self.device)
+        except Exception:
+            if len(precisions) == 1:
+                raise
+            return self._find_batch(*precisions[1:])
 
 
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:160]
+def _apart(eager: list[Rows], compiled: list[Rows]) -> float:
+    """Return how far the worst row lies from what eager gives, as a share of its length."""
+    worst = 0.0
+    for a, b in zip(eager, compiled, strict=True):
+        one, other = (rows.reshape(len(rows), -1).astype(np.float64) for rows in (a, b))
+        length = np.linalg.norm(one, axis=1)
+        gap = np.linalg.norm(one - other, axis=1)
+        worst = max(worst, float(np.max(np.where(gap > 0, gap / np.where(length > 0, length, 1.0), 0.0), initial=0.0)))
+    return worst

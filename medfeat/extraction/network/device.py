@@ -6,10 +6,13 @@ import os
 import platform
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medfeat.cost import usable_cores
 from medfeat.errors import UsageError
+from medfeat.extraction.ask.run_settings import RunSettings
+from medfeat.types import Precision
 
 if TYPE_CHECKING:
     import torch
@@ -81,6 +84,32 @@ def describe_machine(device: torch.device) -> Machine:
     )
 
 
+def settings_here(
+    device: torch.device, precision: Precision, batch_size: int, compiled: bool, part_batches: int
+) -> RunSettings:
+    """Return settings of a run on this machine, with what else decides on the last bits: torch and the hardware.
+
+    That is a card with its driver and cuDNN, or a processor with the vectors that torch uses on it.
+    """
+    import torch
+
+    if device.type == "cuda":
+        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+        card = torch.cuda.get_device_properties(device).name
+        hardware = f"{card}, CUDA {torch.version.cuda}, cuDNN {cudnn}, driver {_driver()}"
+    else:
+        hardware = f"{processor_name()}, {torch.backends.cpu.get_cpu_capability()}"
+    return RunSettings(str(device), precision, batch_size, compiled, part_batches, str(torch.__version__), hardware)
+
+
+def _driver() -> str:
+    """Name the version of NVIDIA's driver as its kernel module tells it; ``?`` where it does not."""
+    try:
+        return Path("/sys/module/nvidia/version").read_text(encoding="utf-8").strip()
+    except OSError:
+        return "?"
+
+
 def processor_name() -> str:
     """Name the processor as its maker does, as far as the system tells."""
     try:
@@ -91,6 +120,14 @@ def processor_name() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def forget_peak(device: torch.device) -> None:
+    """Let `peak_memory` count from here on, where a device can: not what was tried before the run."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_memory(device: torch.device) -> int:
@@ -114,11 +151,19 @@ def _main_memory() -> int:
         return 0
 
 
+# What libraries below torch say when there is no room: of the processor, CUDA, cuBLAS, pinned memory, and cuDNN, which
+# for want of a workspace finds no engine.
+_NO_ROOM = re.compile(
+    r"out of memory|not enough memory|(can't|cannot|unable to) allocate memory|alloc_failed|memoryallocation"
+    r"|unable to find an engine",
+    re.IGNORECASE,
+)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell running out of memory from every other failure, on any device."""
     import torch
 
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "not enough memory" in text)
+    return isinstance(error, RuntimeError) and _NO_ROOM.search(str(error)) is not None

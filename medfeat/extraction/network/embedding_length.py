@@ -6,14 +6,15 @@ from medfeat.backbones import takes_raw
 from medfeat.backbones.library import Access
 from medfeat.backbones.naming import find
 from medfeat.errors import MissingFileError
-from medfeat.extraction.network.slice_pooling import policy_dim, slice_view
+from medfeat.extraction.ask.as_stored import kept_by
+from medfeat.extraction.network.slice_pooling import AXES, number_kept, policy_dim, slice_view
 from medfeat.types import View
 
 _OF_TOKENS = "raptor"
 
 
 def embedding_length(backbone: str, view: View, ndim: int) -> int | None:
-    """Return the length of a view's embedding, by building the network without values.
+    """Return how many numbers a view's embedding holds, by building the network without values.
 
     Parameters
     ----------
@@ -27,7 +28,7 @@ def embedding_length(backbone: str, view: View, ndim: int) -> int | None:
     Returns
     -------
     int or None
-        None where the images decide (weights-free backbones, the tokens of volumes), for a network of no library, and
+        None where the images decide (weights-free backbones, tokens, every slice), for a network of no library, and
         where the configuration of a repository is not on this machine.
 
     Raises
@@ -43,9 +44,11 @@ def embedding_length(backbone: str, view: View, ndim: int) -> int | None:
         from medfeat.backbones.loading import skeleton  # brings in torch
 
         view = view if ndim == 2 else slice_view(view)
-        if view.slices == _OF_TOKENS:
+        few = number_kept(view.slices) if view.slices is not None else None
+        if view.slices == _OF_TOKENS or (kept_by(view) and not few):
             return None
         (dim,) = skeleton(entry, (view,), access)[1].dims
     except MissingFileError:
         return None
-    return dim if view.slices is None else policy_dim(view.slices, dim)
+    vectors = len(AXES) * few if few else 1
+    return dim if view.slices is None else vectors * policy_dim(view.slices, dim)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.errors import DataError, OutOfMemoryError
+from medfeat.errors import DataError, OutOfMemoryError, first_line
 from medfeat.extraction.network.device import is_out_of_memory
+from medfeat.extraction.network.float32 import full_float32
 from medfeat.extraction.network.preprocess import Preprocess, preprocess_list
 from medfeat.types import Fit, Precision, UInt8Array
 
@@ -144,23 +145,22 @@ class Forward:
         while True:
             passes, size = [], self.pass_size
             try:
-                with torch.inference_mode(), _on(self.device), _full_float32():
+                with torch.inference_mode(), _on(self.device), full_float32():
                     for start in range(0, len(images), size):
                         part = images[start : start + size]
                         outputs = self._network(self._inputs(_padded(part, size)))
                         refuse_other_rows(outputs, size)
                         passes.append([output[: len(part)].float() for output in outputs])
                     whole = passes[0] if len(passes) == 1 else [torch.cat(v) for v in zip(*passes, strict=True)]
+                    return Pending(whole)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
                 if size == 1:
                     raise OutOfMemoryError(
-                        f"one image does not fit into the memory of {self.device}: "
+                        f"one image does not fit into the memory of {self.device} ({first_line(error)}): "
                         "use a smaller backbone, or --device cpu"
                     ) from error
-            else:
-                return Pending(whole)
             passes.clear()  # what holds memory must go before less of it is asked for
             self.pass_size = max(1, size // 2)
             self.backoff.append(self.pass_size)
@@ -173,9 +173,9 @@ class Forward:
         if isinstance(images, list):
             return preprocess_list(self._preprocess, images)
         host = torch.from_numpy(np.ascontiguousarray(images))
-        if self.device.type == "cuda":
-            host = host.pin_memory()
-        return self._preprocess(host.to(self.device, non_blocking=True))
+        # A copy that goes on alone needs memory that stays: CUDA's own pinned memory does, a freed array does not.
+        pinned = self.device.type == "cuda"
+        return self._preprocess((host.pin_memory() if pinned else host).to(self.device, non_blocking=pinned))
 
 
 class RawForward:
@@ -276,21 +276,6 @@ def _on(device: torch.device) -> AbstractContextManager[object]:
     import torch
 
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
-
-
-@contextmanager
-def _full_float32() -> Iterator[None]:
-    """Keep float32 what the recipe calls it: neither TF32 nor bf16 inside, whatever the caller's program has set."""
-    import torch
-
-    matmul, convolution = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(matmul)
-        torch.backends.cudnn.allow_tf32 = convolution
 
 
 def _padded(images: Images, size: int) -> Images:

@@ -1,4 +1,4 @@
-"""Volumes through a 2D network: every slice along three axes, pooled as it comes, all policies from one pass."""
+"""Volumes through a 2D network: slices along three axes, pooled or kept as they come, all policies from one pass."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from medfeat.backbones import takes_raw
 from medfeat.errors import UsageError
 from medfeat.extraction.network.forward import Finished, Forward, Images, Rows, stream
-from medfeat.extraction.network.slice_pooling import AXES, SlicePool, slice_axis, slice_view
+from medfeat.extraction.network.slice_pooling import (
+    AXES,
+    SliceKeeper,
+    SlicePool,
+    evenly,
+    keeps,
+    number_kept,
+    slice_axis,
+    slice_view,
+)
 from medfeat.types import BackboneInfo, DatasetInfo, UInt8Array, View
 
 if TYPE_CHECKING:
@@ -74,14 +83,18 @@ class VolumeForward:
         return self.forward.backoff
 
     def __call__(self, images: Images) -> list[Rows]:
-        """Embed volumes: one (n, d) float32 array a view."""
+        """Embed volumes: one (n, d) float32 array a view, (n, P, d) where slices are kept."""
         return self.submit(images).result()
 
     def submit(self, images: Images) -> Finished:
         """Embed volumes; slices keep a GPU busy on their own, so this waits for the result."""
-        pools = [SlicePool([policy], len(images)) for policy in self.policies]
+        count = len(images)
+        pools = [SliceKeeper(one, count) if keeps(one) else SlicePool([one], count) for one in self.policies]
+        # Where every policy keeps the same few slices, no other goes through the network.
+        numbers = {number_kept(one) if keeps(one) else None for one in self.policies}
+        number = numbers.pop() if len(numbers) == 1 else None
         for axis in AXES:
-            for done in stream(self.forward, _slice_batches(images, axis, self.forward.batch_size)):
+            for done in stream(self.forward, _slice_batches(images, axis, self.forward.batch_size, number)):
                 for pool, rows in zip(pools, done.rows, strict=True):
                     pool.add(axis, done.item, rows)
         return Finished([pool.result(policy) for pool, policy in zip(pools, self.policies, strict=True)])
@@ -100,12 +113,18 @@ def volumes_per_batch(slices: int, side: int) -> int:
     return min(slices // math.gcd(slices, side), _MOST_VOLUMES)
 
 
-def _slice_batches(volumes: Images, axis: int, size: int) -> Iterator[tuple[NDArray[np.int64], UInt8Array]]:
-    """Yield the slices of one axis, each batch with the number of the volume that every slice belongs to."""
+def _slice_batches(
+    volumes: Images, axis: int, size: int, number: int | None
+) -> Iterator[tuple[NDArray[np.int64], UInt8Array]]:
+    """Yield the slices of one axis, each batch with the number of the volume that every slice belongs to.
+
+    Of each volume `number` slices are taken evenly, None takes all.
+    """
     groups = [volumes] if isinstance(volumes, np.ndarray) else [volume[None] for volume in volumes]
     first = 0
     for group in groups:
-        slices = slice_axis(group, axis)
+        kept = np.take(group, evenly(group.shape[1 + axis], number), axis=1 + axis) if number else group
+        slices = slice_axis(kept, axis)
         owners = first + np.repeat(np.arange(len(group)), len(slices) // len(group))
         for start in range(0, len(slices), size):
             yield owners[start : start + size], slices[start : start + size]

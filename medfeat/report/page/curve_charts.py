@@ -25,7 +25,7 @@ def roc_figure(lines: Sequence[Line]) -> Figure:
     """Draw sensitivity over 1 - specificity, a line a class, its band shaded."""
     figure, axes = new_figure(SIDE, SIDE)
     axes.plot([0, 1], [0, 1], color=FAINT, lw=1)
-    _draw(axes, lines)
+    draw_lines(axes, lines)
     axes.set(xlim=(0, 1), ylim=(0, 1.01))
     _named(axes, "1 - specificity", "sensitivity")
     return _finished(figure, axes, lines)
@@ -36,7 +36,7 @@ def precision_figure(lines: Sequence[Line], shares: Sequence[float]) -> Figure:
     figure, axes = new_figure(SIDE, SIDE)
     for i, share in enumerate(shares):
         axes.axhline(share, color=_COLOURS[i % len(_COLOURS)], lw=0.8, ls=(0, (4, 3)), alpha=0.6)
-    _draw(axes, lines)
+    draw_lines(axes, lines)
     axes.set(xlim=(0, 1), ylim=(0, 1.01))
     _named(axes, "recall", "precision")
     return _finished(figure, axes, lines)
@@ -47,7 +47,7 @@ def benefit_figure(line: Line, everyone: NDArray[np.float64]) -> Figure:
     figure, axes = new_figure(SIDE, SIDE)
     axes.axhline(0, color=FAINT, lw=1)
     axes.plot(GRID, everyone, color=OURS, lw=1.1, ls=(0, (4, 3)), label="everyone positive")
-    _draw(axes, [line])
+    draw_lines(axes, [line])
     top = max(float(np.nanmax(line.high)), float(everyone[0]), 0.02) * 1.1
     axes.set(xlim=(0, 1), ylim=(-0.25 * top, top))
     _named(axes, "threshold probability", "net benefit")
@@ -85,7 +85,8 @@ def cost_figure(names: Sequence[str], seconds: Sequence[float], scores: Sequence
     return figure
 
 
-def _draw(axes: Any, lines: Sequence[Line]) -> None:
+def draw_lines(axes: Any, lines: Sequence[Line]) -> None:
+    """Draw curves over thresholds, each with its band, in colours that can be told apart."""
     for i, line in enumerate(lines):
         colour = _COLOURS[i % len(_COLOURS)]
         axes.fill_between(GRID, line.low, line.high, color=colour, alpha=0.16 if len(lines) < 4 else 0.08, lw=0)

@@ -10,13 +10,14 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from medfeat.cost import total_energy
 from medfeat.evaluation.compare.comparison import Comparison
 from medfeat.evaluation.judging.few_shot import Curve
 from medfeat.evaluation.measures.evaluate import Metrics
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.threshold_curves import benefit_line, benefit_of_all, precision_line, roc_line
 from medfeat.evaluation.runs import wording
-from medfeat.evaluation.runs.run import Run
+from medfeat.evaluation.runs.run import Run, networks_of
 from medfeat.report.comparison_tables import comparison_table, network_names
 from medfeat.report.figures import reliability_figure, scores_figure
 from medfeat.report.page import curve_charts
@@ -24,7 +25,7 @@ from medfeat.report.page.html import Page, Section, element, facts, joined, pros
 from medfeat.report.page.label_curves import label_curves
 from medfeat.report.page.pictures import data_address
 from medfeat.report.page.svg import inline
-from medfeat.report.run_tables import NAMES, class_tables, patient_table, settings
+from medfeat.report.run_tables import NAMES, class_tables, patient_table
 from medfeat.report.tables import Table, number, with_interval
 from medfeat.types import Interval, UInt8Array
 
@@ -152,7 +153,7 @@ def _overview_table(questions: Sequence[QuestionResults]) -> Table:
     for one in questions:
         best, metric = one.best, one.best.headline[0]
         same = "–" if one.groups is None else str(one.groups.count(0) - 1)
-        rows.append((one.name, best.backbone, best.head, NAMES[metric], number(best.val.values[metric].value),
+        rows.append((one.name, best.network, best.head, NAMES[metric], number(best.val.values[metric].value),
                      with_interval(best.test.values[metric]), same, str(len(one.runs)),
                      ", ".join(best.cautions)))  # fmt: skip
     note = "as good: other runs that a paired test cannot tell from the best on val; in brackets: 95 % interval of test"
@@ -201,9 +202,7 @@ def spent(run: Run) -> tuple[float, float | None]:
     """Return seconds and watt-hours of extraction and probe together, as far as they are known."""
     parts = (run.costs["extraction"], run.costs["probe"])
     seconds = [part.get("seconds") for part in parts]
-    energy = [part.get("energy_wh") for part in parts]
-    known = [one for one in energy if one is not None]
-    return (sum(seconds) if None not in seconds else float("nan")), (sum(known) if known else None)
+    return (sum(seconds) if None not in seconds else float("nan")), total_energy(parts)
 
 
 def _question(question: QuestionResults, anchor: str) -> Iterable[Markup]:
@@ -239,16 +238,14 @@ def _figures(question: QuestionResults) -> Iterator[Markup]:
     costs = [spent(run)[0] for run in question.runs]
     if np.isfinite(costs).sum() > 1:
         scores = [run.test.values[metric].value for run in question.runs]
-        figure = curve_charts.cost_figure(
-            [run.backbone for run in question.runs], costs, scores, f"test {NAMES[metric]}"
-        )
+        figure = curve_charts.cost_figure(networks_of(question.runs), costs, scores, f"test {NAMES[metric]}")
         yield inline(figure, "What a score costs: each point is a run.")
 
 
 def _best(question: QuestionResults, anchor: str) -> Iterator[Markup]:
     run = question.best
-    yield element("h3", f"The best run on val: {run.backbone}, {run.head}", id=f"{anchor}-best")
-    chosen = settings(run.choice["settings"]) or "none"
+    yield element("h3", f"The best run on val: {run.network}, {run.head}", id=f"{anchor}-best")
+    chosen = wording.chosen(run.choice["settings"]) or "none"
     yield element("p", f"Chosen on val: {chosen}. {run.test.n:,} test samples.", class_="note")
     parts: list[Markup] = [element("div", table(one)) for one in class_tables([run]) if one.rows]
     if run.test.confusion:
@@ -331,8 +328,8 @@ def _sources(question: QuestionResults) -> Table:
     for run, command in zip(question.runs, question.commands, strict=True):
         recipe = run.store["recipe"]
         store = f"{run.store['embedding']} ({run.store['digest'][:12]})"
-        rows.append((run.key[:12], f"{run.backbone}, {run.head}", store,
-                     str(recipe.get("weights_digest") or "none"), settings(run.choice["settings"]), command,
+        rows.append((run.key[:12], f"{run.network}, {run.head}", store,
+                     str(recipe.get("weights_digest") or "none"), wording.chosen(run.choice["settings"]), command,
                      f"{run.folder.name}/scores.npz" if run.folder else ""))  # fmt: skip
     return Table("", columns, tuple(rows))
 

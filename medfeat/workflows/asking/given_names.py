@@ -11,6 +11,7 @@ from medfeat.errors import UsageError
 from medfeat.tasks.versions import Versions, known_versions, read_versions, split_name
 from medfeat.types import as_names
 from medfeat_cache import Catalogue
+from medfeat_cache.commands import command, elsewhere
 
 
 def asked_names(names: str | Sequence[str] | None) -> tuple[str, ...] | None:
@@ -72,11 +73,12 @@ def _extracted(cache: Catalogue, path: Path, name: str) -> str:
     if found:
         return next((one for one in found if split_name(one)[0] == name), found[-1])
     versions = known_versions(cache.root, name, cache.find(dataset=name))
-    elsewhere = {source for one in versions.known for source in one.sources if Path(source).exists()} - {where}
-    if elsewhere and not any(where in one.sources for one in versions.known):
+    others = {source for one in versions.known for source in one.sources if Path(source).exists()} - {where}
+    if others and not any(where in one.sources for one in versions.known):
         raise UsageError(
-            f"{path} was not extracted: {name!r} in the cache is of {sorted(elsewhere)[0]}; run `medfeat extract "
-            f"--data {path}` first, or say --data {name} for those images"
+            f"{path} was not extracted: {name!r} in the cache is of {sorted(others)[0]}; run "
+            f"{command('extract', data=path, backbone='NAME', cache_dir=elsewhere(cache.root))} first, or say "
+            f"--data {name} for those images"
         )
     return name
 

@@ -13,7 +13,7 @@ from medfeat.tasks import OFFICIAL, bound, check_task, drop, find_task, from_csv
 from medfeat.tasks.classes import in_order
 from medfeat.tasks.readable import Readable
 from medfeat.tasks.retype import retype
-from medfeat.types import TASK_TYPES, Progress, Task
+from medfeat.types import TASK_TYPES, Progress, Task, WholeProgress
 
 _GIVEN = "given"
 
@@ -39,6 +39,8 @@ class Question:
     classes
         Every class of these labels in order, before any is dropped or merged: it numbers them, and is the scale of
         grades.
+    aside
+        A column of these labels that is no label, such as a hospital.
     """
 
     task: str | Task | None = None
@@ -49,11 +51,12 @@ class Question:
     name: str | None = None
     partial: bool = False
     classes: str | Sequence[str] | None = None
+    aside: str | None = None
 
     @property
     def plain(self) -> bool:
         """Whether it is a dataset's own question, unchanged."""
-        return self == Question() or self == Question(task=OFFICIAL)
+        return replace(self, aside=None) in (Question(), Question(task=OFFICIAL))
 
     def of(self, store: Readable, progress: Progress | None = None) -> Task:
         """Return the task of a store, saved when it was given a name; `progress` is told how labels were read.
@@ -97,6 +100,7 @@ class Question:
                 name=name,
                 task_type=kind,
                 classes=self.classes,
+                aside=self.aside,
                 partial=self.partial,
                 progress=progress,
             )
@@ -142,3 +146,8 @@ class SaidOnce:
     def finish(self) -> None:
         """End the stretch."""
         self.progress.finish()
+
+    def whole(self, done: int, total: int, what: str) -> None:
+        """Say how far the whole command is."""
+        if isinstance(self.progress, WholeProgress):
+            self.progress.whole(done, total, what)

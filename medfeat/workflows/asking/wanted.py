@@ -11,10 +11,12 @@ from typing import Any, cast, get_args
 from medfeat.backbones import BACKBONES, Entry, registered
 from medfeat.datasets import DATASETS
 from medfeat.errors import UsageError
+from medfeat.extraction.ask.as_stored import DTYPES
 from medfeat.extraction.ask.request import Request
 from medfeat.registry import Registry
 from medfeat.types import Fit, Precision, Progress, View, as_names
 from medfeat.workflows.asking.data_options import DataOptions, ObjectSource, Source
+from medfeat_cache.commands import command
 
 
 def _wanted_data(data: object, ids: Sequence[str] | None, progress: Progress) -> tuple[Source, ...]:
@@ -33,7 +35,9 @@ def _wanted_data(data: object, ids: Sequence[str] | None, progress: Progress) ->
     if isinstance(data, Path) or _is_there(str(data)):
         return (str(data),)
     if not names:
-        raise UsageError("--data is empty: name a dataset (see `medfeat list datasets`), or a folder, CSV or npz")
+        raise UsageError(
+            f"--data is empty: name a dataset (see {command('list', 'datasets')}), or a folder, CSV or npz"
+        )
     return _without_broken(DATASETS, progress) if names == ("all",) else names
 
 
@@ -58,7 +62,7 @@ def _wanted_networks(
     """Return the names of the networks that are wanted; one that is given as it is becomes known by its name."""
     names = as_names(backbone) if isinstance(backbone, str) else as_names(_as_known(backbone))
     if not names:
-        raise UsageError("--backbone is empty: name one or more (see `medfeat list backbones`)")
+        raise UsageError(f"--backbone is empty: name one or more (see {command('list', 'backbones')})")
     names = _without_broken(BACKBONES, progress) if names == ("all",) else names
     if len(names) > 1 and request.weights not in (None, "random"):
         raise UsageError(
@@ -95,6 +99,7 @@ def wanted_request(
     fit: str = "whole",
     precision: str = "auto",
     batch_size: int | str = "auto",
+    dtype: str = "float32",
     weights: str | Path | None = None,
     seed: int = 0,
     adapt: bool = False,
@@ -102,7 +107,6 @@ def wanted_request(
     trust_remote_code: bool = False,
     recheck: bool = False,
     compile: bool = True,
-    copies: str | None = None,
 ) -> Request:
     """Take how to embed as a person says it; what may be mistyped is refused by name.
 
@@ -110,7 +114,7 @@ def wanted_request(
     ----------
     views
         From `wanted_views`.
-    fit, precision, batch_size, weights, seed, adapt, offline, trust_remote_code, recheck, compile, copies
+    fit, precision, batch_size, dtype, weights, seed, adapt, offline, trust_remote_code, recheck, compile
         As `medfeat.extract` takes them.
     """
     return Request(
@@ -121,11 +125,11 @@ def wanted_request(
         fit=_checked_fit(fit),
         precision=_checked_precision(precision),
         batch_size=_checked_batch(batch_size),
+        dtype=_checked_dtype(dtype),
         offline=offline,
         trust_remote_code=trust_remote_code,
         recheck=recheck,
         compile=compile,
-        copies=copies,
     )
 
 
@@ -172,6 +176,12 @@ def _checked_precision(precision: str) -> str:
     if precision not in allowed:
         raise UsageError(f"--precision must be one of {', '.join(allowed)}, got {precision!r}")
     return precision
+
+
+def _checked_dtype(dtype: str) -> str:
+    if dtype not in DTYPES:
+        raise UsageError(f"--dtype must be {' or '.join(DTYPES)}, got {dtype!r}")
+    return dtype
 
 
 def _checked_batch(batch_size: int | str) -> int | None:

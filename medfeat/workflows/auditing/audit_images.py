@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from medfeat.evaluation.audit.duplicates import Calibration, calibrate_threshold
 from medfeat.evaluation.audit.nearest import Near, nearest_to_each
+from medfeat.extraction.ask.as_stored import as_stored
 from medfeat.types import FloatArray, UInt8Array
 from medfeat.workflows.auditing.copies import COPIES, detail_correlation, detail_correlations, thumbnail
 from medfeat.workflows.stores.remake import Remake
-from medfeat_cache import FeatureStore
+from medfeat_cache import FeatureStore, mean_of
 
 
 class StoredImages:
@@ -95,8 +96,8 @@ class StoredImages:
         for kind, change in COPIES.items():
             copies = [change(images[row], volume=self._volume) for row in rows.tolist()]
             step = network.batch_size
-            found = [network(copies[i : i + step])[0] for i in range(0, len(copies), step)]
-            cosines[kind] = _cosine(np.concatenate(found).reshape(len(copies), -1), originals)
+            found = [self._vectors(network(copies[i : i + step])[0]) for i in range(0, len(copies), step)]
+            cosines[kind] = _cosine(np.concatenate(found), originals)
             details[kind] = np.array(
                 [
                     detail_correlation(*(thumbnail(one, volume=self._volume) for one in (images[row], copy)))
@@ -109,6 +110,12 @@ class StoredImages:
         others, cosine = self._nearest_others(rows, ids, originals)
         pairs = Near(rows, others, cosine)
         return calibrate_threshold(cosines, details, cosine, np.nan_to_num(self.details(pairs), nan=-1.0))
+
+    def _vectors(self, rows: NDArray[np.float32]) -> FloatArray:
+        """Return one vector an image of what the network gave, as the store is read."""
+        recipe = self.store.recipe
+        stored = as_stored(rows, kept=str(recipe.get("kept", "")), dtype=str(recipe.get("dtype", "")))
+        return mean_of(stored) if stored.ndim > 2 else stored
 
     def _nearest_others(
         self, rows: NDArray[np.int64], ids: NDArray[np.str_], originals: FloatArray

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from medfeat.evaluation.audit.duplicates import Calibration, Pair
-from medfeat.evaluation.audit.label_errors import LabelError
+from medfeat.evaluation.audit.label_errors import RATE, LabelError
 from medfeat.evaluation.measures.evaluate import Metrics, without_nan
 from medfeat.evaluation.runs.run import headline
 from medfeat.report.run_tables import NAMES
+from medfeat.report.shown import Shown
 from medfeat.report.spreadsheet import write_csv
 from medfeat.report.tables import Table, number, with_interval
 from medfeat_cache import make_folder
@@ -25,8 +26,8 @@ SHOWN = 20
 _ANOTHER_OUT = "choose another --out"
 
 
-@dataclass(frozen=True)
-class AuditReport:
+@dataclass(frozen=True, repr=False)
+class AuditReport(Shown):
     """What an audit of a store found.
 
     Attributes
@@ -38,7 +39,7 @@ class AuditReport:
     calibration
         Where the line was drawn, and what it finds.
     label_errors
-        Likeliest first.
+        Labels that are doubted, the most doubted first; those that are likely errors say so.
     before, after
         Test metrics of the run as it is, and without the test images that are in train or val too; None without labels.
     removed
@@ -115,7 +116,8 @@ class AuditReport:
             for (kind, a, b), found in counts.items()
         )  # fmt: skip
         columns = ("duplicates", "splits", "pairs", "labels differ", "such as")
-        return Table(f"{self.dataset}: images that are there twice", columns, rows, (*self._lines(), *self.notes))
+        return Table(f"{self.dataset}: images that are there twice", columns, rows, (*self._lines(), *self.notes),
+                     less=("such as", "labels differ"))  # fmt: skip
 
     def _lines(self) -> list[str]:
         line = self.calibration
@@ -136,18 +138,24 @@ class AuditReport:
             for name, found in (("as it is", before), ("without duplicates", after))
         )
         title = f"{self.dataset}: {self.head} on {self.backbone}, test without images that are in train or val too"
-        return Table(title, ("test", "n", NAMES[best], NAMES[other]), rows)
+        return Table(title, ("test", "n", NAMES[best], NAMES[other]), rows, less=(NAMES[other],))
 
     def _errors(self) -> Table:
         rows = tuple(
             (one.id, one.split, one.label, one.suggested, number(one.probability), number(one.margin))
             for one in self.label_errors[:SHOWN]
         )
+        likely, doubted = sum(one.likely for one in self.label_errors), len(self.label_errors)
         columns = ("id", "split", "label", "suggested", "probability of label", "margin")
-        more = len(self.label_errors) - len(rows)
+        more = doubted - len(rows)
         notes = [f"{more} more in label_errors.csv and --json"] if more > 0 else []
+        notes.append(
+            f"likely: were {RATE:.0%} of labels wrong, half of those doubted so much would be; the others "
+            "this head cannot tell from labels that are right"
+        )
         notes.append("by cross-validated scores: look at each before changing a label")
-        return Table(f"{self.dataset}: {len(self.label_errors)} likely label errors", columns, rows, tuple(notes))
+        title = f"{self.dataset}: {likely} likely label errors among {doubted} doubted labels"
+        return Table(title, columns, rows, tuple(notes), less=("margin", "split"), prose=("label", "suggested"))
 
 
 def _conflicts(pairs: Sequence[Pair]) -> int:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from medfeat.errors import MedfeatError
+from medfeat.types import Progress, WholeProgress
 from medfeat.workflows.jobs.unforeseen import in_one_line, show_traceback
 
 T = TypeVar("T")
@@ -45,6 +47,39 @@ class Failure(Generic[J_co]):
         return {"what": self.what, "error": self.error}
 
 
+@dataclass
+class Overall:
+    """How far a command is: told before each of its jobs, however many loops they come from.
+
+    Attributes
+    ----------
+    progress
+        Hears of it, if it is a `medfeat.types.WholeProgress`.
+    what
+        Of what there are several: ``run``.
+    total, done
+        How many; of one alone nothing is told.
+    """
+
+    progress: Progress
+    what: str
+    total: int
+    done: int = 0
+
+    def begin(self) -> None:
+        """Say that one more begins."""
+        self._tell(self.done)
+        self.done += 1
+
+    def end(self) -> None:
+        """Say that there are no more."""
+        self._tell(self.total)
+
+    def _tell(self, done: int) -> None:
+        if self.total > 1 and isinstance(self.progress, WholeProgress):
+            self.progress.whole(done, self.total, self.what)
+
+
 @dataclass(frozen=True)
 class Done(Generic[J, T]):
     """What became of some jobs.
@@ -57,19 +92,41 @@ class Done(Generic[J, T]):
         The other ones.
     errors
         What each of these raised.
+    passed_over
+        What the jobs raised that nobody misses.
     """
 
     results: tuple[T, ...] = ()
     failures: tuple[Failure[J], ...] = ()
     errors: tuple[Exception, ...] = ()
+    passed_over: tuple[Exception, ...] = ()
 
     def raise_if_alone(self) -> None:
         """Raise what went wrong where it is all there is to tell: nothing was done, and every job says the same."""
         if not self.results and len({str(error) for error in self.errors}) == 1:
             raise self.errors[0]
 
+    def raise_if_nothing(self) -> None:
+        """Raise what went wrong where nothing was done at all, however many jobs there were: as for one, so for many.
 
-def each(jobs: Iterable[J], do: Callable[[J], T], *, passed_over: tuple[type[Exception], ...] = ()) -> Done[J, T]:
+        Raises
+        ------
+        MedfeatError
+            Of all jobs, where they failed in different ways.
+        """
+        self.raise_if_alone()
+        if not self.results and self.errors:
+            lines = "; ".join(failure.line() for failure in self.failures)
+            raise MedfeatError(f"nothing was done, {len(self.errors)} failed: {lines}") from self.errors[0]
+
+
+def each(
+    jobs: Iterable[J],
+    do: Callable[[J], T],
+    *,
+    passed_over: tuple[type[Exception], ...] = (),
+    overall: Overall | None = None,
+) -> Done[J, T]:
     """Do each job; one that fails is kept for the report and stops no other.
 
     Parameters
@@ -80,17 +137,22 @@ def each(jobs: Iterable[J], do: Callable[[J], T], *, passed_over: tuple[type[Exc
         Does one.
     passed_over
         Errors of jobs that nobody misses.
+    overall
+        Is told of each that begins.
     """
     results: list[T] = []
     failures: list[Failure[J]] = []
     errors: list[Exception] = []
+    passed: list[Exception] = []
     for job in jobs:
+        if overall is not None:
+            overall.begin()
         try:
             results.append(do(job))
-        except passed_over:
-            continue
+        except passed_over as error:
+            passed.append(error)
         except Exception as error:
             show_traceback(error)
             errors.append(error)
             failures.append(Failure(job, in_one_line(error)))
-    return Done(tuple(results), tuple(failures), tuple(errors))
+    return Done(tuple(results), tuple(failures), tuple(errors), tuple(passed))

@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from medfeat.errors import UsageError, unknown_name
+from medfeat.evaluation.runs import wording
 from medfeat.heads import HEADS, all_heads
 from medfeat.tasks import FusedStore, fuse
 from medfeat.types import as_names
-from medfeat.workflows.asking.given_names import asked_names
+from medfeat.workflows.asking.given_names import asked_datasets, asked_names
 from medfeat.workflows.asking.question import Question
+from medfeat.workflows.stores.how_to_extract import extract_first
+from medfeat.workflows.stores.one_store import named_stores
 from medfeat.workflows.stores.store_names import find_meant, meant, other_versions, shown_names
 from medfeat_cache import Catalogue, FeatureStore, StoreHeader, resolve_root
+from medfeat_cache.commands import command
 
 _DEFAULT_HEADS = ("linear",)
 _REGRESSION_HEADS = ("ridge", "xgboost")
@@ -46,8 +50,9 @@ class StoreJob:
     def name(self) -> str:
         """What it is, in a few words."""
         there = f" on {self.onto}" if self.onto else ""
+        network = wording.network(str(self.header.recipe["backbone"]), wording.weights(self.header.info))
         more = f" and {len(self.beside)} more" if self.beside else ""
-        return f"{self.dataset} / {self.header.recipe['backbone']}{more} / {self.head}{there}"
+        return f"{self.dataset} / {network}{more} / {self.head}{there}"
 
     @contextmanager
     def opened(self) -> Iterator[FeatureStore | FusedStore]:
@@ -65,6 +70,8 @@ class ProbeRequest:
     ----------
     data, backbone
         Names, several as a sequence or comma list; None (or ``all``) means every one in the cache.
+    store
+        First digits of digests of stores, or their paths; None means every one that the names fit.
     head
         Names of heads, or ``all`` that can learn the task; None means those that suit it.
     size
@@ -81,6 +88,7 @@ class ProbeRequest:
 
     data: str | Sequence[str] | None = None
     backbone: str | Sequence[str] | None = None
+    store: str | Sequence[str] | None = None
     head: str | Sequence[str] | None = None
     size: int | None = None
     question: Question = field(default_factory=Question)
@@ -102,6 +110,9 @@ class ProbeRequest:
         """
         for one in asked_names(self.head) or ():
             HEADS[one]  # a mistyped name is said before anything is looked for
+        if self.store is not None:
+            names = {"data": asked_datasets(self.data, cache), "backbone": asked_names(self.backbone)}
+            return named_stores(cache, self.store, **names, size=self.size)
         return _find_probed(cache, self.data, self.backbone, self.size)
 
     def jobs(self, cache: Catalogue, stores: Sequence[StoreHeader], *, onto: str = "") -> list[StoreJob]:
@@ -140,9 +151,7 @@ def _find_probed(
     if not everything and everything.problems:
         raise UsageError(f"no readable store in {cache.root}: {everything.problems[0][1]}")
     if not everything:
-        raise UsageError(
-            f"no stores in {cache.root}: run `medfeat extract --data NAME --backbone NAME` first, or `medfeat demo`"
-        )
+        raise UsageError(f"no stores in {cache.root}: run {extract_first(cache)} first, or {command('demo')}")
     named = meant(cache, data)
     names = {"dataset": None if named is None else tuple(one.name for one in named), "backbone": asked_names(backbone)}
     for what, wanted in names.items():
@@ -150,12 +159,23 @@ def _find_probed(
         for name in wanted or ():
             if name not in stored:
                 error = unknown_name(f"{what} in the cache", name, stored)
-                raise UsageError(f"{error}; to add it, run `medfeat extract --data NAME --backbone NAME`")
+                raise UsageError(f"{error}; to add it, run {_adding(cache, what, name)}")
     found = find_meant(cache, data, backbone=names["backbone"], size=size)
     if not found:
         sizes = sorted({int(header.recipe.get("size") or 0) for header in everything})
         asked = ", ".join(f"{key} {value}" for key, value in {**names, "size": size}.items() if value)
         others = other_versions(cache, data, backbone=names["backbone"], size=size)
-        hint = f" for it, or ask {', '.join(f'--data {one}' for one in others)}, which has" if others else " for it"
-        raise UsageError(f"no store in {cache.root} has {asked}; sizes there: {sizes}; run `medfeat extract`{hint}")
+        hint = f", or ask {', '.join(f'--data {one}' for one in others)}, which has one" if others else ""
+        how = extract_first(cache, *((several or [None])[0] for several in names.values()), size=size)
+        raise UsageError(f"no store in {cache.root} has {asked}; sizes there: {sizes}; run {how}{hint}")
     return list(found)
+
+
+def _adding(cache: Catalogue, what: str, name: str) -> str:
+    """Return the command that adds a dataset or a backbone; a name that nobody knows is not repeated in it."""
+    from medfeat.backbones import backbone_names
+    from medfeat.datasets import dataset_names
+
+    if what == "dataset":
+        return extract_first(cache, name if name in dataset_names() else None)
+    return extract_first(cache, None, name if name in backbone_names() else None)

@@ -15,10 +15,11 @@ from medfeat.evaluation.runs.run import NOT_WRITTEN, Run, list_runs
 from medfeat.report.against_table import Twice, against_table
 from medfeat.report.tables import Table
 from medfeat.types import Interval
+from medfeat_cache.commands import command
 from medfeat_cache.reading import read_json
 
 RUNS_FILE = "runs.json"
-_HOW = f"give --against another cache, or a {RUNS_FILE} that `medfeat report --tables DIR` wrote"
+_HOW = f"give --against another cache, or a {RUNS_FILE} that {command('report', tables='DIR')} wrote"
 
 
 def others_in(path: Path) -> tuple[list[Run], list[str]]:

@@ -13,6 +13,7 @@ from medfeat.report.page.page_names import counted
 from medfeat.report.tables import Table, number
 from medfeat.types import UInt8Array
 from medfeat.workflows.looking.listed import Listed
+from medfeat_cache.commands import command
 
 SHOWN = 20
 
@@ -69,8 +70,8 @@ def patient_table(listed: Listed, shown: Mapping[str, str]) -> Table | None:
 def audit_tables(kept: Sequence[Mapping[str, Any]], shown: Mapping[str, str], *, dataset: str) -> list[Table]:
     """Return near duplicates and doubtful labels of the newest audit, or the command that looks for them."""
     if not kept:
-        command = f"medfeat audit --data {dataset} --backbone NAME"
-        return [Table("Near duplicates and doubtful labels", (), (), (f"Not looked for yet: `{command}` does.",))]
+        how = command("audit", data=dataset, backbone="NAME")
+        return [Table("Near duplicates and doubtful labels", (), (), (f"Not looked for yet: {how} does.",))]
     one = kept[0]
     pairs = [pair for pair in one.get("duplicates", ()) if pair["kind"] == NEAR]
     counts: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
@@ -91,7 +92,8 @@ def audit_tables(kept: Sequence[Mapping[str, Any]], shown: Mapping[str, str], *,
     )
     more = (f"and {len(doubts) - SHOWN} more",) if len(doubts) > SHOWN else ()
     columns = ("id", "split", "label", "suggested", "margin")
-    tables.append(Table(f"Doubtful labels: {len(doubts)} ({by})", columns, rows, more))
+    likely = sum(bool(error.get("likely")) for error in doubts)
+    tables.append(Table(f"Doubtful labels: {len(doubts)}, {likely} likely errors ({by})", columns, rows, more))
     return tables
 
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.datasets import source_task
+from medfeat.datasets.labels.cells import UnclearNumber, read_numbers
+from medfeat.datasets.labels.table_file import read_table
 from medfeat.errors import DataError, MissingFileError
 from medfeat.report.page.columns import UNKNOWN, PointColumn
 from medfeat.tasks import official
 from medfeat.types import OFFICIAL_GROUPS, Dataset, DatasetInfo, IdArray, LabelArray, TaskType
 from medfeat.workflows.looking.look import Kinds
 from medfeat_cache import FeatureStore
-from medfeat_cache.reading import TABLE_BYTES, read_bounded
 
 _RANGES = 4
 # A column with more different numbers than these is coloured as a number, not by words.
@@ -133,7 +132,7 @@ def _ranges(values: NDArray[np.float64], name: str) -> Kinds:
 
 
 def read_columns(path: Path, ids: IdArray) -> list[PointColumn]:
-    """Read columns of the user's from a CSV that has an ``id`` (or ``path``).
+    """Read columns of the user's from a CSV or .xlsx that has an ``id`` (or ``path``).
 
     Parameters
     ----------
@@ -150,19 +149,16 @@ def read_columns(path: Path, ids: IdArray) -> list[PointColumn]:
         No column of ids, no other column, or none of the ids.
     """
     try:
-        text = read_bounded(path, TABLE_BYTES).decode("utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""))
-        rows, names = list(reader), list(reader.fieldnames or ())
+        (_, names), *filled = read_table(path).rows or ((1, []),)
     except FileNotFoundError as error:
         raise MissingFileError(
             f"there is no file {path}: give --columns a CSV with the columns id and others"
         ) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is no CSV in UTF-8 ({error}): save it as one") from error
-    key = next((name for name in names if name.strip().lower() in ("id", "path")), None)
+    key = next((name for name in names if name.lower() in ("id", "path")), None)
     if key is None or len(names) < 2:
         raise DataError(f"{path} has the columns {', '.join(names) or 'none'}: needed are id (or path) and others")
-    found = {str(row[key]): row for row in rows}
+    rows = [dict(zip_longest(names, cells[: len(names)], fillvalue="")) for _, cells in filled]
+    found = {row[key]: row for row in rows}
     if not any(one in found for one in ids.tolist()):
         raise DataError(f"none of the {len(found)} ids of {path} is in the dataset, whose first is {ids[0]}")
     return [
@@ -171,10 +167,15 @@ def read_columns(path: Path, ids: IdArray) -> list[PointColumn]:
 
 
 def _column(name: str, values: Sequence[str]) -> PointColumn:
+    there = [value for value in values if value.strip()]
     try:
-        numbers = np.array([float(value) if value.strip() else np.nan for value in values])
-    except ValueError:
-        numbers = None
+        read = dict(zip(there, read_numbers(there).values, strict=True))
+    except UnclearNumber:
+        read = {}
+    known = [read.get(value) for value in there]
+    numbers = (
+        None if None in known else np.array([read[value] if value.strip() else np.nan for value in values], np.float64)
+    )
     if numbers is not None and len(np.unique(numbers[np.isfinite(numbers)])) > _FEW_NUMBERS:
         return PointColumn(name, numbers=numbers)
     return PointColumn(name, words=[value.strip() or UNKNOWN for value in values])

@@ -22,7 +22,7 @@ from medfeat.types import Dataset, FloatArray, IdArray, Progress, UInt8Array
 from medfeat.workflows.asking.data_options import DataOptions
 from medfeat.workflows.looking.listed import Listed, list_store, words_of
 from medfeat.workflows.looking.look import SIDE, planes
-from medfeat_cache import FeatureStore, StoreHeader
+from medfeat_cache import FeatureStore, StoreHeader, open_vectors
 
 MOST, NEAR = 6, 3
 
@@ -84,7 +84,7 @@ def mistakes_of(
     if header is None or not wanted:
         called = dict(zip(ids, ids if identifiers else shown_ids(ids), strict=True))
         return tuple(Mistake(Shown(called[ids[row]], words, None), ()) for row, words in found)
-    with FeatureStore(header.path) as store:
+    with open_vectors(header.path) as store:
         listed = list_store(store)
         near = _nearest(store, wanted, set(listed.ids[listed.split == "train"].tolist()))
     called = called_in(listed, identifiers=identifiers)

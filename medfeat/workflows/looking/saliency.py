@@ -45,6 +45,8 @@ def heated(
     recipe = header.recipe
     if dataset.info.ndim == 3 or recipe.get("fit") != "whole":
         raise UsageError("heat is drawn over whole images only, not over volumes or cut ones")
+    if len(header.shape) > 1:
+        raise UsageError("heat is drawn of one vector an image; of several, the attention of a run says which counted")
     with FeatureStore(header.path) as store:
         X = store.take(list(ids)).astype(np.float64)
     directions = slopes(load_run_model(run).scores, X)

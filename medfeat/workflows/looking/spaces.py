@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,8 +24,9 @@ from medfeat.types import Progress, UInt8Array
 from medfeat.workflows.looking.listed import Listed, words_of
 from medfeat.workflows.looking.look import Seen
 from medfeat.workflows.looking.maps import FOLDER, Space, map_of, row_keys
+from medfeat.workflows.stores.how_to_extract import extract_first
 from medfeat.workflows.stores.store_names import find_meant
-from medfeat_cache import Catalogue, FeatureStore, StoreHeader, slug
+from medfeat_cache import Catalogue, StoreHeader, averaged_in_words, open_vectors, slug
 
 # More maps than these no screen shows side by side.
 _MOST_SPACES = 6
@@ -54,12 +54,12 @@ def asked_stores(
     UsageError
         A backbone was named that has no store; the message names the command that makes it.
     """
-    found = list(find_meant(Catalogue(root), [dataset], size=size))
+    cache = Catalogue(root)
+    found = list(find_meant(cache, [dataset], size=size))
     for name in backbones or ():
         if all(header.recipe["backbone"] != name for header in found):
             raise UsageError(
-                f"no store of {dataset} x {name} in {root}: run"
-                f" `medfeat extract --backbone {name} --data {dataset}` first"
+                f"no store of {dataset} x {name} in {root}: run {extract_first(cache, dataset, name, size=size)} first"
             )
     if backbones is not None:
         found = [header for header in found if header.recipe["backbone"] in backbones]
@@ -69,7 +69,7 @@ def asked_stores(
     if len(found) > _MOST_SPACES:
         notes.append(f"{len(found)} stores match and the first {_MOST_SPACES} are shown: name some with --backbone")
     if not found:
-        notes.append(f"no embeddings yet: `medfeat extract --backbone NAME --data {shlex.quote(dataset)}` makes some")
+        notes.append(f"no embeddings yet: {extract_first(cache, dataset)} makes some")
     return found[:_MOST_SPACES], notes
 
 
@@ -127,7 +127,7 @@ def store_space(
         As in `medfeat.workflows.looking.maps.map_of`.
     """
     recipe = {key: value for key, value in header.recipe.items() if key != "fingerprint"}
-    with FeatureStore(header.path) as store:
+    with open_vectors(header.path) as store:
         stored = np.concatenate([store.ids(group) for group in store.groups])
         known = np.concatenate([store.image_hash(group) for group in store.groups])
         at = {str(one): i for i, one in enumerate(stored.tolist())}
@@ -141,7 +141,8 @@ def store_space(
         keys = row_keys(wanted, known)
         found = map_of(lambda: store.take(wanted), keys, space, folder, seed=seed, stepped=stepped)
     other = 0 if hashes is None else int((known != hashes[rows]).any(axis=1).sum())
-    return SpaceView(name, _over(found, rows, len(ids)), _notes(found, len(ids), other))
+    averaged = averaged_in_words(header.recipe, header.shape)
+    return SpaceView(name, _over(found, rows, len(ids)), _notes(found, len(ids), other, averaged))
 
 
 def _over(found: Map, rows: NDArray[np.int64], n: int) -> Map:
@@ -161,10 +162,11 @@ def _over(found: Map, rows: NDArray[np.int64], n: int) -> Map:
     return Map(spread(found.components), found.share, spread(found.tsne2), spread(found.tsne3), near, placed)
 
 
-def _notes(found: Map, n: int, other: int = 0) -> dict[str, str]:
+def _notes(found: Map, n: int, other: int = 0, averaged: str = "") -> dict[str, str]:
     missing, placed = n - len(found.tsne2), int(found.placed.sum())
     lines = [f"{counted(missing, 'image')} not in this store"] if missing else []
     lines += [_changed(other)] if other else []
+    lines += [averaged] if averaged else []
     always = "; ".join(lines)
     lines += [f"{counted(placed, 'new image')} placed into the map made before"] if placed else []
     both = "; ".join(lines)
@@ -174,12 +176,12 @@ def _notes(found: Map, n: int, other: int = 0) -> dict[str, str]:
 
 def _changed(n: int) -> str:
     what = "1 image had other pixels when it was" if n == 1 else f"{n:,} images had other pixels when they were"
-    return f"{what} embedded: run `medfeat extract` again"
+    return f"{what} embedded: extract again"
 
 
 def space_names(headers: Sequence[StoreHeader]) -> list[str]:
     """Return a name for each store: its backbone, and how it was read where that alone is not enough."""
-    names = [str(header.recipe["backbone"]) for header in headers]
+    names = wording.networks((str(header.recipe["backbone"]), wording.weights(header.info)) for header in headers)
     full = [
         name if names.count(name) == 1 else f"{name}, {wording.embedding(header.recipe)}"
         for name, header in zip(names, headers, strict=True)

@@ -34,13 +34,24 @@ class Subject:
 
     @classmethod
     def of(
-        cls, data: str, options: DataOptions, root: Path, backbones: Sequence[str] | None, progress: Progress
+        cls,
+        data: str,
+        options: DataOptions,
+        root: Path,
+        backbones: Sequence[str] | None,
+        progress: Progress,
+        *,
+        stores: Sequence[StoreHeader] | None = None,
     ) -> Subject:
-        """Open the images, or fall back on what the stores know."""
+        """Open the images, or fall back on what the stores know; show `stores`, or those that the names fit."""
         dataset, problem = _opened(data, options, root, progress)
         size = options.size if dataset is None else dataset.info.size or None
         try:
-            headers, notes = spaces.asked_stores(root, data, backbones, size, pictured=dataset is not None)
+            headers, notes = (
+                spaces.asked_stores(root, data, backbones, size, pictured=dataset is not None)
+                if stores is None
+                else (list(stores), [])
+            )
         except UsageError as error:
             if dataset is None or backbones is not None:
                 raise problem or error from error

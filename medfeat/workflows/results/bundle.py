@@ -16,6 +16,7 @@ from medfeat.evaluation.runs.places import RUN_FILE
 from medfeat.evaluation.runs.run import CHOICE_FILE, MODEL_FOLDER, SCORES_FILE
 from medfeat.evaluation.runs.saved_probe import BUNDLED_WEIGHTS, PROBE_FILE, SavedProbe, with_weights
 from medfeat.finetuning.tuned_weights import write_weights
+from medfeat_cache.commands import command_line
 from medfeat_cache.errors import saying
 
 README = "README.md"
@@ -25,8 +26,8 @@ _USE = """
 This folder is all that is needed: weights, head, recipe and this card. Nothing in it runs code when it is opened.
 
 ```bash
-medfeat predict --run THIS_FOLDER --images IMAGES --out labels.csv
-medfeat extract --backbone {backbone} --weights THIS_FOLDER --data NAME
+{predict}
+{extract}
 ```
 """
 
@@ -63,7 +64,13 @@ def write_bundle(probe: SavedProbe, network: nn.Module, story: Mapping[str, Any]
         facts["info"] = with_weights(facts["info"], {"origin": "file", "adapt": bool(used.get("adapt"))})
         (folder / MODEL_FOLDER / PROBE_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
         # Val is what error rates are calibrated on; whose images those are is nobody's business.
-        np.savez(folder / SCORES_FILE, val_labels=probe.val.labels, val_scores=probe.val.scores)
+        of = probe.val_groups
+        told: dict[str, Any] = {}
+        if of is not None:
+            told["val_groups"] = np.unique(of, return_inverse=True)[1].astype(np.str_)
+        np.savez(folder / SCORES_FILE, val_labels=probe.val.labels, val_scores=probe.val.scores, **told)
         card = (run / CARD_FILE).read_text(encoding="utf-8")
-        (folder / README).write_text(card + _USE.format(backbone=probe.recipe["backbone"]), encoding="utf-8")
+        predict = command_line("predict", run="THIS_FOLDER", images="IMAGES", out="labels.csv")
+        extract = command_line("extract", backbone=probe.recipe["backbone"], weights="THIS_FOLDER", data="NAME")
+        (folder / README).write_text(card + _USE.format(predict=predict, extract=extract), encoding="utf-8")
     write_weights(network, folder / BUNDLED_WEIGHTS, story)

@@ -7,8 +7,11 @@ from typing import Any
 
 from medfeat.extraction.ask.request import StoreOutcome
 from medfeat.extraction.ask.store_plan import StorePlan
+from medfeat.report.shown import Shown
+from medfeat.report.tables import Table
 from medfeat.workflows.asking.data_options import Source
 from medfeat.workflows.jobs.each import Failure
+from medfeat_cache import spell_shape
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,8 @@ def _failure_dict(failure: Failure[Pair]) -> dict[str, Any]:
     return {"dataset": failure.job.dataset, "backbone": failure.job.backbone, "reason": failure.error}
 
 
-@dataclass(frozen=True)
-class ExtractReport:
+@dataclass(frozen=True, repr=False)
+class ExtractReport(Shown):
     """What `extract` did.
 
     Attributes
@@ -63,6 +66,15 @@ class ExtractReport:
         """Return the closing lines, one a store."""
         return [_closing_line(store, self.device) for store in self.stores]
 
+    def tables(self) -> list[Table]:
+        """Return one row a store, and what went wrong below."""
+        rows = tuple(
+            (store.dataset, store.backbone, store.action, f"{store.images:,} x {store.dim:,}", str(store.path))
+            for store in self.stores
+        )
+        columns = ("dataset", "backbone", "", "embeddings", "store")
+        return [Table(f"{len(rows)} stores on {self.device}", columns, rows, tuple(self.problem_lines()))]
+
     def problem_lines(self) -> list[str]:
         """Return a line for each image that could not be read and each pair that failed."""
         bad = {(store.dataset, image.id): image.reason for store in self.stores for image in store.bad}
@@ -87,11 +99,11 @@ class PlanReport:
         plans = [asdict(plan) | {"store": None if plan.store is None else str(plan.store)} for plan in self.plans]
         return {"plans": plans, "failures": [_failure_dict(failure) for failure in self.failures]}
 
-    def table(self) -> tuple[list[str], list[list[str]]]:
-        """Return column names and rows for a table."""
-        columns = ["dataset", "backbone", "action", "images", "disk", "time", "why"]
-        return columns, [
-            [
+    def tables(self) -> list[Table]:
+        """Return one row a store."""
+        columns = ("dataset", "backbone", "action", "images", "disk", "time", "why")
+        rows = tuple(
+            (
                 plan.dataset,
                 plan.backbone,
                 plan.action,
@@ -99,17 +111,20 @@ class PlanReport:
                 "not known yet" if plan.disk_bytes is None else f"{plan.disk_bytes / 1e6:.1f} MB",
                 "not known yet" if plan.seconds is None else f"{plan.seconds:.0f} s",
                 plan.why,
-            ]
+            )
             for plan in self.plans
-        ]
+        )
+        return [Table("", columns, rows, less=("time", "disk", "images"), prose=("why",))]
 
 
 def _closing_line(store: StoreOutcome, device: str) -> str:
-    shape = f"{store.images} x {store.dim}"
+    shape = f"{store.images} x {spell_shape(store.shape)}"
     if store.action == "reuse":
         return f"reused {store.path}  {shape}  (nothing was embedded)"
+    known = store.watt_hours is not None
+    used = f"~{store.watt_hours:.3f} Wh ({store.energy_method})" if known else f"energy {store.energy_method}"
     copied = f", {store.copied} copied from an earlier store" if store.copied else ""
     return (
         f"wrote {store.path}  {shape}  {store.images_per_second:,.1f} images/s  {store.seconds:.1f} s on {device}"
-        f"{copied}  ~{store.watt_hours:.3f} Wh ({store.energy_method})"
+        f"{copied}  {used}"
     )

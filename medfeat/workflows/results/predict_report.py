@@ -13,13 +13,19 @@ from numpy.typing import NDArray
 
 from medfeat.evaluation.measures.conformal import Conformal
 from medfeat.evaluation.measures.labelled_scores import predictions
+from medfeat.evaluation.measures.novelty import LEVEL, more_than_usual, unlike
+from medfeat.report.shown import Shown
 from medfeat.report.spreadsheet import write_csv
-from medfeat.report.tables import Table, number
+from medfeat.report.tables import CAUTION, Table, number
 from medfeat.types import BadImage, IdArray, TaskType
 
+_SHOWN = 20
+"""So many images are shown one by one."""
+_NAMED = 3
 
-@dataclass(frozen=True)
-class PredictReport:
+
+@dataclass(frozen=True, repr=False)
+class PredictReport(Shown):
     """What a probe said about each image.
 
     Attributes
@@ -34,12 +40,16 @@ class PredictReport:
         (n, c) the same at the temperature that val chose.
     conformal
         How sets and abstentions were decided.
+    ood_p
+        (n,) p-values of being like the images of training; None where that cannot be told, and `ood_unknown` says why.
     bad
         What could not be read.
     embedded
         How many images went through the network; 0 for stored ones.
     out
         The CSV that was written, None when none was asked for.
+    attention
+        (n, P) how much each vector (slice, token) of an image counted, where the head weighs them; else None.
     """
 
     run: str
@@ -49,9 +59,12 @@ class PredictReport:
     scores: NDArray[np.float64]
     calibrated: NDArray[np.float64]
     conformal: Conformal
+    ood_p: NDArray[np.float64] | None = None
+    ood_unknown: str = ""
     bad: tuple[BadImage, ...] = ()
     embedded: int = 0
     out: Path | None = None
+    attention: NDArray[np.float32] | None = None
 
     @property
     def labels(self) -> list[str]:
@@ -68,6 +81,23 @@ class PredictReport:
         """(n,) whether the error rate cannot be kept by giving one answer."""
         return self.conformal.abstains(self.scores)
 
+    @property
+    def ood(self) -> NDArray[np.bool_] | None:
+        """(n,) whether an image lies farther from those of training than nearly all of val; None where unknown."""
+        return None if self.ood_p is None else unlike(self.ood_p)
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What must be said loudly beside these answers."""
+        strangers = 0 if self.ood is None else int(self.ood.sum())
+        if not strangers or not more_than_usual(strangers, len(self.ids)):
+            return self.conformal.cautions()
+        return (
+            *self.conformal.cautions(),
+            f"{strangers} of {len(self.ids)} images are unlike those of training (ood), where {LEVEL:.0%} would be "
+            "usual: no label, probability or set of these can be relied on",
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values: a summary, and one entry an image."""
         conformal = asdict(self.conformal)
@@ -80,6 +110,8 @@ class PredictReport:
             "abstained": int(self.abstain.sum()),
             "embedded": self.embedded,
             "conformal": conformal,
+            "ood": None if self.ood is None else int(self.ood.sum()),
+            "cautions": list(self.cautions),
             "bad": [asdict(one) for one in self.bad],
             "out": None if self.out is None else str(self.out),
             "images": [dict(zip(self.columns(), row, strict=True)) for row in self.rows()],
@@ -90,33 +122,81 @@ class PredictReport:
         extra = ["low", "high"] if self.task_type == "regression" else ["confidence", "set"]
         # Classes and targets are named by people, perhaps as a column is: the prefix keeps them apart.
         prefix = "y:" if self.task_type == "regression" else "p:"
-        return ["id", "label", *extra, "abstain", *(f"{prefix}{name}" for name in self.classes)]
+        looked = [] if self.attention is None else ["looked_at"]
+        return [
+            "id",
+            "label",
+            *extra,
+            "abstain",
+            "ood",
+            "ood p",
+            *looked,
+            *(f"{prefix}{name}" for name in self.classes),
+        ]
 
     def rows(self) -> Iterator[list[str]]:
-        """Yield one row an image; scores with all their digits."""
-        parts = (self.ids.tolist(), self.labels, self._extra(), self.abstain.tolist(), self.scores.tolist())
-        for name, label, extra, abstain, scores in zip(*parts, strict=True):
-            yield [name, label, *extra, str(int(abstain)), *map(repr, scores)]
+        """Yield one row an image; scores with all their digits, and nothing for what is not known."""
+        looked = ([] for _ in self.ids) if self.attention is None else ([_looked_at(row)] for row in self.attention)
+        abstain = (str(int(one)) for one in self.abstain.tolist())
+        parts = (self.ids.tolist(), self.labels, self._extra(), abstain, self._ood(), looked, self.scores.tolist())
+        for name, label, extra, held, ood, where, scores in zip(*parts, strict=True):
+            yield [name, label, *extra, held, *ood, *where, *map(repr, scores)]
 
     def write(self, out: Path) -> None:
         """Write the CSV, whole or not at all."""
         write_csv(out, chain([self.columns()], self.rows()), "writing the predictions", "choose another --out")
 
     def tables(self) -> list[Table]:
-        """Return how often each answer was given."""
-        notes = [f"error rate {self.conformal.error_rate:g}, calibrated on {self.conformal.n} val samples"]
-        if np.isinf(self.conformal.limit):
-            notes.append("val is too small for this error rate: every image is left undecided")
+        """Return an answer a row, or of many images how often each answer was given."""
         title = f"{len(self.ids)} images by run {self.run[:12]}"
-        if self.task_type == "regression":
-            rows = [("images", str(len(self.ids)), number(float(self.scores.mean()) if len(self.ids) else None))]
-            return [Table(title, ("", "images", "mean"), tuple(rows), tuple(notes))]
-        labels, abstain = np.array(self.labels, dtype=np.str_), self.abstain
-        counted = [
-            (str(name), str(int((labels == name).sum())), str(int((abstain & (labels == name)).sum())))
-            for name in np.unique(labels)
+        columns, rows = self._each() if len(self.ids) <= _SHOWN else self._counted()
+        return [Table(title, columns, tuple(rows), tuple(self._notes()), prose=("label", "set"))]
+
+    def _notes(self) -> Iterator[str]:
+        yield from (f"{CAUTION} {line}" for line in self.cautions)
+        of = f"{self.conformal.n} val samples"
+        of += "" if self.conformal.patients is None else f" of {self.conformal.patients} patients"
+        yield f"error rate {self.conformal.error_rate:g}, calibrated on {of}"
+        if self.ood is None:
+            why = f": {self.ood_unknown}" if self.ood_unknown else ""
+            yield f"whether these images are like those of training is not known{why}"
+        else:
+            yield f"ood: farther from the images of training than {1 - LEVEL:.0%} of val"
+
+    def _each(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Return an image a row."""
+        extra = ("low", "high") if self.task_type == "regression" else ("probability", "set")
+        flags = zip(self.abstain.tolist(), self._ood(), strict=True)
+        rows = [
+            (name, label, *more, "yes" if abstain else "", "yes" if ood[0] == "1" else "" if ood[0] else "–")
+            for name, label, more, (abstain, ood) in zip(
+                self.ids.tolist(), self.labels, self._extra(), flags, strict=True
+            )
         ]
-        return [Table(title, ("label", "images", "of these abstained"), tuple(counted), tuple(notes))]
+        return ("image", "label", *extra, "abstain", "ood"), rows
+
+    def _counted(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Return an answer a row, or the mean of numbers."""
+        ood = np.zeros(len(self.ids), np.bool_) if self.ood is None else self.ood
+        if self.task_type == "regression":
+            mean = number(float(self.scores.mean()) if len(self.ids) else None)
+            return ("", "images", "mean", "ood"), [("images", str(len(self.ids)), mean, self._count(ood))]
+        labels, abstain = np.array(self.labels, dtype=np.str_), self.abstain
+        rows: list[tuple[str, ...]] = []
+        for name in np.unique(labels):
+            here = labels == name
+            rows.append((str(name), str(here.sum()), str((abstain & here).sum()), self._count(ood & here)))
+        return ("label", "images", "of these abstained", "of these ood"), rows
+
+    def _count(self, ood: NDArray[np.bool_]) -> str:
+        return "–" if self.ood is None else str(ood.sum())
+
+    def _ood(self) -> Iterator[tuple[str, str]]:
+        """Yield flag and p-value an image, both empty where they are not known."""
+        if self.ood_p is None:
+            yield from [("", "")] * len(self.ids)
+        else:
+            yield from ((str(int(flag)), f"{p:.4f}") for flag, p in zip(unlike(self.ood_p), self.ood_p, strict=True))
 
     def problem_lines(self) -> list[str]:
         """Return a line for each image that could not be read."""
@@ -135,3 +215,9 @@ class PredictReport:
         top = np.maximum(self.calibrated, 1 - self.calibrated).min(axis=1) if multi else self.calibrated.max(axis=1)
         for confidence, one in zip(top, sets, strict=True):
             yield [f"{confidence:.4f}", self._joined(one[:, 1] if multi else one)]
+
+
+def _looked_at(weights: NDArray[np.float32]) -> str:
+    """Name the vectors that counted most, counted from 0, with their weights: ``12:0.310|40:0.122|3:0.095``."""
+    most = np.argsort(-weights, kind="stable")[:_NAMED]
+    return "|".join(f"{at}:{weights[at]:.3f}" for at in most.tolist())

@@ -86,7 +86,7 @@ def sing(header: StoreHeader, remake: Remake) -> Canary:
         stored = np.asarray(store.embeddings(group)[there], np.float64)
     if not len(there):
         raise DataError(f"none of {len(places)} images of {header.recipe['dataset']} {group} can be read any more")
-    new = np.asarray(rows, np.float64)
+    stored, new = (np.asarray(part, np.float64).reshape(len(part), -1) for part in (stored, rows))
     deviation, cosine = float(np.abs(stored - new).max()), float(row_cosines(stored, new).min())
     precision = header.recipe["precision"]
     displaced = _displaced(stored, new, _ALIKE[precision])

@@ -13,10 +13,13 @@ from medfeat.datasets import DATASETS, source_task
 from medfeat.datasets.labels.class_spelling import class_list
 from medfeat.datasets.own_images import asked_name
 from medfeat.errors import DataError, MissingFileError, UsageError, WeightsError
+from medfeat.saying import heard
 from medfeat.tasks.check import examples
 from medfeat.tasks.versions import Version, Versions, image_key, split_name
-from medfeat.types import OFFICIAL_SOURCES, Progress, SilentProgress, TaskType
+from medfeat.types import OFFICIAL_SOURCES, LabelArray, Progress, TaskType
 from medfeat.workflows.asking.claiming import remember_labels
+from medfeat.workflows.stores.biofuse import SUFFIX as BIOFUSE
+from medfeat.workflows.stores.biofuse import biofuse_features
 from medfeat.workflows.stores.imported_data import ImportedData
 from medfeat.workflows.stores.known_folders import folder_features
 from medfeat.workflows.stores.store_names import known_ids, versions_of
@@ -30,6 +33,7 @@ from medfeat_cache import (
     read_features,
     resolve_root,
 )
+from medfeat_cache.commands import command, elsewhere
 from medfeat_cache.reading import NoFile, look_at
 from medfeat_cache.root import OWN_FOLDERS, OWN_NAMES
 
@@ -79,9 +83,11 @@ def import_store(
     DataError
         Ids that are none of the images the features are said to be of; labels that cannot be meant.
     """
-    path, aloud = Path(source), progress or SilentProgress()
+    path, aloud = Path(source), heard(progress)
     _refuse_reserved(split_name(data)[0], backbone)
-    if path.is_dir():
+    if path.suffix.lower() == BIOFUSE or (path.is_dir() and any(path.glob(f"*{BIOFUSE}"))):
+        features = biofuse_features(path)
+    elif path.is_dir():
         features = folder_features(path, _tensors)
     elif path.suffix.lower() in TORCH:
         features = named_features(_tensors(path), path, ids=ids)
@@ -145,7 +151,8 @@ def _of_official(
                 return _as_stored(features, store, path), {"dataset": known}
     raise UsageError(
         f"{path}: {name} is a registered dataset, whose ids and labels are not in this cache yet: run "
-        f"`medfeat extract --data {name} --backbone stats` first, or import under another --data"
+        f"{command('extract', data=name, backbone='stats', cache_dir=elsewhere(cache.root))} first, or import under "
+        "another --data"
     )
 
 
@@ -169,8 +176,25 @@ def _as_stored(features: Mapping[str, Features], store: FeatureStore, path: Path
         labels = store.labels(group)
         if there.any():
             taken = [at[str(name)] for name in ids[there].tolist()]
+            _refuse_other_labels(features, taken, None if labels is None else labels[there], path)
             found[group] = Features(ids[there], rows[taken], None if labels is None else labels[there])
     return found
+
+
+def _refuse_other_labels(
+    features: Mapping[str, Features], taken: Sequence[int], labels: LabelArray | None, path: Path
+) -> None:
+    """Refuse numbered rows whose own labels are not those of the images they are said to be: another order of rows."""
+    own = [one.labels for one in features.values()]
+    if labels is None or any(one is None or np.asarray(one).dtype.kind not in "iub" for one in own):
+        return
+    said = np.concatenate([np.asarray(one).reshape(len(one), -1) for one in own if one is not None])[taken]
+    if said.shape == labels.shape and (said != labels).any():
+        wrong = int((said != labels).any(axis=1).sum())
+        raise DataError(
+            f"{path}: {wrong} of {len(labels)} labels are not those of the images these rows are said to be: the rows "
+            "are in another order; give their ids, or import under another --data"
+        )
 
 
 def _refuse_other_ids(features: Mapping[str, Features], known: set[str], shown: str, path: Path) -> None:

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from medfeat.datasets import open_dataset
 from medfeat.errors import DataError, MissingFileError, UsageError
-from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
-from medfeat.types import BadImage, Dataset, FloatArray, IdArray, Progress
+from medfeat.extraction.ask.as_stored import as_stored
+from medfeat.extraction.ask.made_from import MadeFrom, NetworkThen, RemakeOptions
+from medfeat.types import BadImage, Dataset, FloatArray, IdArray, Progress, Recipe
 from medfeat.workflows.asking.data_options import DataOptions
 from medfeat_cache import FeatureStore
+from medfeat_cache.commands import command, elsewhere
 
 if TYPE_CHECKING:
     from medfeat.extraction.network.forward import RowEmbedder
@@ -51,7 +53,7 @@ class NewImages:
 
 
 class EmbeddedImages(NamedTuple):
-    """One batch: ids and (n, d) features of what could be read, and what could not."""
+    """One batch: ids and (n, *shape) features of what could be read, as a store has them, and what could not."""
 
     ids: IdArray
     features: FloatArray
@@ -100,7 +102,8 @@ class Remake:
         if was.held_by:
             raise UsageError(
                 f"{was.name} was made from an object of Python ({was.held_by}): its rows cannot be read again from "
-                "here; `medfeat cache rm` it and extract the object again"
+                f"here; remove what {command('cache', 'ls', data=was.name, cache_dir=elsewhere(self.root))} lists, and "
+                "extract the object again"
             )
         if not was.source:
             raise UsageError(f"{was.name} was imported: its rows cannot be embedded again; import it anew")
@@ -161,14 +164,12 @@ class Remake:
         DataError
             The store was imported, and nobody knows by which network.
         """
-        if self.made.network is None:
-            name = self.made.data.name
-            raise DataError(f"the features of {name} were not made by medfeat: no new image can join them")
+        made = self._network_then()
         compiled = count is None or count >= _WORTH_COMPILING
         from medfeat.extraction.remake import build_again  # which needs torch; looking after stores does not
 
         return build_again(
-            self.made.network,
+            made,
             self.options,
             dataset.info,
             batch_size=batch_size,
@@ -176,17 +177,23 @@ class Remake:
             progress=self.progress,
         )
 
+    def _network_then(self) -> NetworkThen:
+        if self.made.network is None:
+            name = self.made.data.name
+            raise DataError(f"the features of {name} were not made by medfeat: no new image can join them")
+        return self.made.network
+
     def embed(self, dataset: Dataset) -> Iterator[EmbeddedImages]:
         """Yield every image of a dataset, embedded as the store was, a batch at a time."""
         count = sum(dataset.info.counts.values())
-        network = self.network(dataset, count=count)
+        network, recipe = self.network(dataset, count=count), self._network_then().recipe
         self.progress.start(count, "embedding")
         for group in dataset.info.counts:
             ids = dataset.ids(group)
             for batch in dataset.batches(group, network.batch_size):
                 if len(batch.rows):
-                    found = network(batch.images)[0]
-                    yield EmbeddedImages(ids[batch.rows], found.reshape(len(found), -1), batch.bad)
+                    found = as_stored(network(batch.images)[0], kept=recipe.kept, dtype=recipe.dtype)
+                    yield EmbeddedImages(ids[batch.rows], found, batch.bad)
                 elif batch.bad:
                     yield EmbeddedImages(ids[:0], np.empty((0, 0), np.float32), batch.bad)
                 self.progress.advance(len(batch.rows) + len(batch.bad))
@@ -201,7 +208,7 @@ def again(
     network: RowEmbedder,
     *,
     backwards: bool = False,
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+) -> tuple[NDArray[np.int64], FloatArray]:
     """Embed stored rows of a group again.
 
     Parameters
@@ -216,7 +223,7 @@ def again(
     Returns
     -------
     tuple
-        Those of `places` whose image could be read, and the (m, d) embeddings of these.
+        Those of `places` whose image could be read, and the (m, *shape) embeddings of these.
 
     Raises
     ------
@@ -226,7 +233,8 @@ def again(
     rows = store.rows(group)[places]
     from medfeat.extraction.remake import embed_rows  # which needs torch
 
-    found = embed_rows(network, dataset, group, rows, backwards=backwards)
+    recipe = Recipe.from_dict(store.recipe)
+    found = embed_rows(network, dataset, group, rows, recipe=recipe, backwards=backwards)
     there = places[np.isin(rows, found.rows)]
     if not np.array_equal(found.hashes, store.image_hash(group)[there]):
         name = store.recipe["dataset"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medfeat.datasets.corrupted import SOURCE as CORRUPTED
 from medfeat.tasks.versions import Version, Versions, image_key, known_versions, split_name
 from medfeat.workflows.asking.given_names import asked_datasets
 from medfeat_cache import Catalogue, FeatureStore, Found, StoreHeader, canonical_json, resolve_root
@@ -29,7 +30,7 @@ def find_meant(cache: Catalogue, data: str | Sequence[str] | None, **query: Any)
         In which to look.
     data
         Names, or paths that were extracted, several as a sequence or a comma list; ``name@2`` is a version, the name
-        alone the one that was extracted last. None (or ``all``) means every dataset.
+        alone the one that was extracted last. None (or ``all``) means every dataset but corrupted copies of others.
     **query
         As of `medfeat_cache.find_stores`.
 
@@ -48,6 +49,8 @@ def find_meant(cache: Catalogue, data: str | Sequence[str] | None, **query: Any)
         if one.number is not None:
             versions_of(cache, one.name).numbered(one.number)
     found = cache.find(dataset=None if named is None else tuple(one.name for one in named), **query)
+    if named is None:  # worse copies of test are no dataset of their own to whoever means all
+        found = Found((one for one in found if _source(one) != CORRUPTED), found.problems)
     kept = [header for header in found if not image_key(header.info)]
     own: dict[str, list[StoreHeader]] = {}
     for header in found:
@@ -58,6 +61,10 @@ def find_meant(cache: Catalogue, data: str | Sequence[str] | None, **query: Any)
         for version in filter(None, (_version(cache, versions, number) for number in numbers or [None])):
             kept += _latest([header for header in headers if image_key(header.info) in version.keys], version)
     return Found(sorted({header.path: header for header in kept}.values(), key=lambda one: one.path), found.problems)
+
+
+def _source(header: StoreHeader) -> object:
+    return (header.info.get("dataset") or {}).get("source")
 
 
 def meant(cache: Catalogue, data: str | Sequence[str] | None) -> tuple[Meant, ...] | None:

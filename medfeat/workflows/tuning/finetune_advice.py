@@ -18,8 +18,9 @@ from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.runs.run import Run
 from medfeat.report.run_tables import NAMES
 from medfeat.report.tables import number, with_interval
+from medfeat.saying import heard
 from medfeat.tasks import gather
-from medfeat.types import Interval, Progress, SilentProgress
+from medfeat.types import Interval, Progress
 from medfeat.workflows.tuning.finetune_plan import FinetunePlan, frozen_store, plan
 from medfeat.workflows.tuning.finetune_request import FinetuneRequest
 from medfeat.workflows.tuning.finetune_start import Start
@@ -85,12 +86,12 @@ def advise(asked: FinetuneRequest, *, progress: Progress | None = None) -> Advic
     UsageError
         The frozen features are not in the cache.
     """
-    root, progress, seed = resolve_root(asked.cache_dir), progress or SilentProgress(), asked.network.seed
+    root, progress, seed = resolve_root(asked.cache_dir), heard(progress), asked.network.seed
     path = frozen_store(asked, progress)
     if path is None:
         raise UsageError(
             f"no frozen features of {asked.data} with {asked.network.backbone} are cached, and advice comes from the "
-            "cache alone: run `medfeat extract` with the same options first"
+            f"cache alone: run {asked.how_to_extract()} first"
         )
     plans = {
         mode: plan(replace(asked, options=replace(asked.options, mode=mode, augment="none")), progress=progress)

@@ -10,7 +10,8 @@ from typing import Any
 from medfeat.backbones import describe
 from medfeat.finetuning.defaults import BATCH_SIZE, EPOCHS
 from medfeat.finetuning.estimate import Needs, needs_of
-from medfeat.types import Progress, SilentProgress
+from medfeat.saying import heard
+from medfeat.types import Progress
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.extract import plan as extract_plan
 from medfeat.workflows.tuning.finetune_request import FinetuneRequest
@@ -77,7 +78,7 @@ class FinetunePlan:
 
 def plan(asked: FinetuneRequest, *, progress: Progress | None = None) -> FinetunePlan:
     """Say what a fine-tuning would take; trains, embeds and loads nothing."""
-    root, progress = resolve_root(asked.cache_dir), progress or SilentProgress()
+    root, progress = resolve_root(asked.cache_dir), heard(progress)
     network, options = asked.network, asked.options
     dataset = replace(asked.opening, offline=True).open(asked.data, root=root, progress=progress)
     info = dataset.info

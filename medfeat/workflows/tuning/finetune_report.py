@@ -13,12 +13,13 @@ from medfeat.evaluation.compare.tuned_beside import TunedBeside
 from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.runs.run import Run
 from medfeat.report.run_tables import NAMES, runs_tables
+from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
 from medfeat.report.tuned_tables import tuned_table
 
 
-@dataclass(frozen=True)
-class FinetuneReport:
+@dataclass(frozen=True, repr=False)
+class FinetuneReport(Shown):
     """What `finetune` did.
 
     Attributes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,6 +16,7 @@ from medfeat.types import TASK_TYPES, Fit
 from medfeat.workflows.asking.data_options import DataOptions
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.asking.wanted import Wanted, wanted_request, wanted_views
+from medfeat_cache.commands import command
 
 _AUGMENT = ("auto", "none")
 FROM_PROBE = ("auto", "never")
@@ -203,6 +204,24 @@ class FinetuneRequest:
             trust_remote_code=network.trust_remote_code,
         )
         return Wanted(self.data, network.backbone, request, self.opening, cache_dir=self.cache_dir)
+
+    def how_to_extract(self) -> str:
+        """Return the command that embeds the data as its probe needs it."""
+        network = self.network
+        return command(
+            "extract",
+            data=self.data,
+            backbone=network.backbone,
+            weights=None if network.weights is None else str(network.weights),
+            seed=network.seed or None,
+            pool=network.pool,
+            slices=network.slices,
+            fit=None if network.fit == "whole" else network.fit,
+            precision=None if self.precision == "auto" else self.precision,
+            trust_remote_code=network.trust_remote_code,
+            **asdict(self.opening),
+            cache_dir=None if self.cache_dir is None else str(self.cache_dir),
+        )
 
 
 def _or(given: Any, default: Any) -> Any:

@@ -22,6 +22,7 @@ from medfeat.finetuning.head import HeadStart
 from medfeat.heads.linear import varying_targets
 from medfeat.types import Fitted, FloatArray, LabelArray, Progress, Task, TaskType
 from medfeat_cache import FeatureStore
+from medfeat_cache.commands import command
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Start:
         ):
             if mine != theirs:
                 raise UsageError(
-                    f"--from-probe: run {run.key[:12]} has {what} than this training: name a run of `medfeat probe` "
+                    f"--from-probe: run {run.key[:12]} has {what} than this training: name a run of {command('probe')} "
                     f"on the same features and question, such as {self.run.key[:12]}"
                 )
         return Start(run, load_run_model(run))

@@ -123,7 +123,7 @@ def train(job: TrainingJob, unfinished: Path, identity: Mapping[str, Any], *, em
     keeper = Keeper(unfinished, settings)
     if restart:
         keeper.forget()
-    meter, started = EnergyMeter(), time.perf_counter()
+    meter, started = EnergyMeter(str(job.device)), time.perf_counter()
     with _assembled(job, backbone, settings, keeper) as training, _watched(job) as training.told:
         trained = training.run()
     cost = _cost(job, trained, meter, time.perf_counter() - started)
@@ -159,7 +159,7 @@ def _cost(job: TrainingJob, trained: Trained, meter: EnergyMeter, seconds: float
         "seconds": round(whole, 3),
         "device": str(job.device),
         "device_name": describe_machine(job.device).name,
-        "energy_wh": energy.watt_hours * whole / seconds,
+        "energy_wh": None if energy.watt_hours is None else energy.watt_hours * whole / seconds,
         "energy_method": energy.method,
         "peak_memory_bytes": peak_memory(job.device),
         "samples_a_pass": trained.state.micro,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from medfeat.backbones import Backbone
-from medfeat.errors import MedfeatError, MissingExtraError, UsageError
+from medfeat.errors import MedfeatError, MissingExtraError, UsageError, first_line
 from medfeat.evaluation.runs.saved_probe import SavedProbe
 from medfeat.extraction.network.preprocess import Preprocess
 from medfeat.heads.linear import LinearProbe
@@ -74,7 +74,7 @@ def write_onnx(probe: SavedProbe, backbone: Backbone, path: Path) -> float:
     except MedfeatError:
         raise
     except Exception as error:  # whatever a network does that a graph cannot
-        raise MedfeatError(f"--onnx: {name} cannot be written as a graph ({_first_line(error)})") from error
+        raise MedfeatError(f"--onnx: {name} cannot be written as a graph ({first_line(error)})") from error
     difference = float(np.abs(found - expected).max())
     if not difference <= TOLERANCE:
         raise MedfeatError(f"--onnx: the graph of {name} differs by {difference:.1e} ({TOLERANCE:.0e} is allowed)")
@@ -146,7 +146,3 @@ class _Whole(nn.Module):
         odds = outputs.softmax(dim=1) if self.link == "softmax" else outputs.sigmoid()
         odds = torch.cat([1 - odds, odds], dim=1) if self.binary else odds
         return odds @ self.place + self.base
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

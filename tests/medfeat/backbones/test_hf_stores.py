@@ -16,8 +16,8 @@ from medfeat.errors import MissingFileError, UsageError, WeightsError
 from medfeat.extraction.ask.asked import describe_request
 from medfeat.extraction.ask.made_from import MadeFrom, NetworkThen, RemakeOptions
 from medfeat.extraction.ask.request import Request
-from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.ask.store_plan import build_recipe
+from medfeat.extraction.network.device import settings_here
 from medfeat.extraction.network.volumes import views_for
 from medfeat.extraction.remake import load_again
 from medfeat.types import DatasetInfo, View
@@ -62,7 +62,7 @@ def made_with(name: str, **options: Any) -> NetworkThen:
     recipe = build_recipe(FLAT, backbone.info, backbone.views[0], fit="whole", precision="fp32").to_dict()
     folder = options.get("weights")
     used = {"origin": "file", "path": str(folder)} if folder else {"origin": "pretrained"}
-    settings = RunSettings.here(torch.device("cpu"), "fp32", 8, False, 1).to_dict()
+    settings = settings_here(torch.device("cpu"), "fp32", 8, False, 1).to_dict()
     network = MadeFrom.of(recipe, {"asked": {"backbone": name, "weights": used}, "settings": settings}).network
     assert network is not None
     return network

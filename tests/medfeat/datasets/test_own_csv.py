@@ -201,8 +201,16 @@ def test_a_column_that_looks_like_patients_and_is_not_used_is_told(table, column
 
 
 def test_another_encoding_is_told(table):
+    progress = SilentProgress()
+    dataset = open_dataset(table("path,label\nimg/a.png,straße\nimg/b.png,weg\n", encoding="cp1252"), progress=progress)
+    assert dataset.info.classes == ("straße", "weg")
+    assert any("read as Windows-1252" in line and "'straße'" in line for line in progress.said)
+
+
+def test_what_is_text_in_no_encoding_is_refused(table, tmp_path):
+    (tmp_path / "labels.csv").write_bytes(b"path,label\nimg/a.png,\x81\x8d\n")
     with pytest.raises(DataError, match="no UTF-8 text"):
-        open_dataset(table("path,label\nimg/a.png,straße\n", encoding="latin-1"))
+        open_dataset(tmp_path / "labels.csv")
 
 
 def test_a_missing_image_is_bad_with_its_line_and_the_others_go_on(table, read_all):

@@ -60,3 +60,59 @@ def test_a_class_that_is_claimed_and_yet_less_likely_than_the_label_is_no_error(
     """b usually gets 0.3, so 0.4 claims it; a usually gets 0.83, is not claimed at 0.6, and is yet the likelier."""
     scores = np.array([[0.9, 0.1], [1.0, 0.0], [0.6, 0.4], [0.7, 0.3], [0.7, 0.3]])
     assert [one.id for one in find_label_errors(task_of([0, 0, 0, 1, 1], ("a", "b"), "binary-class"), scores)] == []
+
+
+def test_the_line_of_likely_errors_is_where_half_of_the_doubted_would_be_wrong():
+    """Forty labels of which a head is sure, twenty that it gets wrong by 0.3, and one that is wrong by 0.9."""
+    p = np.concatenate([np.tile([[0.9, 0.1], [0.1, 0.9]], (20, 1)), np.tile([[0.35, 0.65], [0.65, 0.35]], (10, 1))])
+    labels = np.concatenate([np.tile([0, 1], 30), [0]])
+    # A class usually gets (20 x 0.9 + 10 x 0.35 + 0.05) / 31 = 0.70, the other 0.72: 0.65 claims nothing.
+    found = find_label_errors(task_of(labels, ("a", "b"), "binary-class"), np.concatenate([p, [[0.05, 0.95]]]))
+    assert [(one.id, one.likely) for one in found] == [("i60", True)]
+    # With twelve such sure ones a class usually gets 0.53 and 0.56, and all twenty are doubted. Of 33 labels the one at
+    # 0.9 is likely: 12 wrong ones in 33 would be doubted by more than 0.3, and 0.05 x 12 > 0.5 x 1. The twenty are not:
+    # no more wrong ones would be doubted at all, and 0.05 x 12 < 0.5 x 21.
+    some = np.concatenate([p[28:], [[0.05, 0.95]]])
+    found = find_label_errors(task_of(labels[28:], ("a", "b"), "binary-class"), some)
+    assert len(found) == 21 and [one.id for one in found if one.likely] == ["i32"]
+
+
+def test_a_head_that_cannot_tell_makes_no_claim_of_errors():
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.full(4, 2.0), 400)
+    found = find_label_errors(task_of(rng.integers(0, 4, 400), tuple("abcd")), p)
+    assert len(found) > 150, "it doubts, as it guesses"
+    assert not any(one.likely for one in found)
+
+
+def test_of_planted_errors_those_called_likely_are_mostly_errors_and_the_line_is_that_of_a_plain_count():
+    rng = np.random.default_rng(1)
+    truth = rng.integers(0, 3, 3000)
+    logits = 1.6 * np.eye(3)[truth] + rng.normal(size=(3000, 3))
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    y = truth.copy()
+    wrong = rng.choice(3000, 150, replace=False)
+    y[wrong] = (y[wrong] + rng.integers(1, 3, 150)) % 3
+    found = find_label_errors(task_of(y, tuple("abc")), p)
+    likely = {int(one.id[1:]) for one in found if one.likely}
+    assert len(likely & set(wrong.tolist())) / len(likely) > 0.4
+    assert len(found) > 1.5 * len(likely)
+    # The line again, label by label and class by class.
+    usual = [p[y == k, k].mean() for k in range(3)]
+    margins, planted = [], []
+    for i in range(3000):
+        claims = [k for k in range(3) if p[i, k] >= usual[k]]
+        top = max(claims, key=lambda k: p[i, k], default=None)
+        own = 0.0 if top is None else p[i, top] - p[i, y[i]]
+        margins.append(own)
+        others = [k for k in range(3) if k != y[i]]
+        shares = np.array([p[y == y[i], k].mean() for k in others])
+        planted += [
+            (0.0 if top is None else p[i, top] - p[i, k], s / shares.sum()) for k, s in zip(others, shares, strict=True)
+        ]
+    line = next(
+        t
+        for t in sorted({m for m in [*margins, *(m for m, _ in planted)] if m > 0})
+        if 0.05 * sum(s for m, s in planted if m >= t) / 3000 >= 0.5 * sum(m >= t for m in margins) / 3000
+    )
+    assert {one.id for one in found if one.likely} == {f"i{i}" for i in range(3000) if margins[i] >= line}

@@ -97,3 +97,22 @@ def test_wilsons_interval_equals_statsmodels():
 def test_val_with_one_class_offers_the_official_threshold_alone():
     given = LabelledScores.of(np.zeros(5), np.full((5, 1), 0.3), "binary-class")
     assert choose_thresholds(given) == {"official 0.5": 0.5}
+
+
+def test_a_few_samples_that_are_all_right_make_nothing_certain():
+    right = LabelledScores.of(np.ones(13), np.column_stack([np.full(13, 0.38), np.full(13, 0.62)]), "binary-class")
+    temperature = fit_temperature(right)
+    # By a grid, not by the optimiser: the likeliest temperature whose logarithm has a priori spread 1/2 about 0.
+    logs = np.linspace(-3, 3, 60_001)
+    loss = 13 * np.log1p((0.38 / 0.62) ** np.exp(-logs)) + logs**2 / (2 * 0.5**2)
+    assert np.log(temperature) == pytest.approx(logs[loss.argmin()], abs=1e-3)
+    assert 0.62 < scale(right.scores, temperature, "binary-class")[0, 1] < 14 / 15  # what Laplace would say of 13 in 13
+
+
+def test_the_images_of_a_patient_count_as_one():
+    labels, p = calibrated(n=40)
+    once = fit_temperature(LabelledScores.of(labels, scale(p, 0.5, "multi-class"), "multi-class"))
+    again = LabelledScores.of(np.repeat(labels, 30, axis=0), scale(np.repeat(p, 30, axis=0), 0.5, "multi-class"),
+                              "multi-class")  # fmt: skip
+    assert fit_temperature(again, np.repeat(np.arange(40), 30).astype(str)) == pytest.approx(once, rel=1e-3)
+    assert abs(fit_temperature(again) - once) > 0.05

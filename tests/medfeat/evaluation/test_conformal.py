@@ -72,3 +72,47 @@ def test_too_few_samples_decide_nothing():
 def test_an_error_rate_is_between_zero_and_one(error_rate):
     with pytest.raises(UsageError, match="--error-rate must be between 0 and 1"):
         calibrate(LabelledScores.of(*answers("binary-class", 50, 1), "binary-class"), error_rate)
+
+
+def strange(values):
+    """Scores of class 1 whose strangeness, of true class 1, is as given."""
+    return LabelledScores.of(np.ones(len(values)), 1 - np.array(values), "binary-class")
+
+
+def test_a_patient_counts_once_however_many_images_there_are():
+    val, patients = strange([0.10, 0.20, 0.25, 0.28, 0.3, 0.4]), np.array(["a", "a", "a", "a", "b", "c"])
+    # 3 patients: half of 3 + 1 is reached with patient a, whose images count a quarter each, and b.
+    assert calibrate(val, 0.5, patients).limit == pytest.approx(0.3)
+    assert calibrate(val, 0.5).limit == pytest.approx(0.28)  # the 4th of 6
+    assert calibrate(val, 0.5, patients).patients == 3
+    assert np.isinf(calibrate(val, 0.2, patients).limit)  # needs 4 patients, has images enough
+    alone = np.array(list("abcdef"))
+    assert calibrate(val, 0.3, alone).limit == calibrate(val, 0.3).limit
+
+
+def test_an_image_of_a_new_patient_is_covered_as_asked_where_images_alone_promise_too_much():
+    rng = np.random.default_rng(0)
+    hit = {"patients": [], "images": []}
+    for _ in range(400):
+        sizes = rng.choice([1, 2, 40], 12)
+        patients = np.repeat(np.arange(12), sizes).astype(str)
+        own = rng.normal(size=13)  # how hard a patient is; the last is new
+        values = 1 / (1 + np.exp(-(np.repeat(own[:-1], sizes) + 0.2 * rng.normal(size=sizes.sum()))))
+        new = 1 / (1 + np.exp(-(own[-1] + 0.2 * rng.normal())))
+        hit["patients"].append(new <= calibrate(strange(values), 0.2, patients).limit)
+        hit["images"].append(new <= calibrate(strange(values), 0.2).limit)
+    assert np.mean(hit["patients"]) > 0.78
+    assert np.mean(hit["images"]) < 0.75
+
+
+def test_few_samples_are_said_with_what_they_may_miss():
+    few = calibrate(LabelledScores.of(*answers("multi-class", 13, 5), "multi-class"), 0.1)
+    assert few.worst_miss_rate() == pytest.approx(1 - 0.05 ** (1 / 13))  # Beta(1, 13), by hand
+    assert few.cautions() == (
+        "only 13 val images stand behind sets and probabilities: asked to miss the truth in 10% of images, these sets "
+        "may well miss it in 21%",
+    )
+    patients = np.arange(13).astype(str)
+    assert "13 val patients (13 images)" in calibrate(strange(np.linspace(0, 1, 13)), 0.1, patients).cautions()[0]
+    assert "at least 19 are needed" in calibrate(strange(np.linspace(0, 1, 13)), 0.05).cautions()[0]
+    assert calibrate(LabelledScores.of(*answers("multi-class", 50, 5), "multi-class"), 0.1).cautions() == ()

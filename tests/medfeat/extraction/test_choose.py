@@ -203,3 +203,70 @@ def test_the_sample_is_always_the_same_and_spread():
     assert rows[-1] == 999
     assert np.array_equal(rows, sample.sample_rows(1000, 10))
     assert np.array_equal(sample.sample_rows(5, 10), np.arange(5))
+
+
+class Broken(Network):
+    """A network of which the library lacks a kernel."""
+
+    def submit(self, images):
+        raise RuntimeError("slow_conv2d_cpu not implemented for BFloat16\nand more")
+
+
+@pytest.mark.parametrize("batch", [32, None])
+def test_half_precision_that_does_not_run_is_left_out(clock, batch):
+    def make(asked, batch_size, *, compiled, copied):
+        return (Broken if asked == "bf16" else Network)(clock, 0.5, 0.0, batch_size)
+
+    said = SilentProgress()
+    images = np.zeros((64, 6, 6), np.uint8)
+    chooser = Chooser(make=make, sample=images, total=10_000, batch_size=batch, problem="no", device=CPU, progress=said)
+    assert chooser.choose("auto").settings.precision == "fp32"
+    assert any("precision bf16 does not run here (slow_conv2d_cpu not implemented" in line for line in said.said)
+
+
+def test_what_was_asked_for_and_does_not_run_is_an_error(clock):
+    def make(asked, batch_size, *, compiled, copied):
+        return Broken(clock, 0.5, 0.0, batch_size)
+
+    with pytest.raises(RuntimeError, match="not implemented"):
+        Chooser(
+            make=make, sample=np.zeros((8, 6, 6), np.uint8), total=8, batch_size=8, problem="no", device=CPU,
+            progress=SilentProgress(),
+        ).choose("bf16")  # fmt: skip
+
+
+def test_one_slow_reading_does_not_end_the_search_for_a_batch(clock):
+    """Twice the images take as long, so the largest batch is the fastest; one reading amid them is disturbed."""
+    disturbed = iter([0.1, 5.0])
+
+    class Disturbed(Network):
+        def submit(self, images):
+            self.seconds = 0.1 if len(images) != 8 else next(disturbed, 0.1)
+            return super().submit(images)
+
+    found = batch_size.choose_batch_size(
+        lambda size: Disturbed(clock, 0.1, 0.0, size), np.zeros((64, 6, 6), np.uint8), CPU
+    )
+    assert found == 64
+
+
+def test_a_gpu_is_given_a_full_batch_without_a_search(clock):
+    def make(*_, **__):
+        raise AssertionError("nothing is tried")
+
+    chooser = Chooser(
+        make=make, sample=np.zeros((8, 6, 6), np.uint8), total=100_000, batch_size=None, problem=None,
+        device=torch.device("cuda"), progress=SilentProgress(),
+    )  # fmt: skip
+    assert chooser._find_batch("fp16", "fp32") == 256
+
+
+def test_a_compiled_network_that_gives_other_rows_is_not_used(clock):
+    def make(asked, batch_size, *, compiled, copied):
+        return Network(clock, 0.2 if compiled else 1.0, 0.01 if compiled else 0.0, batch_size)
+
+    said = SilentProgress()
+    images = np.random.default_rng(1).integers(0, 256, (64, 6, 6), dtype=np.uint8)
+    chooser = Chooser(make=make, sample=images, total=10_000, batch_size=32, problem=None, device=CPU, progress=said)
+    assert not chooser.choose("fp32").settings.compiled
+    assert any("off what eager gives: running eager" in line for line in said.said)

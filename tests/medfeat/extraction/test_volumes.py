@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import medfeat.extraction.network.volumes
 from medfeat.backbones import describe, load_backbone
 from medfeat.errors import UsageError
 from medfeat.extraction.network.forward import Forward
@@ -49,6 +50,27 @@ def test_one_pass_gives_every_policy(volumes):
     found = VolumeForward(forward(views), list(POLICIES), 12)(volumes)
     for rows, join in zip(found, POLICIES.values(), strict=True):
         np.testing.assert_allclose(rows, by_hand(volumes, join), rtol=1e-4, atol=1e-5)
+
+
+def test_slices_are_kept_with_pooled_ones_from_one_pass_and_few_cost_no_more(volumes, monkeypatch):
+    policies = ["keep", "keep:3", "mean-concat"]
+    views = tuple(View(slices=policy) for policy in policies)
+    every, few, means = VolumeForward(forward(views), policies, 12)(volumes)
+    assert every.shape == (3, 36, 512)
+    np.testing.assert_allclose(means, every.reshape(3, 3, 12, 512).mean(axis=2).reshape(3, -1), rtol=1e-4, atol=1e-5)
+    # of 12 slices in three stretches, those in the middle: 2, 6 and 10
+    np.testing.assert_array_equal(few, every[:, [2, 6, 10, 14, 18, 22, 26, 30, 34]])
+    alone = VolumeForward(forward((View(slices="keep:3"),)), ["keep:3"], 12)
+    shown, stream = [], medfeat.extraction.network.volumes.stream
+    monkeypatch.setattr(
+        medfeat.extraction.network.volumes,
+        "stream",
+        lambda embedder, batches: stream(
+            embedder, ((shown.append(len(item)) or (item, part)) for item, part in batches)
+        ),
+    )
+    np.testing.assert_allclose(alone(volumes)[0], few, rtol=1e-4, atol=1e-5)
+    assert sum(shown) == 3 * 9, "only the slices that are kept go through the network"
 
 
 def test_volumes_of_unequal_shape_are_embedded_one_by_one(volumes):

@@ -53,7 +53,7 @@ def test_no_message_holds_a_command(word, capsys):
 def test_json_says_the_same_without_a_command(word, capsys):
     output.as_json({word: [word]})
     said = capsys.readouterr().out
-    assert not UNSAFE & set(said) and json.loads(said) == {word: [word]}
+    assert not UNSAFE & set(said) and json.loads(said)[word] == [word]
 
 
 def test_a_hostile_class_reaches_no_terminal(make_store, cache_root, capsys):

@@ -37,7 +37,8 @@ def test_the_terminal_shows_every_word():
     from rich.console import Console
 
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(terminal([TABLE]))
+    for part in terminal([TABLE], 100):
+        console.print(part)
     text = console.export_text()
     assert all(word in text for word in ("Title", "name", "AUC", "ours", "0.9", "a|b", "a note"))
 
@@ -55,3 +56,21 @@ def test_latex_escapes_what_it_reserves_and_sets_ours_in_bold():
     assert r"\caption{R\&D}" in text and r"\begin{tabular}{lr}" in text and r"a\_b & AUC \\" in text
     assert r"\textbf{x \& y\%} & \textbf{0.9} \\" in text
     assert r"\textbackslash{}cmd\{\} & 0.8 \\" in text and r"50 \% \textless{} all" in text
+
+
+def test_a_pivot_has_networks_down_and_datasets_across_each_by_what_val_prefers(make_store, cache_root):
+    from medfeat.workflows.probe import probe
+
+    for dataset, task in (("bloodmnist", "multi-class"), ("ages", "regression")):
+        for backbone, signal in (("weak", 0.3), ("strong", 1.0)):
+            make_store(dataset=dataset, backbone=backbone, task=task, signal=signal)
+    make_store(dataset="bloodmnist", backbone="lone")
+    report = probe(head="linear,knn,ridge", cache_dir=cache_root, resamples=20)
+    table = report.pivot()
+    assert table.columns == ("network", "ages R2", "bloodmnist AUC")
+    assert {row[0] for row in table.rows} == {"strong", "weak", "lone"}
+    cell = next(row for row in table.rows if row[0] == "strong")[2]
+    best = max((r for r in report.runs if r.backbone == "strong" and r.dataset == "bloodmnist"),
+               key=lambda run: run.val.auc.value)  # fmt: skip
+    assert cell == f"{best.test.auc.value:.3f}"
+    assert next(row for row in table.rows if row[0] == "lone")[1] == ""

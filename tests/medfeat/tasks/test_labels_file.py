@@ -154,7 +154,7 @@ def test_samples_without_a_label_are_refused_unless_allowed_and_then_counted(tmp
         ("id,label,label", ["train/0,1,1"], "each once"),
         ("id,label", [], "no rows"),
         ("id,label", ["train/0"], "1 rows have not 2 cells, first train/0"),
-        ("id,label", ['train/0,"1'], "cannot be read as a CSV"),
+        ("id,label", ['train/0,"1'], "check the quotes of this line"),
         ("", [], "its header is empty"),
         ("id,label", ["train/0,"], "every label is empty in label"),
         ("id,a,b", ["train/0,1,2"], "id train/0: column 'b' must be 0 or 1"),
@@ -182,7 +182,7 @@ def test_a_missing_or_foreign_file_is_named(tmp_path, store):
     with pytest.raises(MissingFileError, match=r"there is no file .*none.csv"):
         from_csv(tmp_path / "none.csv", store)
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00id")
-    with pytest.raises(DataError, match="CSV in UTF-8"):
+    with pytest.raises(DataError, match="no UTF-16 text"):
         from_csv(tmp_path / "binary.csv", store)
 
 

@@ -23,8 +23,8 @@ def test_the_default_layer_can_be_picked_beside_another(cache_root):
     middle = plant(cache_root, counts=COUNTS, layer="features.3", dim=5)
     with pytest.raises(UsageError) as caught:
         load("planted", "fake", cache_dir=cache_root)
-    assert "layer is" in str(caught.value)
-    assert "name one of these fields, e.g. layer=" in str(caught.value)
+    assert "(layer features.3)" in str(caught.value)
+    assert "name one by its digest, --store" in str(caught.value)
     assert "default" in str(caught.value)
     assert "None" not in str(caught.value)
     assert one_store("planted", "fake", layer="default", cache_dir=cache_root).path == last

@@ -164,7 +164,7 @@ def test_all_names_every_published_dataset(cache_root):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({}, "run `medfeat probe` first"),
+        ({}, "run `medfeat probe .*` first"),
         ({"data": "bloodmist"}, "did you mean bloodmnist"),
     ],
 )
@@ -175,7 +175,7 @@ def test_nothing_to_compare_is_one_clear_line(cache_root, options, said):
 
 
 def test_an_unknown_format_is_refused(cache_root):
-    with pytest.raises(UsageError, match="format must be one of table, markdown, csv, json, got 'xml'"):
+    with pytest.raises(UsageError, match="format must be one of table, markdown, csv, latex, json, got 'xml'"):
         compare("bloodmnist", cache_dir=cache_root).render("xml")
 
 
@@ -193,7 +193,7 @@ def test_runs_with_equal_ids_and_other_labels_are_not_compared(tmp_path, changed
             folder / "scores.npz", test_ids=names, test_labels=labels, test_scores=rng.dirichlet([1] * 3, 30), **empty
         )
         task = {"type": "multi-class", "images": images}
-        return SimpleNamespace(folder=folder, key=name * 12, task=task, backbone="net", head="linear")
+        return SimpleNamespace(folder=folder, key=name * 12, task=task, backbone="net", weights="", head="linear")
 
     first, second = run("a"), run("b")
     assert len(compare_runs([first, second], resamples=20)) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -130,7 +132,7 @@ def test_new_images_are_averaged_as_the_stored_ones_were(breast, cache_root, tmp
 
 
 def test_a_plan_refuses_before_anything_is_read(cache_root):
-    request = wanted_request(wanted_views(), copies="flip")
+    request = replace(wanted_request(wanted_views()), copies="flip")
     report = plan(Wanted("synthetic-binary", "resnet18", request, cache_dir=cache_root))
     assert "not known of own images" in report.failures[0].line()
     with pytest.raises(UsageError, match="takes images as they are: leave it out"):

@@ -131,7 +131,7 @@ def test_without_pictures_none_is_in_the_page(tmp_path, cache_root):
 
 
 def test_a_backbone_without_a_store_names_the_command(tmp_path, cache_root):
-    with pytest.raises(UsageError, match="medfeat extract --backbone resnet18 --data synthetic-binary"):
+    with pytest.raises(UsageError, match="medfeat extract --data synthetic-binary --backbone resnet18"):
         explore("synthetic-binary", backbone="resnet18", out=tmp_path / "page.html", sample=30, cache_dir=cache_root)
 
 

@@ -12,12 +12,15 @@ from PIL import Image
 
 import medfeat
 from medfeat.errors import DataError, UsageError
+from medfeat.extraction import session
 from medfeat.extraction.ask.request import Request
+from medfeat.extraction.measure import choose
+from medfeat.extraction.network import device
 from medfeat.types import SilentProgress
 from medfeat.workflows.asking.data_options import DataOptions
 from medfeat.workflows.asking.wanted import Wanted, wanted_views
 from medfeat.workflows.extract import extract, plan
-from medfeat_cache import FeatureStore, find_stores
+from medfeat_cache import FeatureStore, find_stores, read_header
 
 
 def pictures(folder: Path, count: int, *, start: int = 0, classes: tuple[str, ...] = ("a", "b")) -> Path:
@@ -239,7 +242,7 @@ def test_load_gives_features_labels_and_ids(counting, cache_root):
 def test_load_says_how_several_stores_differ(counting, cache_root):
     run(cache_root)
     run(cache_root, fit="pad")
-    with pytest.raises(UsageError, match="2 stores of synthetic-binary x counting match: fit is"):
+    with pytest.raises(UsageError, match=r"2 stores of synthetic-binary x counting match: .*fit "):
         medfeat.load("synthetic-binary", "counting", cache_dir=cache_root)
     assert len(medfeat.load("synthetic-binary", "counting", cache_dir=cache_root, fit="pad").ids) > 0
 
@@ -283,7 +286,8 @@ def test_a_plan_refuses_a_layer_that_is_not_there(cache_root, tmp_path, data):
 
 def test_a_long_comma_list_is_no_file_name(cache_root):
     names = ",".join(["nonesuch"] * 60)
-    assert len(run(cache_root, data=names, backbone="stats").failures) == 60
+    with pytest.raises(UsageError, match="nonesuch"):
+        run(cache_root, data=names, backbone="stats")
 
 
 def test_recheck_reads_and_measures_again(counting, cache_root):
@@ -305,3 +309,48 @@ def test_a_store_begun_with_other_settings_is_finished_with_them(counting, cache
     assert set(counting.batches) == {16}
     assert any("resuming with the batch size this store was begun with: 16" in line for line in said.said)
     assert outcome.action == "resume"
+
+
+def interrupted(counting, cache_root):
+    counting.error, counting.fail_after = DataError("cut short"), 30
+    with pytest.raises(DataError):
+        run(cache_root)
+    counting.error = None
+
+
+def test_a_store_that_goes_on_with_other_hardware_says_so(counting, cache_root, monkeypatch):
+    monkeypatch.setattr(device, "processor_name", lambda: "An older processor")
+    interrupted(counting, cache_root)
+    monkeypatch.setattr(device, "processor_name", lambda: "A newer processor")
+    said = SilentProgress()
+    [store] = run(cache_root, progress=said).stores
+    assert any("begun with hardware An older processor" in line for line in said.said)
+    [note] = read_header(store.path).info["settings_changes"]
+    assert "An older processor" in note["was"]["hardware"] and note["reason"] == "resumed elsewhere"
+
+
+def test_a_store_begun_before_hardware_was_kept_is_finished_in_silence(counting, cache_root, monkeypatch):
+    plain = choose.settings_here
+    monkeypatch.setattr(choose, "settings_here", lambda *given: replace(plain(*given), hardware=""))
+    interrupted(counting, cache_root)
+    said = SilentProgress()
+    assert run(cache_root, progress=said).stores[0].action == "resume"
+    assert not any("begun with" in line for line in said.said)
+
+
+def test_a_store_begun_compiled_is_finished_eager_where_compiling_fails(counting, cache_root, monkeypatch):
+    plain, build = choose.settings_here, session.make_embedder
+    monkeypatch.setattr(choose, "settings_here", lambda *given: replace(plain(*given), compiled=True))
+    interrupted(counting, cache_root)
+
+    def without_compiler(*given, compiled, **named):
+        if compiled:
+            raise RuntimeError("the compiler is gone\nand more")
+        return build(*given, compiled=compiled, **named)
+
+    monkeypatch.setattr(session, "make_embedder", without_compiler)
+    monkeypatch.setattr(session, "compile_problem", lambda device: None)
+    said = SilentProgress()
+    assert run(cache_root, progress=said).stores[0].action == "resume"
+    assert "torch.compile failed (the compiler is gone): running eager" in said.said
+    assert any("begun with compiled True" in line for line in said.said)

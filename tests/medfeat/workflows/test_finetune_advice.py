@@ -68,7 +68,7 @@ def test_the_curve_is_of_val_and_test_stays_closed(cache_root):
 def test_advice_names_its_reasons_and_how_sure_it_is(cache_root):
     network = NetworkOptions(CNN, weights="random")
     asked = FinetuneRequest("synthetic-binary", network, precision="fp32", cache_dir=cache_root)
-    with pytest.raises(UsageError, match="run `medfeat extract`"):
+    with pytest.raises(UsageError, match="run `medfeat extract --data"):
         advise(asked)
     embed(cache_root, backbone=CNN, weights="random")
     advice = advise(asked)

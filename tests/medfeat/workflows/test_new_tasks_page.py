@@ -28,6 +28,9 @@ PROMISED = (
     "images, ",
     "nearest to test/7",
     "likely label errors",
+    "stats, linear, 5 folds",
+    "stats, linear, 3 groups",
+    "linear on worse copies of its test images",
 )
 
 
@@ -47,6 +50,9 @@ def there(tmp_path, monkeypatch):
     for name, rule in (("reader2", lambda i: ("benign", "malignant")[i % 3 == 0]), ("ages", lambda i: 40 + i % 17 / 2)):
         rows = [f"{one},{rule(i)}" for i, one in enumerate(ids)]
         Path(f"{name}.csv").write_text("\n".join(["id,label", *rows]))
+    Path("hospitals.csv").write_text(
+        "\n".join(["id,hospital", *(f"{one},{'ABC'[i % 3]}" for i, one in enumerate(ids))])
+    )
     return tmp_path
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,10 +14,14 @@ from medfeat.datasets import open_dataset
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.run import read_scores
+from medfeat.tasks import official
 from medfeat.workflows.predict import predict
 from medfeat.workflows.probe import probe
+from medfeat_cache import FeatureStore
 
 from .embedded import QUICK, embed, export_images, plant
+
+_P = ("p:irregular mass", "p:smooth mass")
 
 
 @pytest.fixture
@@ -26,7 +31,7 @@ def probed(counting, cache_root):
     return probe("synthetic-binary", cache_dir=cache_root, **QUICK).runs[0], counting
 
 
-@pytest.mark.parametrize("head", ["linear", "knn", "xgboost"])
+@pytest.mark.parametrize("head", ["linear", "knn", "xgboost", "auto"])
 def test_scores_of_exported_images_are_the_stored_ones(counting, cache_root, tmp_path, head):
     embed(cache_root)
     run = probe("synthetic-binary", head=head, cache_dir=cache_root, **QUICK).runs[0]
@@ -43,7 +48,7 @@ def test_the_csv_has_an_answer_a_row_and_all_digits_of_the_scores(probed, cache_
     out = tmp_path / "silver.csv"
     report = predict(run.key[:10], export_images(tmp_path / "images"), out=out, cache_dir=cache_root, error_rate=0.05)
     rows = list(csv.DictReader(out.read_text().splitlines()))
-    assert list(rows[0]) == ["id", "label", "confidence", "set", "abstain", "p:irregular mass", "p:smooth mass"]
+    assert list(rows[0]) == ["id", "label", "confidence", "set", "abstain", "ood", "ood p", *_P]
     assert [float(row["p:smooth mass"]) for row in rows] == report.scores[:, 1].tolist()
     for row in rows:
         assert (row["set"] == row["label"]) == (row["abstain"] == "0")
@@ -87,7 +92,64 @@ def test_a_val_split_too_small_for_the_error_rate_decides_nothing(cache_root):
     run = probe("planted", cache_dir=cache_root, **QUICK).runs[0]
     report = predict(run.folder, data="planted", cache_dir=cache_root, error_rate=0.01)
     assert report.abstain.all()
-    assert "too small" in report.tables()[0].notes[-1]
+    assert report.tables()[0].notes[0].startswith("CAUTION: val is too small")
+
+
+def test_a_few_images_are_shown_one_by_one_and_many_are_counted(probed, cache_root, tmp_path):
+    run, _ = probed
+    folder = export_images(tmp_path / "images")
+    for path in sorted(folder.iterdir())[20:]:
+        path.unlink()
+    report = predict(run.folder, folder, cache_dir=cache_root)
+    table = report.tables()[0]
+    assert table.columns == ("image", "label", "probability", "set", "abstain", "ood")
+    assert [row[0] for row in table.rows] == [f"{i:05d}.png" for i in range(20)]
+    assert [row[1] for row in table.rows] == report.labels
+    assert [row[4] == "yes" for row in table.rows] == report.abstain.tolist()
+    counted = predict(run.folder, data="synthetic-binary", cache_dir=cache_root).tables()[0]
+    assert counted.columns == ("label", "images", "of these abstained", "of these ood")
+
+
+def test_few_val_samples_are_said_loudly(cache_root):
+    plant(cache_root, counts={"train": 60, "val": 13, "test": 60})
+    run = probe("planted", cache_dir=cache_root, **QUICK).runs[0]
+    report = predict(run.folder, data="planted", cache_dir=cache_root)
+    assert "only 13 val images" in report.cautions[0] and "13 independent samples" in report.ood_unknown
+    assert report.tables()[0].notes[0] == f"CAUTION: {report.cautions[0]}"
+    assert report.to_dict()["cautions"] == list(report.cautions)
+
+
+def test_a_val_of_few_patients_is_calibrated_by_patient(cache_root):
+    counts = {"train": 60, "val": 60, "test": 60}
+    plant(cache_root, counts=counts, classes=2, signal=0.5)
+    store = next(cache_root.glob("planted/fake/*.h5"))
+    with FeatureStore(store) as opened:
+        own = official(opened)
+    patients = np.array([f"{split}{i % 12}" for i, split in enumerate(own.split.tolist())])
+    run = probe("planted", task=replace(own, name="by-patient", group=patients), cache_dir=cache_root, **QUICK).runs[0]
+    report = predict(run.folder, data="planted", cache_dir=cache_root)
+    assert report.conformal.patients == 12 and report.conformal.n == 60
+    assert "12 val patients (60 images)" in report.cautions[0]
+
+
+def test_images_of_another_set_are_called_unlike_those_of_training(cache_root):
+    plant(cache_root, counts={"train": 300, "val": 100, "test": 200})
+    plant(cache_root, counts={"all": 100}, dataset="other", rows=lambda group, X, y: (X * 0.2 + 9, y))
+    run = probe("planted", cache_dir=cache_root, **QUICK).runs[0]
+    own = predict(run.folder, data="planted", cache_dir=cache_root)
+    assert own.ood[own.ids > "val"].mean() < 0.12  # train itself is nearer than val
+    assert not any("unlike" in line for line in own.cautions)
+    other = predict(run.folder, data="other", cache_dir=cache_root)
+    assert other.ood.all() and "100 of 100 images are unlike" in other.cautions[-1]
+
+
+def test_without_its_store_a_probe_says_that_it_cannot_tell_what_is_unlike(probed, cache_root, tmp_path):
+    run, _ = probed
+    folder = export_images(tmp_path / "images")
+    next(cache_root.glob("synthetic-binary/counting/*.h5")).unlink()
+    report = predict(run.folder, folder, cache_dir=cache_root)
+    assert report.ood is None and "is not here" in report.ood_unknown
+    assert report.tables()[0].columns[-1] == "of these ood" and report.to_dict()["ood"] is None
 
 
 def test_data_of_another_recipe_is_refused_and_the_fields_are_named(cache_root):
@@ -140,7 +202,7 @@ def test_a_hostile_model_file_is_one_line_and_runs_nothing(probed, cache_root, t
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({}, "either --images"),
+        ({}, "give --images"),
         ({"data": "synthetic-binary", "error_rate": 1.5}, "between 0 and 1, got 1.5"),
         ({"data": "nonesuch"}, "no store of nonesuch x counting"),
     ],

@@ -114,6 +114,19 @@ def test_all_heads_are_those_that_can_learn_the_task(make_store, cache_root):
     assert all(run.test.auc.value > 0.5 for run in report.runs)
 
 
+def test_of_all_heads_those_left_out_are_said_once_and_none_is_run_under_a_second_name(make_store, cache_root):
+    for backbone in ("resnet18", "vgg16"):
+        make_store(dataset="breastmnist", backbone=backbone, task="binary-class")
+    report = probe(head="all", cache_dir=cache_root, **QUICK)
+    assert {run.head for run in report.runs} == {"linear", "knn", "svm", "prototypes", "xgboost", "mlp"}
+    said = [line for line in report.notes if line.startswith("left out of --head all")]
+    assert said == [
+        "left out of --head all: the ordinal head is the linear head where the task is binary-class",
+        "left out of --head all: the ridge head learns regression; this task is binary-class",
+    ]
+    assert probe(head="ordinal", cache_dir=cache_root, **QUICK).runs[0].head == "ordinal", "asked for by name, it runs"
+
+
 def test_a_head_that_cannot_learn_the_task_is_one_clear_line_when_it_was_asked_for(make_store, cache_root):
     make_store()
     with pytest.raises(DataError, match="choose another head"):

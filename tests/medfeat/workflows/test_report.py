@@ -38,7 +38,7 @@ def probed(cache_root, counting):
 
 
 def test_a_cache_without_runs_is_one_line(cache_root, tmp_path):
-    with pytest.raises(UsageError, match=r"no runs in .*: run `medfeat probe` first"):
+    with pytest.raises(UsageError, match=r"no runs in .*: run `medfeat probe .*` first"):
         write_report(out=tmp_path / "r.html", cache_dir=cache_root)
 
 

@@ -1,0 +1,39 @@
+"""A store as a head reads it: bags for heads that take them, else one vector a sample."""
+
+from __future__ import annotations
+
+from medfeat.errors import OneVectorError
+from medfeat.tasks import Samples, gather
+from medfeat.tasks.readable import Readable
+from medfeat.types import Head, Task
+from medfeat_cache import FeatureStore
+
+
+def takes_bags(head: Head) -> bool:
+    """Whether a head learns from the several vectors of a sample; one says so by its attribute ``takes_bags``."""
+    return bool(getattr(head, "takes_bags", False))
+
+
+def gather_for(head: Head, store: Readable, task: Task) -> Samples:
+    """Join a store and a task by id, as a head reads it: of heads that take no bags, a bag is its mean.
+
+    Raises
+    ------
+    OneVectorError
+        The head takes bags and the store has one vector a sample.
+    DataError
+        As `medfeat.tasks.gather`.
+    """
+    bags = takes_bags(head)
+    if bags and len(getattr(store, "shape", ())) < 2:
+        raise OneVectorError(
+            f"the {head.name} head weighs several vectors of a sample, and {store.path} has one: "
+            "extract with --slices keep (volumes) or --pool tokens, or choose another head"
+        )
+    return gather(store, task, bags=bags)
+
+
+def stored_shape(store: FeatureStore) -> tuple[int, ...]:
+    """Return the shape of a sample's embedding in the file, of a store that is read by its means too."""
+    column = store.column(store.groups[0], "embeddings")
+    return (store.dim,) if column is None else column.shape[1:]

@@ -1,0 +1,50 @@
+"""Many runs in one table: networks down, datasets across."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from medfeat.evaluation.runs.run import Run
+from medfeat.report.run_tables import NAMES
+from medfeat.report.tables import Table, number
+
+Key = tuple[str, str]
+
+
+def pivot_table(runs: Sequence[Run]) -> Table:
+    """Return the test score of each network on each dataset; of several stores and heads, the one that val prefers.
+
+    Parameters
+    ----------
+    runs
+        Any; each dataset and task is a column, each network a row, the best mean of val first. A network that lacks a
+        column is sorted by those it has.
+    """
+    chosen: dict[tuple[str, Key], Run] = {}
+    for run in runs:
+        cell = run.backbone, _column(run)
+        if cell not in chosen or _val(run) > _val(chosen[cell]):
+            chosen[cell] = run
+    columns = list(dict.fromkeys(column for _, column in chosen))
+    networks = list(dict.fromkeys(network for network, _ in chosen))
+    means = {name: np.mean([_val(run) for (network, _), run in chosen.items() if network == name]) for name in networks}
+    rows = []
+    for name in sorted(networks, key=lambda name: -means[name]):
+        here = [chosen.get((name, column)) for column in columns]
+        rows.append((name, *("" if run is None else number(run.test.values[run.headline[0]].value) for run in here)))
+    heads = sorted({run.head for run in chosen.values()})
+    best = "the head and store that val prefers" if len(chosen) < len(runs) else f"head {', '.join(heads)}"
+    notes = (f"{best}; intervals are in the tables of each dataset", "sorted by the mean of val, not of test")
+    return Table("Test scores, networks by datasets", ("network", *map(" ".join, columns)), tuple(rows), notes)
+
+
+def _column(run: Run) -> Key:
+    name = run.shown if run.task["name"] == "official" else f"{run.shown}, {run.task['name']}"
+    return name, NAMES[run.headline[0]]
+
+
+def _val(run: Run) -> float:
+    value = run.val.values[run.headline[0]].value
+    return value if value == value else -np.inf  # noqa: PLR0124 - NaN is never preferred

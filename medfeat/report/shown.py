@@ -1,0 +1,48 @@
+"""How a result shows itself: in a line where Python prints it, as tables where a notebook does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medfeat.report.tables import Table
+
+_LONGEST = 60
+
+
+class Shown:
+    """What a command gives back: short in a line, and in a notebook the tables that the command line prints.
+
+    For frozen dataclasses that are declared with ``repr=False`` and have `tables`.
+    """
+
+    def tables(self) -> list[Table]:
+        """Return what the command line prints."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        facts: Any = self
+        parts = (_fact(one.name, getattr(self, one.name)) for one in fields(facts))
+        return f"{type(self).__name__}({', '.join(part for part in parts if part)})"
+
+    def _repr_html_(self) -> str:
+        from medfeat.report.page.html import joined, table
+
+        return str(joined(table(one, sortable=False) for one in self.tables()))
+
+
+def _fact(name: str, value: Any) -> str:
+    """Return a field in a few words: how many of many, short things as they are, nothing for what has no short form."""
+    if isinstance(value, str | Path):
+        text = str(value)
+        shown = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+        return f"{name}={shown!r}" if text else ""
+    if isinstance(value, bool | int | float):
+        return f"{name}={value}"
+    if isinstance(value, tuple | list | Mapping):
+        return f"{len(value)} {name}" if value else ""
+    return f"{len(value)} {name}" if isinstance(value, np.ndarray) else ""

@@ -1,0 +1,91 @@
+"""Where long work is heard when nobody says where: a bar in a notebook, `logging` under the name ``medfeat`` elsewhere.
+
+A script shows nothing until it asks: ``logging.basicConfig(level=logging.INFO)``.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from medfeat.types import Progress, SilentProgress
+
+_SHORTEST = 0.5  # seconds; what is done sooner has no bar
+_LOGGER = logging.getLogger("medfeat")
+_LOGGER.addHandler(logging.NullHandler())  # a library says nothing of its own accord, warnings neither
+
+
+class MedfeatWarning(UserWarning):
+    """What a person in a notebook must not overlook, such as images that could not be read."""
+
+
+def heard(progress: Progress | None) -> Progress:
+    """Return where progress goes: where it was asked to, else a bar in a notebook, else a log."""
+    if progress is not None:
+        return progress
+    return _NotebookProgress() if in_notebook() else LoggedProgress()
+
+
+def warn_of(lines: Iterable[str]) -> None:
+    """Tell of what went wrong without stopping: a warning in a notebook, and always a line of the log."""
+    for line in lines:
+        _LOGGER.warning("%s", line)
+        if in_notebook():
+            warnings.warn(line, MedfeatWarning, stacklevel=3)
+
+
+def in_notebook() -> bool:
+    """Tell whether a notebook's kernel runs this; IPython is not imported to find out."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
+
+
+@dataclass(frozen=True)
+class LoggedProgress(SilentProgress):
+    """Shows nothing; what is worth keeping is kept, and logged as information, stretches as debugging."""
+
+    def start(self, total: int, label: str, unit: str = "images") -> None:
+        """Begin a stretch."""
+        _LOGGER.debug("%s: %s %s", label, total, unit)
+
+    def say(self, message: str) -> None:
+        """Keep the line in `said`, and log it."""
+        super().say(message)
+        _LOGGER.info("%s", message)
+
+
+class _NotebookProgress:
+    """Draws a bar below the cell; lines worth keeping are printed above it."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def start(self, total: int, label: str, unit: str = "images") -> None:
+        """Begin a bar of `total` units."""
+        from tqdm.std import tqdm
+
+        self.finish()
+        how = {"leave": False, "file": sys.stdout, "mininterval": 0.2, "delay": _SHORTEST}
+        self._bar = tqdm(total=total, desc=label, unit=f" {unit}", **how)
+
+    def advance(self, count: int) -> None:
+        """Move the bar by `count` units."""
+        if self._bar is not None:
+            self._bar.update(count)
+
+    def say(self, message: str) -> None:
+        """Print a line above the bar, and log it."""
+        from tqdm.std import tqdm
+
+        tqdm.write(message, file=sys.stdout)
+        _LOGGER.info("%s", message)
+
+    def finish(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,0 +1,198 @@
+"""`medfeat runs`: which runs there are, what one of them says, taking some away, and which one is meant."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from medfeat.errors import DataError, UsageError
+from medfeat.evaluation.runs.card import CARD_FILE
+from medfeat.evaluation.runs.places import run_folders
+from medfeat.evaluation.runs.run import NOT_SAVED, Run, list_runs, read_run
+from medfeat.evaluation.runs.saved_probe import find_run
+from medfeat.evaluation.runs.vouching import refuse_changed
+from medfeat.report.run_tables import class_tables, confusion_table, listed_tables, runs_tables
+from medfeat.report.tables import Table
+from medfeat.tasks import OFFICIAL
+from medfeat.workflows.compare import kept_runs
+from medfeat.workflows.stores.store_names import meant, versions_of
+from medfeat_cache import Catalogue, resolve_root
+from medfeat_cache.commands import command, elsewhere
+from medfeat_cache.reading import JSON_BYTES, read_bounded
+
+BEST = "best"
+
+
+@dataclass(frozen=True)
+class RunList:
+    """The runs of a cache, by dataset and best on val first; `problems` names those that cannot be used."""
+
+    runs: tuple[Run, ...]
+    problems: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {"runs": [run.to_dict() for run in self.runs], "problems": list(self.problems)}
+
+    def tables(self) -> list[Table]:
+        """Return one row a run, in a table for each dataset and task."""
+        return listed_tables(self.runs)
+
+
+@dataclass(frozen=True)
+class RunShown:
+    """One run, and its card as it lies in the run's folder (empty where there is none)."""
+
+    run: Run
+    card: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {"run": self.run.to_dict(), "card": self.card}
+
+    def tables(self) -> list[Table]:
+        """Return its scores, its classes and where they were confused."""
+        confused = [confusion_table(self.run)] if self.run.test.confusion else []
+        classes = class_tables([self.run]) if self.run.test.per_class else []
+        return [*runs_tables([self.run]), *classes, *confused]
+
+
+def list_of_runs(
+    data: str | Sequence[str] | None = None,
+    *,
+    backbone: str | Sequence[str] | None = None,
+    head: str | Sequence[str] | None = None,
+    size: int | None = None,
+    cache_dir: str | Path | None = None,
+) -> RunList:
+    """List the runs of the cache; None means any.
+
+    Raises
+    ------
+    UsageError
+        A name that no run has.
+    """
+    root = resolve_root(cache_dir)
+    found, problems = list_runs(root)
+    runs = of_data(found, data, root)
+    if not runs:
+        what = "" if data is None else f" of {data if isinstance(data, str) else ', '.join(data)}"
+        problems.append(f"no runs{what} in {root}: {command('probe', cache_dir=elsewhere(root))} makes some")
+    kept = kept_runs(runs, backbone=backbone, head=head, size=size) if runs else []
+    return RunList(tuple(sorted(kept, key=lambda run: (run.dataset, run.task["name"], -_val(run)))), tuple(problems))
+
+
+def show_run(run: str | Path, *, data: str | None = None, cache_dir: str | Path | None = None) -> RunShown:
+    """Read one run: by its folder, the beginning of its key, or as the best one of `data` on val.
+
+    Raises
+    ------
+    UsageError
+        There is none, or several begin so.
+    DataError
+        It cannot be read, or was changed after it was written.
+    """
+    folder = named_run(resolve_root(cache_dir), run, data=data)
+    found = read_run(folder)
+    path = folder / CARD_FILE
+    if not path.is_file():
+        return RunShown(found, "")
+    content = read_bounded(path, JSON_BYTES)
+    refuse_changed(folder, CARD_FILE, content)
+    return RunShown(found, content.decode("utf-8", errors="replace"))
+
+
+def delete_runs(runs: Sequence[str | Path], *, cache_dir: str | Path | None = None) -> list[Path]:
+    """Remove the folders of runs, and nothing else; return them.
+
+    Raises
+    ------
+    UsageError
+        One is not there, or a beginning that several have: nothing was removed.
+    """
+    folders = folders_of(runs, cache_dir=cache_dir)
+    for folder in folders:
+        shutil.rmtree(folder)
+    return folders
+
+
+def folders_of(runs: Sequence[str | Path], *, cache_dir: str | Path | None = None) -> list[Path]:
+    """Return the folder of each run that is named; only what lies among the runs of the cache is one.
+
+    Raises
+    ------
+    UsageError
+        As `delete_runs` says.
+    """
+    root = resolve_root(cache_dir)
+    there = {folder.resolve(): folder for folder in run_folders(root)}
+    found = [find_run(root, run).resolve() for run in runs]
+    strange = next((folder for folder in found if folder not in there), None)
+    if strange is not None:
+        raise UsageError(f"{strange} is no run of the cache {root}: remove it by hand if it is yours")
+    return [there[folder] for folder in dict.fromkeys(found)]
+
+
+def named_run(root: Path, run: str | Path, *, data: str | None = None) -> Path:
+    """Return the folder of a run named by its path, by the beginning of its key, or as ``best`` of a dataset on val.
+
+    Parameters
+    ----------
+    root
+        Of the cache.
+    run
+        What was said.
+    data
+        With ``best``: whose runs; None where the cache holds runs of one dataset alone.
+
+    Raises
+    ------
+    UsageError
+        There is none, or more than one is meant.
+    """
+    if run != BEST:
+        return find_run(root, run)
+    found, _ = list_runs(root)
+    runs = [one for one in of_data(found, data, root) if not any(note.startswith(NOT_SAVED) for note in one.notes)]
+    datasets = sorted({one.dataset for one in runs})
+    if not runs:
+        what = f" of {data}" if data else ""
+        how = command("probe", data=data, cache_dir=elsewhere(root))
+        raise UsageError(f"--run best: no run{what} in {root}: {how} makes some")
+    if len(datasets) > 1:
+        raise UsageError(f"--run best: there are runs of {', '.join(datasets)}: say which with --data NAME")
+    tasks = sorted({one.task["name"] for one in runs})
+    if len(tasks) > 1 and OFFICIAL not in tasks:
+        raise UsageError(
+            f"--run best: the runs of {datasets[0]} answer {', '.join(tasks)}, and none its own labels: name a run by "
+            f"its key, as {command('runs', 'list', data=datasets[0])} shows them"
+        )
+    task = OFFICIAL if OFFICIAL in tasks else tasks[0]
+    best = max((one for one in runs if one.task["name"] == task), key=_val)
+    if best.folder is None:
+        raise DataError(f"run {best.key[:12]} has no folder")
+    return best.folder
+
+
+def of_data(runs: Sequence[Run], data: str | Sequence[str] | None, root: Path) -> list[Run]:
+    """Keep the runs on the datasets, of the versions, that are named; each says its version where it has several."""
+    cache = Catalogue(root)
+    named = meant(cache, data)
+    if named is not None:
+        runs = [run for run in runs if any(_is_of(cache, run, one.name, one.number) for one in named)]
+    own = {run.dataset: versions_of(cache, run.dataset) for run in runs if run.task.get("images")}
+    return [replace(run, data=own[run.dataset].name(run.task["images"])) if run.dataset in own else run for run in runs]
+
+
+def _is_of(cache: Catalogue, run: Run, name: str, number: int | None) -> bool:
+    if run.dataset != name:
+        return False
+    return number is None or run.task.get("images") in versions_of(cache, name).numbered(number).keys
+
+
+def _val(run: Run) -> float:
+    value = run.val.values[run.headline[0]].value
+    return value if value == value else float("-inf")  # noqa: PLR0124 - NaN is worst

@@ -1,0 +1,97 @@
+"""Tables fit a terminal: no name, number or interval is ever broken, columns go by rank, and it is said which."""
+
+from __future__ import annotations
+
+import io
+import itertools
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from medfeat.report.tables import Table, fitted, terminal
+
+INTERVAL, KEY = "0.740 [0.636, 0.820]", "878b280db666"
+COLUMNS = ("backbone", "px", "head", "val AUC", "test AUC", "test ACC", "extract s", "Wh", "run", "note")
+SCORES = (("0.895", INTERVAL, "0.756 [0.682, 0.818]"), ("0.6", INTERVAL, "0.581 [0.503, 0.656]"))
+ROWS = (
+    ("squeezenet1_1-random0", "28", "linear", *SCORES[0], "5.0", "0.03", KEY, "random weights"),
+    ("stats", "28", "linear", *SCORES[1], "5.0", "0.03", "25c8c5378086", "baseline, seen twice"),
+)
+TABLE = Table(
+    "breastmnist", COLUMNS, ROWS, ("a note",), less=("Wh", "extract s", "test ACC", "px", "run"), prose=("note",)
+)
+DIGEST = Table(
+    "", ("field", "value"), (("digest", "7911ca06a46202285d759075bc1bc9c976fabb8c3ab668e682cf6c2d0e21fb5a"),)
+)
+
+
+def drawn(table: Table, width: int | None, *, colour: bool = False) -> str:
+    out = io.StringIO()
+    console = Console(file=out, width=width or 10_000, force_terminal=colour, no_color=not colour)
+    for part in terminal([table], width):
+        console.print(part)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("width", "colour"), list(itertools.product([60, 80, 100, 160], [False, True])))
+def test_nothing_but_prose_is_broken_and_no_line_is_too_long(width, colour):
+    shown, gone = fitted(TABLE, width)
+    text = drawn(TABLE, width, colour=colour)
+    for row in shown.rows:
+        assert all(cell in text for name, cell in zip(shown.columns, row, strict=True) if name != "note")
+    if not colour:
+        assert max(map(cell_len, text.splitlines())) <= width
+    if gone:
+        assert "not shown for want of width" in text and "--wide shows all" in text
+
+
+def test_no_word_of_prose_is_broken_where_a_table_just_fits():
+    rows = (("squeezenet1_1-random0", "linear", "0.895", INTERVAL, "random weights"),)
+    text = drawn(Table("", ("backbone", "head", "val AUC", "test AUC", "note"), rows, prose=("note",)), 80)
+    assert "random weights" in text
+
+
+def test_columns_go_by_rank_and_those_without_rank_stay():
+    narrow, gone = fitted(TABLE, 80)
+    assert set(narrow.columns) >= {"backbone", "head", "val AUC", "test AUC", "note"}
+    assert set(gone) == {"Wh", "extract s", "test ACC", "px", "run"}
+    shorter = Table("", ("backbone", "px", "head", "run"), (("b" * 20, "28", "linear", KEY),), less=("px", "run"))
+    assert fitted(shorter, 38)[1] == ("run",)  # without the key there is room for px again
+    assert fitted(TABLE, 200) == (TABLE, ())
+    assert fitted(TABLE, None) == (TABLE, ())
+
+
+def test_a_column_that_tells_two_rows_apart_stays():
+    rows = (("resnet18", "28", "avg"), ("resnet18", "28", "cls"))
+    table = Table("", ("backbone", "px", "a long name of a column_______________"), rows, less=table_less())
+    shown, gone = fitted(table, 20)
+    assert "a long name of a column_______________" in shown.columns and gone == ("px",)
+
+
+def table_less() -> tuple[str, ...]:
+    return ("a long name of a column_______________", "px")
+
+
+def test_an_empty_column_of_some_rank_takes_no_place():
+    table = Table("", ("id", "note"), (("a", ""), ("b", "")), less=("note",))
+    assert fitted(table, None)[0].columns == ("id",)
+
+
+def test_what_fits_nowhere_becomes_lines_with_every_cell_whole():
+    text = drawn(DIGEST, 40)
+    assert text.replace("\n", "") == f"digest  {DIGEST.rows[0][1]}"
+    wide = Table("runs", ("key", "backbone", "test AUC"), (("k" * 12, "b" * 60, INTERVAL),))
+    lines = drawn(wide, 60).splitlines()
+    assert any(line.endswith(INTERVAL) for line in lines) and any(line.endswith("b" * 48) for line in lines)
+
+
+def test_a_command_in_a_note_is_never_broken_into_lines():
+    command = "`medfeat extract --data breastmnist --backbone stats,pixels --data-root /somewhere/far/away/from/here`"
+    out = io.StringIO()
+    console = Console(file=out, width=60)
+    from rich.text import Text
+
+    for part in terminal([Table("", ("a",), (("b",),), (command,))], 60):
+        console.print(part, soft_wrap=isinstance(part, Text))
+    assert command in out.getvalue()

@@ -1,0 +1,130 @@
+"""A notebook shows bars and warnings by default, a script nothing, and a log hears everything."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from medfeat import saying
+from medfeat.errors import MedfeatError, UsageError
+from medfeat.saying import MedfeatWarning, heard, in_notebook, warn_of
+from medfeat.types import SilentProgress
+from medfeat.workflows.extract import extract
+from medfeat.workflows.predict import predict
+from medfeat.workflows.probe import probe
+
+QUICK = {"resamples": 20}
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    """Stand in for the shell that a notebook's kernel runs."""
+    shell = SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    return shell
+
+
+def images(folder, *, bad=True):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        place = folder / "ab"[i % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (16, 16), dtype=np.uint8)).save(place / f"{i}.png")
+    if bad:
+        (folder / "a" / "bad.png").write_bytes(b"no picture")
+    return folder
+
+
+def test_a_script_and_a_terminal_of_ipython_are_no_notebook(monkeypatch, notebook):
+    assert in_notebook()
+    notebook.kernel = None
+    assert not in_notebook()
+    monkeypatch.delitem(sys.modules, "IPython")
+    assert not in_notebook()
+    assert isinstance(heard(None), SilentProgress)
+
+
+def test_a_notebook_shows_a_bar_and_what_is_worth_keeping(notebook, monkeypatch, capsys):
+    monkeypatch.setattr(saying, "_SHORTEST", 0)
+    progress = heard(None)
+    progress.start(10, "embedding")
+    progress.advance(4)
+    progress.say("device: cpu")
+    progress.finish()
+    shown = capsys.readouterr().out
+    assert "embedding" in shown and "device: cpu" in shown
+
+
+def test_progress_that_was_asked_for_is_used(notebook):
+    mine = SilentProgress()
+    assert heard(mine) is mine
+
+
+def test_images_that_cannot_be_read_are_warned_of_in_a_notebook_and_logged_in_a_script(
+    notebook, monkeypatch, cache_root, tmp_path, caplog, capsys
+):
+    folder = images(tmp_path / "own")
+    with pytest.warns(MedfeatWarning, match=r"bad\.png was skipped"):
+        extract(str(folder), "stats", cache_dir=cache_root, device="cpu")
+    monkeypatch.delitem(sys.modules, "IPython")
+    capsys.readouterr()
+    with warnings.catch_warnings(), caplog.at_level(logging.INFO, logger="medfeat"):
+        warnings.simplefilter("error")
+        extract(str(folder), "stats", cache_dir=cache_root, device="cpu")
+    levels = {record.levelname: record.getMessage() for record in caplog.records if record.name == "medfeat"}
+    assert "bad.png was skipped" in levels["WARNING"] and "INFO" in levels
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_script_without_logging_hears_nothing():
+    code = "from medfeat.saying import heard, warn_of; heard(None).say('x'); warn_of(['y'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_warnings_are_one_a_line(notebook):
+    with pytest.warns(MedfeatWarning) as caught:
+        warn_of(["one", "two"])
+    assert [str(one.message) for one in caught] == ["one", "two"]
+
+
+def test_results_are_short_where_python_prints_them_and_tables_in_a_notebook(make_store, cache_root):
+    make_store()
+    report = probe(cache_dir=cache_root, **QUICK)
+    assert repr(report) == "ProbeReport(1 runs, reused=0, 1 notes)"
+    run = report.runs[0]
+    assert repr(run) == f"Run({run.key[:12]}: bloodmnist / resnet18 / linear, test auc {run.test.auc.value:.3f})"
+    page = report._repr_html_()
+    assert page.count("<table") == 1 and f"{run.test.auc.value:.3f}" in page and "resnet18" in page
+    labelled = predict(run.folder, data="bloodmnist", cache_dir=cache_root)
+    assert len(repr(labelled)) < 400 and "400 ids" in repr(labelled)
+    assert "<table" in labelled._repr_html_()
+
+
+def test_names_that_are_no_html_stay_words(make_store, cache_root):
+    make_store(dataset="<b>x", backbone="a&b")
+    page = probe(cache_dir=cache_root, **QUICK)._repr_html_()
+    assert "<b>" not in page and "a&amp;b" in page
+
+
+@pytest.mark.parametrize("names", ["nonesuch", ["nonesuch"], ["nonesuch", "nonesuch"]])
+def test_a_name_that_is_not_known_is_raised_alone_and_in_a_list(cache_root, names):
+    with pytest.raises(UsageError, match="nonesuch"):
+        extract("synthetic-binary", names, cache_dir=cache_root)
+
+
+def test_a_list_of_which_nothing_could_be_done_is_raised_and_one_that_went_on_is_logged(cache_root, caplog):
+    with pytest.raises(MedfeatError, match=r"nothing was done, 2 failed: .*nonesuch.*; .*otherone"):
+        extract("synthetic-binary", ["nonesuch", "otherone"], cache_dir=cache_root)
+    with caplog.at_level(logging.WARNING, logger="medfeat"):
+        report = extract("synthetic-binary", ["nonesuch", "stats"], cache_dir=cache_root, device="cpu")
+    assert len(report.stores) == 1 and len(report.failures) == 1
+    assert "nonesuch" in caplog.records[-1].getMessage()
