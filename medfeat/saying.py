@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from medfeat.types import Progress, SilentProgress
 
@@ -21,6 +21,15 @@ _LOGGER.addHandler(logging.NullHandler())  # a library says nothing of its own a
 
 class MedfeatWarning(UserWarning):
     """What a person in a notebook must not overlook, such as images that could not be read."""
+
+
+@runtime_checkable
+class WholeProgress(Progress, Protocol):
+    """A `Progress` that also shows how far a command is that does several things: run 4 of 18."""
+
+    def whole(self, done: int, total: int, what: str) -> None:
+        """Say that `done` of `total` are done and the next one begins; all of them done ends it."""
+        ...
 
 
 def heard(progress: Progress | None) -> Progress:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -330,15 +330,6 @@ class Progress(Protocol):
         ...
 
 
-@runtime_checkable
-class WholeProgress(Progress, Protocol):
-    """A `Progress` that also shows how far a command is that does several things: run 4 of 18."""
-
-    def whole(self, done: int, total: int, what: str) -> None:
-        """Say that `done` of `total` are done and the next one begins; all of them done ends it."""
-        ...
-
-
 @dataclass(frozen=True)
 class SilentProgress:
     """The default `Progress`: shows nothing, and keeps what was said for whoever asks."""
@@ -407,9 +398,3 @@ class Candidate:
     model: Fitted
     complexity: float
     head: str = ""
-
-
-def as_names(value: str | Sequence[str]) -> tuple[str, ...]:
-    """Split a comma list, or pass a sequence through; empty parts are dropped."""
-    parts = value.split(",") if isinstance(value, str) else value
-    return tuple(part.strip() for part in parts if part.strip())

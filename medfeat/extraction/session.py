@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
@@ -124,7 +126,8 @@ class _Session:
         choice: Decision | None = None
         precision = self._known_precision()
         if precision is None:
-            choice = self._chosen("auto")
+            with self._measuring() as chooser:
+                choice = chooser.choose("auto")
             precision = choice.settings.precision
         targets = self._targets(precision)
         there = [target for target in targets if target.path.is_file()]
@@ -133,7 +136,10 @@ class _Session:
         for last in (False, True):
             begun_elsewhere: list[Target] = []
             for settings, together in _by_settings(missing).items():
-                made = self._settled(settings) or choice or self._chosen(precision)
+                made = self._settled(settings) or choice
+                if made is None:
+                    with self._measuring() as chooser:
+                        made = chooser.choose(precision)
                 run = Pass(self.dataset, self.backbone, made, begun=settings, root=self.root, progress=self.progress)
                 try:
                     outcomes |= run.make(together, source=self.request.source)
@@ -181,11 +187,12 @@ class _Session:
             targets.append(Target(index, view, self.asked[view], recipe, path, depth))
         return targets
 
-    def _chosen(self, precision: str) -> Decision:
-        """Measure, under a bar that says so: that takes seconds in which nothing else is told."""
+    @contextmanager
+    def _measuring(self) -> Iterator[Chooser]:
+        """Yield what measures, under a bar that says so: that takes seconds in which nothing else is told."""
         self.progress.start(1, f"measuring {self.name}: batch size, precision", "measurements")
         try:
-            return self._chooser().choose(precision)
+            yield self._chooser()
         finally:
             self.progress.finish()
 

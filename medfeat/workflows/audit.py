@@ -106,23 +106,18 @@ def audit(
         answer = _Answer.of(opened, question)
         remake = Remake(MadeFrom.of(opened.recipe, opened.info), options, root, progress)
         images, notes = (None, []) if threshold is not None else _images(opened, remake)
-        drawn = Calibration(float(threshold or 1.0), None)
-        line = drawn if images is None else images.calibrate(sample=sample, seed=seed)
+        given = Calibration(float(threshold or 1.0), None)
+        line = given if images is None else images.calibrate(sample=sample, seed=seed)
         progress.start(1, f"comparing {len(answer.ids):,} embeddings", "comparisons")
         pairs, unseen = _pairs(opened, answer, line, images)
         progress.finish()
         notes += unseen + ([opened.averaged] if isinstance(opened, AveragedStore) else [])
         report = AuditReport(
-            dataset=shown_name(header, Catalogue(root)),
-            backbone=str(opened.recipe["backbone"]),
-            task="" if answer.task is None else answer.task.name,
-            task_type="" if answer.task is None else answer.task.task_type,
-            pairs=tuple(pairs),
-            calibration=line,
-            embedded=0 if images is None else images.embedded,
-            notes=tuple(notes),
+            dataset=shown_name(header, Catalogue(root)), backbone=str(opened.recipe["backbone"]), calibration=line,
+            task=answer.task.name if answer.task else "", task_type=answer.task.task_type if answer.task else "",
+            pairs=tuple(pairs), embedded=0 if images is None else images.embedded, notes=tuple(notes),
             out=None if out is None else Path(out),
-        )
+        )  # fmt: skip
         if answer.task is not None:
             how = Options(heads_for(header, head, question)[0], seed, False, resamples)
             run = probe_store(opened, answer.task, root, how, progress=progress)

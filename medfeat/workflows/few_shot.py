@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from medfeat.comma_lists import as_names
 from medfeat.evaluation.judging.few_shot import Curve, CurveOptions, Point, learning_points
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import PROTOCOL
@@ -17,7 +18,7 @@ from medfeat.report.few_shot import curve_tables, draw_curves
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
 from medfeat.saying import heard
-from medfeat.types import Progress, Task, as_names
+from medfeat.types import Progress, Task
 from medfeat.workflows.asking.question import Question, SaidOnce
 from medfeat.workflows.jobs.each import Failure, Overall, each
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from medfeat.comma_lists import as_names
 from medfeat.errors import UsageError
 from medfeat.evaluation.judging.fusion import WAYS, Fusion, Way, fuse_stores
 from medfeat.evaluation.measures.bootstrap import RESAMPLES, check_draws
@@ -18,7 +19,7 @@ from medfeat.report.run_tables import NAMES
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table, number, with_interval
 from medfeat.saying import heard
-from medfeat.types import Progress, Task, as_names
+from medfeat.types import Progress, Task
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.jobs.side_by_side import apart_from_precision
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, heads_for

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,8 @@ from medfeat.workflows.stores.how_to_extract import extract_first
 from medfeat.workflows.stores.one_store import store_path_of
 from medfeat.workflows.stores.remake import EmbeddedImages, NewImages, Remake
 from medfeat.workflows.stores.store_names import find_meant
-from medfeat.workflows.stores.trained_on import trained_on
-from medfeat_cache import Catalogue, FeatureStore, mean_of, read_header, resolve_root
+from medfeat.workflows.stores.trained_on import as_one_vector, trained_on
+from medfeat_cache import Catalogue, FeatureStore, read_header, resolve_root
 
 _ERROR_RATE = 0.1
 
@@ -117,7 +117,15 @@ def predict(
     if not found:
         said = f": {bad[0].id}: {bad[0].reason}" if bad else ""
         raise DataError(f"none of the {len(bad)} images of {images or data or store} could be read{said}")
-    ids, scores, ood_p, attention = (np.concatenate(column) for column in zip(*found, strict=True))
+    whole = _joined(found)
+    facts: dict[str, Any] = {"conformal": conformal, "ood_unknown": unknown, "bad": tuple(bad)}
+    facts |= {"attention": whole.attention, "ood_p": None if familiar is None else whole.ood_p}
+    facts |= {"embedded": len(whole.ids) if images is not None else 0, "out": None if out is None else Path(out)}
+    return _report(probe, whole.ids, whole.scores, **facts)
+
+
+def _report(probe: SavedProbe, ids: IdArray, scores: NDArray[np.float64], **facts: Any) -> PredictReport:
+    """Write what is to be written, and warn of what must not be overlooked."""
     report = PredictReport(
         run=probe.run.key,
         task_type=probe.task_type,
@@ -125,19 +133,8 @@ def predict(
         ids=ids,
         scores=scores,
         calibrated=probe.calibrated(scores),
-        conformal=conformal,
-        ood_p=None if familiar is None else ood_p,
-        ood_unknown=unknown,
-        bad=tuple(bad),
-        embedded=len(ids) if images is not None else 0,
-        out=None if out is None else Path(out),
-        attention=attention if probe.attends else None,
+        **facts,
     )
-    return _told(report)
-
-
-def _told(report: PredictReport) -> PredictReport:
-    """Write what is to be written, and warn of what must not be overlooked."""
     if report.out is not None:
         report.write(report.out)
     warn_of(chain(report.problem_lines(), report.cautions))
@@ -160,14 +157,24 @@ def _familiar(probe: SavedProbe, cache: Catalogue) -> tuple[Familiar | None, str
     return None, f"val has {found.counted} independent samples, too few to tell"
 
 
-def _said(
-    probe: SavedProbe, familiar: Familiar | None, ids: IdArray, features: FloatArray
-) -> tuple[IdArray, NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]:
-    """Return ids, scores, how familiar each image is, and what the head looked at, if it does."""
-    vectors = mean_of(features) if features.ndim > 2 else features
-    p = np.ones(len(ids)) if familiar is None else familiar.p_values(vectors)
-    looked = probe.attention(features) if probe.attends else np.empty((len(ids), 0), np.float32)
-    return ids, probe.scores(features), p, looked
+class _Said(NamedTuple):
+    """What is said of some images: ids, scores, p-values of being familiar, and attention where the head has any."""
+
+    ids: IdArray
+    scores: NDArray[np.float64]
+    ood_p: NDArray[np.float64]
+    attention: NDArray[np.float32] | None
+
+
+def _said(probe: SavedProbe, familiar: Familiar | None, ids: IdArray, features: FloatArray) -> _Said:
+    p = np.ones(len(ids)) if familiar is None else familiar.p_values(as_one_vector(features))
+    return _Said(ids, probe.scores(features), p, probe.attention(features) if probe.attends else None)
+
+
+def _joined(parts: Sequence[_Said]) -> _Said:
+    ids, scores, p = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:3])
+    weights = [part.attention for part in parts if part.attention is not None]
+    return _Said(ids, scores, p, np.concatenate(weights) if weights else None)
 
 
 def _of_images(streams: Sequence[Iterable[EmbeddedImages]], bad: list[BadImage]) -> Iterator[_Part]:

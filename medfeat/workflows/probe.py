@@ -217,10 +217,7 @@ def probe_stores(
     overall = Overall(work.progress, "run", len(jobs) + len(baselines))
     chosen = each(jobs, work.probe, passed_over=passed_over, overall=overall)
     failures, errors = (*stood.failures, *chosen.failures), (*stood.errors, *chosen.errors)
-    every = replace(chosen, failures=failures, errors=errors)
-    if raising:
-        every.raise_if_nothing()
-    every.raise_if_alone()
+    replace(chosen, failures=failures, errors=errors).raise_if_nothing(alike=not raising)
     extra = each(baselines, work.probe, passed_over=passed_over, overall=overall)
     overall.end()
     runs = (*chosen.results, *extra.results)
@@ -355,8 +352,11 @@ def _broken(head: str | Sequence[str] | None) -> list[str]:
 
 def _unsuited(errors: Sequence[Exception]) -> list[str]:
     """Return a line for each head that was left out of all, however many stores it was left out for."""
-    said = (str(error).removesuffix(": choose another head") for error in errors)
-    return [f"left out of --head all: {line}" for line in dict.fromkeys(said)]
+    several = "heads that weigh several vectors of a sample, where a store has one"
+    said = (
+        several if isinstance(one, OneVectorError) else str(one).removesuffix(": choose another head") for one in errors
+    )
+    return [f"left out: {line}" for line in dict.fromkeys(said)]
 
 
 def _order(run: Run) -> tuple[str, float]:

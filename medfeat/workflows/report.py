@@ -14,10 +14,11 @@ from medfeat.evaluation.compare.paired import alike, judge_runs
 from medfeat.evaluation.judging.few_shot import Curve
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs import wording
-from medfeat.evaluation.runs.run import Run, list_runs, read_scores
+from medfeat.evaluation.runs.run import Run, list_runs, read_attention, read_scores
 from medfeat.evaluation.runs.write_run import versions
 from medfeat.extraction.ask.copies import CROPS, FLIP, OF_CROPS
 from medfeat.report import tables as rendering
+from medfeat.report.attended import attended_table
 from medfeat.report.page.html import text_of
 from medfeat.report.page.results import Mistake, QuestionResults, exports, results_page
 from medfeat.report.tables import Table
@@ -211,6 +212,7 @@ class _Maker:
             notes.append(f"the scores of {best.key[:12]} cannot be read ({error}): {how} makes them again")
         found, said = self._mistakes(best, stored) if stored is not None else ((), [])
         notes += said
+        attended = self._attended(best, notes)
         official = best.task["name"] == OFFICIAL and best.dataset in published.datasets()
         self.notes += [f"{name}: {line}" for line in notes]
         return QuestionResults(
@@ -221,6 +223,7 @@ class _Maker:
             labels=None if stored is None else stored["test_labels"],
             scores=None if stored is None else stored["test_scores"],
             mistakes=found,
+            attended=tuple(attended),
             audit=tuple(self._audit(best)),
             patients=None if stored is None else patients_of(best, stored, seed=self.seed),
             curves=self._curves(runs),
@@ -280,6 +283,14 @@ class _Maker:
             if (curve.network, curve.head) in shown:
                 newest.setdefault((curve.network, curve.size, curve.embedding, curve.head), curve)
         return tuple(newest.values())
+
+    def _attended(self, run: Run, notes: list[str]) -> list[Table]:
+        try:
+            found = None if run.folder is None else read_attention(run.folder)
+            return [] if found is None else [attended_table(run.store["recipe"], found["test_attention"])]
+        except (OSError, ValueError, KeyError) as error:
+            notes.append(f"what {run.key[:12]} looked at cannot be read ({error})")
+            return []
 
     def _audit(self, run: Run) -> list[Table]:
         kept, header = kept_results(self.root, run.dataset, "audit"), self.headers.get(str(run.store["digest"]))

@@ -63,19 +63,10 @@ def extract(
     refuse_without(context, "seed", needs="--weights random", there=weights == "random")
     refuse_without(context, "skip_bad", needs="an extraction, of which --dry-run only speaks", there=not dry_run)
     opened = DataOptions.of(
-        size=size,
-        data_root=data_root,
-        offline=offline,
-        name=name,
-        intensity=intensity,
-        task=task,
-        classes=classes,
-        path_column=path_column,
-        label_column=label_column,
-        split_column=split_column,
-        patient_column=patient_column,
+        size=size, data_root=data_root, offline=offline, name=name, intensity=intensity, task=task, classes=classes,
+        path_column=path_column, label_column=label_column, split_column=split_column, patient_column=patient_column,
         volumes=volumes,
-    )
+    )  # fmt: skip
     request = wanted_request(
         wanted_views(layer, pool, slices),
         fit=fit,

@@ -53,23 +53,10 @@ def predict(
         there=images is not None,
     )
     report = label(
-        run,
-        images,
-        data=data,
-        store=store,
-        out=out,
-        error_rate=error_rate,
-        intensity=intensity,
-        path_column=path_column,
-        volumes=volumes,
-        weights=weights,
-        device=device,
-        data_root=data_root,
-        offline=offline,
-        trust_remote_code=trust_remote_code,
-        cache_dir=cache_dir,
-        progress=for_terminal(),
-    )
+        run, images, data=data, store=store, out=out, error_rate=error_rate, intensity=intensity,
+        path_column=path_column, volumes=volumes, weights=weights, device=device, data_root=data_root,
+        offline=offline, trust_remote_code=trust_remote_code, cache_dir=cache_dir, progress=for_terminal(),
+    )  # fmt: skip
     if json:
         output.as_json(report.to_dict())
     else:

@@ -103,12 +103,8 @@ def probe(
     alone = {"--shots": shots, "--fuse": fuse, "--test-on": test_on, "--corrupt": corrupt or None}
     left_out = {"--folds": folds, "--group-column": group_column}
     _refuse_idle(context, {**alone, **left_out, "--labels": labels})
-    _refuse_mixtures(
-        alone,
-        left_out,
-        {"--select": select, "--refit": refit, "--pivot": pivot, "--budget": budget},
-        {"--choose": choose, "--class-weight": class_weight},
-    )
+    plain = {"--select": select, "--refit": refit, "--pivot": pivot, "--budget": budget}
+    _refuse_mixtures(alone, left_out, plain, {"--choose": choose, "--class-weight": class_weight})
     question = Question(
         task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes,
         aside=group_column if groups is None else None,
@@ -118,6 +114,7 @@ def probe(
         prompts=prompts,
         cache_dir=cache_dir,
     )  # fmt: skip
+    how: _Options = {"choose": choose or "val", "class_weight": class_weight or "none"}
     if shots is not None:
         new_tasks.few_shot(asked, shots=shots, draws=draws, figure=figure, resamples=resamples, wide=wide, json=json)
     elif fuse is not None:
@@ -129,15 +126,15 @@ def probe(
         new_tasks.corrupt(asked, (data_root, weights, device), figure=figure, resamples=resamples, wide=wide, json=json)
     elif folds is not None or group_column is not None:
         parts = {"folds": folds, "column": group_column, "path": groups or labels}
-        how = {"choose": choose or "val", "class_weight": class_weight or "none"}
         new_tasks.leave_out(asked, parts, how, resamples=resamples, wide=wide, json=json)
     else:
         from medfeat.evaluation.measures.bootstrap import RESAMPLES
         from medfeat.workflows.probe import probe_stores
 
+        often = RESAMPLES if resamples is None else resamples
         report = probe_stores(
-            asked, refit=refit, select=select, choose=choose or "val", class_weight=class_weight or "none",
-            budget=budget, resamples=RESAMPLES if resamples is None else resamples, progress=for_terminal(),
+            asked, choose=how["choose"], class_weight=how["class_weight"], refit=refit, select=select, budget=budget,
+            resamples=often, progress=for_terminal(),
         )  # fmt: skip
         _show(report, wide=wide, json=json, pivot=pivot)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from medfeat.comma_lists import as_names
 from medfeat.datasets.folders.file_list import FileList
 from medfeat.datasets.folders.gather_series import numbered_patients
 from medfeat.datasets.folders.named_series import named_series
@@ -18,7 +19,7 @@ from medfeat.datasets.labels.table_file import read_table, translated
 from medfeat.datasets.splits.split_column import BadSplit, find_split
 from medfeat.datasets.splits.split_names import splits_in_paths
 from medfeat.errors import DataError
-from medfeat.types import Progress, TaskType, Volumes, as_names
+from medfeat.types import Progress, TaskType, Volumes
 
 _LIKE_PATIENTS = (
     "patients", "patientid", "patientids", "subject", "subjects", "subjectid", "pid", "mrn",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.judging.cross_validation import VAL, choose_by
 from medfeat.evaluation.judging.protocol import run_protocol
+from medfeat.evaluation.judging.reading import gather_for
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.measures.evaluate import Metrics, evaluate, without_nan
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
@@ -23,7 +24,6 @@ from medfeat.evaluation.runs.choice import Choice, Scored
 from medfeat.evaluation.runs.run import headline
 from medfeat.heads import weighted_head
 from medfeat.heads.class_weights import NONE
-from medfeat.tasks import gather
 from medfeat.tasks.folds import draw_folds
 from medfeat.tasks.readable import Readable
 from medfeat.types import IdArray, Progress, SilentProgress, Task
@@ -167,9 +167,10 @@ def rotate(
     found, left_out = [], []
     for name in names:
         one = replace(task, split=_split(task, parts == name, options.seed))
+        head = weighted_head(options.head, options.class_weight)
         scored = run_protocol(
-            gather(store, one),
-            weighted_head(options.head, options.class_weight),
+            gather_for(head, store, one),
+            head,
             write_down=_nothing,
             choosing=partial(choose_by, options.choose),
             seed=options.seed,

@@ -270,12 +270,24 @@ def read_scores(folder: Path) -> dict[str, NDArray[Any]]:
     DataError
         The file was changed after the run was written, is damaged, or declares more than it holds.
     """
-    path = folder / SCORES_FILE
+    return _read_arrays(folder, SCORES_FILE)
+
+
+def read_attention(folder: Path) -> dict[str, NDArray[Any]] | None:
+    """Return how much each vector of a sample counted: ``val_ids``, ``val_attention`` (n, P) and the same of test.
+
+    None where the head of the run weighs nothing; raises as `read_scores`.
+    """
+    return _read_arrays(folder, ATTENTION_FILE) if (folder / ATTENTION_FILE).exists() else None
+
+
+def _read_arrays(folder: Path, name: str) -> dict[str, NDArray[Any]]:
+    path = folder / name
     if not path.is_file():
         raise DataError(f"{path} is missing or no file: probe again")
-    refuse_changed(folder, SCORES_FILE)
+    refuse_changed(folder, name)
     members = npz_members(path)
     packed = sorted(name for name, member in members.items() if not member.stored)
     if packed:
         raise DataError(f"{path}: {packed[0]!r} is compressed, as medfeat never writes scores: {AGAIN}")
-    return {name: read_array(member) for name, member in members.items()}
+    return {key: read_array(member) for key, member in members.items()}

@@ -116,7 +116,8 @@ class Chooser:
         base = self._trial(first, batch)
         for candidate in tried:
             try:
-                base, decision = self._half(candidate, base, batch)
+                half = self._trial(candidate, batch)
+                base, decision = self._compared(base, half, batch)
             except Exception as error:
                 # A library can lack a kernel for it in more ways than can be looked for; float32 has just run.
                 self.progress.say(f"precision {candidate} does not run here ({first_line(error)}): left out")
@@ -125,16 +126,17 @@ class Chooser:
                 return decision
         return self._decided(self._compiled(base, batch))
 
-    def _half(self, candidate: Precision, base: _Trial, batch: int) -> tuple[_Trial, Decision | None]:
-        """Try a half precision; return float32 as it was measured last, and what to run if this one is worth it."""
-        half = self._trial(candidate, batch)
+    def _compared(self, base: _Trial, half: _Trial, batch: int) -> tuple[_Trial, Decision | None]:
+        """Return float32 as it was measured last, and what to run if the half precision is worth it."""
         gain = base.seconds / half.seconds
         if HOPELESS_SPEEDUP < gain < WORTHWHILE_SPEEDUP:
             # Compiling often gains half precision more than float32: compare them as they would run.
             base, half = self._compiled(base, batch), self._compiled(half, batch)
             gain = base.seconds / half.seconds
         if gain < WORTHWHILE_SPEEDUP:
-            self.progress.say(f"precision {candidate}: {gain:.2f} x the speed of fp32 here, not worth its rounding")
+            self.progress.say(
+                f"precision {half.precision}: {gain:.2f} x the speed of fp32 here, not worth its rounding"
+            )
             return base, None
         half = self._compiled(half, batch)
         agreements = self._agreements(self._views(base.embedder), self._views(half.embedder), half.precision)

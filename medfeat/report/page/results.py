@@ -80,6 +80,8 @@ class QuestionResults:
         Of test, by the first run; None where they cannot be read.
     mistakes
         Of the first run, the surest first.
+    attended
+        What the first run looked at, where its head weighs several vectors of an image.
     audit
         Tables of what the newest audit found.
     patients
@@ -99,6 +101,7 @@ class QuestionResults:
     labels: NDArray[Any] | None
     scores: NDArray[Any] | None
     mistakes: tuple[Mistake, ...]
+    attended: tuple[Table, ...]
     audit: tuple[Table, ...]
     patients: PatientScores | None
     curves: tuple[Curve, ...]
@@ -223,7 +226,7 @@ def _question(question: QuestionResults, anchor: str) -> Iterable[Markup]:
         yield element("details", element("summary", beside.title), table(beside))
     yield from _best(question, anchor)
     yield from label_curves(question.curves)
-    for one in question.audit:
+    for one in (*question.attended, *question.audit):
         yield table(one)
     yield element("details", element("summary", "Where each number comes from"), table(_sources(question)))
 

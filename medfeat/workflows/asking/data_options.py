@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from medfeat.comma_lists import as_names
 from medfeat.datasets import DATASETS, DigestMemory, Given, ObjectOptions, open_dataset, open_object
 from medfeat.datasets.labels.class_spelling import class_list
 from medfeat.datasets.objects.object_items import ItemColumns
 from medfeat.errors import UsageError
-from medfeat.types import Dataset, Progress, TaskType, as_names
+from medfeat.types import Dataset, Progress, TaskType
 
 
 @dataclass(frozen=True)

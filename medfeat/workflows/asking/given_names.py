@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from medfeat.comma_lists import as_names
 from medfeat.datasets import DATASETS, own_name
 from medfeat.errors import UsageError
 from medfeat.tasks.versions import Versions, known_versions, read_versions, split_name
-from medfeat.types import as_names
 from medfeat_cache import Catalogue
 from medfeat_cache.commands import command, elsewhere
 

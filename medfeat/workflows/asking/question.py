@@ -9,11 +9,12 @@ from pathlib import Path
 from medfeat.datasets.labels.class_spelling import class_list
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.runs.run import task_digest
+from medfeat.saying import WholeProgress
 from medfeat.tasks import OFFICIAL, bound, check_task, drop, find_task, from_csv, keep, keep_task, official, relabel
 from medfeat.tasks.classes import in_order
 from medfeat.tasks.readable import Readable
 from medfeat.tasks.retype import retype
-from medfeat.types import TASK_TYPES, Progress, Task, WholeProgress
+from medfeat.types import TASK_TYPES, Progress, Task
 
 _GIVEN = "given"
 

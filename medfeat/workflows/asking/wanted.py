@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from medfeat.backbones import BACKBONES, Entry, registered
+from medfeat.comma_lists import as_names
 from medfeat.datasets import DATASETS
 from medfeat.errors import UsageError
 from medfeat.extraction.ask.as_stored import DTYPES
 from medfeat.extraction.ask.request import Request
 from medfeat.registry import Registry
-from medfeat.types import Fit, Precision, Progress, View, as_names
+from medfeat.types import Fit, Precision, Progress, View
 from medfeat.workflows.asking.data_options import DataOptions, ObjectSource, Source
 from medfeat_cache.commands import command
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from medfeat.errors import MedfeatError
-from medfeat.types import Progress, WholeProgress
+from medfeat.saying import WholeProgress
+from medfeat.types import Progress
 from medfeat.workflows.jobs.unforeseen import in_one_line, show_traceback
 
 T = TypeVar("T")
@@ -54,7 +55,7 @@ class Overall:
     Attributes
     ----------
     progress
-        Hears of it, if it is a `medfeat.types.WholeProgress`.
+        Hears of it, if it is a `medfeat.saying.WholeProgress`.
     what
         Of what there are several: ``run``.
     total, done
@@ -106,8 +107,13 @@ class Done(Generic[J, T]):
         if not self.results and len({str(error) for error in self.errors}) == 1:
             raise self.errors[0]
 
-    def raise_if_nothing(self) -> None:
+    def raise_if_nothing(self, *, alike: bool = False) -> None:
         """Raise what went wrong where nothing was done at all, however many jobs there were: as for one, so for many.
+
+        Parameters
+        ----------
+        alike
+            Only where every job says the same, as `raise_if_alone`.
 
         Raises
         ------
@@ -115,7 +121,7 @@ class Done(Generic[J, T]):
             Of all jobs, where they failed in different ways.
         """
         self.raise_if_alone()
-        if not self.results and self.errors:
+        if not (self.results or alike) and self.errors:
             lines = "; ".join(failure.line() for failure in self.failures)
             raise MedfeatError(f"nothing was done, {len(self.errors)} failed: {lines}") from self.errors[0]
 

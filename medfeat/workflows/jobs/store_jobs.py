@@ -7,11 +7,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from medfeat.comma_lists import as_names
 from medfeat.errors import UsageError, unknown_name
 from medfeat.evaluation.runs import wording
 from medfeat.heads import HEADS, all_heads
 from medfeat.tasks import FusedStore, fuse
-from medfeat.types import as_names
 from medfeat.workflows.asking.given_names import asked_datasets, asked_names
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.stores.how_to_extract import extract_first

@@ -123,24 +123,16 @@ class PredictReport(Shown):
         # Classes and targets are named by people, perhaps as a column is: the prefix keeps them apart.
         prefix = "y:" if self.task_type == "regression" else "p:"
         looked = [] if self.attention is None else ["looked_at"]
-        return [
-            "id",
-            "label",
-            *extra,
-            "abstain",
-            "ood",
-            "ood p",
-            *looked,
-            *(f"{prefix}{name}" for name in self.classes),
-        ]
+        flags = ["abstain", "ood", "ood p"]
+        return ["id", "label", *extra, *flags, *looked, *(f"{prefix}{name}" for name in self.classes)]
 
     def rows(self) -> Iterator[list[str]]:
         """Yield one row an image; scores with all their digits, and nothing for what is not known."""
         looked = ([] for _ in self.ids) if self.attention is None else ([_looked_at(row)] for row in self.attention)
-        abstain = (str(int(one)) for one in self.abstain.tolist())
-        parts = (self.ids.tolist(), self.labels, self._extra(), abstain, self._ood(), looked, self.scores.tolist())
-        for name, label, extra, held, ood, where, scores in zip(*parts, strict=True):
-            yield [name, label, *extra, held, *ood, *where, *map(repr, scores)]
+        said = zip(self._extra(), self.abstain.tolist(), self._ood(), looked, strict=True)
+        parts = zip(self.ids.tolist(), self.labels, said, self.scores.tolist(), strict=True)
+        for name, label, (extra, abstain, ood, where), scores in parts:
+            yield [name, label, *extra, str(int(abstain)), *ood, *where, *map(repr, scores)]
 
     def write(self, out: Path) -> None:
         """Write the CSV, whole or not at all."""

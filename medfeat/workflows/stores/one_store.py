@@ -7,8 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from medfeat.comma_lists import as_names
 from medfeat.errors import DataError, UsageError, unknown_name
-from medfeat.types import Recipe, as_names
+from medfeat.types import Recipe
 from medfeat.workflows.stores.how_to_extract import extract_first
 from medfeat.workflows.stores.store_names import find_meant, other_versions, shown_name
 from medfeat_cache import Catalogue, StoreHeader, differences, locate, read_header, resolve_root

@@ -7,7 +7,8 @@ from medfeat.evaluation.measures.novelty import Familiar, some_rows
 from medfeat.evaluation.runs.run import task_digest
 from medfeat.evaluation.runs.saved_probe import SavedProbe
 from medfeat.tasks import OFFICIAL, find_task, official
-from medfeat_cache import Catalogue, FeatureStore, StoreError, one_vector
+from medfeat.types import FloatArray
+from medfeat_cache import Catalogue, FeatureStore, StoreError, mean_of
 
 
 def trained_on(probe: SavedProbe, cache: Catalogue) -> Familiar:
@@ -32,9 +33,14 @@ def trained_on(probe: SavedProbe, cache: Catalogue) -> Familiar:
             train, val = (task.ids[task.split == split] for split in ("train", "val"))
             kept, looked = some_rows(len(train)), some_rows(len(val))
             groups = None if task.group is None else task.group[task.split == "val"][looked]
-            vectors = one_vector(store)
-            return Familiar.of(vectors.take(train[kept]), vectors.take(val[looked]), groups)
+            known, others = (as_one_vector(store.take(ids)) for ids in (train[kept], val[looked]))
+            return Familiar.of(known, others, groups)
     except (MedfeatError, StoreError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"what run {run.key[:12]} was trained on is not kept ({error})") from error
+
+
+def as_one_vector(features: FloatArray) -> FloatArray:
+    """Return (n, d) features: of images with several vectors each, (n, P, d), their mean."""
+    return mean_of(features) if features.ndim > 2 else features

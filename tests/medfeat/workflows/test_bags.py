@@ -21,6 +21,7 @@ from medfeat.workflows import cache
 from medfeat.workflows.audit import audit
 from medfeat.workflows.predict import predict
 from medfeat.workflows.probe import probe
+from medfeat.workflows.report import write_report
 from medfeat.workflows.search import search
 from medfeat_cache import FeatureStore, StoreWriter, read_header, recipe_digest, verify_store
 from medfeat_cache.coverage import GroupSpec
@@ -172,6 +173,8 @@ def test_attention_is_kept_with_its_run_and_a_saved_probe_says_the_same_of_image
     kept = np.load(run.folder / "attention.npz", allow_pickle=False)
     assert kept["test_attention"].shape == (24, 16)
     np.testing.assert_allclose(kept["test_attention"].sum(axis=1), 1, atol=1e-5)
+    page = write_report("toy", out=tmp_path / "page.html", images=False, cache_dir=cache_root).out
+    assert "What counted, over test" in page.read_text(encoding="utf-8")
     scores = np.load(run.folder / "scores.npz")
     assert kept["test_ids"].tolist() == scores["test_ids"].tolist()
     for asked in ({"data": "toy"}, {"images": str(tmp_path / "toy.npz"), "device": "cpu"}):

@@ -119,10 +119,11 @@ def test_of_all_heads_those_left_out_are_said_once_and_none_is_run_under_a_secon
         make_store(dataset="breastmnist", backbone=backbone, task="binary-class")
     report = probe(head="all", cache_dir=cache_root, **QUICK)
     assert {run.head for run in report.runs} == {"linear", "knn", "svm", "prototypes", "xgboost", "mlp"}
-    said = [line for line in report.notes if line.startswith("left out of --head all")]
+    said = [line for line in report.notes if line.startswith("left out: ")]
     assert said == [
-        "left out of --head all: the ordinal head is the linear head where the task is binary-class",
-        "left out of --head all: the ridge head learns regression; this task is binary-class",
+        "left out: the ordinal head is the linear head where the task is binary-class",
+        "left out: the ridge head learns regression; this task is binary-class",
+        "left out: heads that weigh several vectors of a sample, where a store has one",
     ]
     assert probe(head="ordinal", cache_dir=cache_root, **QUICK).runs[0].head == "ordinal", "asked for by name, it runs"
 

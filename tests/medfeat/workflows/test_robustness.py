@@ -83,4 +83,4 @@ def test_the_command_prints_the_table_and_refuses_what_has_no_effect(counting, c
     out = capsys.readouterr()
     assert "gaussian noise" in out.out and figure.is_file()
     assert command([*said, "--device", "cpu"]) == 2
-    assert "are for --corrupt" in capsys.readouterr().err
+    assert "no effect without --corrupt" in capsys.readouterr().err

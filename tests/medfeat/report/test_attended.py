@@ -1,0 +1,31 @@
+"""What an attention head looked at, as a table whose numbers are worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from medfeat.report.attended import attended_table, vector_names
+
+
+def test_vectors_are_called_by_what_they_are():
+    few = vector_names({"kept": "slices", "slices": "keep:2"}, 6)
+    assert few == [f"axis {axis}, slice {i} of 2" for axis in range(3) for i in range(2)]
+    assert vector_names({"kept": "slices", "slices": "keep", "size": 28}, 84)[30] == "axis 1, slice 2 of 28"
+    assert vector_names({"kept": "slices", "slices": "keep", "size": 0}, 7)[6] == "slice 6"
+    assert vector_names({"kept": "tokens"}, 9)[5] == "row 1, column 2"
+    assert vector_names({"kept": "tokens"}, 8)[5] == vector_names({}, 9)[5] == "vector 5"
+
+
+def test_those_that_counted_most_come_first():
+    weights = np.array([[0.5, 0.5, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25], [0.0, 1.0, 0.0, 0.0]])
+    table = attended_table({"kept": "tokens"}, weights)
+    # means over three images: .75 / 3, 1.75 / 3, .25 / 3, .25 / 3; the first of equals counts as the largest
+    assert table.rows == (
+        ("row 0, column 1", "0.583", "1"),
+        ("row 0, column 0", "0.250", "2"),
+        ("row 1, column 0", "0.083", "0"),
+        ("row 1, column 1", "0.083", "0"),
+    )
+    # spread over 2, 4 and 1 of them
+    assert "as over 2.3 of them" in table.notes[1]
+    assert "each would have 0.250" in table.notes[0]
