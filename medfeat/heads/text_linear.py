@@ -71,7 +71,9 @@ class TextLinearProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         self.mean_, self.scale_ = statistics.mean, statistics.scale
         features, given = self._features(X), self._texts(X)
         several = self.task_type == "multi-label"
-        targets = label_matrix(y) if several else np.eye(self.n_classes)[class_numbers(y, self.n_classes)]
+        targets = np.asarray(
+            label_matrix(y) if several else np.eye(self.n_classes)[class_numbers(y, self.n_classes)], np.float64
+        )
         shape = (targets.shape[1], features.shape[1])
 
         def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
