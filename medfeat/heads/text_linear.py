@@ -81,7 +81,7 @@ class TextLinearProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
             logits = given + features @ weights.T
             loss = _loss(logits, targets, several) + (flat @ flat) / (2 * self.C)
             slope = (probabilities(logits, self.task_type) - targets).T @ features + weights / self.C
-            return loss / len(X), slope.reshape(-1) / len(X)
+            return float(loss) / len(X), slope.reshape(-1) / len(X)
 
         begin = np.zeros(shape) if start is None else start
         found = minimize(

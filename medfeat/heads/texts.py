@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from medfeat.errors import DataError, UnsuitedHeadError
 from medfeat.heads.inputs import CLASS_TASKS, refuse_task
 from medfeat.types import FloatArray, TaskType
+from medfeat_cache.commands import command
 
 LEARNT = (*CLASS_TASKS, "multi-label")
 
@@ -63,8 +64,8 @@ def texts_of(head: str, source: TextSource | None, task_type: TaskType, X: Float
     refuse_task(head, task_type, LEARNT)
     if source is None:
         raise UnsuitedHeadError(
-            f"the {head} head compares images with texts: embed by a network of both, `medfeat extract --backbone "
-            "hf:OWNER/REPO --pool projected`"
+            f"the {head} head compares images with texts: embed by a network of both, "
+            f"{command('extract', backbone='hf:OWNER/REPO', pool='projected')}"
         )
     found = source.read()
     if found.towards.shape[1] != X.shape[1]:

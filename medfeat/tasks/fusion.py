@@ -102,7 +102,7 @@ def _fused_info(infos: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     passes = {(e.get("seconds"), e.get("energy_wh")): e for e in (info.get("environment") or {} for info in infos)}
     summed = {}
     for i, name in enumerate(("seconds", "energy_wh")):
-        costs = [one[i] for one in passes]
+        costs: list[Any] = [one[i] for one in passes]
         if None not in costs:
             summed[name] = sum(costs)
     environment = {**next(iter(passes.values())), **summed}

@@ -26,6 +26,7 @@ from medfeat.workflows.jobs.store_jobs import ProbeRequest, heads_for
 from medfeat.workflows.results.kept import keep_result
 from medfeat.workflows.stores.store_names import shown_name
 from medfeat_cache import Catalogue, FeatureStore, StoreHeader
+from medfeat_cache.commands import command
 
 
 @dataclass(frozen=True, repr=False)
@@ -188,7 +189,8 @@ def _one_each(headers: Sequence[StoreHeader], data: str | Sequence[str] | None, 
     twice = sorted({name for name, one in zip(names, spelled, strict=True) if spelled.count(one) > 1})
     if twice:
         raise UsageError(
-            f"{data} has an embedding of {', '.join(twice)} twice, in two precisions: remove one, `medfeat cache rm`"
+            f"{data} has an embedding of {', '.join(twice)} twice, in two precisions: remove one with "
+            f"{command('cache', 'rm', 'DIGEST')}"
         )
     if len(headers) < 2:
         raise UsageError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -228,14 +228,21 @@ def probe_stores(
         reused=reused,
         failed=(*failures, *extra.failures),
         notes=(
-            *_notes(runs, stores, reused, cache),
-            *(() if asked.store is not None else _left_out(cache, asked)),
-            *_unreadable(cache),
-            *_broken(asked.head),
+            *_remarks(cache, asked, runs, stores, reused),
             *_unsuited((*stood.passed_over, *chosen.passed_over)),
         ),
         selections=tuple(selection for selection, _ in selections),
     )
+
+
+def _remarks(
+    cache: Catalogue, asked: ProbeRequest, runs: Sequence[Run], stores: Sequence[StoreHeader], reused: int
+) -> Iterator[str]:
+    """Yield what belongs under the table, whatever the heads."""
+    yield from _notes(runs, stores, reused, cache)
+    yield from () if asked.store is not None else _left_out(cache, asked)
+    yield from _unreadable(cache)
+    yield from _broken(asked.head)
 
 
 @dataclass(frozen=True)

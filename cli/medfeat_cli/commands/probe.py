@@ -112,8 +112,7 @@ def probe(
     )  # fmt: skip
     asked = ProbeRequest(
         data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
-        prompts=prompts,
-        cache_dir=cache_dir,
+        prompts=prompts, cache_dir=cache_dir,
     )  # fmt: skip
     how: _Options = {"choose": choose or "val", "class_weight": class_weight or "none"}
     if shots is not None:

@@ -15,6 +15,7 @@ from medfeat.heads.texts import ClassTexts, TextSource, directions
 from medfeat.tasks.prompts import Prompts, prompts_for
 from medfeat.tasks.readable import Probed
 from medfeat.types import Progress, Task
+from medfeat_cache.commands import command
 
 
 def source_for(
@@ -46,7 +47,8 @@ def source_for(
     if network is None:
         raise UnsuitedHeadError(
             f"the {head} head compares images with texts, and this store holds {store.recipe.get('pool')} features: "
-            "embed by a network of images and texts, `medfeat extract --backbone hf:OWNER/REPO --pool projected`"
+            "embed by a network of images and texts, "
+            f"{command('extract', backbone='hf:OWNER/REPO', pool='projected')}"
         )
     texts = prompts_for(str(store.recipe["dataset"]), prompts).of(task)
     return TextSource(texts.digest, cache(partial(_read, network, texts, progress)))
