@@ -26,6 +26,7 @@ OFFICIAL_GROUPS = ("train", "val", "test")
 OWN_GROUP = "all"
 # Where sets come from whose names stand for known images, which have no versions.
 OFFICIAL_SOURCES = ("medmnist", "synthetic")
+EVERY, QUARTER = LAYER_WORDS = ("every", "quarter")
 
 
 @dataclass(frozen=True)
@@ -149,11 +150,11 @@ class View:
     Attributes
     ----------
     layer
-        Dotted module name (``"layer3"``), or None for the architecture's penultimate features.
+        Dotted module name (``"layer3"``), None for the architecture's penultimate features, or of `LAYER_WORDS`.
     pool
-        A pooling from `medfeat.backbones.features.pooling.POOLS`; None means the backbone's own default.
+        One of `medfeat.backbones.features.pooling.POOLS`; None is the backbone's own.
     slices
-        A slice policy from `medfeat.extraction.network.slice_pooling.POLICIES`; None for 2D images.
+        One of `medfeat.extraction.network.slice_pooling.POLICIES`; None for 2D images.
     """
 
     layer: str | None = None
@@ -223,7 +224,8 @@ class Recipe:
 
     Device, batch size, compile and worker count are recorded beside it in the store, not in it. `resize` says in words
     what ``--fit reference`` resizes to before it crops; it is empty for the other fits. `kept` says what the several
-    vectors of an image are, `dtype` that they are float16; neither is written where it is empty, as it was before.
+    vectors of an image are, `dtype` that they are float16, `copies` whose vectors are averaged; none of these is
+    written where it is empty, as it was before.
     """
 
     dataset: str
@@ -245,11 +247,12 @@ class Recipe:
     resize: str = ""
     kept: str = ""
     dtype: str = ""
+    copies: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, ready for `medfeat_cache.key.recipe_digest`."""
         facts = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-        return {key: value for key, value in facts.items() if value != "" or key not in ("kept", "dtype")}
+        return {key: value for key, value in facts.items() if value != "" or key not in ("kept", "dtype", "copies")}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
@@ -272,10 +275,9 @@ class Task:
         One of `TASK_TYPES`.
     classes
         Class names in label order (multi-label: label names; regression: the target names).
-    ids
-        (n,) sample ids.
-    labels
-        (n, k) int64 class numbers, 0/1 for multi-label, or float64 for regression; k is 1 except for multi-label.
+    ids, labels
+        (n,) sample ids; (n, k) int64 class numbers, 0/1 for multi-label, or float64 for regression; k is 1 except for
+        multi-label.
     split
         (n,) ``train``, ``val`` or ``test`` a sample.
     group

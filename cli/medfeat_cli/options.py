@@ -67,10 +67,18 @@ Weights = Annotated[
 # What only `extract` takes, but as long as its own list of options.
 Adapt = Annotated[bool, typer.Option("--adapt", help="Let weights of another patch size be resampled.")]
 Pool = Annotated[str | None, typer.Option("--pool", help="Poolings (comma list); one store each, one pass.")]
-Layer = Annotated[str | None, typer.Option("--layer", help="Layers by module name (comma list).")]
+Layer = Annotated[
+    str | None, typer.Option("--layer", help="Layers by module name (comma list), or `quarter` or `every`: by depth.")
+]
 Slices = Annotated[
     str | None,
     typer.Option("--slices", help="Slice policies for volumes (comma list): mean-concat, ..., keep, keep:16."),
+]
+Copies = Annotated[
+    str | None,
+    typer.Option(
+        "--copies", help="Average over flipped or cropped copies where that changes no meaning: flip or crops."
+    ),
 ]
 Fit = Annotated[str, typer.Option("--fit", help="whole (all of the image), reference (the library's own crop) or pad.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto (measured), fp32, bf16 or fp16.")]

@@ -20,6 +20,9 @@ Drop = Annotated[str | None, typer.Option("--drop", help="Leave these classes ou
 TaskName = Annotated[str | None, typer.Option("--name", help="Save the task under this name, for --task later.")]
 Partial = Annotated[bool, typer.Option("--partial", help="Labels may lack stored images, which are left out.")]
 
+Prompts = Annotated[
+    Path | None, typer.Option("--prompts", help="JSON of texts for classes, for the heads zero-shot and text-linear.")
+]
 Shots = Annotated[
     str | None, typer.Option("--shots", help="Few labels: samples a class, such as 1,2,5,10,20,50,all; gives a curve.")
 ]
@@ -36,7 +39,7 @@ Groups = Annotated[
     Path | None, typer.Option("--groups", help="CSV with id (or path) and the group column; default: --labels.")
 ]
 Fuse = Annotated[
-    str | None, typer.Option("--fuse", help="Fuse the backbones: concat, average, or both (comma list); val chooses.")
+    str | None, typer.Option("--fuse", help="Fuse the stores: concat, average, or both (comma list); val chooses.")
 ]
 TestOn = Annotated[str | None, typer.Option("--test-on", help="Test on this dataset instead, embedded alike.")]
 TestSplit = Annotated[str, typer.Option("--test-split", help="Of --test-on: test, val, train or all.")]

@@ -22,7 +22,7 @@ from medfeat.backbones.weights.part_spelling import join_part, split_part
 if TYPE_CHECKING:
     from medfeat.backbones.backbone import Backbone
     from medfeat.backbones.libraries.own_network import backbone_from
-    from medfeat.backbones.loading import load_backbone
+    from medfeat.backbones.loading import layers_by_depth, load_backbone
     from medfeat.backbones.weights.weights_file import weights_digest
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "brings_weights",
     "describe",
     "join_part",
+    "layers_by_depth",
     "load_backbone",
     "readiness",
     "registered",
@@ -47,6 +48,7 @@ __all__ = [
 _LAZY = {
     "Backbone": "medfeat.backbones.backbone",
     "backbone_from": "medfeat.backbones.libraries.own_network",
+    "layers_by_depth": "medfeat.backbones.loading",
     "load_backbone": "medfeat.backbones.loading",
     "weights_digest": "medfeat.backbones.weights.weights_file",
 }

@@ -11,9 +11,11 @@ from torch import nn
 
 from medfeat.backbones.backbone import RANDOM, Backbone, untrained
 from medfeat.backbones.backbone_table import Entry
+from medfeat.backbones.features.depth import Depths, depths_of
+from medfeat.backbones.features.pooling import PROJECTED
 from medfeat.backbones.features.row_an_image import refuse_mixed_rows
 from medfeat.backbones.features.views_of import FrozenViews, ViewPlan, plan_views
-from medfeat.backbones.libraries.own_network import load_own
+from medfeat.backbones.libraries.own_network import depths_of_own, load_own
 from medfeat.backbones.library import Access, Network, on_meta
 from medfeat.backbones.naming import find, library_of
 from medfeat.backbones.weights.fitting import left_out, refuse_other_patches, resampled
@@ -74,10 +76,8 @@ def load_backbone(
     if not views:
         raise UsageError("views must name at least one view, got none")
     place, part = split_part(weights) if weights is not None else (None, "")
-    folder = place.expanduser() if place is not None else None
-    configured = folder if folder and folder.is_dir() else None
-    access = Access(offline, trust_remote_code, configured, progress or SilentProgress())
-    entry = find(name, access)
+    access = _access(weights, offline=offline, trust_remote_code=trust_remote_code, progress=progress)
+    entry = _for_views(find(name, access), views)
     if entry.build is not None:
         return load_own(entry, views, weights=weights, seed=seed)
     if place is None:
@@ -91,6 +91,41 @@ def load_backbone(
     return _filled(entry, info, views, place, access=access, part=part, adapt=adapt)
 
 
+def layers_by_depth(
+    name: str,
+    *,
+    weights: str | Path | None = None,
+    offline: bool = False,
+    trust_remote_code: bool = False,
+    progress: Progress | None = None,
+) -> Depths:
+    """Find the layers of a network by depth; no weights are read.
+
+    Parameters
+    ----------
+    name, weights, offline, trust_remote_code, progress
+        As `load_backbone` takes them; of `weights` only the configuration of a Hugging Face folder is looked at.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name, or a network whose layers cannot be told apart by depth.
+    MissingFileError
+        When a configuration is not there and may not, or cannot, be fetched.
+    """
+    access = _access(weights, offline=offline, trust_remote_code=trust_remote_code, progress=progress)
+    entry = find(name, access)
+    if entry.build is not None:
+        return depths_of_own(entry)
+    network, _ = skeleton(entry, (View(),), access)
+    return depths_of(network.module, network.anatomy, entry.info.input_size)
+
+
+def _access(weights: str | Path | None, *, offline: bool, trust_remote_code: bool, progress: Progress | None) -> Access:
+    place = split_part(weights)[0].expanduser() if weights is not None else None
+    return Access(offline, trust_remote_code, place if place and place.is_dir() else None, progress or SilentProgress())
+
+
 def _as_tuned(info: BackboneInfo, file: Path) -> BackboneInfo:
     """Say of weights that medfeat tuned on which dataset: a probe there must not pass for one of a frozen network."""
     story = tuning_of(file)
@@ -99,6 +134,13 @@ def _as_tuned(info: BackboneInfo, file: Path) -> BackboneInfo:
     dataset, before = str(story["dataset"]), story["started_from"].get("pretraining", "unknown")
     overlap = tuple(dict.fromkeys((*info.overlap, dataset)))
     return replace(info, pretraining=f"{before}, then tuned by medfeat on {dataset}", overlap=overlap)
+
+
+def _for_views(entry: Entry, views: Sequence[View]) -> Entry:
+    """Ask for a whole model of images and texts where a view needs its projection."""
+    if entry.info.source != "hf" or not any(view.pool == PROJECTED for view in views):
+        return entry
+    return replace(entry, options={**entry.options, PROJECTED: True})
 
 
 def skeleton(entry: Entry, views: Sequence[View], access: Access) -> tuple[Network, ViewPlan]:
@@ -120,6 +162,7 @@ def skeleton(entry: Entry, views: Sequence[View], access: Access) -> tuple[Netwo
     ViewPlan
         How to read it.
     """
+    entry = _for_views(entry, views)
     network = on_meta(lambda: library_of(entry.info.source).build(entry, access))
     network = replace(network, module=network.module.to("meta").eval())
     return network, plan_views(network.module, network.anatomy, views, entry.info.input_size)

@@ -27,6 +27,23 @@ out of one forward pass and go to several stores.
 
 {pools}
 
+Two words stand for several layers, whose vectors together often say more than the last ones alone
+([fusing them](new-tasks.md#several-views-at-once)):
+
+- `--layer every`: every block of a network that keeps one side from end to end, as vision transformers do; of one whose
+  maps shrink, as in convolutional networks, the last layer at each side: the ends of the stages, and of the stem's.
+- `--layer quarter`: the blocks at 1/4, 2/4, 3/4 and 4/4 of depth; of stages the last four.
+
+The last of them is always the network's own last features, the store that is made without `--layer`. They are found
+from the shapes that the modules of any network give (torchvision, timm, Hugging Face, your own), without its weights;
+`--dry-run` names them. `--layer quarter --pool cls+mean` joins class token and patch mean of each; networks without a
+class token are refused.
+
+`--copies flip` averages the vectors of an image and its mirror image (and of both upside down), `--copies crops` those
+of five windows of 7/8 of its sides: another store, at two to five times the time. Both only where the change leaves
+the meaning as it is, by the same table as [augmentation](fine-tuning.md): a chest X-ray is never mirrored, own images
+are only cropped, volumes neither.
+
 ## How an image becomes the input
 
 - `--fit whole` (default): the whole image to S x S with the network's own filter, equal to Pillow's resize level by
@@ -51,7 +68,9 @@ width; medfeat does the same whatever Pillow is installed. Square images are not
 - **AlexNet and VGG** give what their last linear layer sees; `--pool avg` gives the averaged convolutional
   features.
 - **Inception** is fed ImageNet's colours and converts them itself, as torchvision's weights want it.
-- **CLIP, EVA-02, BiomedCLIP** are read before the projection to the text space.
+- **CLIP, EVA-02, BiomedCLIP** are read before the projection to the text space. Models of images and texts from Hugging
+  Face are read behind it with `--pool projected`, for [classes in words](new-tasks.md#classes-in-words); timm's image
+  towers have lost it.
 
 ## Overlap with MedMNIST
 

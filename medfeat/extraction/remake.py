@@ -166,6 +166,7 @@ def build_again(
         precision=network.recipe.precision,
         batch_size=batch_size or settings.batch_size,
         compiled=compiled and settings.compiled and compile_problem(device) is None,
+        copies=network.recipe.copies,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
 from medfeat.backbones import brings_weights, describe, load_backbone
+from medfeat.backbones.features.pooling import PROJECTED
 from medfeat.errors import DataError, first_line
 from medfeat.extraction.ask import remembered as lookup
 from medfeat.extraction.ask.asked import describe_request, unfinished_precision, unfinished_settings
@@ -24,6 +25,7 @@ from medfeat.extraction.network.build import make_embedder
 from medfeat.extraction.network.compiling import compile_problem
 from medfeat.extraction.network.device import is_out_of_memory, settings_here
 from medfeat.extraction.network.forward import RowEmbedder
+from medfeat.extraction.network.layers_meant import with_layers
 from medfeat.extraction.network.volumes import views_for
 from medfeat.types import Dataset, Precision, Progress, View
 from medfeat_cache import find_stores, recipe_digest, store_path, tidy
@@ -55,8 +57,9 @@ def embed(
     Returns
     -------
     list[StoreOutcome]
-        One a view, in the order asked for.
+        One a view, in the order asked for; those of a word such as ``quarter`` by depth.
     """
+    request = with_layers(request, backbone, progress)
     asked = {view: describe_request(dataset, backbone, request, view) for view in request.views}
     # A name of a library stands for one network for ever. What a package or a program calls so may be another one
     # today: it is built, and its store found by what it is.
@@ -68,9 +71,15 @@ def embed(
             tidy(path)  # its writer may have been killed after the note, with the lock still there
             outcomes[view] = reused(path, view)
     left = {view: question for view, question in asked.items() if view not in outcomes}
-    if left:
-        outcomes |= _Session(dataset, backbone, request, left, root=root, device=device, progress=progress).run()
+    for together in _by_network(left):
+        outcomes |= _Session(dataset, backbone, request, together, root=root, device=device, progress=progress).run()
     return [outcomes[view] for view in request.views]
+
+
+def _by_network(asked: dict[View, Asked]) -> list[dict[View, Asked]]:
+    """Group views by the network they need: the projection to a space of texts is that of a larger one."""
+    groups = [{view: a for view, a in asked.items() if (view.pool == PROJECTED) is wanted} for wanted in (False, True)]
+    return [group for group in groups if group]
 
 
 # Weights-free backbones do so little per image that neither number matters.
@@ -93,6 +102,7 @@ class _Session:
     ) -> None:
         self.dataset, self.name, self.request, self.asked = dataset, name, request, asked
         self.root, self.device, self.progress = root, device, progress
+        self.copies = next(iter(asked.values())).copies  # the same for all views
         self.total = sum(dataset.info.counts.values())
         if self.total == 0:
             raise DataError(f"{dataset.info.name} holds no images: nothing to embed")
@@ -170,9 +180,11 @@ class _Session:
                 fit=self.request.fit,
                 precision=precision,
                 dtype=self.request.dtype,
+                copies=self.copies,
             ).to_dict()
             path = store_path(self.root, self.dataset.info.name, self.backbone.info.name, recipe_digest(recipe))
-            targets.append(Target(index, view, self.asked[view], recipe, path))
+            depth = self.request.depth.get(view.layer or "", {})
+            targets.append(Target(index, view, self.asked[view], recipe, path, depth))
         return targets
 
     @contextmanager
@@ -208,6 +220,7 @@ class _Session:
             precision=precision,
             batch_size=batch_size,
             compiled=compiled,
+            copies=self.copies,
         )
 
     def _settled(self, begun: RunSettings | None) -> Decision | None:

@@ -36,7 +36,7 @@ class TrainingSettings:
     class_weight, sampler
         Whether rare classes weigh more (``balanced``), or are drawn more often.
     augment
-        Names of `medfeat.finetuning.augment.CHANGES`; empty for none.
+        Names of `medfeat.datasets.changes.CHANGES`; empty for none.
     patience
         Epochs without a better val score after which training stops.
     soup

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from medfeat.errors import UnsuitedHeadError
 from medfeat.heads.class_weights import NONE, check_class_weight
@@ -14,6 +14,9 @@ from medfeat.identity import identity
 from medfeat.registry import Registry
 from medfeat.types import Head, TaskType
 from medfeat_cache.commands import command
+
+if TYPE_CHECKING:
+    from medfeat.heads.texts import TextSource
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,14 @@ _BUILTIN = {
         "gated attention over slices or tokens that were kept, 5 values of C, stopped on val",
     ),
     "auto": ("medfeat.heads.auto:AutoHead", "all heads that suit the task, and means of two or three of them"),
+    "zero-shot": ("medfeat.heads.zero_shot:ZeroShotHead", "nearest text, without labels; for projected embeddings"),
+    "text-linear": (
+        "medfeat.heads.text_linear:TextLinearHead",
+        "linear probe that starts from texts, 24 settings; for projected embeddings",
+    ),
     "majority": ("medfeat.heads.majority:MajorityHead", "class frequencies of train: the baseline to beat"),
 }
+_READS_TEXTS = ("zero-shot", "text-linear")
 for _name, (_target, _summary) in _BUILTIN.items():
     HEADS.add(_name, LazyHead(_target, _summary))
 
@@ -137,8 +146,13 @@ def head_identity(name: str, budget: float | None = None) -> str:
     return identity(make_head(name, budget), inside=("medfeat.heads",))
 
 
-def weighted_head(name: str, class_weight: str, budget: float | None = None) -> Head:
-    """Make the head called `name` as `make_head` does, weighing classes as asked.
+def reads_texts(name: str) -> bool:
+    """Tell whether the head called `name` compares images with texts."""
+    return name in _READS_TEXTS
+
+
+def weighted_head(name: str, class_weight: str, budget: float | None = None, texts: TextSource | None = None) -> Head:
+    """Make the head called `name` as `make_head` does, weighing classes as asked and with texts where it reads any.
 
     Raises
     ------
@@ -152,6 +166,8 @@ def weighted_head(name: str, class_weight: str, budget: float | None = None) -> 
             able = ", ".join(one for one in _BUILTIN if hasattr(HEADS[one](), "class_weight"))
             raise UnsuitedHeadError(f"the {name} head has no class weights; of those built in these have: {able}")
         head.class_weight = class_weight
+    if hasattr(head, "texts"):
+        head.texts = texts
     return head
 
 

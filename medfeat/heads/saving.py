@@ -34,6 +34,8 @@ PROBES = (
     "medfeat.heads.ridge.RidgeProbe",
     "medfeat.heads.mlp.PerceptronProbe",
     "medfeat.heads.attention.AttentionProbe",
+    "medfeat.heads.zero_shot.ZeroShotProbe",
+    "medfeat.heads.text_linear.TextLinearProbe",
     "medfeat.heads.majority.Majority",
 )
 # Beside scikit-learn's own estimators and plain numpy, which skops trusts by itself.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from medfeat.errors import DataError
 from medfeat.tasks.binding import unlike_images
 from medfeat.tasks.check import examples
 from medfeat.types import FloatArray, IdArray, LabelArray
-from medfeat_cache import FeatureStore, one_vector
+from medfeat_cache import FeatureStore, one_vector, recipe_digest
 
 
 class FusedStore:
@@ -22,8 +22,12 @@ class FusedStore:
     ----------
     stores
         What was fused, in order.
-    path, info, groups
+    path, groups
         Those of the first store.
+    recipe, digest
+        What all recipes have in common, and each of them under ``stores``.
+    info
+        What is known of the data, by the first store; of each store under ``stores``; costs are sums over passes.
     dim
         Sum of the dimensions.
     blocks
@@ -33,7 +37,9 @@ class FusedStore:
     def __init__(self, stores: Sequence[FeatureStore]) -> None:
         self.stores = tuple(stores)
         self.path: Path = self.stores[0].path
-        self.info: dict[str, Any] = self.stores[0].info
+        self.recipe = fused_recipe([store.recipe for store in self.stores])
+        self.digest = recipe_digest(self.recipe)
+        self.info = _fused_info([store.info for store in self.stores])
         self.groups: tuple[str, ...] = self.stores[0].groups
         ends = np.cumsum([store.dim for store in self.stores]).tolist()
         self.dim: int = ends[-1]
@@ -55,12 +61,52 @@ class FusedStore:
         """Return (n, dim) float32 embeddings of a group, each store's joined by id."""
         return self.take(self.ids(group))
 
+    def batches(self, group: str, rows: int = 4096) -> Iterator[tuple[IdArray, FloatArray]]:
+        """Yield the ids and embeddings of a group, at most `rows` at a time."""
+        ids = self.ids(group)
+        for start in range(0, len(ids), rows):
+            some = ids[start : start + rows]
+            yield some, self.take(some)
+
     def take(self, ids: Sequence[str] | IdArray) -> FloatArray:
         """Return (m, dim) float32 embeddings in the order of `ids`."""
         out = np.empty((len(ids), self.dim), dtype=np.float32)
         for store, columns in zip(self.stores, self.blocks, strict=True):
             out[:, columns] = store.take(ids)
         return out
+
+
+def fused_recipe(recipes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the recipe of features side by side: the fields in which all agree, and each recipe under ``stores``.
+
+    Its backbone names each network once; its size is the largest.
+    """
+    first, *others = recipes
+    common = {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
+    backbone = "+".join(dict.fromkeys(str(recipe["backbone"]) for recipe in recipes))
+    size = max(int(recipe.get("size") or 0) for recipe in recipes)
+    fields = {"dataset": first["dataset"], "backbone": backbone, "size": size}
+    return {**common, **fields, "stores": [dict(recipe) for recipe in recipes]}
+
+
+def _fused_info(infos: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what is known of stores side by side; several stores of one pass cost that pass once."""
+    kept = {name: infos[0][name] for name in ("dataset", "source", "images", "bad_images") if name in infos[0]}
+    networks = [info.get("backbone") or {} for info in infos]
+    overlap = sorted({name for network in networks for name in network.get("overlap") or ()})
+    network = {**networks[0], "overlap": overlap}
+    for name in ("name", "source", "source_id", "origin", "licence", "pretraining"):
+        network[name] = " + ".join(dict.fromkeys(str(one[name]) for one in networks if one.get(name)))
+    if any("random" in (one.get("origin"), one.get("source")) for one in networks):
+        network["origin"] = "random"
+    passes = {(e.get("seconds"), e.get("energy_wh")): e for e in (info.get("environment") or {} for info in infos)}
+    summed = {}
+    for i, name in enumerate(("seconds", "energy_wh")):
+        costs: list[Any] = [one[i] for one in passes]
+        if None not in costs:
+            summed[name] = sum(costs)
+    environment = {**next(iter(passes.values())), **summed}
+    return {**kept, "backbone": network, "environment": environment, "stores": [dict(info) for info in infos]}
 
 
 def fuse(stores: Sequence[FeatureStore]) -> FusedStore:

@@ -42,3 +42,22 @@ class Readable(Protocol):
     def take(self, ids: Sequence[str] | IdArray) -> FloatArray:
         """(m, d) embeddings joined by id."""
         ...
+
+
+class Probed(Readable, Protocol):
+    """What a probe needs of a store, `FeatureStore` or `FusedStore`: also by what recipe the features were made."""
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """Everything that changes the bytes of the features."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Of the recipe."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        ...

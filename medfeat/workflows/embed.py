@@ -29,6 +29,7 @@ def embed(
     pool: str | None = None,
     layer: str | None = None,
     slices: str | None = None,
+    copies: str | None = None,
     fit: str = "whole",
     precision: str = "auto",
     batch_size: int | str = "auto",
@@ -50,8 +51,10 @@ def embed(
     name
         Of the dataset in the cache; default: the class's name in lower case, and eight digits of what it holds, so that
         other images are another set.
-    intensity, weights, seed, fit, precision, batch_size, device, cache_dir, offline, trust_remote_code, progress
+    intensity, weights, seed, copies, fit, precision, batch_size, device, cache_dir
         As `medfeat.extract` takes them.
+    offline, trust_remote_code, progress
+        Likewise.
     pool, layer, slices
         One of each at most: one array is returned.
 
@@ -78,6 +81,7 @@ def embed(
         pool=pool,
         layer=layer,
         slices=slices,
+        copies=copies,
         fit=fit,
         precision=precision,
         batch_size=batch_size,

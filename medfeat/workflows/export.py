@@ -133,7 +133,10 @@ def export(
 
 def _network(probe: SavedProbe) -> NetworkThen:
     """Return the network of a run, or say that there is none."""
-    name, network = f"run {probe.run.key[:12]}", MadeFrom.of(probe.recipe, probe.info).network
+    name = f"run {probe.run.key[:12]}"
+    if len(probe.parts()) > 1:
+        raise UsageError(f"{name} reads {len(probe.parts())} stores side by side: only a run on one store is exported")
+    network = MadeFrom.of(probe.recipe, probe.info).network
     if network is None:
         raise DataError(f"the features of {name} were not made by medfeat: there is no network to export")
     if takes_raw(network.name):

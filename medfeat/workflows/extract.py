@@ -18,6 +18,7 @@ from medfeat.extraction.ask.store_plan import StorePlan
 from medfeat.extraction.loop.in_memory import kept_in_memory
 from medfeat.extraction.network.device import resolve_device
 from medfeat.extraction.network.embedding_length import embedding_length
+from medfeat.extraction.network.layers_meant import with_layers
 from medfeat.extraction.session import embed
 from medfeat.saying import heard, warn_of
 from medfeat.types import Dataset, Progress, TaskType
@@ -44,6 +45,7 @@ def extract(
     pool: str | Sequence[str] | None = None,
     layer: str | Sequence[str] | None = None,
     slices: str | Sequence[str] | None = None,
+    copies: str | None = None,
     fit: str = "whole",
     precision: str = "auto",
     batch_size: int | str = "auto",
@@ -87,8 +89,11 @@ def extract(
     adapt
         Let a patch embedding of another patch size be resampled, which is refused otherwise.
     pool, layer, slices
-        Poolings, module names and slice policies; several of each give several stores from one pass. ``tokens``, and
-        the slice policy ``keep`` (``keep:16`` for sixteen of each axis), keep several vectors an image.
+        Poolings, module names and slice policies; several of each give several stores from one pass. ``every`` stands
+        for all layers of a network by depth, ``quarter`` for those at the quarters of its depth. ``tokens``, and the
+        slice policy ``keep`` (``keep:16`` for sixteen of each axis), keep several vectors an image.
+    copies
+        ``flip`` or ``crops``: the mean of the vectors of flipped or cropped copies, where that changes no meaning.
     fit
         ``whole``, ``reference`` or ``pad``: how an image becomes the network's square input.
     precision
@@ -152,6 +157,7 @@ def extract(
         recheck=recheck,
         compile=compile,
     )
+    request = replace(request, copies=copies)
     wanted = Wanted(data, backbone, request, options, ids, cache_dir)
     report = extract_wanted(wanted, device=device, progress=progress, raising=True)
     warn_of(report.problem_lines())
@@ -199,9 +205,11 @@ def plan(wanted: Wanted, *, progress: Progress | None = None) -> PlanReport:
         except MissingFileError:
             if not isinstance(pair.source, str) or pair.source not in DATASETS:
                 raise
-            return plan_to_fetch(DATASETS[pair.source], pair.backbone, wanted.request, lengths=embedding_length)
+            request = with_layers(wanted.request, pair.backbone)
+            return plan_to_fetch(DATASETS[pair.source], pair.backbone, request, lengths=embedding_length)
         claim(given.dataset, root, source=given.place, progress=progress)
-        return plan_stores(given.dataset, pair.backbone, wanted.request, root=root, lengths=embedding_length)
+        request = with_layers(wanted.request, pair.backbone)
+        return plan_stores(given.dataset, pair.backbone, request, root=root, lengths=embedding_length)
 
     done = each(itertools.starmap(Pair, itertools.product(sources, networks)), planned)
     return PlanReport(tuple(itertools.chain.from_iterable(done.results)), done.failures)

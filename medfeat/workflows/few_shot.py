@@ -13,6 +13,7 @@ from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import PROTOCOL
 from medfeat.evaluation.runs.run import task_digest
 from medfeat.heads import head_identity
+from medfeat.heads.texts import TextSource
 from medfeat.report.few_shot import curve_tables, draw_curves
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
@@ -22,6 +23,7 @@ from medfeat.workflows.asking.question import Question, SaidOnce
 from medfeat.workflows.jobs.each import Failure, Overall, each
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
 from medfeat.workflows.results.kept import keep_result, kept_result
+from medfeat.workflows.stores.texts import source_for
 from medfeat_cache import FeatureStore
 
 _POINT = "shots"  # what a point is kept as, beside the runs
@@ -84,6 +86,7 @@ def few_shot(
     seed: int = 0,
     resamples: int = RESAMPLES,
     figure: str | Path | None = None,
+    prompts: str | Path | None = None,
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
 ) -> FewShotReport:
@@ -91,7 +94,7 @@ def few_shot(
 
     Parameters
     ----------
-    data, backbone, store, head, size, task, labels, drop, keep, relabel, name, partial, classes, cache_dir
+    data, backbone, store, head, size, task, labels, drop, keep, relabel, name, partial, classes, prompts, cache_dir
         As `medfeat.probe` takes them.
     shots
         Samples a class from train, and as many from val, which selects (cross-validation below 5); ``all`` for the
@@ -117,6 +120,7 @@ def few_shot(
     )
     asked = ProbeRequest(
         data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
+        prompts=prompts,
         cache_dir=cache_dir,
     )  # fmt: skip
     return few_shot_of(asked, shots=shots, draws=draws, resamples=resamples, figure=figure, progress=progress)
@@ -139,7 +143,9 @@ def few_shot_of(
 
     def curve_of(job: StoreJob) -> Curve:
         with FeatureStore(job.header.path) as store:
-            curve = _curve(store, asked.question.of(store, once), job.head, options, root=cache.root, progress=progress)
+            task = asked.question.of(store, once)
+            texts = source_for(job.head, store, task, asked.prompts, progress)
+            curve = _curve(store, task, job.head, options, root=cache.root, texts=texts, progress=progress)
         return replace(curve, dataset=job.dataset)
 
     jobs = asked.jobs(cache, asked.stores(cache))
@@ -153,7 +159,14 @@ def few_shot_of(
 
 
 def _curve(
-    store: FeatureStore, task: Task, head: str, options: CurveOptions, *, root: Path, progress: Progress
+    store: FeatureStore,
+    task: Task,
+    head: str,
+    options: CurveOptions,
+    *,
+    root: Path,
+    texts: TextSource | None,
+    progress: Progress,
 ) -> Curve:
     network = wording.network(str(store.recipe["backbone"]), wording.weights(store.info))
     progress.say(f"few-shot {store.recipe['dataset']} / {network} / {head}")
@@ -164,27 +177,35 @@ def _curve(
         embedding=wording.embedding(store.recipe),
         head=head,
         task=task.name,
-        points=tuple(_points(store, task, head, options, root=root, progress=progress)),
+        points=tuple(_points(store, task, head, options, root=root, texts=texts, progress=progress)),
         cautions=wording.class_cautions(task),
         weights=wording.weights(store.info),
     )
-    key = [store.digest, task_digest(task), head, asdict(options), PROTOCOL]
+    key = [store.digest, task_digest(task), head, asdict(options), PROTOCOL, *([texts.digest] if texts else [])]
     facts = {"options": asdict(options), "task_digest": task_digest(task), **curve.to_dict()}
     keep_result(root, curve.dataset, "curve", facts, key=key)
     return curve
 
 
 def _points(
-    store: FeatureStore, task: Task, head: str, options: CurveOptions, *, root: Path, progress: Progress
+    store: FeatureStore,
+    task: Task,
+    head: str,
+    options: CurveOptions,
+    *,
+    root: Path,
+    texts: TextSource | None,
+    progress: Progress,
 ) -> Iterator[Point]:
     """Yield the points of a curve; each is kept when it is made, so that a command that was stopped goes on from it."""
     dataset, made = str(store.recipe["dataset"]), 0
     for shots in options.shots:
         asked = replace(options, shots=(shots,))
         key = [store.digest, task_digest(task), head, head_identity(head), asdict(asked), PROTOCOL]
+        key += [texts.digest] if texts else []
         point = _kept(root, dataset, key)
         if point is None:
-            (point,) = learning_points(store, task, head, asked, progress)
+            (point,) = learning_points(store, task, head, asked, progress, texts=texts)
             keep_result(root, dataset, _POINT, asdict(point), key=key)
         else:
             made += 1

@@ -1,4 +1,4 @@
-"""`medfeat probe --fuse`: several cached backbones of one dataset answer together, if val finds that better."""
+"""`medfeat probe --fuse`: several stores of one dataset answer together, if val finds that better."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ from medfeat.report.tables import Table, number, with_interval
 from medfeat.saying import heard
 from medfeat.types import Progress, Task
 from medfeat.workflows.asking.question import Question
+from medfeat.workflows.jobs.side_by_side import apart_from_precision
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, heads_for
 from medfeat.workflows.results.kept import keep_result
 from medfeat.workflows.stores.store_names import shown_name
 from medfeat_cache import Catalogue, FeatureStore, StoreHeader
+from medfeat_cache.commands import command
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,7 +38,7 @@ class FusionReport(Shown):
     dataset, task, task_type, head
         What was asked.
     stores
-        Digests of the stores, in the order of their backbones.
+        Digests of the stores, in the order of their names.
     fusion
         Every way, the chosen one, and its scores.
     cautions
@@ -77,7 +79,7 @@ class FusionReport(Shown):
                 "" if any(isinstance(value, dict) for value in way.settings.values()) else wording.chosen(way.settings)
             )
             rows.append((way.name, self.head, words, number(way.best.first), number(abs(way.best.second)), *shown))
-        title = f"{self.dataset}, task {self.task}: several backbones"
+        title = f"{self.dataset}, task {self.task}: several stores"
         notes = ("val chose; test was read for the chosen one alone", *self.cautions)
         strong, less = frozenset({self.fusion.chosen}), ("chosen on val", columns[4], columns[6])
         return [Table(title, columns, tuple(rows), notes, strong, less, prose=("features", "chosen on val"))]
@@ -103,14 +105,14 @@ def fuse(
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
 ) -> FusionReport:
-    """Let several cached backbones answer one question together.
+    """Let several stores of one dataset, of other backbones, layers, poolings or sizes, answer one question together.
 
     Parameters
     ----------
     data
         One dataset.
     backbone
-        Two or more backbones in the cache; None means every one.
+        Whose stores, two or more in all; None means every one in the cache.
     ways
         ``concat``, ``average``, or both (a comma list).
     head, size, task, labels, drop, keep, relabel, name, partial, classes, seed, resamples, cache_dir, progress
@@ -119,12 +121,12 @@ def fuse(
     Returns
     -------
     FusionReport
-        Each backbone alone and each way of fusing them, chosen among on val.
+        Each store alone and each way of fusing them, chosen among on val.
 
     Raises
     ------
     UsageError
-        Fewer than two stores, or several of one backbone.
+        Fewer than two stores, or two that differ in precision alone.
     DataError
         Stores that do not hold the same ids.
     """
@@ -183,9 +185,16 @@ def _one_each(headers: Sequence[StoreHeader], data: str | Sequence[str] | None, 
     names = [wording.network(str(header.recipe["backbone"]), wording.weights(header.info)) for header in headers]
     if len(datasets) != 1:
         raise UsageError(f"fusion is for one dataset, {data} names {', '.join(datasets)}")
-    twice = sorted({name for name in names if names.count(name) > 1})
+    spelled = [apart_from_precision(header.recipe) for header in headers]
+    twice = sorted({name for name, one in zip(names, spelled, strict=True) if spelled.count(one) > 1})
     if twice:
-        raise UsageError(f"{data} has several stores of {', '.join(twice)}: say --size, or keep one of them")
+        raise UsageError(
+            f"{data} has an embedding of {', '.join(twice)} twice, in two precisions: remove one with "
+            f"{command('cache', 'rm', 'DIGEST')}"
+        )
     if len(headers) < 2:
-        raise UsageError(f"fusion needs two backbones or more in the cache, {data} has {', '.join(names)}")
+        raise UsageError(
+            f"fusion needs two stores or more in the cache, {data} has one of {', '.join(names)}: extract another "
+            "backbone or size, or --layer quarter"
+        )
     return list(headers)

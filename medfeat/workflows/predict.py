@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from medfeat.evaluation.measures.novelty import Familiar
 from medfeat.evaluation.runs.saved_probe import SavedProbe, load_probe, refuse_other_recipe
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
 from medfeat.saying import heard, warn_of
+from medfeat.tasks import fuse
 from medfeat.types import BadImage, FloatArray, IdArray, Progress
 from medfeat.workflows.results.predict_report import PredictReport
 from medfeat.workflows.runs import BEST, named_run
@@ -104,12 +106,13 @@ def predict(
         options = RemakeOptions(
             data_root=data_root, weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
         )
-        remake = Remake(MadeFrom.of(probe.recipe, probe.info), options, root, progress)
+        remakes = [Remake(MadeFrom.of(*part), options, root, progress) for part in probe.parts()]
         new = NewImages(images, intensity=intensity, path_column=path_column, volumes=volumes, size=size)
-        parts = _of_images(remake.embed(remake.open_new(new)), bad)
+        parts = _of_images([remake.embed(remake.open_new(new)) for remake in remakes], bad)
     else:
-        path = matching_store(cache, str(data), probe.recipe) if store is None else _fitting(cache, store, probe)
-        parts = _of_store(path)
+        named = [_fitting(cache, store, probe)] if store is not None else None
+        paths = named or [matching_store(cache, str(data), recipe) for recipe, _ in probe.parts()]
+        parts = _of_store(paths)
     found = [_said(probe, familiar, *part) for part in parts]
     if not found:
         said = f": {bad[0].id}: {bad[0].reason}" if bad else ""
@@ -143,6 +146,8 @@ _Part = tuple[IdArray, FloatArray]
 
 def _familiar(probe: SavedProbe, cache: Catalogue) -> tuple[Familiar | None, str]:
     """Return what is familiar to a probe, or why that cannot be told."""
+    if len(probe.parts()) > 1:
+        return None, "it reads several stores side by side"
     try:
         found = trained_on(probe, cache)
     except DataError as error:
@@ -172,15 +177,33 @@ def _joined(parts: Sequence[_Said]) -> _Said:
     return _Said(ids, scores, p, np.concatenate(weights) if weights else None)
 
 
-def _of_images(batches: Iterable[EmbeddedImages], bad: list[BadImage]) -> Iterator[_Part]:
-    for batch in batches:
+def _of_images(streams: Sequence[Iterable[EmbeddedImages]], bad: list[BadImage]) -> Iterator[_Part]:
+    if len(streams) > 1:
+        yield from _side_by_side(streams, bad)
+        return
+    for batch in streams[0]:
         bad.extend(batch.bad)
         if len(batch.ids):
             yield batch.ids, batch.features
 
 
-def _of_store(path: Path) -> Iterator[_Part]:
-    with FeatureStore(path) as store:
+def _side_by_side(streams: Sequence[Iterable[EmbeddedImages]], bad: list[BadImage]) -> Iterator[_Part]:
+    """Embed by each recipe in turn, and hand on what stands side by side: all features are held at once."""
+    blocks, ids = [], np.empty(0, np.str_)
+    for stream in streams:
+        batches = list(stream)
+        bad[:] = [one for batch in batches for one in batch.bad]
+        there = [batch for batch in batches if len(batch.ids)]
+        ids = np.concatenate([batch.ids for batch in there]) if there else ids[:0]
+        blocks += [np.concatenate([batch.features for batch in there])] if there else []
+    if len(ids):
+        yield ids, np.hstack(blocks)
+
+
+def _of_store(paths: Sequence[Path]) -> Iterator[_Part]:
+    with ExitStack() as stack:
+        stores = [stack.enter_context(FeatureStore(path)) for path in paths]
+        store = fuse(stores) if len(stores) > 1 else stores[0]
         for group in store.groups:
             yield from store.batches(group)
 

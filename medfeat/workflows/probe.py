@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,18 @@ from medfeat.report.run_tables import runs_tables, selection_tables
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
 from medfeat.saying import heard, warn_of
+from medfeat.tasks.readable import Probed
 from medfeat.tasks.versions import split_name
 from medfeat.types import Progress, Task
 from medfeat.workflows.asking.given_names import asked_names
 from medfeat.workflows.asking.question import Question, SaidOnce
 from medfeat.workflows.jobs.each import Failure, Overall, each
+from medfeat.workflows.jobs.side_by_side import joined
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob, heads_for
 from medfeat.workflows.stores.how_to_extract import can_be_extracted, extract_as
 from medfeat.workflows.stores.store_names import find_meant, other_versions, versions_of
-from medfeat_cache import Catalogue, FeatureStore, StoreHeader
+from medfeat.workflows.stores.texts import source_for
+from medfeat_cache import Catalogue, StoreHeader
 from medfeat_cache.commands import command, elsewhere
 
 
@@ -104,6 +107,7 @@ def probe(
     resamples: int = RESAMPLES,
     select: bool = False,
     budget: float | None = None,
+    prompts: str | Path | None = None,
     progress: Progress | None = None,
 ) -> ProbeReport:
     """Train heads on stores in the cache and evaluate them; unchanged runs are reused.
@@ -138,11 +142,15 @@ def probe(
     resamples
         Of the bootstrap.
     select
-        Let val choose among the cached stores of each dataset (backbone, size, layer, pooling) and the heads, and read
-        test for the chosen one alone.
+        Let val choose among the cached stores of each dataset (backbone, size, layer, pooling), several of them side
+        by side (the quarter of a network's layers, all of them, all stores) and the heads, and read test for the
+        chosen one alone.
     budget
         Seconds of one core that training a head on a store may take, turned into fewer candidates and rounds before
         it trains, so that the same call gives the same result; ``xgboost`` knows budgets. None tries everything.
+    prompts
+        A JSON file of texts for the classes, for ``zero-shot`` and ``text-linear``; see
+        `medfeat.tasks.prompts.prompts_for`. None means those that are known of the 18 sets.
     progress
         Told of runs, candidates and resamples.
 
@@ -163,6 +171,7 @@ def probe(
     )
     asked = ProbeRequest(
         data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
+        prompts=prompts,
         cache_dir=cache_dir,
     )  # fmt: skip
     how: dict[str, Any] = {"choose": choose, "class_weight": class_weight, "refit": refit, "resamples": resamples}
@@ -192,15 +201,18 @@ def probe_stores(
     jobs = asked.jobs(cache, stores)
     if budget is not None and not any(takes_budget(job.head) for job in jobs):
         raise UsageError("--budget is for heads that train in rounds: ask for --head xgboost, or leave it out")
-    work = _Work(cache.root, asked.question, options, SaidOnce(heard(progress), set()), asked.head == "all")
+    work = _Work(
+        cache.root, asked.question, options, SaidOnce(heard(progress), set()), asked.head == "all", asked.prompts
+    )
     # all heads were asked for, and some cannot learn such a task
     passed_over: tuple[type[Exception], ...] = (UnsuitedHeadError,) if work.all_heads else ()
     if any(len(header.shape) > 1 for header in stores):
         passed_over = (*passed_over, OneVectorError)  # named for the stores that it is for
-    standing = Overall(work.progress, "contender", len(jobs))
-    stood = each(jobs if select else (), work.stand, passed_over=passed_over, overall=standing)
+    contenders = [*jobs, *joined(jobs)] if select else []
+    standing = Overall(work.progress, "contender", len(contenders))
+    stood = each(contenders, work.stand, passed_over=passed_over, overall=standing)
     selections = work.selections(stood.results)
-    jobs = _winners(jobs, selections) if select else jobs
+    jobs = [winner for _, winner in selections] if select else jobs
     baselines = _baseline_jobs(cache, jobs, asked.question)
     overall = Overall(work.progress, "run", len(jobs) + len(baselines))
     chosen = each(jobs, work.probe, passed_over=passed_over, overall=overall)
@@ -216,14 +228,21 @@ def probe_stores(
         reused=reused,
         failed=(*failures, *extra.failures),
         notes=(
-            *_notes(runs, stores, reused, cache),
-            *(() if asked.store is not None else _left_out(cache, asked)),
-            *_unreadable(cache),
-            *_broken(asked.head),
+            *_remarks(cache, asked, runs, stores, reused),
             *_unsuited((*stood.passed_over, *chosen.passed_over)),
         ),
-        selections=tuple(selections),
+        selections=tuple(selection for selection, _ in selections),
     )
+
+
+def _remarks(
+    cache: Catalogue, asked: ProbeRequest, runs: Sequence[Run], stores: Sequence[StoreHeader], reused: int
+) -> Iterator[str]:
+    """Yield what belongs under the table, whatever the heads."""
+    yield from _notes(runs, stores, reused, cache)
+    yield from () if asked.store is not None else _left_out(cache, asked)
+    yield from _unreadable(cache)
+    yield from _broken(asked.head)
 
 
 @dataclass(frozen=True)
@@ -235,35 +254,39 @@ class _Work:
     options: Options
     progress: Progress
     all_heads: bool = False
+    prompts: str | Path | None = None
 
     def probe(self, job: StoreJob) -> Run:
         """Let val choose, and read test once."""
-        with FeatureStore(job.header.path) as store:
+        with job.opened() as store:
             task = self._task(store, job.head)
-            run = probe_store(store, task, self.root, self._options(job), progress=self.progress)
+            run = probe_store(store, task, self.root, self._options(job, store, task), progress=self.progress)
         return replace(run, data=job.dataset)
 
     def stand(self, job: StoreJob) -> _Stood:
         """See what val says, with test closed."""
-        with FeatureStore(job.header.path) as store:
-            task, options = self._task(store, job.head), self._options(job)
+        with job.opened() as store:
+            task = self._task(store, job.head)
+            options = self._options(job, store, task)
             return _Stood(job, task, contender(store, task, self.root, options, progress=self.progress))
 
-    def selections(self, stood: Sequence[_Stood]) -> list[Selection]:
+    def selections(self, stood: Sequence[_Stood]) -> list[tuple[Selection, StoreJob]]:
         """Let val choose one job a dataset, and write each choice down."""
         found = []
         for dataset in dict.fromkeys(one.job.dataset for one in stood):
             mine = [one for one in stood if one.job.dataset == dataset]
-            found.append(select_contender(dataset, mine[0].task, [one.contender for one in mine]))
-            found[-1].write(self.root)
+            selection = select_contender(dataset, mine[0].task, [one.contender for one in mine])
+            selection.write(self.root)
+            found.append((selection, mine[selection.chosen].job))
         return found
 
-    def _options(self, job: StoreJob) -> Options:
-        """Return how to probe with the head of a job; of heads, some know no budget."""
+    def _options(self, job: StoreJob, store: Probed, task: Task) -> Options:
+        """Return how to probe with the head of a job; of heads, some know budgets and some read texts."""
         budget = self.options.budget if takes_budget(job.head) else None
-        return replace(self.options, head=job.head, budget=budget)
+        texts = source_for(job.head, store, task, self.prompts, self.progress)
+        return replace(self.options, head=job.head, budget=budget, texts=texts)
 
-    def _task(self, store: FeatureStore, head: str) -> Task:
+    def _task(self, store: Probed, head: str) -> Task:
         if self.question.plain and not store.info.get("dataset"):
             name = store.recipe["dataset"]
             raise DataError(f"{name} was imported without a task: give labels with --labels FILE.csv (id,label,split)")
@@ -280,12 +303,6 @@ class _Stood:
     job: StoreJob
     task: Task
     contender: Contender
-
-
-def _winners(jobs: Sequence[StoreJob], selections: Sequence[Selection]) -> list[StoreJob]:
-    """Return the jobs that were selected."""
-    chosen = {(one.store, one.head) for s in selections for one in (s.contenders[s.chosen],)}
-    return [job for job in jobs if (job.header.digest, job.head) in chosen]
 
 
 def _baseline_jobs(cache: Catalogue, jobs: Sequence[StoreJob], question: Question) -> list[StoreJob]:

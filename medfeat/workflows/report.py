@@ -16,6 +16,7 @@ from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import Run, list_runs, read_attention, read_scores
 from medfeat.evaluation.runs.write_run import versions
+from medfeat.extraction.ask.copies import CROPS, FLIP, OF_CROPS
 from medfeat.report import tables as rendering
 from medfeat.report.attended import attended_table
 from medfeat.report.page.html import text_of
@@ -244,7 +245,8 @@ class _Maker:
     def _mistakes(self, run: Run, stored: Mapping[str, Any]) -> tuple[tuple[Mistake, ...], list[str]]:
         header, notes, dataset = self.headers.get(str(run.store["digest"])), [], None
         if header is None:
-            notes.append("the store of the best run is gone: its mistakes have neither pictures nor neighbours")
+            why = "reads several stores" if run.store["recipe"].get("stores") else "has lost its store"
+            notes.append(f"the best run {why}: its mistakes have neither pictures nor neighbours")
         elif self.images:
             dataset, why = mistakes.images_of(
                 header, root=self.root, data_root=self.data_root, progress=SilentProgress()
@@ -302,7 +304,13 @@ class _Maker:
 def _command_of(run: Run, header: StoreHeader | None) -> str:
     """Return the commands that make a run, by what its store says of its data and what its recipe says."""
     recipe = run.store["recipe"]
-    view = {name: recipe.get(name) or None for name in ("pool", "layer", "slices", "dtype")}
+    if recipe.get("stores"):
+        return command_line(
+            "probe", data=run.dataset, backbone=run.backbone.replace("+", ","), head=run.head, select=True
+        )
+    view: dict[str, Any] = {name: recipe.get(name) or None for name in ("pool", "layer", "slices", "dtype")}
+    copies = str(recipe.get("copies") or "")
+    view["copies"] = (CROPS if copies == OF_CROPS else FLIP) if copies else None
     if header is not None and can_be_extracted(header):
         extract = extract_line(header, run.backbone, **view)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -26,6 +27,7 @@ def extract(
     pool: options.Pool = None,
     layer: options.Layer = None,
     slices: options.Slices = None,
+    copies: options.Copies = None,
     fit: options.Fit = "whole",
     precision: options.Precision = "auto",
     batch_size: options.BatchSize = "auto",
@@ -79,6 +81,7 @@ def extract(
         recheck=recheck,
         compile=not no_compile,
     )
+    request = replace(request, copies=copies)
     wanted = Wanted(data, backbone, request, opened, cache_dir=cache_dir)
     if dry_run:
         _plan(wanted, wide=wide, json=json)

@@ -29,7 +29,7 @@ def few_shot(
 
 
 def fuse(asked: ProbeRequest, *, ways: str, resamples: int | None, wide: bool, json: bool) -> None:
-    """Show each backbone alone, and several together."""
+    """Show each store alone, and several together."""
     from medfeat.evaluation.measures.bootstrap import RESAMPLES
     from medfeat.workflows.fusion import fuse_of
 

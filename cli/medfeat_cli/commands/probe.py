@@ -60,6 +60,7 @@ def probe(
     test_relabel: task_options.TestRelabel = None,
     test_drop: task_options.TestDrop = None,
     test_labels: task_options.TestLabels = None,
+    prompts: task_options.Prompts = None,
     seed: options.Seed = 0,
     refit: Annotated[bool, typer.Option("--refit", help="Refit on train + val once val has chosen.")] = False,
     choose: Annotated[
@@ -73,7 +74,8 @@ def probe(
         typer.Option("--class-weight", help="Weigh rare classes up: `none`, `balanced`, or `auto`: val chooses."),
     ] = None,
     select: Annotated[
-        bool, typer.Option("--select", help="Choose layer, pooling, size and backbone among the stores on val.")
+        bool,
+        typer.Option("--select", help="Choose layer, pooling, size and backbone, or several side by side, on val."),
     ] = False,
     resamples: Annotated[
         int | None,
@@ -110,7 +112,7 @@ def probe(
     )  # fmt: skip
     asked = ProbeRequest(
         data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
-        cache_dir=cache_dir,
+        prompts=prompts, cache_dir=cache_dir,
     )  # fmt: skip
     how: _Options = {"choose": choose or "val", "class_weight": class_weight or "none"}
     if shots is not None:

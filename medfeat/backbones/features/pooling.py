@@ -18,10 +18,16 @@ POOLS: dict[str, str] = {
     "cls+mean": "class token and mean of the patch tokens, one after the other",
     "pre-logits": "what the architecture's own classifier sees after its hidden layers",
     "attention": "the architecture's own attention pooling",
+    "projected": "in the space of texts, of models of images and texts (Hugging Face), for zero-shot",
     "tokens": "no pooling: every patch token, or every place of a feature map, kept side by side",
     "none": "a vector already: as it is",
 }
 """Every pooling by name, with what it means."""
+
+
+PROJECTED = "projected"
+OF_CLASS_TOKEN = ("cls", "cls+mean")
+"""Poolings that need a class token."""
 
 
 def poolings_of(ndim: int, prefix: int) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from medfeat.backbones.features.pooling import pooling, poolings_of
+from medfeat.backbones.features.pooling import OF_CLASS_TOKEN, PROJECTED, pooling, poolings_of
 from medfeat.backbones.features.row_an_image import TRIAL_BATCHES, is_by_image, not_by_image, refuse_no_map
 from medfeat.errors import UsageError, unknown_name
 from medfeat.types import View
@@ -225,7 +225,9 @@ def _resolved(view: View, anatomy: Anatomy, ndim: int, prefix: int) -> View:
     allowed = natural if view.layer else tuple(dict.fromkeys([*anatomy.heads, *natural]))
     pool = view.pool or (anatomy.pool if anatomy.pool in allowed else natural[0])
     if pool not in allowed:
-        raise UsageError(f"pool must be one of {', '.join(allowed)} for {where}, got {pool!r}")
+        why = ", which has no class token" if pool in OF_CLASS_TOKEN and "cls" not in natural else ""
+        why = ", which has no projection to a space of texts" if pool == PROJECTED else why
+        raise UsageError(f"pool must be one of {', '.join(allowed)} for {where}, got {pool!r}{why}")
     return replace(view, pool=pool)
 
 

@@ -17,6 +17,7 @@ from transformers.dynamic_module_utils import get_class_from_dynamic_module
 from transformers.utils import logging as transformers_logging
 
 from medfeat.backbones.backbone_table import Entry
+from medfeat.backbones.features.pooling import PROJECTED
 from medfeat.backbones.features.views_of import Anatomy, Read
 from medfeat.backbones.libraries.hf_files import configured
 from medfeat.backbones.library import Access, Network, on_meta
@@ -79,6 +80,8 @@ def build(entry: Entry, access: Access) -> Network:
     """Build the image network of the configuration, without any task's head."""
     with _quiet(), _one_line(entry, access):
         module = _model(entry, access)
+    if entry.options.get(PROJECTED):
+        return _of_images_and_texts(module.eval(), entry)
     # models of images and text keep the former in a tower of its own
     module = getattr(module, "vision_model", module).eval()
     taken = inspect.signature(module.forward).parameters
@@ -87,8 +90,25 @@ def build(entry: Entry, access: Access) -> Network:
     return Network(module, _anatomy(module, entry))
 
 
+def _of_images_and_texts(module: Any, entry: Entry) -> Network:
+    """Return a whole model, whose image features are those that it compares with texts."""
+    if not (hasattr(module, "get_image_features") and hasattr(module, "get_text_features")):
+        kind = type(module).__name__
+        raise UsageError(f"{entry.info.name} ({kind}) has no projection to a space of texts: name a model that has one")
+
+    def features(network: Any, x: torch.Tensor) -> torch.Tensor:
+        return projected(network.get_image_features(pixel_values=x))
+
+    return Network(module, Anatomy(features, PROJECTED, {PROJECTED: lambda _network, vectors: vectors}))
+
+
+def projected(output: Any) -> torch.Tensor:
+    """Return the (n, d) vectors that ``get_image_features`` or ``get_text_features`` gave, of any transformers."""
+    return output if isinstance(output, torch.Tensor) else output.pooler_output
+
+
 def _model(entry: Entry, access: Access) -> Any:
-    options = dict(entry.options)
+    options = {name: value for name, value in entry.options.items() if name != PROJECTED}
     if "config" in options:
         return _AUTO.from_config(getattr(transformers, options.pop("config"))(**options))
     repo, _, revision = entry.info.source_id.partition("@")
@@ -200,7 +220,9 @@ def fill(network: Network, state: State, entry: Entry, origin: str) -> tuple[nn.
     del entry
     kind: Any = type(network.module)
     config = network.module.config
-    state = _of_tower(_as_saved(state, network.module))
+    state = _as_saved(state, network.module)
+    if PROJECTED not in network.anatomy.heads:
+        state = _of_tower(state)
     with _quiet():
         module, told = kind.from_pretrained(
             None,

@@ -15,7 +15,8 @@ from torch import nn
 
 from medfeat.backbones.backbone import RANDOM, Backbone, untrained
 from medfeat.backbones.backbone_table import BACKBONES, Entry
-from medfeat.backbones.features.pooling import POOLS, poolings_of
+from medfeat.backbones.features.depth import Depths, depths_of
+from medfeat.backbones.features.pooling import OF_CLASS_TOKEN, POOLS, poolings_of
 from medfeat.backbones.features.row_an_image import refuse_mixed_rows
 from medfeat.backbones.features.views_of import Anatomy, FrozenViews, ViewPlan, plan_views
 from medfeat.backbones.weights.fitting import left_out, load_strictly
@@ -26,7 +27,6 @@ from medfeat.errors import UsageError
 from medfeat.identity import PLAIN, identity
 from medfeat.types import BackboneInfo, Interpolation, View
 
-_OF_CLASS_TOKEN = ("cls", "cls+mean")
 # Their classes are known by name, and a network of theirs by its layers.
 _LIBRARIES_OF_LAYERS = ("torch", "torchvision", "timm", "transformers", "monai")
 
@@ -55,6 +55,21 @@ def load_own(entry: Entry, views: Sequence[View], *, weights: str | Path | None,
     refuse_mixed_rows(embedder, plan.views, info.input_size)
     info = replace(info, weights_digest=weights_digest(embedder))
     return Backbone(info, embedder, plan.views, plan.dims, reported=tuple(reported))
+
+
+def depths_of_own(entry: Entry) -> Depths:
+    """Find the layers by depth of a network that brings its own `build`.
+
+    Raises
+    ------
+    UsageError
+        It has none, or they cannot be told apart.
+    """
+    if entry.takes_raw:
+        raise UsageError(f"backbone {entry.info.name} has no layers: leave --layer out")
+    module = _built(entry).to("cpu", torch.float32).eval().requires_grad_(False)
+    anatomy = Anatomy(_features_of(entry.info.name), entry.info.pool)
+    return depths_of(module, anatomy, _checked_size(entry.info.input_size), device=_device_of(module))
 
 
 def backbone_from(
@@ -207,7 +222,7 @@ def _planned(entry: Entry, module: nn.Module, views: Sequence[View]) -> tuple[Vi
         plan = ViewPlan(resolved, (_vector_of(name),) * len(views), (entry.info.dim,) * len(views))
         return plan, Anatomy(_features_of(name), "none")
     features = _trial(name, module, _checked_size(size))
-    prefix = max(entry.prefix, 1) if pool in _OF_CLASS_TOKEN else entry.prefix
+    prefix = max(entry.prefix, 1) if pool in OF_CLASS_TOKEN else entry.prefix
     heads = {pool: lambda _network, vectors: vectors} if features.ndim == 2 else {}
     allowed = (*heads, *poolings_of(features.ndim, prefix))
     if pool not in allowed:

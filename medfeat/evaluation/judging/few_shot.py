@@ -24,7 +24,9 @@ from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.statistics import statistics, value
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import FOUND_ON_VAL, Tried
-from medfeat.heads import HEADS
+from medfeat.heads import weighted_head
+from medfeat.heads.class_weights import NONE
+from medfeat.heads.texts import TextSource
 from medfeat.tasks import FewShot, Split, few_shot
 from medfeat.types import Candidate, FloatArray, Head, Interval, Progress, SilentProgress, Task
 from medfeat_cache import FeatureStore, canonical_json
@@ -136,11 +138,17 @@ class CurveOptions:
 
 
 def learning_points(
-    store: FeatureStore, task: Task, head: str, options: CurveOptions, progress: Progress | None = None
+    store: FeatureStore,
+    task: Task,
+    head: str,
+    options: CurveOptions,
+    progress: Progress | None = None,
+    *,
+    texts: TextSource | None = None,
 ) -> Iterator[Point]:
     """Yield one point for each number of shots, the labels of test handed out only after every choice of a draw."""
     progress = progress or SilentProgress()
-    whole = gather_for(HEADS[head](), store, task)
+    whole = gather_for(weighted_head(head, NONE), store, task)
     refuse_bad(whole.X("test"), "test")
     for shots in options.shots:
         draws = 1 if shots == ALL else options.draws
@@ -148,7 +156,9 @@ def learning_points(
         scores, labelled, short = [], [], False
         for draw in range(draws):
             few = FewShot(task) if shots == ALL else few_shot(task, int(shots), draw=draw, seed=options.seed)
-            scores.append(_shot_scores(store, few, HEADS[head](), whole.X("test"), seed=options.seed))
+            scores.append(
+                _shot_scores(store, few, weighted_head(head, NONE, texts=texts), whole.X("test"), seed=options.seed)
+            )
             labelled.append(int((few.task.split != "test").sum()))
             short |= shots != ALL and _fewest(few.task) < int(shots)
             progress.advance(1)

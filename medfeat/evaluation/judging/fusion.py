@@ -1,4 +1,4 @@
-"""Several backbones on one question: each alone, their features side by side, or their scores averaged; val chooses."""
+"""Several stores on one question: each alone, their features side by side, or their scores averaged; val chooses."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Way:
     Attributes
     ----------
     name
-        A backbone, or how several were fused.
+        A store, by its backbone and what tells it from others of that, or how several were fused.
     settings
         Of the head; for averaged scores, of each head.
     best
@@ -137,9 +137,9 @@ def fuse_stores(
         raise UsageError(f"--fuse must be {', '.join(WAYS)} or both, got {', '.join(strange) or 'nothing'}")
     fused = fuse(stores)
     whole = gather(fused, task)
-    names = wording.networks((str(store.recipe["backbone"]), wording.weights(store.info)) for store in stores)
     alone = [
-        _stand(store, name, task, head, seed=seed, progress=progress) for store, name in zip(stores, names, strict=True)
+        _stand(store, name, task, head, seed=seed, progress=progress)
+        for store, name in zip(stores, names_of(stores), strict=True)
     ]
     contenders = list(alone)
     if CONCAT in ways:
@@ -169,6 +169,22 @@ def fuse_stores(
             **facts,
         ),
     )
+
+
+def names_of(stores: Sequence[FeatureStore]) -> list[str]:
+    """Name stores by their backbones, and where several share one by their views and sizes, as far as needed."""
+    networks = wording.networks((str(store.recipe["backbone"]), wording.weights(store.info)) for store in stores)
+    spelled = [
+        [name, wording.embedding(store.recipe), f"{store.recipe.get('size') or 'own'} px", store.digest[:12]]
+        for name, store in zip(networks, stores, strict=True)
+    ]
+    names = [words[0] for words in spelled]
+    for depth in range(1, 4):
+        names = [
+            f"{name}, {words[depth]}" if names.count(name) > 1 and words[depth] else name
+            for name, words in zip(names, spelled, strict=True)
+        ]
+    return names
 
 
 def _stand(

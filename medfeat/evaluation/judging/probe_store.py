@@ -33,9 +33,11 @@ from medfeat.heads import head_identity, trusted_types, weighted_head
 from medfeat.heads.class_weights import NONE, check_class_weight
 from medfeat.heads.devices import has_gpu
 from medfeat.heads.saving import save_model
+from medfeat.heads.texts import TextSource
 from medfeat.tasks import OFFICIAL, Samples
+from medfeat.tasks.readable import Probed
 from medfeat.types import Head, Progress, SilentProgress, Task
-from medfeat_cache import FeatureStore, averaged_in_words
+from medfeat_cache import averaged_in_words
 
 Cost = dict[str, Any]
 _COST_KEYS = (
@@ -64,6 +66,8 @@ class Options:
         ``none``, ``balanced`` or ``auto``: see `medfeat.heads.class_weights`.
     budget
         Seconds of one core for heads that know budgets; None for all they would try.
+    texts
+        For heads that compare images with texts.
 
     Raises
     ------
@@ -78,6 +82,7 @@ class Options:
     choose: str = VAL
     class_weight: str = NONE
     budget: float | None = None
+    texts: TextSource | None = None
 
     def __post_init__(self) -> None:
         check_draws(self.seed, self.resamples)
@@ -87,9 +92,7 @@ class Options:
             raise UsageError(f"--budget is a number of seconds above 0, got {self.budget}")
 
 
-def probe_store(
-    store: FeatureStore, task: Task, root: Path, options: Options, *, progress: Progress | None = None
-) -> Run:
+def probe_store(store: Probed, task: Task, root: Path, options: Options, *, progress: Progress | None = None) -> Run:
     """Probe one store, or return the run that did so before.
 
     Parameters
@@ -121,7 +124,7 @@ def probe_store(
         progress.say(f"{root} cannot be written: the run goes to {folder}")
     network = wording.network(str(store.recipe["backbone"]), wording.weights(store.info))
     progress.say(f"probing {store.recipe['dataset']} / {network} / {options.head}")
-    head = weighted_head(options.head, options.class_weight, options.budget)
+    head = weighted_head(options.head, options.class_weight, options.budget, options.texts)
     samples = gather_for(head, store, task)
     with recording.writing(folder) as hidden:
         run = _probe(samples, store, spec, hidden, head=head, progress=progress)
@@ -129,7 +132,7 @@ def probe_store(
 
 
 def existing_run(
-    store: FeatureStore, task: Task, root: Path, options: Options, *, progress: Progress | None = None
+    store: Probed, task: Task, root: Path, options: Options, *, progress: Progress | None = None
 ) -> Run | None:
     """Return the run that answered this question before; None when there is none that can be believed.
 
@@ -138,7 +141,7 @@ def existing_run(
     return believed_run(run_folder(root, store.recipe["dataset"], _spec(store, task, options).key), progress)
 
 
-def _spec(store: FeatureStore, task: Task, options: Options) -> RunSpec:
+def _spec(store: Probed, task: Task, options: Options) -> RunSpec:
     return RunSpec(
         store.digest,
         task_digest(task),
@@ -149,12 +152,11 @@ def _spec(store: FeatureStore, task: Task, options: Options) -> RunSpec:
         head_digest=head_identity(options.head, options.budget),
         choose=way_for(options.choose, int((task.split == "val").sum())),
         class_weight=options.class_weight,
+        texts="" if options.texts is None else options.texts.digest,
     )
 
 
-def _probe(
-    samples: Samples, store: FeatureStore, spec: RunSpec, hidden: Path, *, head: Head, progress: Progress
-) -> Run:
+def _probe(samples: Samples, store: Probed, spec: RunSpec, hidden: Path, *, head: Head, progress: Progress) -> Run:
     left_out = _left_out(head, samples, spec.choose)
     for line in left_out:
         progress.say(line)
@@ -199,7 +201,7 @@ def record(
     samples: Samples,
     scored: Scored,
     *,
-    store: FeatureStore,
+    store: Probed,
     spec: RunSpec,
     cost: Cost,
     hidden: Path,
@@ -233,7 +235,7 @@ def record(
     return run
 
 
-def _saved(scored: Scored, run: Run, store: FeatureStore, hidden: Path) -> Run:
+def _saved(scored: Scored, run: Run, store: Probed, hidden: Path) -> Run:
     """Save the head beside its run; one that has no form that loads without running code is noted in the run."""
     try:
         save_model(scored.choice.model, hidden / MODEL_FOLDER, trusted=trusted_types(run.head))
@@ -255,7 +257,7 @@ def _metrics(scored: Scored, task: Task, spec: RunSpec, progress: Progress) -> t
 
 
 def _run(
-    samples: Samples, scored: Scored, *, store: FeatureStore, spec: RunSpec, found: tuple[Metrics, Metrics], cost: Cost
+    samples: Samples, scored: Scored, *, store: Probed, spec: RunSpec, found: tuple[Metrics, Metrics], cost: Cost
 ) -> Run:
     task, recipe, info = samples.task, store.recipe, store.info
     environment = info.get("environment") or {}
@@ -294,7 +296,7 @@ def _run(
     )
 
 
-def _notes(scored: Scored, store: FeatureStore, found: tuple[Metrics, Metrics]) -> Iterator[str]:
+def _notes(scored: Scored, store: Probed, found: tuple[Metrics, Metrics]) -> Iterator[str]:
     """Yield what must be said of a run beside its scores."""
     for name, metrics in zip(("val", "test"), found, strict=True):
         yield from (f"{name}: {note}" for note in metrics.notes)
@@ -315,6 +317,7 @@ def _how(spec: RunSpec, scored: Scored) -> dict[str, Any]:
         "refit": spec.refit,
         "choose": spec.choose,
         "class_weight": spec.class_weight,
+        **({"texts": spec.texts} if spec.texts else {}),
         "resamples": spec.resamples,
     }
 
@@ -335,7 +338,7 @@ def _majority(scored: Scored, samples: Samples) -> dict[str, dict[str, float]]:
     return found
 
 
-def _write_official(hidden: Path, scored: Scored, run: Run, store: FeatureStore) -> None:
+def _write_official(hidden: Path, scored: Scored, run: Run, store: Probed) -> None:
     if run.task["type"] == "regression" or run.task["name"] != OFFICIAL:
         return
     counts = (store.info.get("dataset") or {}).get("counts") or {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from medfeat.errors import OneVectorError
 from medfeat.tasks import Samples, gather
-from medfeat.tasks.readable import Readable
+from medfeat.tasks.readable import Probed, Readable
 from medfeat.types import Head, Task
 from medfeat_cache import FeatureStore
 
@@ -33,7 +33,9 @@ def gather_for(head: Head, store: Readable, task: Task) -> Samples:
     return gather(store, task, bags=bags)
 
 
-def stored_shape(store: FeatureStore) -> tuple[int, ...]:
+def stored_shape(store: Probed) -> tuple[int, ...]:
     """Return the shape of a sample's embedding in the file, of a store that is read by its means too."""
+    if not isinstance(store, FeatureStore):  # stores side by side
+        return (store.dim,)
     column = store.column(store.groups[0], "embeddings")
     return (store.dim,) if column is None else column.shape[1:]

@@ -17,9 +17,10 @@ from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import RULE, Tried
 from medfeat.evaluation.runs.places import RUNS, runs_root
 from medfeat.heads import weighted_head
+from medfeat.tasks.readable import Probed
 from medfeat.tasks.versions import split_name
 from medfeat.types import Progress, Task
-from medfeat_cache import FeatureStore, canonical_json, make_folder, slug, write_whole
+from medfeat_cache import canonical_json, make_folder, slug, write_whole
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Selection:
         return path
 
 
-def contender(store: FeatureStore, task: Task, root: Path, options: Options, *, progress: Progress) -> Contender:
+def contender(store: Probed, task: Task, root: Path, options: Options, *, progress: Progress) -> Contender:
     """Let a store with a head stand: fit on train, score on val; the val scores of an unchanged run are taken."""
     run = existing_run(store, task, root, options)
     if run is not None:
@@ -81,7 +82,7 @@ def contender(store: FeatureStore, task: Task, root: Path, options: Options, *, 
         best = Tried(stored["settings"], first, second, stored["complexity"])
     else:
         asked: dict[str, Any] = {"seed": options.seed, "progress": progress}
-        head = weighted_head(options.head, options.class_weight, options.budget)
+        head = weighted_head(options.head, options.class_weight, options.budget, options.texts)
         best = choose_by(options.choose, gather_for(head, store, task), head, **asked).chosen
     return Contender(
         store=store.digest,

@@ -153,7 +153,10 @@ def networks_of(runs: Iterable[Run]) -> list[str]:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What decides a run's key, and so its folder; `head_digest` says what the head of that name does."""
+    """What decides a run's key, and so its folder.
+
+    `head_digest` says what the head of that name does, `texts` is a digest of those it compares images with.
+    """
 
     store_digest: str
     task_digest: str
@@ -165,11 +168,13 @@ class RunSpec:
     head_digest: str = ""
     choose: str = "val"
     class_weight: str = "none"
+    texts: str = ""
 
     @property
     def key(self) -> str:
         """64 hex digits; the folder is named by the first 12."""
-        return hashlib.blake2b(canonical_json(asdict(self)).encode(), digest_size=32).hexdigest()
+        facts = {name: value for name, value in asdict(self).items() if value or name != "texts"}
+        return hashlib.blake2b(canonical_json(facts).encode(), digest_size=32).hexdigest()
 
 
 def headline(task_type: str) -> tuple[str, str]:

@@ -75,6 +75,11 @@ class SavedProbe:
     val: LabelledScores
     val_groups: IdArray | None = None
 
+    def parts(self) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+        """Return recipe and facts of each store whose features stand side by side; of one store, its own."""
+        recipes = self.recipe.get("stores")
+        return list(zip(recipes, self.info["stores"], strict=True)) if recipes else [(self.recipe, self.info)]
+
     def scores(self, X: FloatArray) -> NDArray[np.float64]:
         """Return (n, c) scores of (n, d) features, as the run's own are; of (n, P, d) bags, where it was made of bags.
 
@@ -116,9 +121,13 @@ def write_probe(run: Run, info: Mapping[str, Any], folder: Path) -> None:
         "dim": run.store["dim"],
         "task": {key: run.task[key] for key in ("name", "type", "classes", "origin")},
         "temperature": run.test.temperature,
-        "info": {key: info[key] for key in ("asked", "settings", "dataset", "backbone") if key in info},
+        "info": _needed(info) | ({"stores": list(map(_needed, info["stores"]))} if "stores" in info else {}),
     }
     write_whole(folder / PROBE_FILE, [json.dumps(facts, indent=1).encode()], "saving the probe")
+
+
+def _needed(info: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: info[key] for key in ("asked", "settings", "dataset", "backbone") if key in info}
 
 
 def load_probe(folder: Path) -> SavedProbe:

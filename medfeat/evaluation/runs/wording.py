@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -10,7 +10,7 @@ from medfeat.task_types import shortened
 from medfeat.types import OFFICIAL_GROUPS, Task
 
 _NONE: Mapping[str, Any] = {}
-TRAINING = {"linear": "linear probe", "knn": "kNN", "finetune": "fine-tuned"}
+TRAINING = {"linear": "linear probe", "knn": "kNN", "finetune": "fine-tuned", "zero-shot": "zero-shot"}
 
 
 def training(head: str, settings: Mapping[str, Any] = _NONE) -> str:
@@ -96,6 +96,8 @@ def pixels(recipe: Mapping[str, Any]) -> str:
     >>> pixels({"size": 224, "input_size": 224, "fit": "reference", "resize": "shorter side to 256"})
     '224 resized to 256, centre 224'
     """
+    if recipe.get("stores"):
+        return " + ".join(dict.fromkeys(map(pixels, recipe["stores"])))
     size, fed = int(recipe.get("size") or 0), int(recipe.get("input_size") or 0)
     if not size:
         return f"own images resized to {fed}" if fed else "own images as they are"
@@ -112,14 +114,28 @@ def pixels(recipe: Mapping[str, Any]) -> str:
 
 def embedding(recipe: Mapping[str, Any]) -> str:
     """Return which embedding a store holds, beyond its backbone: layer, pooling, slices, and what is not plain."""
+    if recipe.get("stores"):
+        return _side_by_side(recipe["stores"])
     parts = [recipe.get("layer"), recipe.get("pool"), recipe.get("slices")]
     parts = [part for part in parts if part != "none"]  # weights-free backbones pool nothing
     if recipe.get("precision") not in (None, "fp32"):
         parts.append(recipe["precision"])
     parts.append(recipe.get("dtype"))
+    if recipe.get("copies"):
+        parts.append(f"copies {recipe['copies']}")
     if recipe.get("fit") not in (None, "whole"):
         parts.append(f"fit {recipe['fit']}")
     return ", ".join(str(part) for part in parts if part)
+
+
+def _side_by_side(recipes: Sequence[Mapping[str, Any]]) -> str:
+    """Return in what the embeddings differ that stand side by side, and what they share."""
+    layers = {recipe.get("layer") for recipe in recipes}
+    parts = [f"{len(layers)} layers"] if len(layers) > 1 else []
+    sizes = sorted({int(recipe.get("size") or 0) for recipe in recipes})
+    parts += [f"{' + '.join(map(str, sizes))} px"] if len(sizes) > 1 else []
+    shared = {embedding({**recipe, "layer": recipe.get("layer") if len(layers) == 1 else None}) for recipe in recipes}
+    return ", ".join([*parts, " + ".join(sorted(filter(None, shared)))]).removesuffix(", ") or "side by side"
 
 
 def weights(info: Mapping[str, Any]) -> str:

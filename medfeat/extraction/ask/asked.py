@@ -8,9 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
-from medfeat.backbones import describe, split_part
+from medfeat.backbones import describe, split_part, takes_raw
 from medfeat.datasets import DatasetEntry
 from medfeat.extraction.ask import remembered as lookup
+from medfeat.extraction.ask.copies import copies_for
 from medfeat.extraction.ask.request import Request
 from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.ask.store_plan import Asked, StorePlan, decide
@@ -36,6 +37,7 @@ def describe_request(dataset: Dataset, backbone: str, request: Request, view: Vi
         view=view,
         fit=request.fit,
         precision=request.precision,
+        copies=copies_for(request.copies, info.name, info.ndim, raw=takes_raw(backbone)),
         dtype=request.dtype,
     )
 
@@ -80,6 +82,7 @@ def _known_dim(earlier: Sequence[StoreHeader], backbone: str, view: View, ndim: 
 
 def plan_to_fetch(entry: DatasetEntry, backbone: str, request: Request, *, lengths: Lengths) -> list[StorePlan]:
     """Say what would be done for a registered dataset whose file is not here yet; as `plan_stores`."""
+    copies_for(request.copies, entry.name, entry.ndim, raw=takes_raw(backbone))
     counts = sum(entry.counts.values())
     dims = {view: _known_dim((), backbone, view, entry.ndim, lengths) for view in request.views}
     return [

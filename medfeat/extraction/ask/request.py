@@ -36,6 +36,11 @@ class Request:
         Whether compiling may be considered at all.
     source
         How the dataset was opened, plain JSON values: kept in the store, so that it can be opened again.
+    copies
+        ``flip`` or ``crops``: the vectors of changed copies are averaged; None for the image alone.
+    depth
+        Of layers that a word stood for (the last features are ``""``): which it is (``at``, from 1), ``of`` how many,
+        and whether it is one of the ``quarter``; kept in the stores.
     """
 
     weights: str | None = None
@@ -51,6 +56,8 @@ class Request:
     recheck: bool = False
     compile: bool = True
     source: Mapping[str, Any] = field(default_factory=dict)
+    copies: str | None = None
+    depth: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

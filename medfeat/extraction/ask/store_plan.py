@@ -34,6 +34,8 @@ class Asked:
         As typed; ``auto`` stays ``auto``.
     dtype
         Of the stored numbers.
+    copies
+        Whose vectors are averaged, as a recipe spells them; empty for the image alone.
     """
 
     dataset: str
@@ -47,12 +49,13 @@ class Asked:
     fit: Fit
     precision: str
     dtype: str = "float32"
+    copies: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, the key under which the answer is remembered."""
-        values = {key: value for key, value in vars(self).items() if key not in ("view", "dtype")}
+        values = {key: value for key, value in vars(self).items() if key not in ("view", "dtype", "copies")}
         # Left out where there is nothing to say, as in every answer of before they were there.
-        new = {"kept": kept_by(self.view), "dtype": _not_usual(self.dtype)}
+        new = {"kept": kept_by(self.view), "dtype": _not_usual(self.dtype), "copies": self.copies}
         values |= {key: value for key, value in new.items() if value}
         return values | {"layer": self.view.layer, "pool": self.view.pool, "slices": self.view.slices}
 
@@ -142,7 +145,14 @@ def _not_usual(dtype: str) -> str:
 
 
 def build_recipe(
-    dataset: DatasetInfo, backbone: BackboneInfo, view: View, *, fit: Fit, precision: str, dtype: str = "float32"
+    dataset: DatasetInfo,
+    backbone: BackboneInfo,
+    view: View,
+    *,
+    fit: Fit,
+    precision: str,
+    dtype: str = "float32",
+    copies: str = "",
 ) -> Recipe:
     """Collect everything that changes the bytes of an embedding; `view.pool` must be resolved."""
     raw = takes_raw(backbone.name)
@@ -167,6 +177,7 @@ def build_recipe(
         resize="" if raw or fit != "reference" else _resize_in_words(backbone),
         kept="" if raw else kept_by(view),
         dtype=_not_usual(dtype),
+        copies=copies,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,8 @@ class Target:
         As asked.
     recipe, path
         What it will be, and where.
+    depth
+        Of its layer, see `medfeat.extraction.ask.request.Request`; empty where nobody asked.
     copied
         Rows copied from an earlier store.
     """
@@ -51,6 +53,7 @@ class Target:
     asked: Asked
     recipe: dict[str, Any]
     path: Path
+    depth: Mapping[str, Any] = field(default_factory=dict)
     copied: int = 0
 
 
@@ -126,6 +129,8 @@ class Pass:
             "source": dict(source),
             "view": asdict(self.backbone.views[target.index]),
         }
+        if target.depth:
+            info["depth"] = dict(target.depth)
         if self.choice.agreements:
             info["agreement"] = asdict(self.choice.agreements[target.index])
         writer = StoreWriter.open(

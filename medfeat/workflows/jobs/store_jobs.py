@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from medfeat.comma_lists import as_names
 from medfeat.errors import UsageError, unknown_name
 from medfeat.evaluation.runs import wording
 from medfeat.heads import HEADS, all_heads
+from medfeat.tasks import FusedStore, fuse
 from medfeat.workflows.asking.given_names import asked_datasets, asked_names
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.stores.how_to_extract import extract_first
@@ -35,19 +36,30 @@ class StoreJob:
         Names its images, with the version where there are several.
     onto
         Another dataset that the head is tested on; empty for none.
+    beside
+        Further stores of these images, whose features stand beside those of the first.
     """
 
     header: StoreHeader
     head: str
     dataset: str
     onto: str = ""
+    beside: tuple[StoreHeader, ...] = ()
 
     @property
     def name(self) -> str:
         """What it is, in a few words."""
         there = f" on {self.onto}" if self.onto else ""
         network = wording.network(str(self.header.recipe["backbone"]), wording.weights(self.header.info))
-        return f"{self.dataset} / {network} / {self.head}{there}"
+        more = f" and {len(self.beside)} more" if self.beside else ""
+        return f"{self.dataset} / {network}{more} / {self.head}{there}"
+
+    @contextmanager
+    def opened(self) -> Iterator[FeatureStore | FusedStore]:
+        """Open its store for reading, or its stores as one."""
+        with ExitStack() as stack:
+            stores = [stack.enter_context(FeatureStore(one.path)) for one in (self.header, *self.beside)]
+            yield fuse(stores) if self.beside else stores[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +80,8 @@ class ProbeRequest:
         By default a dataset's own.
     seed
         Of everything random.
+    prompts
+        A file of texts for classes; None means those that are known of the dataset.
     cache_dir
         Where stores live; None means the usual place.
     """
@@ -79,6 +93,7 @@ class ProbeRequest:
     size: int | None = None
     question: Question = field(default_factory=Question)
     seed: int = 0
+    prompts: str | Path | None = None
     cache_dir: str | Path | None = None
 
     def catalogue(self) -> Catalogue:

@@ -16,6 +16,7 @@ import torch
 from medfeat.backbones import Backbone, describe, load_backbone
 from medfeat.backbones.weights.weights_file import tuning_of
 from medfeat.cost import EnergyMeter
+from medfeat.datasets.changes import allowed_for
 from medfeat.evaluation.judging.tuned import Tuning, record_tuned
 from medfeat.evaluation.runs.run import Run
 from medfeat.extraction.network.device import describe_machine, peak_memory
@@ -30,7 +31,7 @@ from medfeat.finetuning.assemble import (
     preparation,
     tunable,
 )
-from medfeat.finetuning.augment import allowed_for, augmentation
+from medfeat.finetuning.augment import augmentation
 from medfeat.finetuning.board import board
 from medfeat.finetuning.checkpoint import Epoch, Keeper
 from medfeat.finetuning.cut import Cut

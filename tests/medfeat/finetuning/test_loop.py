@@ -68,7 +68,8 @@ def test_an_epoch_equals_a_plain_loop(tmp_path):
 @pytest.mark.parametrize("settings", [{}, {"augmented": True}, {"sampler": "balanced"}, {"soup": 3}])
 @pytest.mark.parametrize("killed_after", [1, 2])
 def test_a_killed_training_ends_bit_for_bit_as_an_uninterrupted_one(tmp_path, settings, killed_after):
-    from medfeat.finetuning.augment import CHANGES, augmentation
+    from medfeat.datasets.changes import CHANGES
+    from medfeat.finetuning.augment import augmentation
 
     options = dict(settings)
     if options.pop("augmented", False):

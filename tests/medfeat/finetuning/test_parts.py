@@ -8,10 +8,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from medfeat.datasets.changes import ALLOWED
 from medfeat.datasets.medmnist_table import medmnist_sets
 from medfeat.errors import UsageError
 from medfeat.extraction.network.slice_pooling import SlicePool
-from medfeat.finetuning.augment import ALLOWED, augmentation
+from medfeat.finetuning.augment import augmentation
 from medfeat.finetuning.defaults import FAMILIES, family_of, warning
 from medfeat.finetuning.lora import add_low_rank, merge_low_rank
 from medfeat.finetuning.losses import Loss, is_imbalanced

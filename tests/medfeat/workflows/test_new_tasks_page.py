@@ -23,6 +23,7 @@ PROMISED = (
     "ridge",
     "over draws",
     "concat of 2",
+    "chosen among",
     "trained on one dataset, tested on another",
     "images, ",
     "nearest to test/7",

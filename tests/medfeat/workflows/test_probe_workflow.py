@@ -192,11 +192,13 @@ def test_select_lets_val_choose_and_reads_test_for_the_winner_alone(make_store, 
     report = probe(cache_dir=cache_root, select=True, **QUICK)
     (selection,) = report.selections
     winner = selection.contenders[selection.chosen]
-    assert (winner.backbone, winner.embedding) == ("strong", "avg")
-    assert [run.backbone for run in report.runs] == ["strong"]
+    assert winner.best.first == max(one.best.first for one in selection.contenders)
+    assert [(run.backbone, run.store["digest"]) for run in report.runs] == [(winner.backbone, winner.store)]
     assert len(list_runs(cache_root)[0]) == 1, "no other store had its test read"
     written = json.loads(next(cache_root.glob("runs/bloodmnist/selection-*.json")).read_text())
-    assert len(written["contenders"]) == 3
+    stood = [(one["backbone"], one["embedding"]) for one in written["contenders"]]
+    assert len(stood) == 5, "each store, the two of one network, and all three"
+    assert stood[3:] == [("strong", "avg + max"), ("strong+weak", "avg + max")]
     assert "chosen among 3" in tables.plain(report.tables())
 
 

@@ -114,7 +114,10 @@ def test_fusing_numbers_averages_predictions(cache_root, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"backbone": "one"}, "needs two backbones or more in the cache, planted has one"),
+        (
+            {"backbone": "one"},
+            "needs two stores or more in the cache, planted has one of one: extract another backbone",
+        ),
         ({"ways": "sum"}, "--fuse must be concat, average or both, got sum"),
         ({"head": "linear,knn"}, "fusion takes one head"),
     ],

@@ -1,0 +1,71 @@
+"""Texts for the classes of a task, read by the very network that embedded the images of a store."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+
+from medfeat.backbones.features.pooling import PROJECTED
+from medfeat.errors import UnsuitedHeadError
+from medfeat.extraction.ask.made_from import MadeFrom, NetworkThen, RemakeOptions
+from medfeat.heads import reads_texts
+from medfeat.heads.texts import ClassTexts, TextSource, directions
+from medfeat.tasks.prompts import Prompts, prompts_for
+from medfeat.tasks.readable import Probed
+from medfeat.types import Progress, Task
+from medfeat_cache.commands import command
+
+
+def source_for(
+    head: str, store: Probed, task: Task, prompts: str | Path | None, progress: Progress
+) -> TextSource | None:
+    """Return what gives a head its texts; None for a head that reads none.
+
+    Parameters
+    ----------
+    head
+        Its name.
+    store, task
+        The images and the question.
+    prompts
+        A file of texts; None means those that are known of the dataset.
+    progress
+        Told when texts are read.
+
+    Raises
+    ------
+    UnsuitedHeadError
+        The store does not hold images in the space of texts.
+    UsageError, DataError
+        No texts for these classes, or a file of another form.
+    """
+    if not reads_texts(head):
+        return None
+    network = MadeFrom.of(store.recipe, store.info).network if store.recipe.get("pool") == PROJECTED else None
+    if network is None:
+        raise UnsuitedHeadError(
+            f"the {head} head compares images with texts, and this store holds {store.recipe.get('pool')} features: "
+            "embed by a network of images and texts, "
+            f"{command('extract', backbone='hf:OWNER/REPO', pool='projected')}"
+        )
+    texts = prompts_for(str(store.recipe["dataset"]), prompts).of(task)
+    return TextSource(texts.digest, cache(partial(_read, network, texts, progress)))
+
+
+def _read(network: NetworkThen, prompts: Prompts, progress: Progress) -> ClassTexts:
+    from medfeat.backbones.text_tower import text_tower  # brings in torch
+    from medfeat.extraction.remake import load_again
+
+    count = sum(map(len, (*prompts.classes, *prompts.without)))
+    progress.say(f"reading {count} texts for {len(prompts.classes)} classes by {network.name}")
+    options = RemakeOptions()
+    folder = Path(network.path) if network.path and Path(network.path).is_dir() else None
+    tower = text_tower(load_again(network, options, progress), folder)
+
+    def read(texts: tuple[tuple[str, ...], ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        owners = np.repeat(np.arange(len(texts)), [len(some) for some in texts])
+        return directions(tower.vectors([text for some in texts for text in some]), owners, len(texts))
+
+    return ClassTexts(read(prompts.classes), read(prompts.without) if prompts.without else None, tower.scale)
