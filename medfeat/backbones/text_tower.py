@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from medfeat.backbones.backbone import Backbone
 from medfeat.backbones.libraries.from_hf import projected
-from medfeat.backbones.weights.hub import first_line
-from medfeat.errors import MissingFileError
+from medfeat.errors import MissingFileError, first_line
 
 _BATCH = 64
 # These were trained on texts of one length, and read shorter ones otherwise.

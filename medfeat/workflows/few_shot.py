@@ -188,16 +188,24 @@ def _curve(
 
 
 def _points(
-    store: FeatureStore, task: Task, head: str, options: CurveOptions, *, root: Path, progress: Progress
+    store: FeatureStore,
+    task: Task,
+    head: str,
+    options: CurveOptions,
+    *,
+    root: Path,
+    texts: TextSource | None,
+    progress: Progress,
 ) -> Iterator[Point]:
     """Yield the points of a curve; each is kept when it is made, so that a command that was stopped goes on from it."""
     dataset, made = str(store.recipe["dataset"]), 0
     for shots in options.shots:
         asked = replace(options, shots=(shots,))
         key = [store.digest, task_digest(task), head, head_identity(head), asdict(asked), PROTOCOL]
+        key += [texts.digest] if texts else []
         point = _kept(root, dataset, key)
         if point is None:
-            (point,) = learning_points(store, task, head, asked, progress)
+            (point,) = learning_points(store, task, head, asked, progress, texts=texts)
             keep_result(root, dataset, _POINT, asdict(point), key=key)
         else:
             made += 1

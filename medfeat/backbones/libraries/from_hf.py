@@ -104,7 +104,7 @@ def _of_images_and_texts(module: Any, entry: Entry) -> Network:
 
 def projected(output: Any) -> torch.Tensor:
     """Return the (n, d) vectors that ``get_image_features`` or ``get_text_features`` gave, of any transformers."""
-    return output if isinstance(output, torch.Tensor) else output.pooler_output  # type: ignore[no-any-return]
+    return output if isinstance(output, torch.Tensor) else output.pooler_output
 
 
 def _model(entry: Entry, access: Access) -> Any:
