@@ -71,8 +71,8 @@ class TextLinearProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         self.mean_, self.scale_ = statistics.mean, statistics.scale
         features, given = self._features(X), self._texts(X)
         several = self.task_type == "multi-label"
-        targets = np.asarray(
-            label_matrix(y) if several else np.eye(self.n_classes)[class_numbers(y, self.n_classes)], np.float64
+        targets = (
+            label_matrix(y).astype(np.float64) if several else np.eye(self.n_classes)[class_numbers(y, self.n_classes)]
         )
         shape = (targets.shape[1], features.shape[1])
 
@@ -81,7 +81,7 @@ class TextLinearProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
             logits = given + features @ weights.T
             loss = _loss(logits, targets, several) + (flat @ flat) / (2 * self.C)
             slope = (probabilities(logits, self.task_type) - targets).T @ features + weights / self.C
-            return float(loss) / len(X), slope.reshape(-1) / len(X)
+            return float(loss / len(X)), slope.reshape(-1) / len(X)
 
         begin = np.zeros(shape) if start is None else start
         found = minimize(

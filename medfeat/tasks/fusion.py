@@ -100,11 +100,11 @@ def _fused_info(infos: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if any("random" in (one.get("origin"), one.get("source")) for one in networks):
         network["origin"] = "random"
     passes = {(e.get("seconds"), e.get("energy_wh")): e for e in (info.get("environment") or {} for info in infos)}
-    summed = {}
-    for i, name in enumerate(("seconds", "energy_wh")):
-        costs: list[Any] = [one[i] for one in passes]
-        if None not in costs:
-            summed[name] = sum(costs)
+    summed = {
+        name: sum(float(cost) for cost in (one[i] for one in passes) if cost is not None)
+        for i, name in enumerate(("seconds", "energy_wh"))
+        if all(one[i] is not None for one in passes)
+    }
     environment = {**next(iter(passes.values())), **summed}
     return {**kept, "backbone": network, "environment": environment, "stores": [dict(info) for info in infos]}
 

@@ -72,7 +72,7 @@ def test_one_embedding_in_two_precisions_is_not_joined_with_itself(cache_root):
     for precision in ("fp32", "bf16"):
         plant(cache_root, counts=COUNTS, precision=precision, fingerprint="planted")
     with pytest.raises(
-        UsageError, match="an embedding of fake twice, in two precisions: remove one, `medfeat cache rm"
+        UsageError, match="an embedding of fake twice, in two precisions: remove one with `medfeat cache rm"
     ):
         fuse("planted", cache_dir=cache_root, **QUICK)
 
