@@ -41,7 +41,9 @@ class Arena:
             arrays[f"{group}_images"] = rng.integers(0, 256, (count, 28, 28)).astype(np.uint8)
             arrays[f"{group}_labels"] = (np.arange(count) % 2)[:, None]
         np.savez(folder / "noise.npz", **arrays)
-        self._run(f"extract --data {DATA} --backbone stats", f"probe --data {DATA} --backbone stats --resamples 20")
+        self._run(
+            f"extract --data {DATA} --backbone stats,pixels", f"probe --data {DATA} --backbone stats --resamples 20"
+        )
         if network:
             tuning = f"--data {{noise}} --epochs 1 --batch-size 12 --resamples 20 {NETWORK}"
             self._run(f"extract --data {{noise}} {NETWORK}", "probe --data noise --resamples 20", f"finetune {tuning}")
@@ -76,7 +78,7 @@ class Arena:
         os._exit(code)
 
     def _names(self, cache: Path, here: Path) -> dict[str, Path]:
-        stores = [one.path for one in find_stores(cache, dataset=DATA)]
+        stores = [one.path for one in find_stores(cache, dataset=DATA, backbone="stats")]
         runs = sorted(cache.glob(f"runs/{DATA}/[0-9a-f]*/run.json"))
         tuned = [path for path in cache.glob("runs/noise/[0-9a-f]*/run.json") if b'"finetune' in path.read_bytes()]
         return {
@@ -114,7 +116,7 @@ def damage(cache: Path) -> None:
     """Change one byte amid the embeddings of a store."""
     import h5py
 
-    path = find_stores(cache, dataset=DATA)[0].path
+    path = find_stores(cache, dataset=DATA, backbone="stats")[0].path
     with h5py.File(path) as file:
         place = file["train/embeddings"].id.get_offset() + 5
     with path.open("r+b") as file:
@@ -126,7 +128,7 @@ def damage(cache: Path) -> None:
 
 def litter(cache: Path) -> None:
     """Leave what killed commands leave: halves of a store, of a run, of a note, days old."""
-    store = find_stores(cache, dataset=DATA)[0].path
+    store = find_stores(cache, dataset=DATA, backbone="stats")[0].path
     store.with_name(f".{store.name}.1-0123abcd.tmp").write_bytes(b"half" * 4000)
     half = next(cache.glob(f"runs/{DATA}/[0-9a-f]*"))
     (half.parent / f".{half.name}.1-0123abcd.tmp").mkdir()

@@ -77,7 +77,7 @@ COMMANDS = {
     },
     "cache export --atlas": Command(f"{EXPORT}/atlas.parquet --atlas --no-images", made="atlas.parquet"),
     "cache import": Command("cache import {features} --data theirs --backbone other --ids {ids}", fresh=True),
-    "extract": Command(f"extract --data {DATA} --backbone pixels", fresh=True),
+    "extract": Command("extract --data synthetic --backbone pixels", fresh=True),
     "extract own images": Command("extract --data {noise} --backbone stats", fresh=True),
     "probe": Command(f"{PROBE} --head knn", fresh=True),
     "probe --name": Command(f"{PROBE} --relabel 0=one;1=two --name mine", fresh=True),
