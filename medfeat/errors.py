@@ -34,6 +34,10 @@ class UnsuitedHeadError(DataError):
     """A head that cannot learn this type of task; when all heads were asked for, it is left out."""
 
 
+class NoTextsError(UnsuitedHeadError):
+    """A head that compares images with texts was asked for a store of a network that reads none."""
+
+
 class OneVectorError(UnsuitedHeadError):
     """A head that weighs several vectors of a sample, and a store that has one."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.errors import DataError, UnsuitedHeadError
+from medfeat.errors import DataError, NoTextsError
 from medfeat.heads.inputs import CLASS_TASKS, refuse_task
 from medfeat.types import FloatArray, TaskType
 from medfeat_cache.commands import command
@@ -56,14 +56,14 @@ def texts_of(head: str, source: TextSource | None, task_type: TaskType, X: Float
 
     Raises
     ------
-    UnsuitedHeadError
+    NoTextsError
         Nobody gave texts, or the task has no classes.
     DataError
         Images and texts are of different lengths.
     """
     refuse_task(head, task_type, LEARNT)
     if source is None:
-        raise UnsuitedHeadError(
+        raise NoTextsError(
             f"the {head} head compares images with texts: embed by a network of both, "
             f"{command('extract', backbone='hf:OWNER/REPO', pool='projected')}"
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medfeat.errors import DataError, OneVectorError, UnsuitedHeadError, UsageError
+from medfeat.errors import DataError, NoTextsError, OneVectorError, UnsuitedHeadError, UsageError
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.judging.cross_validation import VAL
 from medfeat.evaluation.judging.probe_store import Options, probe_store
@@ -359,10 +359,11 @@ def _broken(head: str | Sequence[str] | None) -> list[str]:
 
 def _unsuited(errors: Sequence[Exception]) -> list[str]:
     """Return a line for each head that was left out of all, however many stores it was left out for."""
-    several = "heads that weigh several vectors of a sample, where a store has one"
-    said = (
-        several if isinstance(one, OneVectorError) else str(one).removesuffix(": choose another head") for one in errors
-    )
+    several: dict[type[Exception], str] = {
+        OneVectorError: "heads that weigh several vectors of a sample, where a store has one",
+        NoTextsError: "heads that compare images with texts, where a store is not of --pool projected",
+    }
+    said = (several.get(type(one), str(one).removesuffix(": choose another head")) for one in errors)
     return [f"left out: {line}" for line in dict.fromkeys(said)]
 
 

@@ -69,18 +69,20 @@ def test_few_shots_that_were_stopped_go_on_from_the_points_that_were_made(where,
     words = ["probe", "--shots", "1,2,3", "--draws", 2, "--resamples", 20, *where]
     whole, asked = few_shot_workflow.learning_points, []
 
-    def stopped(store, task, head, options, progress):
+    def stopped(store, task, head, options, progress, **named):
         asked.extend(options.shots)
         if len(asked) == 3:
             raise KeyboardInterrupt
-        return whole(store, task, head, options, progress)
+        return whole(store, task, head, options, progress, **named)
 
     monkeypatch.setattr(few_shot_workflow, "learning_points", stopped)
     said = say(capsys, *words, code=130)
     assert "what was finished is kept: the same command goes on from there" in said.err
     asked.clear()
     monkeypatch.setattr(
-        few_shot_workflow, "learning_points", lambda *given: asked.extend(given[3].shots) or whole(*given)
+        few_shot_workflow,
+        "learning_points",
+        lambda *given, **named: asked.extend(given[3].shots) or whole(*given, **named),
     )
     went_on = json.loads(say(capsys, *words, "--json").out)
     assert asked == ["3"]  # the two that were finished are not made again

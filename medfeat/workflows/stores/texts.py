@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from medfeat.backbones.features.pooling import PROJECTED
-from medfeat.errors import UnsuitedHeadError
+from medfeat.errors import NoTextsError
 from medfeat.extraction.ask.made_from import MadeFrom, NetworkThen, RemakeOptions
 from medfeat.heads import reads_texts
 from medfeat.heads.texts import ClassTexts, TextSource, directions
@@ -36,7 +36,7 @@ def source_for(
 
     Raises
     ------
-    UnsuitedHeadError
+    NoTextsError
         The store does not hold images in the space of texts.
     UsageError, DataError
         No texts for these classes, or a file of another form.
@@ -45,7 +45,7 @@ def source_for(
         return None
     network = MadeFrom.of(store.recipe, store.info).network if store.recipe.get("pool") == PROJECTED else None
     if network is None:
-        raise UnsuitedHeadError(
+        raise NoTextsError(
             f"the {head} head compares images with texts, and this store holds {store.recipe.get('pool')} features: "
             "embed by a network of images and texts, "
             f"{command('extract', backbone='hf:OWNER/REPO', pool='projected')}"

@@ -169,7 +169,7 @@ def test_a_store_from_the_future_is_named_by_every_command_and_no_byte_of_it_cha
     data = folder_of(tmp_path / "images")
     store = run(cache_root, data).path
     with h5py.File(store, "r+") as file:
-        file.attrs["format_version"] = 2
+        file.attrs["format_version"] = 3
         file.attrs["created_by"] = np.bytes_("medfeat 9.1")
     before = store.read_bytes()
     for words in WORDS:

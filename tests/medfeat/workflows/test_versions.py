@@ -376,7 +376,7 @@ def test_stores_are_fused_only_over_the_same_images(counting, cache_root, tmp_pa
         pytest.raises(DataError, match=r"under 1 ids, such as 03\.png"),
     ):
         side_by_side([one, other])
-    with pytest.raises(UsageError, match="two backbones or more"):
+    with pytest.raises(UsageError, match="two stores or more"):
         fuse("l", cache_dir=cache_root, **QUICK)
 
 
