@@ -36,7 +36,7 @@ def heard(progress: Progress | None) -> Progress:
     """Return where progress goes: where it was asked to, else a bar in a notebook, else a log."""
     if progress is not None:
         return progress
-    return _NotebookProgress() if in_notebook() else LoggedProgress()
+    return _NotebookProgress() if in_notebook() else _LoggedProgress()
 
 
 def warn_of(lines: Iterable[str]) -> None:
@@ -54,7 +54,7 @@ def in_notebook() -> bool:
 
 
 @dataclass(frozen=True)
-class LoggedProgress(SilentProgress):
+class _LoggedProgress(SilentProgress):
     """Shows nothing; what is worth keeping is kept, and logged as information, stretches as debugging."""
 
     def start(self, total: int, label: str, unit: str = "images") -> None:

@@ -37,7 +37,7 @@ class FusedStore:
     def __init__(self, stores: Sequence[FeatureStore]) -> None:
         self.stores = tuple(stores)
         self.path: Path = self.stores[0].path
-        self.recipe = fused_recipe([store.recipe for store in self.stores])
+        self.recipe = _fused_recipe([store.recipe for store in self.stores])
         self.digest = recipe_digest(self.recipe)
         self.info = _fused_info([store.info for store in self.stores])
         self.groups: tuple[str, ...] = self.stores[0].groups
@@ -76,7 +76,7 @@ class FusedStore:
         return out
 
 
-def fused_recipe(recipes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _fused_recipe(recipes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the recipe of features side by side: the fields in which all agree, and each recipe under ``stores``.
 
     Its backbone names each network once; its size is the largest.

@@ -14,7 +14,7 @@ from medfeat.types import FloatArray
 
 T = TypeVar("T")
 
-MOST_AVERAGED = 3
+_MOST_AVERAGED = 3
 # A mean is less simple than any head: the complexity of one head's candidates is below this.
 _A_MEMBER = 1e4
 
@@ -67,7 +67,7 @@ def averaged(best: Sequence[Stood[T]], judge: Callable[[FloatArray], tuple[float
     judge
         Returns from (n, c) scores the two numbers by which candidates are compared.
     """
-    for size in range(2, MOST_AVERAGED + 1):
+    for size in range(2, _MOST_AVERAGED + 1):
         for some in combinations(best, size):
             scores = mean_scores([one.scores for one in some])
             settings = {one.head: {k: v for k, v in one.tried.settings.items() if k != "head"} for one in some}

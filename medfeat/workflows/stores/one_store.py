@@ -53,7 +53,7 @@ def one_store(
     named = None if data is None else [data]
     wanted = {name: (None,) if isinstance(value, str) and value == DEFAULT else value for name, value in query.items()}
     if store is not None:
-        return refuse_others(read_header(store_path_of(root, store)), cache, data, backbone, **wanted)
+        return _refuse_others(read_header(store_path_of(root, store)), cache, data, backbone, **wanted)
     if not _FIELDS.issuperset(query):
         _refuse_unknown_fields(query, find_meant(cache, named, backbone=backbone))
     found = find_meant(cache, named, backbone=backbone, **wanted)
@@ -105,10 +105,10 @@ def named_stores(cache: Catalogue, stores: str | Sequence[str], **named: Any) ->
     paths = [store_path_of(cache.root, one) for one in as_names(stores)]
     if not paths:
         raise UsageError("--store names nothing: give first digits of digests, or leave the option out")
-    return [refuse_others(read_header(path), cache, **named) for path in dict.fromkeys(paths)]
+    return [_refuse_others(read_header(path), cache, **named) for path in dict.fromkeys(paths)]
 
 
-def refuse_others(
+def _refuse_others(
     header: StoreHeader,
     cache: Catalogue,
     data: str | Sequence[str] | None = None,
