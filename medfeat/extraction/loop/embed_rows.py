@@ -16,9 +16,9 @@ from medfeat.datasets.hashing import HASH_BYTES, image_hash
 from medfeat.errors import DataError
 from medfeat.extraction.ask.as_stored import as_stored
 from medfeat.extraction.loop.read_ahead import ReadAhead
+from medfeat.extraction.loop.row_keeper import RowKeeper
 from medfeat.extraction.network.forward import Images, RowEmbedder, Rows, stream
 from medfeat.types import BadImage, Dataset, FloatArray, Progress
-from medfeat_cache import StoreWriter
 
 # Bounds what a part holds in memory, whatever the dimension.
 _PART_BYTES = 128 << 20
@@ -76,7 +76,7 @@ class _Part:
 def extract_rows(
     dataset: Dataset,
     embedder: RowEmbedder,
-    writers: Mapping[int, StoreWriter],
+    writers: Mapping[int, RowKeeper],
     *,
     part_batches: int,
     progress: Progress,
@@ -175,7 +175,7 @@ class _Saver:
     """Writes a part for every view, at once or in the background, never more than one behind."""
 
     def __init__(
-        self, writers: Mapping[int, StoreWriter], group: str, figures: Figures, pool: ThreadPoolExecutor | None
+        self, writers: Mapping[int, RowKeeper], group: str, figures: Figures, pool: ThreadPoolExecutor | None
     ) -> None:
         self._writers, self._group, self._figures, self._pool = writers, group, figures, pool
         self._pending: Future[None] | None = None
@@ -214,7 +214,7 @@ class _Saver:
 
 
 def _write_missing(
-    writer: StoreWriter,
+    writer: RowKeeper,
     group: str,
     *,
     asked: NDArray[np.int64],

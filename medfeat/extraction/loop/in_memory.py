@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,9 @@ class _KeptImages:
         self._dataset = dataset
         self._room = limit_bytes
         self._groups: dict[str, _Group] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_groups": {}}  # another process reads for itself
 
     @property
     def info(self) -> DatasetInfo:

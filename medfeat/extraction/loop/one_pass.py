@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medfeat.cost import Energy, EnergyMeter
+from medfeat.cost import Energy, EnergyMeter, together
 from medfeat.errors import MedfeatError, NotFrozenError
 from medfeat.extraction.ask import remembered as lookup
 from medfeat.extraction.ask.known_rows import copy_known_rows, donors_for
@@ -16,8 +16,10 @@ from medfeat.extraction.ask.request import StoreOutcome
 from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.ask.store_plan import Asked
 from medfeat.extraction.loop.embed_rows import Figures, extract_rows
+from medfeat.extraction.loop.several.several_devices import SeveralDevices
 from medfeat.extraction.measure.choose import Decision
-from medfeat.extraction.network.device import describe_machine, forget_peak, peak_memory
+from medfeat.extraction.network.device import Machine, forget_peak, peak_memory
+from medfeat.extraction.network.devices import describe_machines
 from medfeat.extraction.network.frozen import fingerprint
 from medfeat.types import OWN_GROUP, BadImage, Dataset, Progress, View
 from medfeat_cache import GroupSpec, StoreWriter, read_header, tidy
@@ -57,6 +59,16 @@ class Target:
     copied: int = 0
 
 
+@dataclass(frozen=True)
+class _Ran:
+    """What a run measured, and on what."""
+
+    figures: Figures
+    cost: Energy
+    machine: Machine
+    peak_bytes: int
+
+
 class Pass:
     """Runs a network once over what some stores miss.
 
@@ -72,6 +84,8 @@ class Pass:
         Of the cache.
     progress
         Hears of every batch.
+    several
+        Devices that each get a process of their own; None runs the network here.
     """
 
     def __init__(
@@ -83,9 +97,10 @@ class Pass:
         begun: RunSettings | None,
         root: Path,
         progress: Progress,
+        several: SeveralDevices | None = None,
     ) -> None:
         self.dataset, self.backbone, self.choice, self.begun = dataset, backbone, choice, begun
-        self.root, self.progress = root, progress
+        self.root, self.progress, self.several = root, progress, several
         self.total = sum(dataset.info.counts.values())
 
     def make(self, targets: list[Target], *, source: Mapping[str, Any]) -> dict[View, StoreOutcome]:
@@ -109,17 +124,35 @@ class Pass:
                 self._declare(target, running[target.index])
             if not left:
                 return done
-            embedder, settings = self.choice.embedder, self.choice.settings
-            before, meter = fingerprint(embedder.module), EnergyMeter(str(embedder.device))
-            on_gpu = embedder.device.type == "cuda"
-            parts, progress = settings.part_batches, self.progress
-            forget_peak(embedder.device)
-            figures = extract_rows(
-                self.dataset, embedder, running, part_batches=parts, progress=progress, background=on_gpu
-            )
-            cost = meter.read(str(embedder.device))
-            self._refuse_changed(before, running)
-            return done | {t.view: self._publish(t, running[t.index], figures, cost) for t in left}
+            run = self._run(running)
+            return done | {t.view: self._publish(t, running[t.index], run) for t in left}
+
+    def _run(self, running: Mapping[int, StoreWriter]) -> _Ran:
+        """Embed what is missing, here or by a process for each device, and see that the network was frozen."""
+        embedder, settings, progress = self.choice.embedder, self.choice.settings, self.progress
+        devices, several = [embedder.device], self.several
+        before, meter = fingerprint(embedder.module), EnergyMeter(str(embedder.device))
+        if several is not None:
+            meter = EnergyMeter(*map(str, {embedder.device, *several.devices}))
+            with self._discarding(running):
+                made = several.embed(self.dataset, self.choice, running, fingerprint=before, progress=progress)
+            if made is not None:
+                devices = list(several.devices)
+                cost = together([meter.read(name) for name in dict.fromkeys(map(str, devices))])
+                return _Ran(made.figures, cost, describe_machines(devices), made.peak_bytes)
+        forget_peak(embedder.device)
+        figures = extract_rows(
+            self.dataset,
+            embedder,
+            running,
+            part_batches=settings.part_batches,
+            progress=progress,
+            background=embedder.device.type == "cuda",
+        )
+        cost = meter.read(str(embedder.device))
+        with self._discarding(running):
+            self._refuse_changed(before)
+        return _Ran(figures, cost, describe_machines(devices), peak_memory(embedder.device))
 
     def _open(self, target: Target, source: Mapping[str, Any], stack: ExitStack) -> StoreWriter:
         info = {
@@ -152,8 +185,9 @@ class Pass:
             was = {name: writer.settings.get(name, "") for name in ours}
             changes = {name: value for name, value in ours.items() if was[name] not in ("", value)}
             if changes:
-                begun = ", ".join(f"{name} {was[name]}" for name in changes)
                 writer.change_settings("resumed elsewhere", **changes)
+            if set(changes) > {"device"} or (changes and not was["hardware"]):  # the number of a card is no bit
+                begun = ", ".join(f"{name} {was[name]}" for name in changes)
                 self.progress.say(f"this store was begun with {begun}: its rows will not be equal bit for bit")
 
     def _declare(self, target: Target, writer: StoreWriter) -> None:
@@ -174,27 +208,35 @@ class Pass:
         donors = donors_for(self.root, target.recipe, target.path, self.dataset)
         target.copied = copy_known_rows(writer, self.dataset, donors)
 
-    def _refuse_changed(self, before: str, running: Mapping[int, StoreWriter]) -> None:
-        """Throw away what a network embedded that was not frozen."""
+    def _refuse_changed(self, before: str) -> None:
         if fingerprint(self.choice.embedder.module) != before:
-            for writer in running.values():
-                writer.discard()
             raise NotFrozenError(
                 f"parameters or buffers of {self.backbone.info.name} changed while it embedded: nothing was published"
             )
 
-    def _publish(self, target: Target, writer: StoreWriter, figures: Figures, cost: Energy) -> StoreOutcome:
-        device = self.choice.embedder.device
+    @staticmethod
+    @contextmanager
+    def _discarding(running: Mapping[int, StoreWriter]) -> Iterator[None]:
+        """Throw away what a network embedded that was not frozen."""
+        try:
+            yield
+        except NotFrozenError:
+            for writer in running.values():
+                writer.discard()
+            raise
+
+    def _publish(self, target: Target, writer: StoreWriter, run: _Ran) -> StoreOutcome:
+        figures, cost = run.figures, run.cost
         environment = {
             **writer.settings,
-            **asdict(describe_machine(device)),
+            **asdict(run.machine),
             "seconds": figures.seconds,
             "images": figures.embedded,
             "images_per_second": figures.images_per_second,
             "stages": figures.stages,
             "energy_wh": cost.watt_hours,
             "energy_method": cost.method,
-            "peak_memory_bytes": peak_memory(device),
+            "peak_memory_bytes": run.peak_bytes,
         }
         resumed = writer.resumed
         writer.publish({"environment": environment})
