@@ -6,6 +6,7 @@ import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
@@ -74,7 +75,7 @@ def make(root: Path, data: Pictures, count: int, *, before=lambda processes: Non
                 group: np.union1d(*(w.missing_rows(group) for w in writers.values())) for group in data.info.counts
             }
             job = Job(data, partial(dict), "whole", "", SETTINGS, "arithmetic", {v: recipe(v) for v in VIEWS}, 2)
-            processes._WORKER = "arithmetic_worker"
+            stack.enter_context(patch.object(processes, "_WORKER", "arithmetic_worker"))
             devices = ["cpu"] * count
             processes.embed_together(
                 job,

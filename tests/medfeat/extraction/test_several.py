@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -135,3 +136,13 @@ def kill_many(folder, kills, seed, images=101):
 
 def test_two_kills_at_random_moments(tmp_path):
     assert sum(kill_many(tmp_path, 2, seed=20261127).values()) >= 3
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments(tmp_path):
+    import machine
+
+    found = kill_many(tmp_path, 20, seed=20261128)
+    assert min(found["first"], found["other"]) >= 5
+    text = json.dumps({"machine": machine.describe(), **found}, indent=1)
+    (machine.RESULTS / "soak_several_kills.json").write_text(text + "\n")
