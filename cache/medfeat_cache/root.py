@@ -76,6 +76,11 @@ def compiled_folder() -> Path | None:
         return None
 
 
+def measured_folder(root: Path) -> Path:
+    """Return where what was measured of networks lies in a cache."""
+    return root / ".measured"
+
+
 def slug(name: str) -> str:
     """Spell a name as a folder: letters, digits and ``._+-`` stay, everything else becomes ``-``.
 

@@ -137,18 +137,19 @@ class Chooser:
         """Measure what is not known, and return what is ready to run; `precision` is ``auto``, or as asked for."""
         first: Precision = "fp32" if precision == "auto" else precision  # type: ignore[assignment]  # checked before
         try:
-            halves = self._halves(first) if precision == "auto" else ()
-            batch = self._within_bounds(self.batch_size or self._batch(*halves, first))
-            return self._chosen(self._eager(first, batch), halves)
+            brief = self._look(first) * self.total < _WORTH_MEASURING
+            halves = self._halves(first, brief) if precision == "auto" else ()
+            batch = self._within_bounds(self.batch_size or self._batch(brief, *halves, first))
+            return self._chosen(self._eager(first, batch, brief), halves, brief)
         finally:
             self._looked.clear()
             self.memory.save()
 
-    def _chosen(self, base: _Trial, halves: tuple[Precision, ...]) -> Decision:
+    def _chosen(self, base: _Trial, halves: tuple[Precision, ...], brief: bool) -> Decision:
         """Return the first half precision that is worth it, else what is asked for or exact."""
         for candidate in halves:
             try:
-                half = self._eager(candidate, base.batch)
+                half = self._eager(candidate, base.batch, brief)
                 base, decision = self._compared(base, half)
             except Exception as error:
                 # A library can lack a kernel for it in more ways than can be looked for; float32 has just run.
@@ -182,10 +183,10 @@ class Chooser:
         parts = max(1, min(round(_PART_SECONDS / seconds), _MAX_PART_ROWS // embedder.batch_size))
         return Decision(settings_here(self.device, trial.precision, batch, trial.compiled, parts), embedder, agreements)
 
-    def _halves(self, first: Precision) -> tuple[Precision, ...]:
+    def _halves(self, first: Precision, brief: bool) -> tuple[Precision, ...]:
         """Return the half precisions that a run of this length may try: a run of seconds only takes what is known."""
         halves = candidates(self.device)
-        if self._look(first) * self.total < _WORTH_MEASURING:
+        if brief:
             return tuple(half for half in halves if self._is_known(half))
         return tuple(half for half in halves if self._is_hopeful(half, first))
 
@@ -230,12 +231,12 @@ class Chooser:
             self._not_worth(half, gain)
         return gain > HOPELESS_SPEEDUP
 
-    def _eager(self, precision: Precision, batch: int) -> _Trial:
+    def _eager(self, precision: Precision, batch: int, brief: bool) -> _Trial:
         """Measure a precision as it is; a run of seconds takes the word of one image."""
         known = self.memory.way(precision, compiled=False, batch=batch)
         if known is not None:
             return _Trial(precision, batch, known.seconds)
-        if self._look(precision) * self.total < _WORTH_MEASURING:
+        if brief:
             return _Trial(precision, batch, self._look(precision), final=True)
         seconds, embedder = self._look(precision), self._looked.get(precision)
         if batch != self._look_batch:
@@ -360,16 +361,14 @@ class Chooser:
         """Return a batch that so few images fill."""
         return min(batch, 1 << math.ceil(math.log2(max(self.total, 1))))
 
-    def _batch(self, *precisions: Precision) -> int:
+    def _batch(self, brief: bool, *precisions: Precision) -> int:
         """Find the batch for the first of some precisions that runs here."""
         if self.memory.batch is not None and not self.volumes:
             return self._filled(self.memory.batch)
-        if self.volumes or self.total < 20 * _TRIAL_IMAGES:
+        if brief or self.volumes or self.total < 20 * _TRIAL_IMAGES:
             return self._default()
         if self.device.type == "cuda":
             return self._default()  # full for every network; where its memory is not enough, the first trial halves it
-        if self._look(precisions[-1]) * self.total < _WORTH_MEASURING:
-            return self._default()
         self.progress.say("measuring batch sizes ...")
         self.memory.batch = self._searched(*precisions)
         return self.memory.batch

@@ -15,8 +15,8 @@ from medfeat.extraction.measure.half_precision import Agreement
 from medfeat.types import Precision
 from medfeat_cache import make_folder, recipe_digest, write_whole
 from medfeat_cache.reading import read_json
+from medfeat_cache.root import measured_folder
 
-_FOLDER = ".measured"
 _NOTE_BYTES = 1 << 20
 _SHORTEST, _MOST_SECONDS, _MOST_IMAGES = 1e-9, 1e6, 1 << 20
 # Networks whose costs of compiling say what another one will cost.
@@ -145,7 +145,7 @@ def remembered(root: Path, facts: Mapping[str, Any]) -> tuple[Memory, str]:
     problem
         Empty, or one line that says why a note was not believed.
     """
-    path = root / _FOLDER / f"{recipe_digest(dict(facts))[:24]}.json"
+    path = measured_folder(root) / f"{recipe_digest(dict(facts))[:24]}.json"
     try:
         memory = _parsed(path)
     except FileNotFoundError:
