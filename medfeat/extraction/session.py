@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -104,6 +105,7 @@ class _Session:
     ) -> None:
         self.dataset, self.name, self.request, self.asked = dataset, name, request, asked
         self.root, self.device, self.progress = root, device, progress
+        self.since: float | None = time.perf_counter()
         self.copies = next(iter(asked.values())).copies  # the same for all views
         self.total = sum(dataset.info.counts.values())
         if self.total == 0:
@@ -142,7 +144,16 @@ class _Session:
                 if made is None:
                     with self._measuring() as chooser:
                         made = chooser.choose(precision)
-                run = Pass(self.dataset, self.backbone, made, begun=settings, root=self.root, progress=self.progress)
+                run = Pass(
+                    self.dataset,
+                    self.backbone,
+                    made,
+                    begun=settings,
+                    root=self.root,
+                    progress=self.progress,
+                    since=self.since,
+                )
+                self.since = None  # of several passes the first has the start
                 try:
                     outcomes |= run.make(together, source=self.request.source)
                 except BegunElsewhere:
