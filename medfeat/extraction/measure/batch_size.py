@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,13 @@ _GOOD_ENOUGH_GAIN = 1.05
 _SMALLEST_BATCH = {"cpu": 4}
 _LARGEST_BATCH = {"cpu": 64, "mps": 64}
 _SECONDS_A_TRIAL = 2.0
-_SECONDS_MEASURING = 1.0
+# Threads that wait for one another spin when something else took their processor: of many readings one is undisturbed.
+_SECONDS_MEASURING, _READINGS = 0.5, 16
 _SHORTEST = 1e-9
 
 
-def seconds_per_batch(embedder: RowEmbedder, images: Images, repeats: int = 3) -> float:
-    """Measure a warm forward pass: the least of `repeats`, in seconds of work; a slow network is measured once."""
+def seconds_per_batch(embedder: RowEmbedder, images: Images, repeats: int = _READINGS) -> float:
+    """Measure a warm forward pass: the least of up to `repeats`, in seconds of work; a slow one is measured once."""
     whole = stopwatch(embedder.device)
     embedder(images)  # what is made ready at the first pass is no part of the others
     times: list[float] = []
@@ -70,6 +72,11 @@ def choose_batch_size(
             break
         size *= 2
     return best
+
+
+def filled(batch: int, total: int) -> int:
+    """Return a batch that so few images fill."""
+    return min(batch, 1 << math.ceil(math.log2(max(total, 1))))
 
 
 def _repeated(images: Images, size: int) -> Images:

@@ -13,7 +13,7 @@ import numpy as np
 from medfeat.datasets.bounds import images_a_batch
 from medfeat.errors import first_line
 from medfeat.extraction.ask.run_settings import RunSettings
-from medfeat.extraction.measure.batch_size import choose_batch_size, seconds_per_batch
+from medfeat.extraction.measure.batch_size import choose_batch_size, filled, seconds_per_batch
 from medfeat.extraction.measure.clock import stopwatch
 from medfeat.extraction.measure.half_precision import (
     HOPELESS_SPEEDUP,
@@ -92,6 +92,7 @@ class _Trial:
     embedder: RowEmbedder | None = None
     compiled: bool = False
     final: bool = False  # compiling was tried, or does not pay
+    eager: _Trial | None = None  # what was compiled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,6 +260,8 @@ class Chooser:
         return self._sample[: 1 if self.volumes else embedder.batch_size]
 
     def _built(self, trial: _Trial) -> RowEmbedder:
+        if trial.embedder is None and trial.compiled and trial.eager is not None:
+            self._compile(trial, trial.eager)
         if trial.embedder is None:
             trial.embedder = self.make(trial.precision, trial.batch, compiled=False, copied=True)
         return trial.embedder
@@ -280,9 +283,16 @@ class Chooser:
         return expected_compile_seconds(self.memory.layers, self.memory.costs_here())
 
     def _compiled(self, eager: _Trial) -> _Trial:
-        """Compile when it repays itself, once, and keep the result only if it works and is faster."""
+        """Compile when it repays itself, once; what is known of it is believed, and compiled when it is to run."""
         if eager.final or self.problem is not None or not self._pays(eager):
             return replace(eager, final=True)
+        known = self.memory.way(eager.precision, compiled=True, batch=eager.batch)
+        if known is not None:
+            return _Trial(eager.precision, eager.batch, known.seconds, compiled=True, final=True, eager=eager)
+        return self._compile(replace(eager, final=True), eager)
+
+    def _compile(self, trial: _Trial, eager: _Trial) -> _Trial:
+        """Build a trial compiled, and as it was eager where compiling fails, gives other rows or gains nothing."""
         name, kept = eager.precision, compiler_cache(self.device)
         self.progress.say(f"compiling {name}, about {self._compile_cost(eager):.0f} s ...")
         work = stopwatch(self.device)
@@ -297,18 +307,18 @@ class Chooser:
             if is_out_of_memory(error):
                 raise
             # A compiler can fail in more ways than can be looked for beforehand; eager always works.
-            self.progress.say(f"torch.compile failed ({first_line(error)}): running eager")
-            self.memory.keep(Way(name, True, eager.batch, eager.seconds, work(), usable=False))
-            return replace(eager, final=True)
-        if not way.usable:
-            self.progress.say(f"compiled {name} is {apart:.1%} off what eager gives: running eager")
-            return replace(eager, final=True)
-        if way.seconds >= eager.seconds:
-            self.progress.say(f"compiled {name} in {cost:.0f} s, not faster than eager here: running eager")
-            return replace(eager, final=True)
-        gain = eager.seconds / way.seconds
-        self.progress.say(f"compiled {name} in {cost:.0f} s, {gain:.2f} x the speed of eager")
-        return _Trial(name, eager.batch, way.seconds, embedder, compiled=True, final=True)
+            way = self.memory.keep(Way(name, True, eager.batch, eager.seconds, work(), usable=False))
+            line = f"torch.compile failed ({first_line(error)}): running eager"
+        else:
+            line = f"compiled {name} in {cost:.0f} s, {eager.seconds / way.seconds:.2f} x the speed of eager"
+            if not way.usable:
+                line = f"compiled {name} is {apart:.1%} off what eager gives: running eager"
+            elif way.seconds >= eager.seconds:
+                line = f"compiled {name} in {cost:.0f} s, not faster than eager here: running eager"
+        self.progress.say(line)
+        trial.compiled = way.usable and way.seconds < eager.seconds
+        trial.seconds, trial.embedder = (way.seconds, embedder) if trial.compiled else (eager.seconds, eager.embedder)
+        return trial
 
     def _measured_compiled(self, embedder: RowEmbedder, eager: _Trial, cost: float, kept: str, *, usable: bool) -> Way:
         """Keep what compiling cost: the first time, or again, with what the compiler had kept of the same network."""
@@ -354,17 +364,12 @@ class Chooser:
 
     def _default(self) -> int:
         default: int = _DEFAULT_BATCH.get(self.device.type, 8)
-        # a batch of volumes is one of slices, and there are always enough of those
-        return default if self.volumes else self._filled(default)
-
-    def _filled(self, batch: int) -> int:
-        """Return a batch that so few images fill."""
-        return min(batch, 1 << math.ceil(math.log2(max(self.total, 1))))
+        return default if self.volumes else filled(default, self.total)
 
     def _batch(self, brief: bool, *precisions: Precision) -> int:
         """Find the batch for the first of some precisions that runs here."""
         if self.memory.batch is not None and not self.volumes:
-            return self._filled(self.memory.batch)
+            return filled(self.memory.batch, self.total)
         if brief or self.volumes or self.total < 20 * _TRIAL_IMAGES:
             return self._default()
         if self.device.type == "cuda":

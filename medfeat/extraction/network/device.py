@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 # What holds a processor back from what it can do.
-_HOLD_BACK = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
+_HOLD_BACK = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "TORCHINDUCTOR_CPP_MARCH")
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,25 @@ def test_what_was_compiled_is_compiled_again_at_what_that_costs(clock, cache, tm
     assert not lab.choose("fp32", total=6400, memory=known(tmp_path)).settings.compiled
 
 
+def test_what_is_only_compared_is_not_compiled_again(clock, cache, tmp_path):
+    """Eager, half precision gains nothing, and compiled it does: known numbers say so without compiling float32."""
+    lab = Lab(clock, FAST_HALF | {("bf16", False): 0.95})
+    first = lab.choose(memory=known(tmp_path), data="first")
+    assert [built for built in lab.built if built[2]] == [("fp32", 32, True), ("bf16", 32, True)]
+    second = lab.choose(memory=known(tmp_path), data="second")
+    assert second.settings == first.settings and second.settings.compiled
+    assert lab.built == [("bf16", 32, True), ("bf16", 32, False)]  # eager, for one batch to compare with
+
+
+def test_what_was_known_to_compile_and_fails_today_runs_eager(clock, cache, tmp_path):
+    Lab(clock, FAST_HALF).choose("fp32", memory=known(tmp_path))
+    lab = Lab(clock, {("fp32", False): 1.0})
+    choice = lab.choose("fp32", memory=known(tmp_path))
+    assert not choice.settings.compiled
+    assert any("torch.compile failed" in line for line in lab.said)
+    assert choice.settings.part_batches == 10  # of eager batches
+
+
 def test_compiling_that_failed_or_gained_nothing_is_not_tried_again(clock, cache, tmp_path):
     for name, speeds in (("gains nothing", FAST_HALF | {("fp32", True): 1.0}), ("fails", {("fp32", False): 1.0})):
         lab = Lab(clock, speeds)
