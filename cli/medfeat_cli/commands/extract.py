@@ -84,7 +84,7 @@ def extract(
     request = replace(request, copies=copies)
     wanted = Wanted(data, backbone, request, opened, cache_dir=cache_dir)
     if dry_run:
-        _plan(wanted, wide=wide, json=json)
+        _plan(wanted, device=device, wide=wide, json=json)
         return
     progress = for_terminal()
     progress.start(1, "starting torch", "libraries")
@@ -103,10 +103,10 @@ def _show(report: ExtractReport, *, skip_bad: bool, json: bool) -> None:
     raise typer.Exit(report.exit_code(skip_bad=skip_bad))
 
 
-def _plan(wanted: Wanted, *, wide: bool, json: bool) -> None:
+def _plan(wanted: Wanted, *, device: str, wide: bool, json: bool) -> None:
     from medfeat.workflows.extract import plan
 
-    report = plan(wanted, progress=for_terminal())
+    report = plan(wanted, device=device, progress=for_terminal())
     if json:
         output.as_json(report.to_dict())
     else:

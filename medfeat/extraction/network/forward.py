@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError, OutOfMemoryError, first_line
+from medfeat.extraction.network.compiling import CompiledNetwork
 from medfeat.extraction.network.device import is_out_of_memory
 from medfeat.extraction.network.float32 import full_float32
 from medfeat.extraction.network.preprocess import Preprocess, preprocess_list
@@ -130,9 +131,7 @@ class Forward:
         self._preprocess = Preprocess(backbone.info, fit=fit, device=device, dtype=dtype)
         self._network: Callable[[torch.Tensor], tuple[torch.Tensor, ...]] = self.module
         if compiled:
-            # Every backbone shares one forward function, and torch stops compiling it after eight variants.
-            torch._dynamo.reset()
-            self._network = torch.compile(self.module, dynamic=False, options={"freezing": True})
+            self._network = CompiledNetwork(self.module, device)
 
     def __call__(self, images: Images) -> list[Rows]:
         """Embed 1 to `batch_size` images and wait for the result: one (n, ...) float32 array a view."""
