@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, replace
@@ -22,6 +21,7 @@ from medfeat.datasets.digests import DigestMemory, changed_meanwhile
 from medfeat.datasets.folders.file_list import FileList
 from medfeat.datasets.folders.lost_classes import refuse_lost_classes
 from medfeat.datasets.folders.read_ahead import DecodedAhead
+from medfeat.datasets.reading import Reading, workers_meant
 from medfeat.errors import DataError, MissingExtraError
 from medfeat.types import (
     OWN_GROUP,
@@ -35,8 +35,8 @@ from medfeat.types import (
 )
 from medfeat_cache import Stamp
 
-WORKERS = max(1, min(4, os.cpu_count() or 1))
-AHEAD = 4 * WORKERS
+# Pictures that a thread may be ahead; their bytes are bounded too.
+AHEAD_OF_EACH = 4
 LOOKED_AT = 16
 _HASHED_TOGETHER = 1024
 
@@ -52,6 +52,8 @@ class FilesDataset:
         How stored values become uint8.
     progress, memory
         Where hashing is shown, and where digests are remembered.
+    workers
+        Threads that decode images and hash them and their files; None is one for each core.
 
     Raises
     ------
@@ -67,10 +69,21 @@ class FilesDataset:
         (n,) patient an image, None when not known.
     contents
         Digest of each image's file, in the order of the ids.
+    reading
+        How many threads read it.
     """
 
-    def __init__(self, listing: FileList, intensity: Intensity, *, progress: Progress, memory: DigestMemory) -> None:
+    def __init__(
+        self,
+        listing: FileList,
+        intensity: Intensity,
+        *,
+        progress: Progress,
+        memory: DigestMemory,
+        workers: int | None = None,
+    ) -> None:
         self.listing = listing.sorted()
+        self.reading = Reading(workers_meant(workers))
         self.intensity = intensity
         self.split: IdArray | None = _as_array(self.listing.split)
         self.patients: IdArray | None = _as_array(self.listing.patients)
@@ -79,7 +92,7 @@ class FilesDataset:
         refuse_lost_classes(self.listing, self._read)
         # Taken before the digests: a file that still has its stamp once it was read is the one that was digested.
         self._stamps = np.array([self._stamp(row) for row in range(len(self.listing.ids))], np.int64)
-        self.contents = _contents(self.listing, progress, memory)
+        self.contents = _contents(self.listing, self.reading.workers, progress, memory)
         self._info = self._describe()
 
     def fingerprint_as(self, intensity: str, decoder: int = DECODER_VERSION) -> str:
@@ -108,8 +121,9 @@ class FilesDataset:
         good: list[tuple[int, UInt8Array]] = []
         bad: list[BadImage] = []
         held = 0
-        ahead = AHEAD if self._ndim == 2 else WORKERS
-        for row, image in DecodedAhead(self._read_unchanged, wanted, threads=WORKERS, ahead=ahead):
+        threads = self.reading.workers
+        ahead = AHEAD_OF_EACH * threads if self._ndim == 2 else threads
+        for row, image in DecodedAhead(self._read_unchanged, wanted, threads=threads, ahead=ahead):
             if isinstance(image, BadImage):
                 bad.append(image)
             else:
@@ -238,12 +252,12 @@ def _digest(head: str, ids: Sequence[str], contents: Sequence[str]) -> str:
     return f"blake2b:{digest.hexdigest()}"
 
 
-def _contents(listing: FileList, progress: Progress, memory: DigestMemory) -> tuple[str, ...]:
+def _contents(listing: FileList, workers: int, progress: Progress, memory: DigestMemory) -> tuple[str, ...]:
     """Digest each file, unless its digest is remembered."""
     found: list[str] = []
     progress.start(len(listing.ids), f"hashing {listing.name}", "files")
     try:
-        with ThreadPoolExecutor(WORKERS) as pool:
+        with ThreadPoolExecutor(workers) as pool:
             for start in range(0, len(listing.ids), _HASHED_TOGETHER):
                 names = listing.ids[start : start + _HASHED_TOGETHER]
                 found += pool.map(lambda name: _content(listing, name, memory), names)
