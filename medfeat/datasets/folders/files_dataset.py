@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.datasets.bounds import BATCH_BYTES, stacked
+from medfeat.datasets.bounds import BATCH_BYTES, Places
 from medfeat.datasets.decoding.bad_file import BadFile
 from medfeat.datasets.decoding.decode import DECODER_VERSION, read_stored
 from medfeat.datasets.decoding.dicom_series import read_series
@@ -118,22 +118,26 @@ class FilesDataset:
         """Read images in ascending row order; a batch has one array when its images have one shape."""
         self._check(group)
         wanted = range(len(self.listing.ids)) if rows is None else np.asarray(rows, np.int64).tolist()
-        good: list[tuple[int, UInt8Array]] = []
-        bad: list[BadImage] = []
-        held = 0
+        good, found, bad = list[UInt8Array](), list[int](), list[BadImage]()
+        held = first = 0
         threads = self.reading.workers
         ahead = AHEAD_OF_EACH * threads if self._ndim == 2 else threads
-        for row, image in DecodedAhead(self._read_unchanged, wanted, threads=threads, ahead=ahead):
+        places = Places(batch_size)
+        for row, image in DecodedAhead(self._read_unchanged, wanted, threads=threads, ahead=ahead, put=places.put):
             if isinstance(image, BadImage):
                 bad.append(image)
             else:
-                good.append((row, image))
+                good.append(image)
+                found.append(row)
                 held += image.nbytes
             if len(good) + len(bad) == batch_size or held >= BATCH_BYTES:
-                yield _batch(good, bad)
-                good, bad, held = [], [], 0
+                images = places.batch(first, good, passed=len(bad))
+                first += len(good) + len(bad)
+                good = []
+                yield ImageBatch(np.array(found, np.int64), images, tuple(bad))
+                found, bad, held = [], [], 0
         if good or bad:
-            yield _batch(good, bad)
+            yield ImageBatch(np.array(found, np.int64), places.batch(first, good, passed=len(bad)), tuple(bad))
 
     def _read_unchanged(self, row: int, reserve: Reserve) -> UInt8Array | BadImage:
         """Read an image, and refuse it when its file is no longer the one whose digest was taken."""
@@ -233,11 +237,6 @@ class FilesDataset:
     def _check(self, group: str) -> None:
         if group != OWN_GROUP:
             raise DataError(f"{self.listing.name} has the group {OWN_GROUP}, not {group!r}")
-
-
-def _batch(good: list[tuple[int, UInt8Array]], bad: list[BadImage]) -> ImageBatch:
-    rows = np.array([row for row, _ in good], dtype=np.int64)
-    return ImageBatch(rows, stacked([image for _, image in good]), tuple(bad))
 
 
 def _as_array(values: tuple[str, ...] | None) -> IdArray | None:
