@@ -33,7 +33,7 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 _PILLOW: Any = Image  # whose core has no types
 if hasattr(_PILLOW.core, "set_block_size"):
     _PILLOW.core.set_block_size(64 << 20)
-_COPIED_BYTES = 8 << 20
+_COPIED_BYTES = 1 << 20
 DEEP = (";16B", ";16L", ";16N")
 # First bytes, and where they stand, of what people name like a picture.
 _STRANGERS = (
