@@ -182,7 +182,9 @@ class Chooser:
         embedder.backoff.clear()  # what was halved while measuring is where the run begins
         seconds = max(trial.seconds * embedder.batch_size, 1e-6)
         parts = max(1, min(round(_PART_SECONDS / seconds), _MAX_PART_ROWS // embedder.batch_size))
-        return Decision(settings_here(self.device, trial.precision, batch, trial.compiled, parts), embedder, agreements)
+        fused = embedder.fused
+        settings = settings_here(self.device, trial.precision, batch, trial.compiled, parts, fused=fused)
+        return Decision(settings, embedder, agreements)
 
     def _halves(self, first: Precision, brief: bool) -> tuple[Precision, ...]:
         """Return the half precisions that a run of this length may try: a run of seconds only takes what is known."""
