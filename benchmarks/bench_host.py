@@ -280,7 +280,7 @@ def best(ways):
 
 
 def best_of(several):
-    """Rate of the fastest run with the cores that it had, of which others may take some, and the least processor time."""
+    """Rate of the fastest run with the cores that it had (others take some), and the least processor time."""
     fastest = max(several, key=lambda one: one["images"] / one["seconds"])
     return {
         "images_per_second": fastest["images"] / fastest["seconds"],
