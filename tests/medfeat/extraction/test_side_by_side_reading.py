@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from medfeat.datasets import open_dataset
+from medfeat.datasets.folders.files_dataset import FilesDataset
 from medfeat.datasets.npz import npz_dataset
-from medfeat.errors import DataError, UsageError
+from medfeat.errors import DataError, MissingExtraError, UsageError
 from medfeat.extraction.loop import embed_rows, read_ahead
 from medfeat.extraction.loop.in_memory import kept_in_memory
 from medfeat.extraction.loop.read_ahead import ReadAhead, in_turn
@@ -122,6 +123,37 @@ def test_an_error_in_one_of_several_groups_ends_all(tmp_path):
     assert "\n" not in str(caught.value)
     assert not find_stores(tmp_path / "c")
     assert not own_threads()
+
+
+@pytest.mark.parametrize("error", [MemoryError("no room for it"), MissingExtraError("pip install it")])
+def test_an_error_in_a_thread_that_decodes_ends_the_run(tmp_path, monkeypatch, error):
+    images, real = folder(tmp_path / "i"), FilesDataset._read
+
+    def read(self, row, *rest):
+        if threading.current_thread().name.startswith("medfeat-decode") and row == 21:
+            raise error
+        return real(self, row, *rest)
+
+    monkeypatch.setattr(FilesDataset, "_read", read)
+    with pytest.raises(type(error), match=str(error)):
+        run(tmp_path / "c", images, workers=4)
+    assert not own_threads()
+    assert not find_stores(tmp_path / "c")
+
+
+def test_an_error_in_a_thread_that_hashes_ends_the_run(tmp_path, monkeypatch):
+    data, real = arrays(tmp_path / "mine.npz"), embed_rows.image_hashes
+
+    def hashes(images):
+        if len(images) == 6:  # the last of train
+            raise TypeError("an image must be uint8, got float32")
+        return real(images)
+
+    monkeypatch.setattr(embed_rows, "image_hashes", hashes)
+    with pytest.raises(TypeError, match="must be uint8"):
+        run(tmp_path / "c", data, workers=4)
+    assert not own_threads()
+    assert not find_stores(tmp_path / "c")
 
 
 class Interrupting(SilentProgress):
