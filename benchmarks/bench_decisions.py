@@ -274,7 +274,8 @@ def keep(part, key, row):
     """Add a row to what was measured before, in place of one of the same kind; other rows stay."""
     rows = json.loads(RESULT.read_text())["rows"] if RESULT.exists() else {}
     load = round(os.getloadavg()[0], 1)
-    rows[f"{ISA}: {part}, {key}"] = {"load": load, **row}
+    threads = os.environ.get("OMP_NUM_THREADS", "as torch chooses")
+    rows[f"{ISA}: {part}, {key}"] = {"load": load, "threads": threads, **row}
     rows |= {
         f"{isa}: {key}": "not measured"
         for isa in ("as it is", "avx2")
