@@ -248,9 +248,11 @@ def loop(embedder, images):
 
 
 def steady_apart(name, count):
-    """As `steady`, in a process of its own on one thread, whose processor time is the time it takes."""
+    """As `steady`, in a process of its own."""
     with tempfile.TemporaryDirectory() as home:
-        environment = surroundings(Path(home)) | {"OMP_NUM_THREADS": "1"}
+        # One thread, whose processor time is the time it takes; one place for what the yardstick and medfeat compile.
+        alike = {"OMP_NUM_THREADS": "1", "TORCHINDUCTOR_CACHE_DIR": str(Path(home) / "compiled")}
+        environment = surroundings(Path(home)) | alike
         command = [sys.executable, __file__, "steady", name, str(count)]
         done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return {"network": name, "threads": 1, **json.loads(done.stdout.splitlines()[-1])}
@@ -274,7 +276,8 @@ def keep(part, key, row):
     """Add a row to what was measured before, in place of one of the same kind; other rows stay."""
     rows = json.loads(RESULT.read_text())["rows"] if RESULT.exists() else {}
     load = round(os.getloadavg()[0], 1)
-    rows[f"{ISA}: {part}, {key}"] = {"load": load, **row}
+    threads = os.environ.get("OMP_NUM_THREADS", "as torch chooses")
+    rows[f"{ISA}: {part}, {key}"] = {"load": load, "threads": threads, **row}
     rows |= {
         f"{isa}: {key}": "not measured"
         for isa in ("as it is", "avx2")
@@ -308,7 +311,7 @@ def test_measure(part):
         if name in CHOSEN:
             keep(part, f"{name} x {count}, {precision}", second(name, count, precision))
     for name in CHOSEN if part == "steady" else ():
-        keep(part, name, steady_apart(name, 96 if name in NETWORKS[2:4] else 256))
+        keep(part, name, steady_apart(name, 32 if name in NETWORKS[2:4] else 96))
     for count in COUNTS if part == "commands" else ():
         for name in CHOSEN:
             keep(part, f"{name} x {count}", commands(name, count))

@@ -13,6 +13,7 @@ from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.measure import batch_size, choose, half_precision, sample
 from medfeat.extraction.measure import clock as clock_module
 from medfeat.extraction.measure.memory import Memory, remembered
+from medfeat.extraction.measure.when_to_compile import worth_compiling
 from medfeat.extraction.network.forward import Finished
 
 
@@ -289,6 +290,21 @@ def test_compiling_for_nothing_costs_at_most_half_of_what_eager_takes(clock, tot
     lab.choose("fp32", total=total)
     measured = 6.0  # one image, a batch, and both once more to compare
     assert clock.work - before <= total / 32 / 2 + measured
+
+
+@pytest.mark.parametrize(
+    ("eager", "cost", "gain", "worth"),
+    [
+        (100.0, 20.0, 1.4, True),  # saves 28.6
+        (60.0, 20.0, 1.4, False),  # saves 17.1
+        (30.0, 20.0, 10.0, False),  # saves 27, but had cost two thirds of the run if it failed
+        (41.0, 20.0, 10.0, True),
+        (1e6, 20.0, 1.0, False),
+        (1e6, 20.0, 0.5, False),
+    ],
+)
+def test_compiling_must_repay_itself_and_be_small_beside_the_run(eager, cost, gain, worth):
+    assert worth_compiling(eager, cost, gain) is worth
 
 
 def test_what_compiling_cost_here_says_what_it_will_cost(clock, tmp_path):
