@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -62,9 +61,9 @@ class Mutant:
 
 def mutants_of(source: str, file: str) -> list[Mutant]:
     """Return every change that can be made to a module: another operator, number or branch, or a call left out."""
-    lines = source.splitlines(keepends=True)
-    found = []
-    for node in ast.walk(ast.parse(source)):
+    lines, tree = source.splitlines(keepends=True), ast.parse(source)
+    found, typing = [], _annotations(tree)
+    for node in (one for one in ast.walk(tree) if one not in typing):
         for changed in _changes(node):
             if node.lineno != node.end_lineno:  # type: ignore[attr-defined]
                 continue
@@ -73,6 +72,12 @@ def mutants_of(source: str, file: str) -> list[Mutant]:
             if old and old != new and line.count(old) == 1:
                 found.append(Mutant(file, node.lineno, line, line.replace(old, new)))  # type: ignore[attr-defined]
     return sorted(set(found), key=lambda one: (one.line, one.new))
+
+
+def _annotations(tree: ast.AST) -> set[ast.AST]:
+    """Return the nodes inside annotations, which are never run."""
+    outer = (getattr(node, name, None) for node in ast.walk(tree) for name in ("annotation", "returns"))
+    return {inner for node in outer if node is not None for inner in ast.walk(node)}
 
 
 def _changes(node: ast.AST) -> Iterator[ast.AST]:
@@ -132,20 +137,13 @@ def copy_of_the_code(folder: Path) -> Path:
 
 
 def picked(mutant: Mutant, known: Reach, seconds: float) -> list[str]:
-    """Return the tests that reach a mutant and take so long together: its own file's first, the others file by file."""
-    by_file = defaultdict(list)
-    for name in sorted(known.of(mutant.file, mutant.line), key=lambda name: (known.seconds[name], name)):
-        by_file[name.partition("::")[0]].append(name)
-    own = Path(mutant.file).stem
-    files = sorted(by_file, key=lambda file: (own not in Path(file).stem, file))
+    """Return the tests that reach a mutant and take so long together, those that run little besides its file first."""
     found, left = [], seconds
-    while any(by_file.values()):
-        for file in files:
-            for name in by_file[file][: 5 if own in Path(file).stem else 1]:
-                by_file[file].remove(name)
-                if known.seconds[name] <= left:
-                    left -= known.seconds[name]
-                    found.append(name)
+    shares = {name: known.share(name, mutant.file) for name in known.of(mutant.file, mutant.line)}
+    for name in sorted(shares, key=lambda name: (-shares[name], known.seconds[name], name)):
+        if known.seconds[name] <= left:
+            left -= known.seconds[name]
+            found.append(name)
     return found
 
 
@@ -166,18 +164,24 @@ def pytest_in(code: Path, *arguments: str, most_s: float = 300.0) -> tuple[int, 
 
 
 def _sees(code: Path, path: Path, changed: str, arguments: Iterable[str], most_s: float) -> tuple[bool, str]:
-    """Run tests on the change, and what failed once more without it: whether the change is seen, and by what."""
-    source, arguments = path.read_text(encoding="utf-8"), list(arguments)
-    path.write_text(changed, encoding="utf-8")
-    try:
-        status, said = pytest_in(code, *arguments, most_s=most_s)
-    finally:
-        path.write_text(source, encoding="utf-8")
-    if status in (0, 5):
-        return False, ""
-    failed = said.partition(" ")[2].partition(" - ")[0] if said.startswith("FAILED") else ""
-    status, _ = pytest_in(code, *([failed] if failed else arguments), most_s=most_s)
-    return (True, said) if status == 0 else (False, f"fails without the change too: {said}")
+    """Run tests on the change; whether a test fails with it twice and not without it, and which."""
+    whole, left, said = path.read_text(encoding="utf-8"), list(arguments), ""
+    while left:
+        path.write_text(changed, encoding="utf-8")
+        try:
+            status, said = pytest_in(code, *left, most_s=most_s)
+            failed = said.partition(" ")[2].partition(" - ")[0] if said.startswith("FAILED") else ""
+            again = pytest_in(code, failed, most_s=most_s)[0] if failed else status
+        finally:
+            path.write_text(whole, encoding="utf-8")
+        if status in (0, 5):
+            return False, ""
+        if again and pytest_in(code, *([failed] if failed else left), most_s=most_s)[0] == 0:
+            return True, said
+        if failed not in left:
+            break
+        left.remove(failed)  # it fails by itself or by chance: the others are asked
+    return False, f"fails without the change too: {said}"
 
 
 def tried(mutant: Mutant, code: Path, known: Reach, *, thorough: bool) -> dict[str, object]:

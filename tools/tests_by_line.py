@@ -7,13 +7,16 @@ measured stays when the work is stopped, and several processes share it.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
@@ -34,6 +37,20 @@ class Reach:
         """Return the tests that run a line; of one that is run by the import alone, those that run its file at all."""
         of_file = self.lines.get(file, {})
         return of_file.get(line) or set().union(*of_file.values())
+
+    @cached_property
+    def _counts(self) -> dict[str, Counter[str]]:
+        """How many lines of each file a test runs, by test."""
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        for file, lines in self.lines.items():
+            for names in lines.values():
+                for name in names:
+                    counts[name][file] += 1
+        return counts
+
+    def share(self, test: str, file: str) -> float:
+        """Return the part of all lines a test runs that is a file's: large for the tests of that very file."""
+        return self._counts[test][file] / max(self._counts[test].total(), 1)
 
 
 class Watch:
@@ -77,7 +94,7 @@ def measure(tests: Iterable[str], out: Path) -> None:
 
 
 def pieces(tests: Iterable[str]) -> dict[str, list[str]]:
-    """Divide the files of tests below some places into pieces, each of one folder; by the name of the piece."""
+    """Divide the files of tests below some places into pieces, each of one folder; by a name that tells the files."""
     found = sorted(
         path.relative_to(ROOT)
         for place in tests
@@ -87,7 +104,9 @@ def pieces(tests: Iterable[str]) -> dict[str, list[str]]:
     for folder, files in groupby(sorted(found, key=lambda path: path.parent), key=lambda path: path.parent):
         names = [path.as_posix() for path in files]
         for at in range(0, len(names), FILES_A_PIECE):
-            parts[f"{folder.as_posix().replace('/', '.')}-{at // FILES_A_PIECE}"] = names[at : at + FILES_A_PIECE]
+            some = names[at : at + FILES_A_PIECE]
+            told = hashlib.sha256(" ".join(some).encode()).hexdigest()[:8]
+            parts[f"{folder.as_posix().replace('/', '.')}-{told}"] = some
     return parts
 
 
