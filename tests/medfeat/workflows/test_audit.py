@@ -125,6 +125,10 @@ def test_planted_label_errors_are_found(cache_root):
     first = report.label_errors[0]
     assert first.label != first.suggested and first.margin > 0.5
     assert "left out, 9" in " ".join(report.tables()[0].notes)
+    (table,) = (one for one in report.tables() if "label errors" in one.title)
+    assert "by cross-validated scores: look at each before changing a label" in table.notes
+    more = [line for line in table.notes if "more in label_errors.csv" in line]
+    assert more == ([f"{len(found) - len(table.rows)} more in label_errors.csv and --json"] if len(found) > 20 else [])
 
 
 def test_what_belongs_together_is_in_one_fold():
