@@ -83,16 +83,18 @@ def test_tests_are_picked_within_the_time_those_of_the_very_file_first():
     lines = {"medfeat/shares.py": {6: {"own", "long", "other"}, 7: {"own", "long"}},
              "medfeat/x.py": {n: {"other", "far"} for n in range(1, 9)}}  # fmt: skip
     known = tests_by_line.Reach(lines, {"own": 2.0, "long": 20.0, "other": 1.0, "far": 0.1})
-    mutant = sample.Mutant("medfeat/shares.py", 6, "x", "y")
     assert known.share("own", "medfeat/shares.py") == 1 and known.share("other", "medfeat/shares.py") == 1 / 9
-    assert sample.picked(mutant, known, 30) == ["own", "long", "other"]
-    assert sample.picked(mutant, known, 10) == ["own", "other"]
-    assert sample.picked(mutant, known, 1.5) == ["other"]
+    for seconds, found in ((30, ["own", "long", "other"]), (10, ["own", "other"]), (1.5, ["other"])):
+        assert sample.picked(known.of("medfeat/shares.py", 6), "medfeat/shares.py", known, seconds) == found
 
 
-def test_a_line_that_only_the_import_runs_is_reached_by_whatever_reaches_its_file():
-    known = reached("medfeat/shares.py", 6, **{"test_a": 1.0, "test_b": 1.0})
-    assert known.of("medfeat/shares.py", 1) == {"test_a", "test_b"} and known.of("medfeat/other.py", 1) == set()
+def test_a_line_that_only_the_import_runs_is_tried_with_whatever_runs_its_file(tmp_path):
+    (tmp_path / "shares.py").write_text("MOST = 4\n\ndef share():\n    return MOST\n")
+    (tmp_path / "test_shares.py").write_text("import shares\n\ndef test_it():\n    assert shares.share() == 4\n")
+    known = reached("shares.py", 4, **{"test_shares.py": 0.1})
+    assert known.of("shares.py", 1) == set() and known.of_file("shares.py") == {"test_shares.py"}
+    mutant = sample.Mutant("shares.py", 1, "MOST = 4", "MOST = 5")
+    assert sample.tried(mutant, tmp_path, known, thorough=False)["killed"]
 
 
 def test_what_tests_reach_is_measured_in_pieces_that_are_kept(tmp_path, monkeypatch):

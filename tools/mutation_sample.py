@@ -136,10 +136,10 @@ def copy_of_the_code(folder: Path) -> Path:
     return folder
 
 
-def picked(mutant: Mutant, known: Reach, seconds: float) -> list[str]:
-    """Return the tests that reach a mutant and take so long together, those that run little besides its file first."""
+def picked(reached: Iterable[str], file: str, known: Reach, seconds: float) -> list[str]:
+    """Return tests that take so long together, those that run little besides a file first."""
     found, left = [], seconds
-    shares = {name: known.share(name, mutant.file) for name in known.of(mutant.file, mutant.line)}
+    shares = {name: known.share(name, file) for name in reached}
     for name in sorted(shares, key=lambda name: (-shares[name], known.seconds[name], name)):
         if known.seconds[name] <= left:
             left -= known.seconds[name]
@@ -188,8 +188,11 @@ def tried(mutant: Mutant, code: Path, known: Reach, *, thorough: bool) -> dict[s
     """Make a change, run the tests, undo it; say whether one failed, and which."""
     path, begun = code / mutant.file, time.perf_counter()
     changed = mutant.apply(path.read_text(encoding="utf-8"))
-    first = picked(mutant, known, FIRST_S)
-    others = [name for name in picked(mutant, known, REACHING_S) if name not in first]
+    line = known.of(mutant.file, mutant.line)
+    first = picked(line, mutant.file, known, FIRST_S)
+    others = picked(line - {*first}, mutant.file, known, REACHING_S)
+    # A default or a constant is run by the import; whoever runs its file may see it.
+    others += picked(known.of_file(mutant.file) - line, mutant.file, known, REACHING_S / 2)
     killed, by, ran = False, "", 0
     for names, seconds in ((first, FIRST_S), (others, REACHING_S)):
         if names and not killed:
@@ -197,7 +200,7 @@ def tried(mutant: Mutant, code: Path, known: Reach, *, thorough: bool) -> dict[s
             ran += len(names)
     if not killed and thorough:
         killed, by = _sees(code, path, changed, ("-m", QUICK), 7200)
-    return {**asdict(mutant), "killed": killed, "by": by, "reached_by": len(known.of(mutant.file, mutant.line)),
+    return {**asdict(mutant), "killed": killed, "by": by, "reached_by": len(line),
             "tests_tried": "all quick" if thorough and not killed else ran,
             "seconds": round(time.perf_counter() - begun, 1)}  # fmt: skip
 

@@ -34,9 +34,12 @@ class Reach:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def of(self, file: str, line: int) -> set[str]:
-        """Return the tests that run a line; of one that is run by the import alone, those that run its file at all."""
-        of_file = self.lines.get(file, {})
-        return of_file.get(line) or set().union(*of_file.values())
+        """Return the tests that run a line; one that is run by the import alone is reached by few, or by none."""
+        return self.lines.get(file, {}).get(line, set())
+
+    def of_file(self, file: str) -> set[str]:
+        """Return the tests that run a file at all."""
+        return set().union(*self.lines.get(file, {}).values())
 
     @cached_property
     def _counts(self) -> dict[str, Counter[str]]:
