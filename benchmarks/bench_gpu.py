@@ -299,7 +299,7 @@ def _hidden_gpu():
         linear.on_gpu = before
 
 
-ITEMS = (steady, whole, compiling, large, head)
+ITEMS = (steady, whole, large, head, compiling)
 
 
 def measure(scale, keep, items=ITEMS):
