@@ -29,7 +29,7 @@ import machine
 
 ROOT = Path(__file__).parents[1]
 BEFORE = "489a007d7a79"
-REPEATS = 7 if machine.MEASURING else 1
+REPEATS = 5 if machine.MEASURING else 1
 NPZ_BYTES = 64 << 20 if machine.MEASURING else 2 << 20
 SIDES = (28, 64, 128, 224) if machine.MEASURING else (28,)
 # Kind: images, side, and the contract by which they become uint8.
