@@ -1,7 +1,8 @@
 """How fast the host feeds a network: everything of an extraction but the network, whose place a null one takes.
 
-An ordinary quick test. With MEDFEAT_BENCH=1 it takes about three minutes of both cores and keeps its figures in `results/host.json`:
-`MEDFEAT_BENCH=1 python -m pytest benchmarks/bench_host.py -s`. In one run, alternating, it measures
+An ordinary quick test. With MEDFEAT_BENCH=1 it takes some three minutes of two cores and keeps its figures in
+`results/host.json`: `MEDFEAT_BENCH=1 python -m pytest benchmarks/bench_host.py -s`. In one run, alternating, it
+measures
 
 - medfeat, held to 1, 2, 4 ... cores with as many workers;
 - medfeat as it was before it read, hashed and decoded side by side (`BEFORE`, where git has that commit);
@@ -333,7 +334,7 @@ def measured(bench, kind):
 
 
 def shares_a_core(found, most):
-    """What share of the appetite a core feeds, by its processor time, which other work on the machine changes little."""
+    """What share of the appetite a core feeds, by its processor time, which other work changes little."""
     spent = {kind: one[f"medfeat on {most}"]["cpu_us_an_image"] for kind, one in found.items()}
     return {
         network: {kind: float(f"{1e6 / microseconds / appetite:.2g}") for kind, microseconds in spent.items()}
