@@ -12,6 +12,8 @@ JUDGED: tuple[tuple[str, str, str, str], ...] = (
      "both sides are as long as `mine`"),
     ("medfeat/evaluation/compare/paired.py", "seed: int = 1,", "same",
      "every caller gave the seed; the default is gone"),
+    ("medfeat/heads/auto.py", "MOST_PAIRS = 10000000000001.0", "same",
+     "a whole number n * n * d lies above both limits, or above neither, but for 10,000,000,000,001 = n * n * d alone"),
     ("medfeat/report/page/results.py",
      'lead = f"{runs:,} runs on {len(questions)} '
      "{'datasets and tasks' if len(questions) == 1 else 'dataset'}\"", "gap",
@@ -22,4 +24,10 @@ JUDGED: tuple[tuple[str, str, str, str], ...] = (
      "test_tables.py::test_a_store_was_made_at_a_minute"),
     ("medfeat/workflows/auditing/audit_report.py", "removed: int = 1", "gap",
      "test_audit.py::test_images_that_are_gone_leave_exact_duplicates_and_a_word looks at what was removed"),
+    ("medfeat/workflows/auditing/audit_report.py", "pass", "gap",
+     "test_audit.py::test_planted_label_errors_are_found looks at the notes"),
+    ("medfeat/report/robustness.py", "pass", "gap",
+     "test_robustness.py::test_copies_are_embedded_once_and_every_head_finds_them looks at the scale of the panels"),
+    ("medfeat/evaluation/runs/leftovers.py", "pass", "gap",
+     "test_vouched_runs.py::test_hidden_files_of_killed_commands_go_after_an_hour_wherever_notes_are"),
 )  # fmt: skip
