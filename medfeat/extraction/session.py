@@ -210,6 +210,7 @@ class _Session:
             self.progress.finish()
 
     def _chooser(self) -> Chooser:
+        info = self.dataset.info
         return Chooser(
             make=self._build,
             read=lambda: read_sample(self.dataset),
@@ -218,9 +219,10 @@ class _Session:
             problem=compile_problem(self.device) if self.request.compile else "compiling was not wanted",
             device=self.device,
             progress=self.progress,
-            volumes=self.dataset.info.ndim == 3,
-            data=self.dataset.info.name,
+            volumes=info.ndim == 3,
+            data=info.name,
             memory=self._memory(),
+            image_bytes=info.size**2 * max(info.channels, 1) if info.ndim == 2 else 0,
         )
 
     def _memory(self) -> Memory:
