@@ -31,6 +31,7 @@ class Network:
         self.clock, self.seconds, self.noise = clock, seconds * batch_size / 32, noise
         self.batch_size, self.pass_size, self.largest = batch_size, batch_size, largest
         self.device, self.module, self.backoff = CPU, torch.nn.Linear(1, 1), []
+        self.fused = False
         self.compiling = compiling
 
     def __call__(self, images):

@@ -273,9 +273,9 @@ class _Session:
         if self.request.batch_size not in (None, begun.batch_size):
             self.progress.say(f"resuming with the batch size this store was begun with: {begun.batch_size}")
         embedder = self._compiled_again(begun) if compiled else None
-        here = settings_here(self.device, begun.precision, begun.batch_size, embedder is not None, begun.part_batches)
-        eager = embedder or self._build(here.precision, here.batch_size, compiled=False, copied=True)
-        return Decision(here, eager)
+        asked, parts, compiled = (begun.precision, begun.batch_size), begun.part_batches, embedder is not None
+        runs = embedder or self._build(*asked, compiled=False, copied=True)
+        return Decision(settings_here(self.device, *asked, compiled, parts, fused=runs.fused), runs)
 
     def _compiled_again(self, begun: RunSettings) -> RowEmbedder | None:
         """Compile as an interrupted run had done; None where that fails on this machine, which eager does not."""

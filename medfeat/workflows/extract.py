@@ -64,6 +64,7 @@ def extract(
     split_column: str | None = None,
     patient_column: str | None = None,
     volumes: str | None = None,
+    workers: int | str = "auto",
     recheck: bool = False,
     compile: bool = True,
     trust_remote_code: bool = False,
@@ -111,6 +112,8 @@ def extract(
         Make no network call.
     name, intensity, task, classes, path_column, label_column, split_column, patient_column, volumes
         For your own images, see `medfeat.open_dataset`, and `medfeat.dataset_from` for objects.
+    workers
+        Threads that decode and hash images; ``auto`` is one for each core that the process may use.
     recheck
         Forget what was remembered of earlier extractions.
     compile
@@ -143,7 +146,7 @@ def extract(
         split_column=split_column,
         patient_column=patient_column,
         volumes=volumes,
-    )
+    ).read_by(workers)
     request = wanted_request(
         wanted_views(layer, pool, slices),
         fit=fit,

@@ -138,10 +138,12 @@ def test_the_linear_head_learns_the_same_where_it_works_on_the_gpu(measured):
         from sklearn.linear_model import LogisticRegression
         from sklearn.preprocessing import StandardScaler
 
-        scaled = StandardScaler().fit(X)
-        other = LogisticRegression(C=0.01, max_iter=2000, tol=1e-6).fit(scaled.transform(X), y[:, 0])
+        exact = X.astype(np.float64)
+        scaled = StandardScaler().fit(exact)
+        other = LogisticRegression(C=0.01, max_iter=2000, tol=1e-8).fit(scaled.transform(exact), y[:, 0])
         assert here.device_ == "cuda"
-        assert np.allclose(here.scores(X[few]), other.predict_proba(scaled.transform(X[few])), atol=1e-3)
+        # So many numbers are solved in float32, to a relative excess of the objective of a millionth.
+        assert np.allclose(here.scores(X[few]), other.predict_proba(scaled.transform(exact[few])), atol=3e-3)
 
 
 @pytest.mark.gpu

@@ -45,6 +45,7 @@ def extract(
     split_column: options.SplitColumn = None,
     patient_column: options.PatientColumn = None,
     volumes: options.Volumes = None,
+    workers: options.Workers = "auto",
     skip_bad: options.SkipBad = False,
     recheck: options.Recheck = False,
     no_compile: options.NoCompile = False,
@@ -66,7 +67,7 @@ def extract(
         size=size, data_root=data_root, offline=offline, name=name, intensity=intensity, task=task, classes=classes,
         path_column=path_column, label_column=label_column, split_column=split_column, patient_column=patient_column,
         volumes=volumes,
-    )  # fmt: skip
+    ).read_by(workers)  # fmt: skip
     request = wanted_request(
         wanted_views(layer, pool, slices),
         fit=fit,

@@ -182,7 +182,8 @@ class Chooser:
         embedder.backoff.clear()  # what was halved while measuring is where the run begins
         seconds = max(trial.seconds * embedder.batch_size, 1e-6)
         parts = max(1, min(round(_PART_SECONDS / seconds), _MAX_PART_ROWS // embedder.batch_size))
-        return Decision(settings_here(self.device, trial.precision, batch, trial.compiled, parts), embedder, agreements)
+        here = settings_here(self.device, trial.precision, batch, trial.compiled, parts, fused=embedder.fused)
+        return Decision(here, embedder, agreements)
 
     def _halves(self, first: Precision, brief: bool) -> tuple[Precision, ...]:
         """Return the half precisions that a run of this length may try: a run of seconds only takes what is known."""
@@ -370,10 +371,9 @@ class Chooser:
         """Find the batch for the first of some precisions that runs here."""
         if self.memory.batch is not None and not self.volumes:
             return filled(self.memory.batch, self.total)
-        if brief or self.volumes or self.total < 20 * _TRIAL_IMAGES:
+        # On CUDA it is full for every network; where its memory is not enough, the first trial halves it.
+        if brief or self.volumes or self.device.type == "cuda" or self.total < 20 * _TRIAL_IMAGES:
             return self._default()
-        if self.device.type == "cuda":
-            return self._default()  # full for every network; where its memory is not enough, the first trial halves it
         self.progress.say("measuring batch sizes ...")
         self.memory.batch = self._searched(*precisions)
         return self.memory.batch

@@ -89,7 +89,13 @@ def describe_machine(device: torch.device) -> Machine:
 
 
 def settings_here(
-    device: torch.device, precision: Precision, batch_size: int, compiled: bool, part_batches: int
+    device: torch.device,
+    precision: Precision,
+    batch_size: int,
+    compiled: bool,
+    part_batches: int,
+    *,
+    fused: bool = False,
 ) -> RunSettings:
     """Return settings of a run on this machine, with what else decides on the last bits: torch and the hardware.
 
@@ -98,7 +104,7 @@ def settings_here(
     import torch
 
     hardware, version = hardware_of(device), str(torch.__version__)
-    return RunSettings(str(device), precision, batch_size, compiled, part_batches, version, hardware)
+    return RunSettings(str(device), precision, batch_size, compiled, part_batches, version, hardware, fused)
 
 
 def hardware_of(device: torch.device) -> str:

@@ -214,7 +214,7 @@ def test_one_slow_reading_does_not_end_the_search_for_a_batch(clock):
 
 def test_a_gpu_is_given_a_full_batch_without_a_search(clock, monkeypatch):
     monkeypatch.setattr(choose, "compiler_cache", lambda device: "")
-    monkeypatch.setattr(choose, "settings_here", lambda device, *given: RunSettings("cuda", *given))
+    monkeypatch.setattr(choose, "settings_here", lambda _device, *given, **_fused: RunSettings("cuda", *given))
     lab = Lab(clock, FAST_HALF | {("fp16", False): 0.3, ("fp16", True): 0.1})
     assert lab.choose(total=100_000, batch_size=None, device=torch.device("cuda")).settings.batch_size == 256
     assert {size for _, size, _ in lab.built} == {256}
