@@ -22,7 +22,7 @@ from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.ask.store_plan import Asked, build_recipe
 from medfeat.extraction.loop.one_pass import BegunElsewhere, Pass, Target, found, reused
 from medfeat.extraction.measure.choose import Chooser, Decision
-from medfeat.extraction.measure.memory import Memory, remembered
+from medfeat.extraction.measure.memory import RUNS_AS, Memory, remembered
 from medfeat.extraction.measure.sample import read_sample
 from medfeat.extraction.network.build import make_embedder
 from medfeat.extraction.network.compiling import compile_problem
@@ -229,6 +229,7 @@ class _Session:
         """Return what is remembered of this network, on this machine, of images of this form."""
         info = self.dataset.info
         facts = {
+            "runs_as": RUNS_AS,
             "machine": machine_facts(self.device),
             "network": asdict(self.backbone.info),
             "views": [asdict(view) for view in self.backbone.views],

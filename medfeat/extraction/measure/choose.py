@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
 _DEFAULT_BATCH = {"cpu": 8, "cuda": 256, "mps": 32}
 _PART_SECONDS, _MAX_PART_ROWS = 10.0, 8192
-# A run that takes less as it is would only be held up by measuring how to make it faster.
-_WORTH_MEASURING = 15.0
+# A run that takes less as it is would only be held up by measuring how to make it faster; on a GPU that takes a moment.
+_WORTH_MEASURING = {"cpu": 15.0, "cuda": 2.0, "mps": 2.0}
 # Trying batch sizes costs about this many images; a run shorter than twenty times that would not earn it back.
 _TRIAL_IMAGES = 224
 
@@ -138,7 +138,7 @@ class Chooser:
         """Measure what is not known, and return what is ready to run; `precision` is ``auto``, or as asked for."""
         first: Precision = "fp32" if precision == "auto" else precision  # type: ignore[assignment]  # checked before
         try:
-            brief = self._look(first) * self.total < _WORTH_MEASURING
+            brief = self._look(first) * self.total < _WORTH_MEASURING.get(self.device.type, 2.0)
             halves = self._halves(first, brief) if precision == "auto" else ()
             batch = self._within_bounds(self.batch_size or self._batch(brief, *halves, first))
             return self._chosen(self._eager(first, batch, brief), halves, brief)

@@ -17,6 +17,9 @@ from medfeat_cache import make_folder, recipe_digest, write_whole
 from medfeat_cache.reading import read_json
 from medfeat_cache.root import measured_folder
 
+RUNS_AS = 1
+"""Raised whenever medfeat runs networks in another way: what was measured before then says nothing any more."""
+
 _NOTE_BYTES = 1 << 20
 _SHORTEST, _MOST_SECONDS, _MOST_IMAGES = 1e-9, 1e6, 1 << 20
 # Networks whose costs of compiling say what another one will cost.

@@ -100,7 +100,7 @@ def test_a_failed_run_goes_on_where_it_stopped(counting, cache_root):
 
 
 def test_memory_that_is_short_from_the_start_decides_the_batch(counting, cache_root, monkeypatch):
-    monkeypatch.setattr(choose, "_WORTH_MEASURING", 0.0)  # a run of seconds tries no batch before it begins
+    monkeypatch.setitem(choose._WORTH_MEASURING, "cpu", 0.0)  # a run of seconds tries no batch before it begins
     counting.largest = 4
     outcome = run(cache_root).stores[0]
     with FeatureStore(outcome.path, verify=True) as store:
@@ -135,8 +135,9 @@ def test_what_was_measured_serves_other_data_of_the_same_form_until_it_is_forgot
 def test_half_precision_of_another_dataset_says_in_the_store_where_it_was_measured(
     counting, cache_root, tmp_path, monkeypatch
 ):
-    for name, value in (("_WORTH_MEASURING", 0.0), ("WORTHWHILE_SPEEDUP", 0.0), ("HOPELESS_SPEEDUP", 0.0)):
-        monkeypatch.setattr(choose, name, value)
+    monkeypatch.setitem(choose._WORTH_MEASURING, "cpu", 0.0)
+    for name in ("WORTHWHILE_SPEEDUP", "HOPELESS_SPEEDUP"):
+        monkeypatch.setattr(choose, name, 0.0)
     monkeypatch.setattr(choose, "missing_instructions", lambda half, device: "")
     for name, start in (("first", 0), ("second", 40)):
         data = pictures(tmp_path / name, 40, start=start)
