@@ -72,7 +72,7 @@ class Lab:
         self.progress = SilentProgress()
         return Chooser(
             make=self.make, read=self.images, total=total, batch_size=batch_size, problem=self.problem, device=device,
-            progress=self.progress, data=data, memory=Memory() if memory is None else memory,
+            progress=self.progress, data=data, memory=Memory() if memory is None else memory, image_bytes=36,
         ).choose(precision)  # fmt: skip
 
     @property

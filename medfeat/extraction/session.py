@@ -22,7 +22,7 @@ from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.ask.store_plan import Asked, build_recipe
 from medfeat.extraction.loop.one_pass import BegunElsewhere, Pass, Target, found, reused
 from medfeat.extraction.measure.choose import Chooser, Decision
-from medfeat.extraction.measure.memory import Memory, remembered
+from medfeat.extraction.measure.memory import RUNS_AS, Memory, remembered
 from medfeat.extraction.measure.sample import read_sample
 from medfeat.extraction.network.build import make_embedder
 from medfeat.extraction.network.compiling import compile_problem
@@ -210,6 +210,7 @@ class _Session:
             self.progress.finish()
 
     def _chooser(self) -> Chooser:
+        info = self.dataset.info
         return Chooser(
             make=self._build,
             read=lambda: read_sample(self.dataset),
@@ -218,15 +219,17 @@ class _Session:
             problem=compile_problem(self.device) if self.request.compile else "compiling was not wanted",
             device=self.device,
             progress=self.progress,
-            volumes=self.dataset.info.ndim == 3,
-            data=self.dataset.info.name,
+            volumes=info.ndim == 3,
+            data=info.name,
             memory=self._memory(),
+            image_bytes=info.size**2 * max(info.channels, 1) if info.ndim == 2 else 0,
         )
 
     def _memory(self) -> Memory:
         """Return what is remembered of this network, on this machine, of images of this form."""
         info = self.dataset.info
         facts = {
+            "runs_as": RUNS_AS,
             "machine": machine_facts(self.device),
             "network": asdict(self.backbone.info),
             "views": [asdict(view) for view in self.backbone.views],

@@ -21,11 +21,13 @@ from medfeat.extraction.measure.half_precision import (
     Agreement,
     agreement,
     candidates,
+    images_to_compare,
     missing_instructions,
 )
 from medfeat.extraction.measure.memory import Memory, Way
 from medfeat.extraction.measure.sample import spread
 from medfeat.extraction.measure.when_to_compile import (
+    AGAIN,
     EXPECTED_GAIN,
     MAX_APART,
     count_layers,
@@ -43,16 +45,11 @@ if TYPE_CHECKING:
     from medfeat.extraction.network.forward import Images, RowEmbedder, Rows
 
 _DEFAULT_BATCH = {"cpu": 8, "cuda": 256, "mps": 32}
-_PART_SECONDS = 10.0
-_MAX_PART_ROWS = 8192
-# A run that takes less as it is would only be held up by measuring how to make it faster.
-_WORTH_MEASURING = 15.0
+_PART_SECONDS, _MAX_PART_ROWS = 10.0, 8192
+# A run that takes less as it is would only be held up by measuring how to make it faster; on a GPU that takes a moment.
+_WORTH_MEASURING = {"cpu": 15.0, "cuda": 2.0, "mps": 2.0}
 # Trying batch sizes costs about this many images; a run shorter than twenty times that would not earn it back.
 _TRIAL_IMAGES = 224
-# Precisions are compared on one image of so many of the run, and at least on as many as say anything.
-_COMPARED, _LEAST_COMPARED, _MOST_COMPARED = 16, 32, 256
-# What compiling costs again, as a share of the first time, until it was measured.
-_AGAIN = 1 / 3
 
 
 class Make(Protocol):
@@ -121,6 +118,8 @@ class Chooser:
         Name of the dataset, which stands beside what was measured on it.
     memory
         What was measured before; takes in what is measured now.
+    image_bytes
+        Of each image; 0 where they differ, and the sample tells.
     """
 
     make: Make
@@ -133,12 +132,13 @@ class Chooser:
     volumes: bool = False
     data: str = ""
     memory: Memory = field(default_factory=Memory)
+    image_bytes: int = 0
 
     def choose(self, precision: str) -> Decision:
         """Measure what is not known, and return what is ready to run; `precision` is ``auto``, or as asked for."""
         first: Precision = "fp32" if precision == "auto" else precision  # type: ignore[assignment]  # checked before
         try:
-            brief = self._look(first) * self.total < _WORTH_MEASURING
+            brief = self._look(first) * self.total < _WORTH_MEASURING.get(self.device.type, 2.0)
             halves = self._halves(first, brief) if precision == "auto" else ()
             batch = self._within_bounds(self.batch_size or self._batch(brief, *halves, first))
             return self._chosen(self._eager(first, batch, brief), halves, brief)
@@ -241,10 +241,10 @@ class Chooser:
         if brief:
             return _Trial(precision, batch, self._look(precision), final=True)
         seconds, embedder = self._look(precision), self._looked.get(precision)
-        if batch != self._look_batch:
+        if batch != self._look_batch or embedder is None:
             embedder = self.make(precision, batch, compiled=False, copied=True)
             seconds = self._seconds(embedder)
-        if embedder is None or not embedder.backoff:  # what memory was too small for is no measure of another day
+        if not embedder.backoff:  # what memory was too small for is no measure of another day
             self.memory.keep(Way(precision, False, batch, seconds))
         return _Trial(precision, batch, seconds, embedder)
 
@@ -277,7 +277,7 @@ class Chooser:
         """Return what compiling will cost: as it did, with the compiler's cache where that is there, or a guess."""
         known = self.memory.way(eager.precision, compiled=True, batch=eager.batch)
         if known is not None and known.kept and known.kept == compiler_cache(self.device):
-            return known.again or known.cost * _AGAIN
+            return known.again or known.cost * AGAIN
         if known is not None and known.cost:
             return known.cost
         self.memory.layers = self.memory.layers or count_layers(self._built(eager).module)
@@ -339,7 +339,7 @@ class Chooser:
 
     def _agreements(self, base: _Trial, half: _Trial) -> tuple[Agreement, ...]:
         """Compare every view by itself: a long one must not hide what a short one lost."""
-        number = min(max(self.total // _COMPARED, _LEAST_COMPARED), _MOST_COMPARED)
+        number = images_to_compare(self.total)
         found = self.memory.agreements.get(half.precision, ())
         if not found or self.memory.compared.get(half.precision, 0) < number:
             exact, rounded = (self._views(self._built(one), number) for one in (base, half))
@@ -397,4 +397,4 @@ class Chooser:
         return most
 
     def _most(self) -> int:
-        return images_a_batch(sum(image.nbytes for image in self._sample) / len(self._sample))
+        return images_a_batch(self.image_bytes or sum(image.nbytes for image in self._sample) / len(self._sample))

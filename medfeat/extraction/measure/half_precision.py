@@ -70,6 +70,11 @@ def agreement(reference: Rows, candidate: Rows, precision: Precision, measured_o
     return Agreement.of(precision, float(np.percentile(row_cosines(a, b), 1)), len(a), measured_on)
 
 
+def images_to_compare(total: int) -> int:
+    """Return on how many images precisions are compared: one in sixteen of a run, and as many as say anything."""
+    return min(max(total // 16, 32), 256)
+
+
 def row_cosines(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the cosine of each row of `a` with that of `b`; 1 for equal rows, be they zero."""
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)

@@ -17,6 +17,9 @@ from medfeat_cache import make_folder, recipe_digest, write_whole
 from medfeat_cache.reading import read_json
 from medfeat_cache.root import measured_folder
 
+RUNS_AS = 1
+"""Raised whenever medfeat runs networks in another way: what was measured before then says nothing any more."""
+
 _NOTE_BYTES = 1 << 20
 _SHORTEST, _MOST_SECONDS, _MOST_IMAGES = 1e-9, 1e6, 1 << 20
 # Networks whose costs of compiling say what another one will cost.
@@ -160,10 +163,13 @@ def _parsed(path: Path) -> Memory:
     """Read a note, believing nothing of it: what is no number of its kind is a ValueError, KeyError or TypeError."""
     values = read_json(path, limit=_NOTE_BYTES)
     ways = [_way(one) for one in values["ways"]]
+    facts = dict(values["facts"])
     agreements = {_precision(half): tuple(map(_agreement, views)) for half, views in values["agreements"].items()}
+    if any(len(views) != len(facts.get("views", views)) for views in agreements.values()):
+        raise ValueError("agreement of other views")
     return Memory(
         path,
-        dict(values["facts"]),
+        facts,
         _whole(values["layers"], least=0),
         None if values["batch"] is None else _whole(values["batch"]),
         {_precision(name): _number(seconds, least=_SHORTEST) for name, seconds in values["looks"].items()},

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MAX_APART: dict[Precision, float] = {"fp32": 1e-3, "bf16": 5e-2, "fp16": 5e-2}
 # What compiling gains at least, seen over the short names; used only as long as nothing was measured.
 EXPECTED_GAIN = 1.4
+# What compiling costs again, as a share of the first time, until it was measured.
+AGAIN = 1 / 3
 # Compiling that turns out to gain nothing has then cost at most half of what the run takes without it.
 _LEAST_RUN = 2.0
 

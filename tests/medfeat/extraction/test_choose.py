@@ -220,6 +220,16 @@ def test_a_gpu_is_given_a_full_batch_without_a_search(clock, monkeypatch):
     assert {size for _, size, _ in lab.built} == {256}
 
 
+def test_a_gpu_tries_half_precision_for_seconds_already(clock, monkeypatch):
+    """2,000 images take five seconds in float32: a processor would not measure, a GPU has done so in a moment."""
+    monkeypatch.setattr(choose, "compiler_cache", lambda device: "")
+    monkeypatch.setattr(choose, "settings_here", lambda device, *given, **_: RunSettings("cuda", *given))
+    lab = Lab(clock, FAST_HALF | {("fp32", False): 0.08, ("fp16", False): 0.02})
+    assert lab.choose(total=2000, batch_size=None, device=torch.device("cuda")).settings.precision == "fp16"
+    assert lab.choose(total=2000, batch_size=None).settings.precision == "fp32"
+    assert lab.choose(total=100, batch_size=None, device=torch.device("cuda")).settings.precision == "fp32"
+
+
 def test_a_compiled_network_that_gives_other_rows_is_not_used(clock):
     lab = Lab(clock, FAST_HALF)
     lab.make = lambda asked, batch_size, *, compiled, copied: Network(

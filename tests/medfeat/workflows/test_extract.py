@@ -84,7 +84,7 @@ def test_another_fit_makes_another_store(counting, cache_root):
 def test_a_failed_run_goes_on_where_it_stopped(counting, cache_root):
     whole = run(cache_root / "whole").stores[0]
     counting.batches.clear()
-    counting.error, counting.fail_after = DataError("cut short"), 30
+    counting.error, counting.fail_after = DataError("cut short"), 44
     with pytest.raises(DataError, match="cut short"):
         run(cache_root)
     assert not find_stores(cache_root)
@@ -100,7 +100,7 @@ def test_a_failed_run_goes_on_where_it_stopped(counting, cache_root):
 
 
 def test_memory_that_is_short_from_the_start_decides_the_batch(counting, cache_root, monkeypatch):
-    monkeypatch.setattr(choose, "_WORTH_MEASURING", 0.0)  # a run of seconds tries no batch before it begins
+    monkeypatch.setitem(choose._WORTH_MEASURING, "cpu", 0.0)  # a run of seconds tries no batch before it begins
     counting.largest = 4
     outcome = run(cache_root).stores[0]
     with FeatureStore(outcome.path, verify=True) as store:
@@ -135,8 +135,9 @@ def test_what_was_measured_serves_other_data_of_the_same_form_until_it_is_forgot
 def test_half_precision_of_another_dataset_says_in_the_store_where_it_was_measured(
     counting, cache_root, tmp_path, monkeypatch
 ):
-    for name, value in (("_WORTH_MEASURING", 0.0), ("WORTHWHILE_SPEEDUP", 0.0), ("HOPELESS_SPEEDUP", 0.0)):
-        monkeypatch.setattr(choose, name, value)
+    monkeypatch.setitem(choose._WORTH_MEASURING, "cpu", 0.0)
+    for name in ("WORTHWHILE_SPEEDUP", "HOPELESS_SPEEDUP"):
+        monkeypatch.setattr(choose, name, 0.0)
     monkeypatch.setattr(choose, "missing_instructions", lambda half, device: "")
     for name, start in (("first", 0), ("second", 40)):
         data = pictures(tmp_path / name, 40, start=start)
@@ -230,7 +231,7 @@ def planned(cache_root, **request):
 
 def test_a_plan_says_what_would_be_done_and_why(counting, cache_root):
     assert planned(cache_root).action == "compute"
-    counting.error, counting.fail_after = DataError("cut short"), 40
+    counting.error, counting.fail_after = DataError("cut short"), 54
     with pytest.raises(DataError):
         run(cache_root)
     resumed = planned(cache_root, precision="fp32")
@@ -339,7 +340,7 @@ def test_recheck_reads_and_measures_again(counting, cache_root):
 
 
 def test_a_store_begun_with_other_settings_is_finished_with_them(counting, cache_root):
-    counting.error, counting.fail_after = DataError("cut short"), 30
+    counting.error, counting.fail_after = DataError("cut short"), 44
     with pytest.raises(DataError):
         run(cache_root)
     counting.error = None
@@ -352,7 +353,7 @@ def test_a_store_begun_with_other_settings_is_finished_with_them(counting, cache
 
 
 def interrupted(counting, cache_root):
-    counting.error, counting.fail_after = DataError("cut short"), 30
+    counting.error, counting.fail_after = DataError("cut short"), 44
     with pytest.raises(DataError):
         run(cache_root)
     counting.error = None
@@ -371,7 +372,7 @@ def test_a_store_that_goes_on_with_other_hardware_says_so(counting, cache_root, 
 
 def test_a_store_begun_before_hardware_was_kept_is_finished_in_silence(counting, cache_root, monkeypatch):
     plain = choose.settings_here
-    monkeypatch.setattr(choose, "settings_here", lambda *given: replace(plain(*given), hardware=""))
+    monkeypatch.setattr(choose, "settings_here", lambda *given, **named: replace(plain(*given, **named), hardware=""))
     interrupted(counting, cache_root)
     said = SilentProgress()
     assert run(cache_root, progress=said).stores[0].action == "resume"
@@ -380,7 +381,7 @@ def test_a_store_begun_before_hardware_was_kept_is_finished_in_silence(counting,
 
 def test_a_store_begun_compiled_is_finished_eager_where_compiling_fails(counting, cache_root, monkeypatch):
     plain, build = choose.settings_here, session.make_embedder
-    monkeypatch.setattr(choose, "settings_here", lambda *given: replace(plain(*given), compiled=True))
+    monkeypatch.setattr(choose, "settings_here", lambda *given, **named: replace(plain(*given, **named), compiled=True))
     interrupted(counting, cache_root)
 
     def without_compiler(*given, compiled, **named):
