@@ -199,8 +199,13 @@ class Chooser:
         """Compare every view by itself: a long one must not hide what a short one lost."""
         found = tuple(agreement(*views, half) for views in zip(reference, rounded, strict=True))
         worst = min(found, key=lambda one: one.cosine_p01 if math.isfinite(one.cosine_p01) else -math.inf)
-        verdict = "agrees with" if all(one.passed for one in found) else "does not agree with"
-        self.progress.say(f"precision {half} {verdict} fp32: 1st percentile of cosine {worst.cosine_p01:.5f}")
+        cosine = f"1st percentile of cosine {worst.cosine_p01:.5f}"
+        agrees = all(one.passed for one in found)
+        self.progress.say(
+            f"{half} agrees with fp32: {cosine}"
+            if agrees
+            else f"{half} does not agree with fp32, which is used: {cosine}"
+        )
         return found
 
     def _views(self, embedder: RowEmbedder) -> list[Rows]:
