@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help demo test lint bench soak mutants docs format clean
+.PHONY: help demo test lint bench gpu soak mutants docs format clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -37,6 +37,9 @@ format: $(READY) ## let ruff mend what it can
 
 bench: $(READY) ## measure, and write benchmarks/results/
 	MEDFEAT_BENCH=1 $(BIN)/python -m pytest benchmarks -s --timeout=0
+
+gpu: ## try every claim about GPUs on one and measure, in under 9 minutes; WHEELS=DIR brings what is not installed
+	$(PYTHON) tools/check_gpu.py $(if $(WHEELS),--wheels $(WHEELS))
 
 soak: $(READY) ## the long tests: every backbone, hundreds of kills, every hostile input
 	$(PYTEST) -m slow --timeout=0 -s

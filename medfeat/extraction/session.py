@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
@@ -20,10 +22,11 @@ from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.ask.store_plan import Asked, build_recipe
 from medfeat.extraction.loop.one_pass import BegunElsewhere, Pass, Target, found, reused
 from medfeat.extraction.measure.choose import Chooser, Decision
+from medfeat.extraction.measure.memory import Memory, remembered
 from medfeat.extraction.measure.sample import read_sample
 from medfeat.extraction.network.build import make_embedder
 from medfeat.extraction.network.compiling import compile_problem
-from medfeat.extraction.network.device import is_out_of_memory, settings_here
+from medfeat.extraction.network.device import is_out_of_memory, machine_facts, settings_here
 from medfeat.extraction.network.forward import RowEmbedder
 from medfeat.extraction.network.layers_meant import with_layers
 from medfeat.extraction.network.volumes import views_for
@@ -102,6 +105,7 @@ class _Session:
     ) -> None:
         self.dataset, self.name, self.request, self.asked = dataset, name, request, asked
         self.root, self.device, self.progress = root, device, progress
+        self.since: float | None = time.perf_counter()
         self.copies = next(iter(asked.values())).copies  # the same for all views
         self.total = sum(dataset.info.counts.values())
         if self.total == 0:
@@ -142,7 +146,16 @@ class _Session:
                 if made is None:
                     with self._measuring() as chooser:
                         made = chooser.choose(precision)
-                run = Pass(self.dataset, self.backbone, made, begun=settings, root=self.root, progress=self.progress)
+                run = Pass(
+                    self.dataset,
+                    self.backbone,
+                    made,
+                    begun=settings,
+                    root=self.root,
+                    progress=self.progress,
+                    since=self.since,
+                )
+                self.since = None  # of several passes the first has the start
                 try:
                     outcomes |= run.make(together, source=self.request.source)
                 except BegunElsewhere:
@@ -201,14 +214,34 @@ class _Session:
     def _chooser(self) -> Chooser:
         return Chooser(
             make=self._build,
-            sample=read_sample(self.dataset),
+            read=lambda: read_sample(self.dataset),
             total=self.total,
             batch_size=self.request.batch_size,
             problem=compile_problem(self.device) if self.request.compile else "compiling was not wanted",
             device=self.device,
             progress=self.progress,
             volumes=self.dataset.info.ndim == 3,
+            data=self.dataset.info.name,
+            memory=self._memory(),
         )
+
+    def _memory(self) -> Memory:
+        """Return what is remembered of this network, on this machine, of images of this form."""
+        info = self.dataset.info
+        facts = {
+            "machine": machine_facts(self.device),
+            "network": asdict(self.backbone.info),
+            "views": [asdict(view) for view in self.backbone.views],
+            "fit": self.request.fit,
+            "copies": self.copies,
+            "batch_size": self.request.batch_size,
+            "form": [info.ndim, info.size, info.channels],
+        }
+        # as JSON gives them back
+        memory, problem = remembered(self.root, json.loads(json.dumps(facts)))
+        if problem:
+            self.progress.say(problem)
+        return memory.forgotten() if self.request.recheck else memory
 
     def _build(self, precision: Precision, batch_size: int, *, compiled: bool, copied: bool) -> RowEmbedder:
         backbone = self.backbone
@@ -240,12 +273,13 @@ class _Session:
         if self.request.batch_size not in (None, begun.batch_size):
             self.progress.say(f"resuming with the batch size this store was begun with: {begun.batch_size}")
         embedder = self._compiled_again(begun) if compiled else None
-        here = settings_here(self.device, begun.precision, begun.batch_size, embedder is not None, begun.part_batches)
-        eager = embedder or self._build(here.precision, here.batch_size, compiled=False, copied=True)
-        return Decision(here, eager)
+        asked, parts, compiled = (begun.precision, begun.batch_size), begun.part_batches, embedder is not None
+        runs = embedder or self._build(*asked, compiled=False, copied=True)
+        return Decision(settings_here(self.device, *asked, compiled, parts, fused=runs.fused), runs)
 
     def _compiled_again(self, begun: RunSettings) -> RowEmbedder | None:
         """Compile as an interrupted run had done; None where that fails on this machine, which eager does not."""
+        self.progress.say(f"compiling {begun.precision} as this store was begun ...")
         try:
             embedder = self._build(begun.precision, begun.batch_size, compiled=True, copied=True)
             embedder(read_sample(self.dataset)[:1])

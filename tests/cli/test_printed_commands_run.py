@@ -33,6 +33,7 @@ STANDS_FOR = {
     "DIR": "tables",
     "COMMAND": "extract",
     "VOLUMES": "adrenalmnist3d",
+    "N": "2",
     "DIGEST": "STORE",
     **dict.fromkeys(("WHAT", "IMAGES", "./new"), "new_images"),
     **dict.fromkeys(("3f9a", "STORE"), "{store}"),

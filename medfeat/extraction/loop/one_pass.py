@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
@@ -72,6 +73,8 @@ class Pass:
         Of the cache.
     progress
         Hears of every batch.
+    since
+        When loading and measuring began, as `time.perf_counter` counts; None where that is no part of it.
     """
 
     def __init__(
@@ -83,10 +86,12 @@ class Pass:
         begun: RunSettings | None,
         root: Path,
         progress: Progress,
+        since: float | None = None,
     ) -> None:
         self.dataset, self.backbone, self.choice, self.begun = dataset, backbone, choice, begun
         self.root, self.progress = root, progress
         self.total = sum(dataset.info.counts.values())
+        self.since, self.start_seconds = since, 0.0
 
     def make(self, targets: list[Target], *, source: Mapping[str, Any]) -> dict[View, StoreOutcome]:
         """Make the stores and publish them; one that another process published meanwhile is found.
@@ -114,6 +119,7 @@ class Pass:
             on_gpu = embedder.device.type == "cuda"
             parts, progress = settings.part_batches, self.progress
             forget_peak(embedder.device)
+            self.start_seconds = 0.0 if self.since is None else time.perf_counter() - self.since
             figures = extract_rows(
                 self.dataset, embedder, running, part_batches=parts, progress=progress, background=on_gpu
             )
@@ -188,6 +194,8 @@ class Pass:
         environment = {
             **writer.settings,
             **asdict(describe_machine(device)),
+            "start_seconds": self.start_seconds,
+            "views": len(self.backbone.views),
             "seconds": figures.seconds,
             "images": figures.embedded,
             "images_per_second": figures.images_per_second,

@@ -72,7 +72,8 @@ def test_a_second_extraction_finds_its_store_when_the_notes_are_lost(counting, c
 
 def test_every_batch_has_the_same_size(counting, cache_root):
     run(cache_root)
-    assert set(counting.batches) == {16}
+    assert set(counting.batches) == {1, 16}  # what is measured of a run of seconds is one image alone
+    assert 1 not in counting.batches[counting.batches.index(16) :]
 
 
 def test_another_fit_makes_another_store(counting, cache_root):
@@ -98,12 +99,51 @@ def test_a_failed_run_goes_on_where_it_stopped(counting, cache_root):
     assert done > 0
 
 
-def test_memory_that_is_short_from_the_start_decides_the_batch(counting, cache_root):
+def test_memory_that_is_short_from_the_start_decides_the_batch(counting, cache_root, monkeypatch):
+    monkeypatch.setattr(choose, "_WORTH_MEASURING", 0.0)  # a run of seconds tries no batch before it begins
     counting.largest = 4
     outcome = run(cache_root).stores[0]
     with FeatureStore(outcome.path, verify=True) as store:
         assert store.info["settings"]["batch_size"] == 4
         assert "settings_changes" not in store.info
+
+
+def test_memory_that_is_short_from_the_start_of_a_run_of_seconds_is_noted(counting, cache_root):
+    counting.largest = 4
+    outcome = run(cache_root).stores[0]
+    with FeatureStore(outcome.path, verify=True) as store:
+        assert store.info["settings"]["batch_size"] == 4
+        assert [change["reason"] for change in store.info["settings_changes"]] == ["memory ran out"]
+
+
+def test_what_was_measured_serves_other_data_of_the_same_form_until_it_is_forgotten(counting, cache_root, tmp_path):
+    first, second = (pictures(tmp_path / name, 40, start=start) for name, start in (("first", 0), ("second", 40)))
+
+    def looked(data, **options):
+        counting.batches.clear()
+        run(cache_root, str(data), **{"precision": "auto", "batch_size": "auto"} | options)
+        assert counting.images >= 40
+        return 1 in counting.batches
+
+    assert looked(first)
+    assert not looked(second)
+    assert looked(second, fit="pad")  # another way into the network is another note
+    assert looked(pictures(tmp_path / "third", 40, start=80), recheck=True)
+    assert not looked(pictures(tmp_path / "fourth", 40, start=120))
+
+
+def test_half_precision_of_another_dataset_says_in_the_store_where_it_was_measured(
+    counting, cache_root, tmp_path, monkeypatch
+):
+    for name, value in (("_WORTH_MEASURING", 0.0), ("WORTHWHILE_SPEEDUP", 0.0), ("HOPELESS_SPEEDUP", 0.0)):
+        monkeypatch.setattr(choose, name, value)
+    monkeypatch.setattr(choose, "missing_instructions", lambda half, device: "")
+    for name, start in (("first", 0), ("second", 40)):
+        data = pictures(tmp_path / name, 40, start=start)
+        [store] = run(cache_root, str(data), precision="auto").stores
+        assert store.recipe["precision"] == "bf16"
+        found = read_header(store.path).info["agreement"]
+        assert (found["measured_on"], found["passed"]) == ("first", True)
 
 
 def test_memory_that_runs_out_on_the_way_halves_the_batch_and_loses_nothing(counting, cache_root):
