@@ -97,7 +97,7 @@ def lay(desk: Path) -> None:
     rng = np.random.default_rng(0)
     (desk / "new_images").mkdir(parents=True)
     for i in range(6):
-        Image.fromarray(rng.integers(0, 256, (28, 28, 3), np.uint8)).save(desk / "new_images" / f"{i}.png")
+        Image.fromarray(rng.integers(0, 256, (28, 28), np.uint8)).save(desk / "new_images" / f"{i}.png")
     ids = np.array([f"img_{i:02d}.png" for i in range(80)])
     X, y = rng.normal(size=(80, 6)).astype("f4"), np.arange(80) % 2
     np.savez(desk / "features.npz", features=X + y[:, None], ids=ids, labels=y)

@@ -103,7 +103,7 @@ def named(word: str, desk: Path) -> str:
     """Return a digest or a key that there is, where one is meant; of a network, for all can be done with it."""
     if word == "{store}":
         stores = find_stores(desk / "cache", dataset="breastmnist", backbone="resnet18") or find_stores(desk / "cache")
-        return next((one for one in stores if one.recipe["pool"] == "avg"), stores[0]).digest[:8]
+        return next((one for one in stores if one.recipe.get("pool") == "avg"), stores[0]).digest[:8]
     if word == "{run}":
         runs = {path.parent.name: json.loads(path.read_bytes()) for path in (desk / "cache/runs").glob("*/*/run.json")}
         return next(key for key, one in runs.items() if one["store"]["recipe"]["backbone"] == "resnet18")[:8]
