@@ -17,6 +17,8 @@ from medfeat_cli.main import run
 from page_arena import lay, stand_ins
 from printed_commands import PAGES, SOURCES, TREE, all_commands, examples_of, printed_on, spelled_in
 
+pytestmark = pytest.mark.timeout(900)  # a page is dozens of commands, and the machine may be busy
+
 # Whose blocks are run by a test of the page, with what their Python makes in between.
 RUN_BY_THEIR_PAGE = {"new-tasks.md", "looking.md", "own-images.md", "extend.md"}
 
