@@ -26,7 +26,7 @@ RUN_BY_THEIR_PAGE = {"new-tasks.md", "looking.md", "own-images.md", "extend.md"}
 STANDS_FOR = {
     "NAME": {
         **{"--test-on": "breastmnist", "--data": "breastmnist", "--backbone": "resnet18"},
-        **{"import --data": "mine", "import --backbone": "theirs"},
+        **{"import --data": "mine", "import --backbone": "theirs"},  # whose ids are others
     },
     "NAMES": {"--data": "breastmnist", "--backbone": "stats,resnet18"},
     "FILE": {"--image": "new_images/0.png", "--labels": "labels.csv", "import": "features.npz"},
@@ -171,9 +171,18 @@ def spelled(call: ast.Call) -> str:
     return shlex.join(["medfeat", *words])
 
 
+def is_import(call: ast.Call) -> bool:
+    """Tell whether a call spells an import, whose file has to be of the images that are named: tests paste these."""
+    return [one.value for one in call.args if isinstance(one, ast.Constant)][:2] == ["cache", "import"]
+
+
 def test_every_command_that_a_message_spells_runs(desk, capsys):
     calls = [call for path in SOURCES if path.name != "commands.py" for call in spelled_in(path)]
-    lines = {spelled(call): None for call in calls if call.args and not isinstance(call.args[0], ast.Starred)}
+    lines = {
+        spelled(call): None
+        for call in calls
+        if not is_import(call) and call.args and not isinstance(call.args[0], ast.Starred)
+    }
     assert len(lines) > 30
     assert not failures_of(["medfeat export RUN --out given"], desk, capsys)
     assert not failures_of(sorted(lines, key=lambda line: " rm " in line), desk, capsys)

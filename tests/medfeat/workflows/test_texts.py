@@ -165,6 +165,16 @@ def test_zero_shot_scores_are_those_of_the_model_itself(clip, cache_root, tmp_pa
     np.testing.assert_allclose(again.scores[rows], scores["test_scores"], atol=1e-6)
 
 
+def test_baselines_keep_their_head_beside_one_that_reads_texts(clip, cache_root, tmp_path):
+    projected(clip[0], cache_root)
+    extract(pairs(), "stats", name="shades", classes="dark,bright", cache_dir=cache_root)
+    prompts = tmp_path / "prompts.json"
+    prompts.write_text(json.dumps(PROMPTS))
+    asked = {"head": "zero-shot", "prompts": prompts, "resamples": 20, "cache_dir": cache_root}
+    report = probe("shades", "hf:clinic/both", **asked)
+    assert [(run.backbone, run.head) for run in report.baselines] == [("stats", "linear")] and not report.failed
+
+
 def test_other_texts_are_another_run(clip, cache_root, tmp_path):
     projected(clip[0], cache_root)
     keys = []
