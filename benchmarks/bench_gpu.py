@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ import torch
 import machine
 from medfeat.backbones import load_backbone
 from medfeat.cost import EnergyMeter
-from medfeat.datasets.hashing import image_hash
+from medfeat.datasets.hashing import image_hashes
 from medfeat.extraction.loop.read_ahead import ReadAhead
 from medfeat.extraction.network.device import describe_machine, settings_here
 from medfeat.extraction.network.float32 import full_float32
@@ -141,14 +141,14 @@ def loop_rate(scale, forward, images):
     """Everything the extraction loop does with each image, all but the disk."""
     size = forward.batch_size
 
-    def reads():
+    def reads(pool):
         for start in range(0, len(images), size):
             batch = images[start : start + size]
-            yield [image_hash(image) for image in batch], batch
+            yield pool.submit(image_hashes, batch), batch
 
     def step():
-        with ReadAhead(reads()) as ahead:
-            assert sum(len(done.rows[0]) for done in stream(forward, ahead)) == len(images)
+        with ThreadPoolExecutor(4) as pool, ReadAhead(reads(pool)) as ahead:
+            assert sum(len(done.item.result()) for done in stream(forward, ahead)) == len(images)
 
     step()
     started, done = time.perf_counter(), 0
@@ -190,12 +190,8 @@ def stages(scale, forward):
     def ms(step):
         return round(1e3 * forward.batch_size / rate(scale, step, forward.batch_size), 3)
 
-    def hashing():
-        for image in images:
-            image_hash(image)
-
     return {
-        "hash_ms": ms(hashing),
+        "hash_ms": ms(lambda: image_hashes(images)),
         "copy_ms": ms(lambda: host.to(scale.device, non_blocking=True)),
         "preprocess_ms": ms(lambda: forward._preprocess(there)),
         "network_ms": round(1e3 * len(images) / network_rate(scale, forward._network, prepared), 3),
@@ -303,7 +299,7 @@ def _hidden_gpu():
         linear.on_gpu = before
 
 
-ITEMS = (steady, whole, compiling, large, head)
+ITEMS = (steady, whole, large, head, compiling)
 
 
 def measure(scale, keep, items=ITEMS):

@@ -70,7 +70,7 @@ def test_probing_predicting_and_searching_follow(extracted, device, tmp_path):
 
 def test_a_killed_extraction_goes_on_to_the_same_bits(tmp_path, device, measured):
     dry = device.type == "cpu"
-    npz = put_away(tmp_path, 400 if dry else 20_000)
+    npz = put_away(tmp_path, 400 if dry else 12_000)
     name, size = (SMALL, "4") if dry else ("resnet18", "64")
 
     def command(cache):

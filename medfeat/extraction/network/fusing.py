@@ -7,6 +7,7 @@ it writes. Finding these places takes seconds, where a compiler takes half a min
 
 from __future__ import annotations
 
+import copy
 import operator
 import warnings
 from collections.abc import Callable
@@ -67,12 +68,13 @@ def fused_half(module: nn.Module, dtype: torch.dtype, size: int) -> nn.Module | 
     if device.type != "cuda" or dtype == torch.float32:
         return None
     # Two different images, of the size of normalised ones; the same ones every time.
-    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)
-    found = fused(module, images, cudnn_kernels())
+    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    # Traced on the processor: on CUDA a trace holds for some numbers of images only, as its kernels are chosen by them.
+    found = fused(copy.deepcopy(module).cpu(), images, cudnn_kernels())
     if found is None:
         return None
-    half = found.to(dtype=dtype).to(memory_format=torch.channels_last)
-    return half if _is_close(module, half, images, dtype) else None
+    half = found.to(device, dtype).to(memory_format=torch.channels_last)
+    return half if _is_close(module, half, images.to(device), dtype) else None
 
 
 def fused(module: nn.Module, images: torch.Tensor, kernels: Kernels) -> nn.Module | None:

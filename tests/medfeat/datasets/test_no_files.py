@@ -20,6 +20,7 @@ from PIL import Image
 from medfeat.datasets import open_dataset
 from medfeat.datasets.decoding.bad_file import BadFile
 from medfeat.datasets.decoding.decode import read_stored
+from medfeat.datasets.decoding.file_kinds import has_dicom_mark, has_picture_mark
 from medfeat.datasets.npz.npz_arrays import npz_members
 from medfeat.errors import DataError
 from medfeat_cache import StoreInputError, find_stores
@@ -205,3 +206,8 @@ def test_large_images_wait_their_turn(tmp_path, monkeypatch):
     assert number == 23
     # What was decoded and waits takes half of what it took while it was: four fit, and one that is the next.
     assert 0 < most <= 5
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file that opens and cannot be read, on Linux")
+def test_a_file_that_cannot_be_read_has_no_mark():
+    assert not has_picture_mark(Path("/proc/self/mem")) and not has_dicom_mark(Path("/proc/self/mem"))
