@@ -123,7 +123,9 @@ class _Session:
         )
         progress.finish()
         for line in self.backbone.reported:
-            progress.say(line)
+            # that published weights come with a classifier is no news
+            if request.weights is not None or not line.startswith("classifier"):
+                progress.say(line)
 
     def run(self) -> dict[View, StoreOutcome]:
         """Find what the weights' digest reveals to be there already, and make the rest."""

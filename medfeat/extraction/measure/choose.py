@@ -351,10 +351,10 @@ class Chooser:
 
     def _said(self, found: tuple[Agreement, ...]) -> None:
         worst = min(found, key=lambda one: one.cosine_p01 if math.isfinite(one.cosine_p01) else -math.inf)
-        verdict = "agrees with" if all(one.passed for one in found) else "does not agree with"
+        verdict = "agrees with fp32" if all(one.passed for one in found) else "does not agree with fp32, which is used"
         where = f", measured on {worst.measured_on}" if worst.measured_on != self.data else ""
         text = f"1st percentile of cosine {worst.cosine_p01:.5f}{where}"
-        self.progress.say(f"precision {worst.precision} {verdict} fp32: {text}")
+        self.progress.say(f"precision {worst.precision} {verdict}: {text}")
 
     def _views(self, embedder: RowEmbedder, number: int) -> list[Rows]:
         """Embed evenly spread images of the sample, or all volumes of it: one (n, d) array a view."""
