@@ -180,6 +180,13 @@ def test_an_id_longer_than_any_path_is_refused_before_all_take_its_room():
     assert as_ids(["b" * 1000], "all").tolist() == ["b" * 1000]
 
 
+@pytest.mark.parametrize("letter", ["x", b"x"])
+def test_ids_are_measured_by_their_letters_whatever_their_width(letter):
+    with pytest.raises(StoreInputError, match="at most 1000 characters, got one of 1001"):
+        as_ids(np.array([letter, letter * 1001]), "all")
+    assert as_ids(np.array(["x" * 1000]), "all").tolist() == ["x" * 1000]
+
+
 def test_large_images_wait_their_turn(tmp_path, monkeypatch):
     """From the first on, no more images are decoded and wait than fit into the bytes that may."""
     from medfeat.datasets.folders import files_dataset, read_ahead
