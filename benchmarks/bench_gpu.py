@@ -1,8 +1,8 @@
 """What a GPU does with medfeat, beside the bare network on the same card: `make gpu` runs it after the tests.
 
-    steady   images a second of the loop (read, hash, copy, preprocess, network, collect) and of the network alone
-    stages   what a batch costs on the way: copy, preprocess, network, on the device's own clock
-    compile  what compiling costs and gains
+    steady   images a second of the loop (hash, copy, preprocess, network, collect), and of the network alone as its
+             library runs it, in the same precision, eager and channels last; what a batch costs at each stage
+    compiling  what compiling costs and gains
     whole    one command: as many images as the twelve 2D sets of MedMNIST have, 28 px, through ResNet-101
     large    224 px images: how long the device waits for the host
     head     the linear head on the GPU and on the processor
@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +30,11 @@ import torch
 import machine
 from medfeat.backbones import load_backbone
 from medfeat.cost import EnergyMeter
-from medfeat.datasets.hashing import image_hash
+from medfeat.datasets.hashing import image_hashes
 from medfeat.extraction.loop.read_ahead import ReadAhead
 from medfeat.extraction.network.device import describe_machine, settings_here
-from medfeat.extraction.network.forward import Forward, stream
+from medfeat.extraction.network.float32 import full_float32
+from medfeat.extraction.network.forward import Forward, stream, torch_dtype
 from medfeat.heads.linear import GRID, fit_path
 from medfeat_cache import find_stores
 
@@ -65,11 +66,12 @@ CARD = Scale(
     "cuda:0",
     (
         ("resnet18", "fp16", 256), ("resnet50", "fp16", 64), ("resnet50", "fp16", 256), ("resnet50", "fp16", 1024),
-        ("resnet50", "bf16", 256), ("resnet50", "fp32", 256), ("resnet101", "fp16", 256), ("vit_b_16", "fp16", 256),
+        ("resnet50", "bf16", 256), ("resnet50", "fp32", 256), ("resnet101", "fp16", 256),
+        ("torchvision:vgg16", "fp16", 256), ("torchvision:vit_b_16", "fp16", 256),
         ("timm:vit_large_patch14_dinov2", "fp16", 64),
     ),
-    1.5,
-    (("resnet101", "fp16"), ("vit_b_16", "fp16")),
+    1.0,
+    (("resnet101", "fp16"), ("torchvision:vit_b_16", "fp16")),
     SETS,
     "resnet101",
     (),
@@ -118,29 +120,35 @@ def rate(scale, step, images):
     return done / (time.perf_counter() - started)
 
 
-def raw_rate(scale, forward):
-    """The network alone: its input lies prepared on the device."""
-    prepared = forward._inputs(pictures(forward.batch_size))
+def raw_rate(scale, name, precision, batch):
+    """The network alone, as its library runs it: its input lies prepared on the device."""
+    backbone = load_backbone(name, weights="random")
+    module = backbone.module.to(scale.device, torch_dtype(precision)).to(memory_format=torch.channels_last)
+    prepared = torch.randn(batch, 3, backbone.info.input_size, backbone.info.input_size, device=scale.device)
+    prepared = prepared.to(torch_dtype(precision)).contiguous(memory_format=torch.channels_last)
+    return network_rate(scale, module, prepared)
 
+
+def network_rate(scale, network, prepared):
     def step():
-        with torch.inference_mode():
-            forward._network(prepared)
+        with torch.inference_mode(), full_float32():
+            network(prepared)
 
-    return rate(scale, step, forward.batch_size)
+    return rate(scale, step, len(prepared))
 
 
 def loop_rate(scale, forward, images):
     """Everything the extraction loop does with each image, all but the disk."""
     size = forward.batch_size
 
-    def reads():
+    def reads(pool):
         for start in range(0, len(images), size):
             batch = images[start : start + size]
-            yield [image_hash(image) for image in batch], batch
+            yield pool.submit(image_hashes, batch), batch
 
     def step():
-        with ReadAhead(reads()) as ahead:
-            assert sum(len(done.rows[0]) for done in stream(forward, ahead)) == len(images)
+        with ThreadPoolExecutor(4) as pool, ReadAhead(reads(pool)) as ahead:
+            assert sum(len(done.item.result()) for done in stream(forward, ahead)) == len(images)
 
     step()
     started, done = time.perf_counter(), 0
@@ -152,21 +160,21 @@ def loop_rate(scale, forward, images):
 
 def steady(scale):
     for name, precision, batch in scale.networks:
+        before = raw_rate(scale, name, precision, batch)
         forward = forward_of(scale, name, precision, batch)
         if ON_GPU:
             torch.cuda.reset_peak_memory_stats()
-        before = raw_rate(scale, forward)
         meter = EnergyMeter(scale.device)
         # Enough of them that the filling and emptying of the pipe at both ends does not count.
-        loop = loop_rate(scale, forward, pictures(batch * max(4, int(before * scale.seconds / 2) // batch)))
-        energy, after = meter.read(scale.device), raw_rate(scale, forward)
+        loop = loop_rate(scale, forward, pictures(batch * max(4, int(before * scale.seconds) // batch)))
+        energy, peak = meter.read(scale.device), torch.cuda.max_memory_allocated() / 2**30 if ON_GPU else None
+        after = raw_rate(scale, name, precision, batch)
         yield {
-            "network": name, "precision": precision, "batch": batch, "raw": round(before), "medfeat": round(loop),
-            "raw_again": round(after), "of_raw": round(loop / max(before, after), 3),
-            "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2) if ON_GPU else None,
-            "watt_hours": energy.watt_hours, "energy_method": energy.method,
+            "network": name, "precision": precision, "batch": batch, "raw": round(before), "raw_again": round(after),
+            "medfeat": round(loop), "of_raw": round(loop / max(before, after), 3), "fused": forward.fused,
+            "peak_gib": peak and round(peak, 2), "watt_hours": energy.watt_hours, "energy_method": energy.method,
+            **stages(scale, forward),
         }  # fmt: skip
-        yield {"stages_of": name, "precision": precision, "batch": batch, **stages(scale, forward)}
         del forward
         if ON_GPU:
             torch.cuda.empty_cache()
@@ -179,22 +187,14 @@ def stages(scale, forward):
     there = host.to(scale.device)
     prepared = forward._preprocess(there)
 
-    def network():
-        with torch.inference_mode():
-            forward._network(prepared)
-
     def ms(step):
         return round(1e3 * forward.batch_size / rate(scale, step, forward.batch_size), 3)
 
-    def hashing():
-        for image in images:
-            image_hash(image)
-
     return {
-        "hash_ms": ms(hashing),
+        "hash_ms": ms(lambda: image_hashes(images)),
         "copy_ms": ms(lambda: host.to(scale.device, non_blocking=True)),
         "preprocess_ms": ms(lambda: forward._preprocess(there)),
-        "network_ms": ms(network),
+        "network_ms": round(1e3 * len(images) / network_rate(scale, forward._network, prepared), 3),
     }
 
 
@@ -202,12 +202,12 @@ def compiling(scale):
     os.environ.pop("TORCH_COMPILE_DISABLE", None)
     for name, precision in scale.compiled:
         batch = 256
-        eager = raw_rate(scale, forward_of(scale, name, precision, batch))
+        eager = raw_rate(scale, name, precision, batch)
         started = time.perf_counter()
         forward = forward_of(scale, name, precision, batch, compiled=True)
         forward(pictures(batch))
         seconds = time.perf_counter() - started
-        compiled = raw_rate(scale, forward)
+        compiled = network_rate(scale, forward._network, forward._inputs(pictures(batch)))
         yield {
             "network": name, "precision": precision, "compile_seconds": round(seconds, 1), "eager": round(eager),
             "compiled": round(compiled), "gain": round(compiled / eager, 2),
@@ -299,7 +299,7 @@ def _hidden_gpu():
         linear.on_gpu = before
 
 
-ITEMS = (steady, whole, compiling, large, head)
+ITEMS = (steady, whole, large, head, compiling)
 
 
 def measure(scale, keep, items=ITEMS):

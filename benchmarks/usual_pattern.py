@@ -42,6 +42,10 @@ class Pictures(Dataset):
 
 def network(name, weights=None):
     torch.manual_seed(0)
+    if name.startswith("timm:"):
+        import timm
+
+        return timm.create_model(name.removeprefix("timm:"), num_classes=0).eval()
     net = getattr(torchvision.models, name)()
     if weights:
         net.load_state_dict(torch.load(weights, weights_only=True))

@@ -1,9 +1,10 @@
 """Change the code in one place at a time, and see whether a test fails: how much the tests would notice.
 
 `python tools/mutation_sample.py --count 60` draws mutants from a seed over the modules where a fault would be silent,
-beside the named ones, which are always tried. Each is made in a copy of the tracked files; first the tests that
-coverage says reach its line are run, then, where they pass, all quick ones. What survives is listed with its change: a
-person says whether it changes behaviour at all. The result is written to `benchmarks/results/mutants.json`.
+beside the named ones, which are always tried. Each is made in a copy of the tracked files; first some of the tests that
+coverage says reach its line are run, then the others of these, then, where all pass, all quick ones. What survives is
+listed with its change: a person says in `judged_mutants.py` whether it changes behaviour at all. The result is written
+to `benchmarks/results/mutants.json` after each mutant, and a call with the same seed goes on from there.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from judged_mutants import JUDGED
 from named_mutants import NAMED
+from tests_by_line import QUICK, Reach, reach
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = (
     "cache/medfeat_cache", "medfeat/evaluation", "medfeat/heads", "medfeat/tasks", "medfeat/datasets",
     "medfeat/backbones", "medfeat/extraction", "medfeat/report", "medfeat/workflows/auditing",
 )  # fmt: skip
-QUICK = "not slow and not network and not gpu"
-REACHING_MOST = 60
-TIMEOUT_S = 900
+FIRST_S, REACHING_S = 60.0, 600.0
 SWAPS: dict[type, tuple[type, ...]] = {
     ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt, ast.Gt), ast.Gt: (ast.GtE, ast.LtE), ast.GtE: (ast.Gt, ast.Lt),
     ast.Eq: (ast.NotEq,), ast.NotEq: (ast.Eq,), ast.In: (ast.NotIn,), ast.NotIn: (ast.In,), ast.Is: (ast.IsNot,),
@@ -60,9 +61,9 @@ class Mutant:
 
 def mutants_of(source: str, file: str) -> list[Mutant]:
     """Return every change that can be made to a module: another operator, number or branch, or a call left out."""
-    lines = source.splitlines(keepends=True)
-    found = []
-    for node in ast.walk(ast.parse(source)):
+    lines, tree = source.splitlines(keepends=True), ast.parse(source)
+    found, typing = [], _annotations(tree)
+    for node in (one for one in ast.walk(tree) if one not in typing):
         for changed in _changes(node):
             if node.lineno != node.end_lineno:  # type: ignore[attr-defined]
                 continue
@@ -71,6 +72,12 @@ def mutants_of(source: str, file: str) -> list[Mutant]:
             if old and old != new and line.count(old) == 1:
                 found.append(Mutant(file, node.lineno, line, line.replace(old, new)))  # type: ignore[attr-defined]
     return sorted(set(found), key=lambda one: (one.line, one.new))
+
+
+def _annotations(tree: ast.AST) -> set[ast.AST]:
+    """Return the nodes inside annotations, which are never run."""
+    outer = (getattr(node, name, None) for node in ast.walk(tree) for name in ("annotation", "returns"))
+    return {inner for node in outer if node is not None for inner in ast.walk(node)}
 
 
 def _changes(node: ast.AST) -> Iterator[ast.AST]:
@@ -129,84 +136,88 @@ def copy_of_the_code(folder: Path) -> Path:
     return folder
 
 
-def pytest_in(code: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run tests on a copy of the code, in a folder of their own."""
-    there = [str(code), str(code / "cache"), str(code / "cli"), str(code / "tools")]
+def picked(reached: Iterable[str], file: str, known: Reach, seconds: float) -> list[str]:
+    """Return tests that take so long together, those that run little besides a file first."""
+    found, left = [], seconds
+    shares = {name: known.share(name, file) for name in reached}
+    for name in sorted(shares, key=lambda name: (-shares[name], known.seconds[name], name)):
+        if known.seconds[name] <= left:
+            left -= known.seconds[name]
+            found.append(name)
+    return found
+
+
+def pytest_in(code: Path, *arguments: str, most_s: float = 300.0) -> tuple[int, str]:
+    """Run tests on a copy of the code, in a folder of their own; the exit status, and what pytest says of failures."""
+    there = [str(code / name) for name in ("", "cache", "cli", "tools")]
     settings = {"PYTHONPATH": os.pathsep.join(there), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     with tempfile.TemporaryDirectory() as temporary:
-        base = Path(temporary) / "tests"
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-x",
-            "-p",
-            "no:cacheprovider",
-            f"--basetemp={base}",
-            *arguments,
-        ]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
+                   f"--basetemp={Path(temporary) / 'tests'}", *arguments]  # fmt: skip
         try:
-            return subprocess.run(command, cwd=code, env=os.environ | settings, check=False, capture_output=True,
-                                  text=True, timeout=TIMEOUT_S)  # fmt: skip
+            done = subprocess.run(command, cwd=code, env=os.environ | settings, check=False, capture_output=True,
+                                  text=True, timeout=most_s)  # fmt: skip
         except subprocess.TimeoutExpired:
-            return subprocess.CompletedProcess(command, 1, f"still running after {TIMEOUT_S} s", "")
+            return 1, f"still running after {most_s:.0f} s"
+    said = (line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR")))
+    return done.returncode, next(said, f"exit status {done.returncode}")
 
 
-class Contexts:
-    """A plugin of pytest: tells coverage which test is running."""
-
-    def __init__(self, coverage: object) -> None:
-        self.coverage = coverage
-
-    def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """Begin a test."""
-        self.coverage.switch_context(nodeid)  # type: ignore[attr-defined]
-
-
-def reaching(tests: list[str], store: Path) -> dict[str, dict[str, list[str]]]:
-    """Return, by file and line, the tests that run it; measured once and kept in a file for later calls."""
-    if not store.exists():
-        import coverage
-        import pytest
-
-        measuring = coverage.Coverage(data_file=None, source=[str(ROOT / "medfeat"), str(ROOT / "cache")])
-        measuring.start()
-        pytest.main(["-q", "-m", QUICK, *tests], plugins=[Contexts(measuring)])
-        measuring.stop()
-        data = measuring.get_data()
-        found = {
-            Path(file).relative_to(ROOT).as_posix(): {
-                str(line): sorted(filter(None, names)) for line, names in data.contexts_by_lineno(file).items()
-            }
-            for file in data.measured_files()
-        }
-        store.write_text(json.dumps(found))
-    known: dict[str, dict[str, list[str]]] = json.loads(store.read_text())
-    return known
+def _sees(code: Path, path: Path, changed: str, arguments: Iterable[str], most_s: float) -> tuple[bool, str]:
+    """Run tests on the change; whether a test fails with it twice and not without it, and which."""
+    whole, left, said = path.read_text(encoding="utf-8"), list(arguments), ""
+    while left:
+        path.write_text(changed, encoding="utf-8")
+        try:
+            status, said = pytest_in(code, *left, most_s=most_s)
+            failed = said.partition(" ")[2].partition(" - ")[0] if said.startswith("FAILED") else ""
+            again = pytest_in(code, failed, most_s=most_s)[0] if failed else status
+        finally:
+            path.write_text(whole, encoding="utf-8")
+        if status in (0, 5):
+            return False, ""
+        if again and pytest_in(code, *([failed] if failed else left), most_s=most_s)[0] == 0:
+            return True, said
+        if failed not in left:
+            break
+        left.remove(failed)  # it fails by itself or by chance: the others are asked
+    return False, f"fails without the change too: {said}"
 
 
-def tried(mutant: Mutant, code: Path, known: dict[str, dict[str, list[str]]], *, thorough: bool) -> dict[str, object]:
+def tried(mutant: Mutant, code: Path, known: Reach, *, thorough: bool) -> dict[str, object]:
     """Make a change, run the tests, undo it; say whether one failed, and which."""
-    path = code / mutant.file
-    source = path.read_text(encoding="utf-8")
-    begun, by = time.perf_counter(), ""
-    first = known.get(mutant.file, {}).get(str(mutant.line), [])[:REACHING_MOST]
-    path.write_text(mutant.apply(source), encoding="utf-8")
-    try:
-        done = pytest_in(code, *first) if first else None
-        if (done is None or done.returncode == 0) and thorough:
-            done = pytest_in(code, "-m", QUICK)
-    finally:
-        path.write_text(source, encoding="utf-8")
-    killed = done is not None and done.returncode not in (0, 5)
-    if killed and done is not None:
-        by = next((line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR", "still"))), "")
-        failed = by.partition(" ")[2].partition(" - ")[0]
-        if by.startswith("FAILED") and pytest_in(code, failed).returncode != 0:
-            killed, by = False, f"fails without the change too: {failed}"
-    return {**asdict(mutant), "killed": killed, "by": by, "reached_by": len(first),
+    path, begun = code / mutant.file, time.perf_counter()
+    changed = mutant.apply(path.read_text(encoding="utf-8"))
+    line = known.of(mutant.file, mutant.line)
+    first = picked(line, mutant.file, known, FIRST_S)
+    others = picked(line - {*first}, mutant.file, known, REACHING_S)
+    # A default or a constant is run by the import; whoever runs its file may see it.
+    others += picked(known.of_file(mutant.file) - line, mutant.file, known, REACHING_S / 2)
+    killed, by, ran = False, "", 0
+    for names, seconds in ((first, FIRST_S), (others, REACHING_S)):
+        if names and not killed:
+            killed, by = _sees(code, path, changed, names, 120 + 5 * seconds)
+            ran += len(names)
+    if not killed and thorough:
+        killed, by = _sees(code, path, changed, ("-m", QUICK), 7200)
+    return {**asdict(mutant), "killed": killed, "by": by, "reached_by": len(line),
+            "tests_tried": "all quick" if thorough and not killed else ran,
             "seconds": round(time.perf_counter() - begun, 1)}  # fmt: skip
+
+
+def summary(results: list[dict[str, object]], **facts: object) -> dict[str, object]:
+    """Return what is kept: how many were killed of those that change behaviour, survivors with what was judged."""
+    verdicts = {(file, new): (verdict, why) for file, new, verdict, why in JUDGED}
+    shown = []
+    for one in results:
+        judged = verdicts.get((str(one["file"]), str(one["new"]).strip()))
+        kept = {name: value for name, value in one.items() if name not in ("verdict", "why")}
+        shown.append(kept if one["killed"] or not judged else {**kept, "verdict": judged[0], "why": judged[1]})
+    killed = sum(bool(one["killed"]) for one in shown)
+    same = sum(one.get("verdict") == "same" for one in shown)
+    rate = round(killed / (len(shown) - same), 3) if len(shown) > same else None
+    return {**facts, "tried": len(shown), "killed": killed, "same_behaviour": same,
+            "killed_of_those_that_change_behaviour": rate, "mutants": shown}  # fmt: skip
 
 
 def main() -> None:
@@ -214,30 +225,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=60, help="mutants beside the named ones")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--coverage", type=Path, default=ROOT / ".mutation_coverage.json", help="kept between calls")
+    parser.add_argument("--coverage", type=Path, default=ROOT / ".mutation_coverage", help="kept between calls")
     parser.add_argument("--tests", nargs="*", default=["tests"], help="what coverage is measured with")
+    parser.add_argument("--processes", type=int, default=1, help="that measure coverage")
     parser.add_argument("--only-reaching", action="store_true", help="do not try survivors with all quick tests")
     parser.add_argument("--most", type=int, help="stop after so many")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "mutants.json")
     asked = parser.parse_args()
     drawn = draw(asked.count, asked.seed)[: asked.most]
-    known = reaching(asked.tests, asked.coverage)
+    earlier = json.loads(asked.out.read_text()) if asked.out.exists() else {}
+    known = {(one["file"], one["line"], one["new"]): one
+             for one in earlier.get("mutants", []) if earlier["seed"] == asked.seed}  # fmt: skip
+    done = [known[one.file, one.line, one.new] for one in drawn if (one.file, one.line, one.new) in known]
+    tests = reach(asked.coverage, asked.tests, processes=asked.processes)
     with tempfile.TemporaryDirectory() as temporary:
         code = copy_of_the_code(Path(temporary))
-        results = []
-        for mutant in drawn:
-            results.append(tried(mutant, code, known, thorough=not asked.only_reaching))
-            last = results[-1]
-            print(
-                "killed  " if last["killed"] else "SURVIVED",
-                mutant.file,
-                mutant.line,
-                mutant.new.strip()[:80],
-                flush=True,
-            )
-    killed = sum(bool(one["killed"]) for one in results)
-    print(f"{killed} of {len(results)} were killed")
-    asked.out.write_text(json.dumps({"seed": asked.seed, "killed": killed, "mutants": results}, indent=1) + "\n")
+        for mutant in (one for one in drawn if (one.file, one.line, one.new) not in known):
+            done.append(last := tried(mutant, code, tests, thorough=not asked.only_reaching))
+            asked.out.write_text(json.dumps(summary(done, seed=asked.seed), indent=1) + "\n")
+            what = "killed  " if last["killed"] else "SURVIVED"
+            print(what, mutant.file, mutant.line, mutant.new.strip()[:80], flush=True)
+    asked.out.write_text(json.dumps(summary(done, seed=asked.seed), indent=1) + "\n")
+    print(f"{sum(bool(one['killed']) for one in done)} of {len(done)} were killed")
 
 
 if __name__ == "__main__":

@@ -64,6 +64,23 @@ def resolve_root(cache_dir: str | Path | None = None) -> Path:
         ) from error
 
 
+def compiled_folder() -> Path | None:
+    """Return where the code that was compiled for networks lies, None when no home folder is known.
+
+    It is run when it is found, so it lies in the cache of the user, whose own it is, and never in one that is named:
+    that may be shared, or come from somebody else.
+    """
+    try:
+        return user_root() / ".compiled"
+    except StoreInputError:
+        return None
+
+
+def measured_folder(root: Path) -> Path:
+    """Return where what was measured of networks lies in a cache."""
+    return root / ".measured"
+
+
 def slug(name: str) -> str:
     """Spell a name as a folder: letters, digits and ``._+-`` stay, everything else becomes ``-``.
 

@@ -79,6 +79,7 @@ def _keep_libraries_quiet() -> None:
     """Keep what libraries warn programmers of away from people; `-W`, PYTHONWARNINGS or MEDFEAT_DEBUG bring it back."""
     if not sys.warnoptions and os.environ.get("MEDFEAT_DEBUG", "") in ("", "0"):
         warnings.simplefilter("ignore")
+        os.environ.setdefault("TORCH_LOGS", "-all")  # errors alone; torch reads it when it is imported
 
 
 def run(arguments: list[str]) -> int:

@@ -107,6 +107,7 @@ PatientColumn = Annotated[str | None, typer.Option("--patient-column", help="Col
 Volumes = Annotated[
     str | None, typer.Option("--volumes", help="`series`: the slices of each DICOM series are one volume.")
 ]
+Workers = Annotated[str, typer.Option("--workers", help="auto (one a core), or threads that decode and hash images.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Exit with 0 although images could not be read.")]
 Recheck = Annotated[bool, typer.Option("--recheck", help="Forget what was remembered: read and measure again.")]
 NoCompile = Annotated[bool, typer.Option("--no-compile", help="Never compile the network.")]

@@ -81,7 +81,7 @@ def text_tower(backbone: Backbone, folder: Path | None = None) -> TextTower:
     names = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer_config.json")
     own = folder is not None and any((folder / name).is_file() for name in names)
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder if own else repo, **({} if own else commit))
+        tokenizer = _tokenizer(folder) if own else _tokenizer(repo, **commit)
     except Exception as error:  # a missing, half-fetched or strange tokenizer fails in any way
         where = folder if own else f"https://huggingface.co/{repo}"
         raise MissingFileError(
@@ -89,3 +89,11 @@ def text_tower(backbone: Backbone, folder: Path | None = None) -> TextTower:
             "beside the weights, or run `hf download` where there is a network"
         ) from error
     return TextTower(backbone.module.network, tokenizer)
+
+
+def _tokenizer(place: str | Path | None, **commit: str) -> Any:
+    """Read a tokenizer that is here without asking a hub, which may take minutes to be out of reach."""
+    try:
+        return transformers.AutoTokenizer.from_pretrained(place, local_files_only=True, **commit)
+    except Exception:  # not here, or half of it: the hub may have it
+        return transformers.AutoTokenizer.from_pretrained(place, **commit)

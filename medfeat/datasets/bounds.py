@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +20,47 @@ _STACKED_BYTES = 4 << 20
 def images_a_batch(image_bytes: float) -> int:
     """Return how many images of so many bytes fit into a batch: one at least."""
     return max(1, int(BATCH_BYTES // max(image_bytes, 1)))
+
+
+class Places:
+    """Where images go as soon as they are there, from any thread, so that a batch of one shape needs no other copy.
+
+    Parameters
+    ----------
+    batch_size
+        Images a batch: image number 0 is the first of the first batch, `batch_size` that of the second.
+    """
+
+    def __init__(self, batch_size: int) -> None:
+        self._size = batch_size
+        self._arrays: dict[int, UInt8Array] = {}
+        self._one_at_a_time = threading.Lock()
+
+    def put(self, number: int, image: UInt8Array) -> UInt8Array:
+        """Copy an image to its place and return it there; one that is large, or of another shape, stays where it is."""
+        if image.nbytes > _STACKED_BYTES or image.nbytes * self._size > BATCH_BYTES:
+            return image
+        batch, place = divmod(number, self._size)
+        with self._one_at_a_time:
+            if batch not in self._arrays:
+                self._arrays[batch] = np.empty((self._size, *image.shape), np.uint8)
+        array = self._arrays[batch]
+        if array.shape[1:] != image.shape:
+            return image
+        array[place] = image
+        kept: UInt8Array = array[place]
+        return kept
+
+    def batch(self, first: int, images: Sequence[UInt8Array], *, passed: int) -> UInt8Array | list[UInt8Array]:
+        """Return images as `stacked` does: those from number `first` on, of which `passed` could not be read."""
+        number, place = divmod(first, self._size)
+        with self._one_at_a_time:
+            array = self._arrays.get(number)
+            for ended in [one for one in self._arrays if (one + 1) * self._size <= first + len(images) + passed]:
+                del self._arrays[ended]
+        if array is not None and not passed and all(image.base is array for image in images):
+            return array[place : place + len(images)]
+        return stacked(images)
 
 
 def stacked(images: Sequence[UInt8Array]) -> UInt8Array | list[UInt8Array]:

@@ -28,6 +28,8 @@ class OpenRequest:
         Forbids every network call.
     progress, memory
         Where progress is shown, and where digests of files are remembered.
+    workers
+        Threads that decode and hash images; None is one for each core.
     """
 
     size: int | None = None
@@ -35,6 +37,7 @@ class OpenRequest:
     offline: bool = False
     progress: Progress = field(default_factory=SilentProgress)
     memory: DigestMemory = field(default_factory=DigestMemory)
+    workers: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -30,12 +32,37 @@ def image_hash(image: UInt8Array) -> bytes:
     >>> image_hash(np.zeros((2, 8), np.uint8)) == image_hash(np.zeros((4, 4), np.uint8))
     False
     """
-    if image.dtype != np.uint8:
-        raise TypeError(f"an image must be uint8, got {image.dtype}")
-    shape = ",".join(str(length) for length in image.shape)
-    digest = hashlib.blake2b(f"{shape};".encode(), digest_size=HASH_BYTES)
-    digest.update(np.ascontiguousarray(image).data)
-    return digest.digest()
+    return image_hashes([image]).tobytes()
+
+
+def image_hashes(images: UInt8Array | Sequence[UInt8Array]) -> UInt8Array:
+    """Hash the decoded pixels of several images, each as `image_hash` does.
+
+    Parameters
+    ----------
+    images
+        (n, H, W), (n, H, W, 3) or (n, D, H, W) uint8, or a sequence of arrays of n shapes.
+
+    Returns
+    -------
+    ndarray
+        (n, 16) uint8.
+    """
+    several = [images] if isinstance(images, np.ndarray) else [image[None] for image in images]
+    digests = list(itertools.chain.from_iterable(map(_hashes_of_one_shape, several)))
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, HASH_BYTES)
+
+
+def _hashes_of_one_shape(images: UInt8Array) -> Iterator[bytes]:
+    if images.dtype != np.uint8:
+        raise TypeError(f"an image must be uint8, got {images.dtype}")
+    shape = ",".join(str(length) for length in images.shape[1:])
+    begun = hashlib.blake2b(f"{shape};".encode(), digest_size=HASH_BYTES)
+    pixels, size = np.ascontiguousarray(images).reshape(-1).data, math.prod(images.shape[1:])
+    for row in range(len(images)):
+        digest = begun.copy()
+        digest.update(pixels[row * size : (row + 1) * size])
+        yield digest.digest()
 
 
 def fingerprint_of(images: Iterable[tuple[str, UInt8Array]], *, contract: str = "") -> str:

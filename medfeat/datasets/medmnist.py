@@ -52,7 +52,7 @@ def open_medmnist(name: str, size: int, request: OpenRequest) -> NpzDataset:
     found = _checked_md5(path, file, request.memory, request.progress)
     arrays = NpzArrays(path, stamp)
     _check_form(arrays, facts, size)
-    return NpzDataset(arrays, medmnist_info(facts, size, f"md5:{found}"))
+    return NpzDataset(arrays, medmnist_info(facts, size, f"md5:{found}"), workers=request.workers)
 
 
 def medmnist_info(facts: MedmnistSet, size: int, fingerprint: str) -> DatasetInfo:

@@ -10,6 +10,7 @@ from medfeat.datasets.digests import DigestMemory
 from medfeat.datasets.entry import DATASETS, DatasetEntry, OpenRequest
 from medfeat.datasets.made_up import synthetic  # noqa: F401
 from medfeat.datasets.own_images import OwnOptions, open_own
+from medfeat.datasets.reading import workers_meant
 from medfeat.errors import DataError, UsageError
 from medfeat.types import OFFICIAL_SOURCES, Dataset, Progress, SilentProgress, TaskType
 
@@ -39,6 +40,7 @@ def open_dataset(
     split_column: str | None = None,
     patient_column: str | None = None,
     volumes: str | None = None,
+    workers: int | str | None = None,
     progress: Progress | None = None,
     memory: DigestMemory | Path | None = None,
 ) -> Dataset:
@@ -72,6 +74,8 @@ def open_dataset(
     volumes
         ``series``: the slices of each DICOM series, in a folder or in folders that a CSV names, are one volume;
         patients are told apart by PatientID, which is kept nowhere. Default: each file is an image of its own.
+    workers
+        Threads that decode and hash images; ``auto``, or None, is one for each core that the process may use.
     progress
         Where downloads and hashing are shown.
     memory
@@ -102,11 +106,14 @@ def open_dataset(
         patient_column=patient_column,
         volumes=volumes,
         root=Path(data_root) if data_root is not None else None,
+        workers=workers_meant(workers),
     )
     bar = progress or SilentProgress()
     kept = memory if isinstance(memory, DigestMemory) else DigestMemory.of_cache(memory)
     if str(data) in DATASETS:
-        return _open_named(str(data), size, options, OpenRequest(size, options.root, offline, bar, kept))
+        return _open_named(
+            str(data), size, options, OpenRequest(size, options.root, offline, bar, kept, options.workers)
+        )
     path = Path(data).expanduser()
     if not path.exists() and not _looks_like_path(str(data)):
         return DATASETS[str(data)].open(0, OpenRequest())  # raises, naming close matches

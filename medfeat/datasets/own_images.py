@@ -47,6 +47,7 @@ class OwnOptions:
     patient_column: str | None = None
     volumes: str | None = None
     root: Path | None = None
+    workers: int | None = None
 
     def given(self) -> list[str]:
         """Return the names of the options that only own images have, and that were given."""
@@ -100,9 +101,9 @@ def open_own(
         return _open_npz(path, name, options, intensity, progress=progress, memory=memory)
     listing = _listing(path, name, options, volumes, progress)
     found = listing.labelling
-    if _asks(path, found.task if found else None, found.classes if found else (), options, progress):
-        return FilesDataset(listing, intensity, progress=progress, memory=memory)
-    return FilesDataset(replace(listing, labelling=None), intensity, progress=progress, memory=memory)
+    if not _asks(path, found.task if found else None, found.classes if found else (), options, progress):
+        listing = replace(listing, labelling=None)
+    return FilesDataset(listing, intensity, progress=progress, memory=memory, workers=options.workers)
 
 
 def _asks(path: Path, task: TaskType | None, classes: Sequence[str], options: OwnOptions, progress: Progress) -> bool:
@@ -197,7 +198,7 @@ def _open_npz(
     arrays, known = NpzArrays(path, stamp), official_file(md5)
     if known is not None and not options.given():
         facts, size = known
-        return NpzDataset(arrays, medmnist_info(facts, size, f"md5:{md5}"))
+        return NpzDataset(arrays, medmnist_info(facts, size, f"md5:{md5}"), workers=options.workers)
     if arrays.unused:
         used = ", ".join(member.key for member in (*arrays.images.values(), *arrays.label_members.values()))
         progress.say(f"{path}: {used} are read; not used: {', '.join(arrays.unused)}")
@@ -216,7 +217,7 @@ def _open_npz(
     if not _asks(path, labelling.task, labelling.classes, options, progress):
         labelling = NpzLabelling(None, (), {})
     info = _npz_info(arrays, name, labelling, intensity, fingerprint)
-    return NpzDataset(arrays, info, intensity=intensity, labels=labelling.values)
+    return NpzDataset(arrays, info, intensity=intensity, labels=labelling.values, workers=options.workers)
 
 
 def _npz_info(

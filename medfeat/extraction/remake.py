@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.backbones import BACKBONES, brings_weights, join_part, load_backbone, split_part
-from medfeat.datasets.hashing import HASH_BYTES, image_hash
+from medfeat.datasets.hashing import HASH_BYTES, image_hashes
 from medfeat.errors import WeightsError
 from medfeat.extraction.ask.as_stored import as_stored
 from medfeat.extraction.ask.made_from import NetworkThen, RemakeOptions
@@ -19,7 +19,7 @@ from medfeat.extraction.network.build import make_embedder
 from medfeat.extraction.network.compiling import compile_problem
 from medfeat.extraction.network.device import resolve_device
 from medfeat.extraction.network.forward import RowEmbedder
-from medfeat.types import BackboneInfo, Dataset, DatasetInfo, FloatArray, Progress, Recipe
+from medfeat.types import BackboneInfo, Dataset, DatasetInfo, FloatArray, Progress, Recipe, UInt8Array
 
 if TYPE_CHECKING:
     from medfeat.backbones import Backbone
@@ -187,7 +187,7 @@ def embed_rows(
     order = slice(None, None, -1 if backwards else 1)
     places: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     embeddings: list[FloatArray] = []
-    hashes: list[bytes] = []
+    hashes: list[UInt8Array] = [np.empty((0, HASH_BYTES), np.uint8)]
     for batch in dataset.batches(group, embedder.batch_size, rows):
         if len(batch.rows) == 0:
             continue
@@ -196,7 +196,7 @@ def embed_rows(
         # a copy, since one image turned round counts as contiguous with a stride that torch refuses
         first = embedder(images.copy())[0][order]
         embeddings.append(as_stored(first, kept=recipe.kept, dtype=recipe.dtype))
-        hashes.extend(image_hash(image) for image in batch.images)
+        hashes.append(image_hashes(batch.images))
     found = np.concatenate(embeddings) if embeddings else np.empty((0, 0), np.float32)
-    keys = np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, HASH_BYTES)
+    keys = np.concatenate(hashes)
     return RowsAgain(np.concatenate(places), found, keys)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import json
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
@@ -22,10 +24,11 @@ from medfeat.extraction.ask.store_plan import Asked, build_recipe
 from medfeat.extraction.loop.one_pass import BegunElsewhere, Pass, Target, found, reused
 from medfeat.extraction.loop.several.several_devices import SeveralDevices
 from medfeat.extraction.measure.choose import Chooser, Decision
+from medfeat.extraction.measure.memory import RUNS_AS, Memory, remembered
 from medfeat.extraction.measure.sample import read_sample
 from medfeat.extraction.network.build import make_embedder
 from medfeat.extraction.network.compiling import compile_problem
-from medfeat.extraction.network.device import is_out_of_memory, settings_here
+from medfeat.extraction.network.device import is_out_of_memory, machine_facts, settings_here
 from medfeat.extraction.network.devices import settings_on
 from medfeat.extraction.network.forward import RowEmbedder
 from medfeat.extraction.network.layers_meant import with_layers
@@ -118,6 +121,7 @@ class _Session:
         self.dataset, self.name, self.request, self.asked = dataset, name, request, asked
         self.root, self.devices, self.progress = root, devices, progress
         self.device = devices[0]  # the one that is measured
+        self.since: float | None = time.perf_counter()
         self.copies = next(iter(asked.values())).copies  # the same for all views
         self.total = sum(dataset.info.counts.values())
         if self.total == 0:
@@ -136,7 +140,9 @@ class _Session:
         self.backbone = self.load(progress=progress)
         progress.finish()
         for line in self.backbone.reported:
-            progress.say(line)
+            # that published weights come with a classifier is no news
+            if request.weights is not None or not line.startswith("classifier"):
+                progress.say(line)
 
     def run(self) -> dict[View, StoreOutcome]:
         """Find what the weights' digest reveals to be there already, and make the rest."""
@@ -158,6 +164,7 @@ class _Session:
                     with self._measuring() as chooser:
                         made = chooser.choose(precision)
                 run = self._pass(made, begun=settings)
+                self.since = None  # of several passes the first has the start
                 try:
                     outcomes |= run.make(together, source=self.request.source)
                 except BegunElsewhere:
@@ -183,6 +190,7 @@ class _Session:
             root=self.root,
             progress=self.progress,
             several=several,
+            since=self.since,
         )
 
     def _known_precision(self) -> Precision | None:
@@ -231,16 +239,39 @@ class _Session:
             self.progress.finish()
 
     def _chooser(self) -> Chooser:
+        info = self.dataset.info
         return Chooser(
             make=self._build,
-            sample=read_sample(self.dataset),
+            read=lambda: read_sample(self.dataset),
             total=self.total,
             batch_size=self.request.batch_size,
             problem=compile_problem(self.device) if self.request.compile else "compiling was not wanted",
             device=self.device,
             progress=self.progress,
-            volumes=self.dataset.info.ndim == 3,
+            volumes=info.ndim == 3,
+            data=info.name,
+            memory=self._memory(),
+            image_bytes=info.size**2 * max(info.channels, 1) if info.ndim == 2 else 0,
         )
+
+    def _memory(self) -> Memory:
+        """Return what is remembered of this network, on this machine, of images of this form."""
+        info = self.dataset.info
+        facts = {
+            "runs_as": RUNS_AS,
+            "machine": machine_facts(self.device),
+            "network": asdict(self.backbone.info),
+            "views": [asdict(view) for view in self.backbone.views],
+            "fit": self.request.fit,
+            "copies": self.copies,
+            "batch_size": self.request.batch_size,
+            "form": [info.ndim, info.size, info.channels],
+        }
+        # as JSON gives them back
+        memory, problem = remembered(self.root, json.loads(json.dumps(facts)))
+        if problem:
+            self.progress.say(problem)
+        return memory.forgotten() if self.request.recheck else memory
 
     def _build(self, precision: Precision, batch_size: int, *, compiled: bool, copied: bool) -> RowEmbedder:
         backbone = self.backbone
@@ -272,12 +303,13 @@ class _Session:
         if self.request.batch_size not in (None, begun.batch_size):
             self.progress.say(f"resuming with the batch size this store was begun with: {begun.batch_size}")
         embedder = self._compiled_again(begun) if compiled else None
-        here = settings_here(self.device, begun.precision, begun.batch_size, embedder is not None, begun.part_batches)
-        eager = embedder or self._build(here.precision, here.batch_size, compiled=False, copied=True)
-        return Decision(here, eager)
+        asked, parts, compiled = (begun.precision, begun.batch_size), begun.part_batches, embedder is not None
+        runs = embedder or self._build(*asked, compiled=False, copied=True)
+        return Decision(settings_here(self.device, *asked, compiled, parts, fused=runs.fused), runs)
 
     def _compiled_again(self, begun: RunSettings) -> RowEmbedder | None:
         """Compile as an interrupted run had done; None where that fails on this machine, which eager does not."""
+        self.progress.say(f"compiling {begun.precision} as this store was begun ...")
         try:
             embedder = self._build(begun.precision, begun.batch_size, compiled=True, copied=True)
             embedder(read_sample(self.dataset)[:1])

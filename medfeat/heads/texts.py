@@ -65,7 +65,7 @@ def texts_of(head: str, source: TextSource | None, task_type: TaskType, X: Float
     if source is None:
         raise NoTextsError(
             f"the {head} head compares images with texts: embed by a network of both, "
-            f"{command('extract', backbone='hf:OWNER/REPO', pool='projected')}"
+            f"{command('extract', data='NAME', backbone='hf:OWNER/REPO', pool='projected')}"
         )
     found = source.read()
     if found.towards.shape[1] != X.shape[1]:

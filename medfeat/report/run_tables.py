@@ -42,10 +42,19 @@ def _table(runs: Sequence[Run], extra: set[str]) -> Table:
     columns = (*names, *scores, *costs, "run", "note")
     rows = [_row(run, name, run.key in extra) for run, name in zip(ordered, networks_of(ordered), strict=True)]
     rows += _majority(first)
-    notes = dict.fromkeys(f"{run.network}: {note}" for run in ordered for note in run.notes)
-    return Table(_title(first), columns, tuple(rows), (*notes, *_grades(first), *_numbers(ordered)),
+    return Table(_title(first), columns, tuple(rows), (*_notes(ordered), *_grades(first), *_numbers(ordered)),
                  less=("Wh", "extract s", "probe s", "chosen on val", scores[2], "embedding", "px", "run"),
                  prose=("chosen on val", "note"))  # fmt: skip
+
+
+def _notes(runs: Sequence[Run]) -> list[str]:
+    """Return what is to be known of runs, once each, with the networks it is said of."""
+    said: dict[str, dict[str, None]] = {}
+    for run in runs:
+        for note in run.notes:
+            said.setdefault(note, {})[run.network] = None
+    everyone = len({run.network for run in runs})
+    return [f"{'all' if len(names) == everyone > 1 else ', '.join(names)}: {note}" for note, names in said.items()]
 
 
 def _grades(run: Run) -> list[str]:

@@ -31,8 +31,18 @@ class Shown:
 
     def _repr_html_(self) -> str:
         from medfeat.report.page.html import joined, table
+        from medfeat.report.tables import fitted
 
-        return str(joined(table(one, sortable=False) for one in self.tables()))
+        shown = joined(table(fitted(one, None)[0], sortable=False) for one in self.tables())
+        return f'<div class="medfeat">{_STYLE}{shown}</div>'
+
+
+# Of a notebook: an interval is not broken, numbers stand below each other, a wide table scrolls.
+_STYLE = (
+    "<style>.medfeat td, .medfeat th { white-space: nowrap; text-align: left; } "
+    ".medfeat caption { text-align: left; font-weight: bold; white-space: nowrap; } "
+    ".medfeat .number { text-align: right; } .medfeat div { overflow-x: auto; }</style>"
+)
 
 
 def _fact(name: str, value: Any) -> str:

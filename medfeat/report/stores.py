@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from medfeat.report.tables import Table
-from medfeat_cache import StoreHeader, spell_shape
+from medfeat_cache import Garbage, StoreHeader, spell_shape
+from medfeat_cache.commands import command
 
 _COLUMNS = ("digest", "dataset", "size", "backbone", "pool", "precision", "rows", "dim", "MB", "made")
 
@@ -46,6 +48,19 @@ def _row(header: StoreHeader, name: str) -> tuple[str, ...]:
 def store_dict(header: StoreHeader) -> dict[str, Any]:
     """Return everything in the header as plain JSON values."""
     return {name: value for name, value in vars(header).items() if name != "path"} | {"path": str(header.path)}
+
+
+def kept_line(kept: Sequence[Garbage], cache_dir: str | Path | None) -> list[str]:
+    """Say how much room compiled networks and measurements take, and what removes them; nothing without them."""
+    if not kept:
+        return []
+    size, how = sum(one.size_bytes for one in kept) / 1e6, command("cache", "gc", compiled=True, cache_dir=cache_dir)
+    return [f"compiled networks and measurements take {size:.1f} MB: {how} removes them"]
+
+
+def garbage_dict(one: Garbage) -> dict[str, Any]:
+    """Return what could go as plain JSON values."""
+    return {"path": str(one.path), "size_bytes": one.size_bytes, "why": one.why}
 
 
 def info_table(header: StoreHeader) -> Table:

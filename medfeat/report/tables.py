@@ -169,7 +169,11 @@ def terminal(tables: Iterable[Table], width: int | None) -> list[RenderableType]
     parts: list[RenderableType] = []
     for table in tables:
         shown, gone = fitted(table, width)
-        parts.append(_drawn(shown, width) if width is None or _least(shown) <= width else _as_lines(shown))
+        if width is None or _least(shown) <= width:
+            # Above the table and not in it, where it would be broken to the width of the columns.
+            parts += [Text(shown.title, style="bold"), _drawn(shown, width)] if shown.title else [_drawn(shown, width)]
+        else:
+            parts.append(_as_lines(shown))
         said = [f"not shown for want of width: {', '.join(gone)}; --wide shows all"] if gone else []
         for note in (*table.notes, *said):
             # A command that a note prints stays on one line, so that it can be pasted.
@@ -258,7 +262,7 @@ def _drawn(table: Table, width: int | None) -> RenderableType:
     from rich.table import Table as Drawn
     from rich.text import Text
 
-    drawn = Drawn(title=Text(table.title, style="bold"), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    drawn = Drawn(box=box.SIMPLE_HEAD, pad_edge=False)
     for name, right, letters in zip(table.columns, numeric_columns(table), _widths(table, width), strict=True):
         drawn.add_column(Text(name), justify="right" if right else "left", width=letters, overflow="fold")
     for i, row in enumerate(table.rows):

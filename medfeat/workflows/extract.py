@@ -16,6 +16,7 @@ from medfeat.extraction.ask.asked import plan_stores, plan_to_fetch
 from medfeat.extraction.ask.request import Request, StoreOutcome
 from medfeat.extraction.ask.store_plan import StorePlan
 from medfeat.extraction.loop.in_memory import kept_in_memory
+from medfeat.extraction.measure.pace import Paces
 from medfeat.extraction.network.devices import resolve_devices
 from medfeat.extraction.network.embedding_length import embedding_length
 from medfeat.extraction.network.layers_meant import with_layers
@@ -63,6 +64,7 @@ def extract(
     split_column: str | None = None,
     patient_column: str | None = None,
     volumes: str | None = None,
+    workers: int | str = "auto",
     recheck: bool = False,
     compile: bool = True,
     trust_remote_code: bool = False,
@@ -111,6 +113,8 @@ def extract(
         Make no network call.
     name, intensity, task, classes, path_column, label_column, split_column, patient_column, volumes
         For your own images, see `medfeat.open_dataset`, and `medfeat.dataset_from` for objects.
+    workers
+        Threads that decode and hash images; ``auto`` is one for each core that the process may use.
     recheck
         Forget what was remembered of earlier extractions.
     compile
@@ -143,7 +147,7 @@ def extract(
         split_column=split_column,
         patient_column=patient_column,
         volumes=volumes,
-    )
+    ).read_by(workers)
     request = wanted_request(
         wanted_views(layer, pool, slices),
         fit=fit,
@@ -189,8 +193,8 @@ def extract_wanted(
     return ExtractReport(stores, tuple(failure for one in done for failure in one.failures), named)
 
 
-def plan(wanted: Wanted, *, progress: Progress | None = None) -> PlanReport:
-    """Say what `extract_wanted` would do, and why; fetches, loads and embeds nothing.
+def plan(wanted: Wanted, *, device: str = "auto", progress: Progress | None = None) -> PlanReport:
+    """Say what `extract_wanted` would do on a device, and why; fetches, loads and embeds nothing.
 
     Returns
     -------
@@ -199,7 +203,7 @@ def plan(wanted: Wanted, *, progress: Progress | None = None) -> PlanReport:
     """
     root, progress = resolve_root(wanted.cache_dir), heard(progress)
     options = replace(wanted.options, offline=True)
-    sources, networks = wanted.sources(progress), wanted.networks(progress)
+    sources, networks, paces = wanted.sources(progress), wanted.networks(progress), Paces(device)
 
     def planned(pair: Pair) -> list[StorePlan]:
         try:
@@ -211,7 +215,7 @@ def plan(wanted: Wanted, *, progress: Progress | None = None) -> PlanReport:
             return plan_to_fetch(DATASETS[pair.source], pair.backbone, request, lengths=embedding_length)
         claim(given.dataset, root, source=given.place, progress=progress)
         request = with_layers(wanted.request, pair.backbone)
-        return plan_stores(given.dataset, pair.backbone, request, root=root, lengths=embedding_length)
+        return plan_stores(given.dataset, pair.backbone, request, root=root, lengths=embedding_length, paces=paces)
 
     done = each(itertools.starmap(Pair, itertools.product(sources, networks)), planned)
     return PlanReport(tuple(itertools.chain.from_iterable(done.results)), done.failures)

@@ -184,7 +184,7 @@ def _one_each(headers: Sequence[StoreHeader], data: str | Sequence[str] | None, 
     datasets = sorted({shown_name(header, cache) for header in headers})
     names = [wording.network(str(header.recipe["backbone"]), wording.weights(header.info)) for header in headers]
     if len(datasets) != 1:
-        raise UsageError(f"fusion is for one dataset, {data} names {', '.join(datasets)}")
+        raise UsageError(f"fusion is for one dataset: say with --data which of {', '.join(datasets)}")
     spelled = [apart_from_precision(header.recipe) for header in headers]
     twice = sorted({name for name, one in zip(names, spelled, strict=True) if spelled.count(one) > 1})
     if twice:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.backbones import takes_colour
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures.conformal import calibrate
 from medfeat.evaluation.measures.novelty import Familiar
@@ -167,8 +168,15 @@ class _Said(NamedTuple):
 
 
 def _said(probe: SavedProbe, familiar: Familiar | None, ids: IdArray, features: FloatArray) -> _Said:
+    name = str(probe.recipe.get("backbone"))
+    if takes_colour(name) and features.shape[-1] != probe.run.store["dim"]:
+        raise DataError(
+            f"{ids[0]} gives {features.shape[-1]} numbers by {name}, and the images of training gave "
+            f"{probe.run.store['dim']} each: one is grey and the other in colour; save the new images as those were"
+        )
+    scores = probe.scores(features)  # looks at their form
     p = np.ones(len(ids)) if familiar is None else familiar.p_values(as_one_vector(features))
-    return _Said(ids, probe.scores(features), p, probe.attention(features) if probe.attends else None)
+    return _Said(ids, scores, p, probe.attention(features) if probe.attends else None)
 
 
 def _joined(parts: Sequence[_Said]) -> _Said:

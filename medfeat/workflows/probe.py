@@ -15,7 +15,7 @@ from medfeat.evaluation.judging.reading import takes_bags
 from medfeat.evaluation.judging.select_stores import Contender, Selection, contender, select_contender
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs.run import Run
-from medfeat.heads import HEADS, refuse_repetition, takes_budget
+from medfeat.heads import HEADS, reads_texts, refuse_repetition, takes_budget
 from medfeat.heads.class_weights import NONE
 from medfeat.report.pivot import pivot_table
 from medfeat.report.run_tables import runs_tables, selection_tables
@@ -308,10 +308,11 @@ class _Stood:
 def _baseline_jobs(cache: Catalogue, jobs: Sequence[StoreJob], question: Question) -> list[StoreJob]:
     """Return the weights-free stores of the same datasets and sizes, with the same heads, that are no jobs already.
 
-    They have one vector a sample: instead of a head that weighs several, the usual one is asked.
+    They have one vector a sample, in no space of texts: of a head that needs either, the usual one is asked instead.
     """
     there = {(job.header.digest, job.head) for job in jobs}
-    usual = {job.head: heads_for(job.header, None, question)[0] for job in jobs if takes_bags(HEADS[job.head]())}
+    unsuited = [job for job in jobs if reads_texts(job.head) or takes_bags(HEADS[job.head]())]
+    usual = {job.head: heads_for(job.header, None, question)[0] for job in unsuited}
     wanted = {(job.dataset, job.header.recipe.get("size"), usual.get(job.head, job.head)) for job in jobs}
     return [
         StoreJob(header, head, dataset)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medfeat.errors import UsageError
 from medfeat.evaluation.judging.probe_store import Options, probe_store
@@ -22,7 +23,8 @@ from medfeat.report.tables import Table, number, with_interval
 from medfeat.saying import heard
 from medfeat.task_types import shortened
 from medfeat.tasks import Split, align, gather
-from medfeat.types import OFFICIAL_GROUPS, Progress, Task
+from medfeat.tasks.bags import blocks
+from medfeat.types import OFFICIAL_GROUPS, FloatArray, Progress, Task
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.jobs.each import Failure, Overall, each
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
@@ -221,7 +223,7 @@ def _test(run: Run, store: FeatureStore, other: FeatureStore, question: Question
     task = align(question.of(other), probe.classes)
     part = _part(other, task, split)
     metrics = evaluate(
-        LabelledScores.of(part.y, probe.scores(part.X), probe.task_type),
+        LabelledScores.of(part.y, _scores(probe, part.X), probe.task_type),
         probe.classes,
         val=probe.val,
         val_groups=probe.val_groups,
@@ -232,6 +234,11 @@ def _test(run: Run, store: FeatureStore, other: FeatureStore, question: Question
     return Transfer(
         run, onto, split, task.name, metrics, _shared(probe, store, other, part), _class_cautions(probe, part)
     )
+
+
+def _scores(probe: SavedProbe, X: FloatArray) -> NDArray[np.float64]:
+    """Return the scores of features; of bags, which stay in their file, some at a time."""
+    return probe.scores(X) if X.ndim == 2 else np.concatenate([probe.scores(some) for _, some in blocks(X)])
 
 
 def _class_cautions(probe: SavedProbe, part: Split) -> tuple[str, ...]:

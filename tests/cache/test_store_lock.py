@@ -263,3 +263,13 @@ def test_the_guard_of_a_killed_breaker_ends_and_is_said(path, monkeypatch, ahead
     Lock(path).acquire(wait=False, on_wait=said.append).release()
     assert len(said) == 1 and "whoever removes a stale lock" in said[0]
     assert not guard.exists() and not path.exists()
+
+
+def test_a_lock_that_says_nothing_is_stale_after_ten_seconds(path):
+    """Whoever made it died before the line was written, or is about to write it."""
+    for age_s, stale in ((1, False), (10.5, True)):
+        path.touch()
+        then = time.time() - age_s
+        os.utime(path, (then, then))
+        assert is_stale(path) is stale
+        path.unlink()

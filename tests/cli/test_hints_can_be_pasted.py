@@ -68,6 +68,8 @@ def test_no_hint_is_given_where_no_command_can_help(tmp_path, capsys):
     )
     say(capsys, "cache", "import", tmp_path / "theirs.npz", "-d", "study", "-b", "theirs", *there)
     assert "no baseline" not in say(capsys, "probe", "--resamples", 20, *there).err
+    missing = say(capsys, "search", "-d", "study", "-b", "others", "--id", "p0.png", *there, code=2).err
+    assert pasted(missing) == [["cache", "import", "FILE", "--data", "study", "--backbone", "others", *map(str, there)]]
 
 
 @pytest.mark.parametrize(

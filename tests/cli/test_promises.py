@@ -155,14 +155,20 @@ def test_what_takes_long_is_named_while_it_does(tmp_path):
     assert "comparing 640 embeddings" in told.said and "cross-validating labels" in told.said
 
 
+_WARN = "warnings.warn('of a library', FutureWarning)"
+_LOG = "__import__('torch') and logging.getLogger('torch.utils.cpp_extension').warning('of a library')"
+
+
 @pytest.mark.parametrize(("debugging", "heard"), [("", False), ("1", True)])
-def test_warnings_of_libraries_stay_away(debugging, heard, tmp_path):
+@pytest.mark.parametrize("warn", [_WARN, _LOG], ids=["warning", "log of torch"])
+def test_warnings_of_libraries_stay_away(warn, debugging, heard, tmp_path):
     code = (
-        "import sys, warnings; from medfeat.workflows import listing; from medfeat_cli.main import main\n"
+        "import logging, sys, warnings; from medfeat.workflows import listing; from medfeat_cli.main import main\n"
         "old = listing._KINDS['heads']\n"
-        "listing._KINDS['heads'] = lambda data: warnings.warn('of a library', FutureWarning) or old(data)\n"
+        f"listing._KINDS['heads'] = lambda data: {warn} or old(data)\n"
         "sys.argv = ['medfeat', 'list', 'heads']; main()"
     )
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"} | {"MEDFEAT_DEBUG": debugging}
+    unset = ("PYTHONWARNINGS", "TORCH_LOGS")
+    environment = {k: v for k, v in os.environ.items() if k not in unset} | {"MEDFEAT_DEBUG": debugging}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert ("of a library" in done.stderr) == heard and "linear" in done.stdout

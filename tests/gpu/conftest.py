@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,6 +36,20 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("gpu") is not None and not ON_GPU:
             item.add_marker(pytest.mark.skip(reason="only a GPU can show this: make gpu"))
+
+
+def pytest_runtest_logreport(report):
+    """Write down each test as it ends, so that a stop loses nothing of what was seen."""
+    told = os.environ.get("MEDFEAT_GPU_REPORT")
+    if told and (report.when == "call" or report.outcome != "passed"):
+        why = str(report.longrepr).splitlines()[-1][:300] if report.outcome != "passed" else ""
+        line = {
+            "test": report.nodeid.rpartition("::")[2],
+            "outcome": report.outcome,
+            "seconds": round(report.duration, 2),
+        }
+        with Path(told).open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(line | dict(report.user_properties) | ({"told": why} if why else {})) + "\n")
 
 
 @pytest.fixture

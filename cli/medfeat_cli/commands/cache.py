@@ -33,16 +33,18 @@ def ls(
 
     Example: medfeat cache ls --data bloodmnist
     """
-    from medfeat.report.stores import store_dict, store_table
-    from medfeat.workflows.cache import list_stores
+    from medfeat.report.stores import garbage_dict, kept_line, store_dict, store_table
+    from medfeat.workflows.cache import kept_beside, list_stores
     from medfeat.workflows.stores.store_names import names_of
 
     found = list_stores(data=data, backbone=backbone, size=size, cache_dir=cache_dir)
-    names = names_of(found, cache_dir=cache_dir)
+    names, kept = names_of(found, cache_dir=cache_dir), kept_beside(cache_dir=cache_dir)
     if json:
-        output.as_json({"stores": [store_dict(header) | {"data": names[header.digest]} for header in found]})
+        stores = [store_dict(header) | {"data": names[header.digest]} for header in found]
+        output.as_json({"stores": stores, "kept": [garbage_dict(one) for one in kept]})
     else:
         output.tables([store_table(found, names)], wide=wide)
+        output.lines(kept_line(kept, cache_dir))
     for path, problem in found.problems:
         output.error(f"{path}: {problem}")
     raise typer.Exit(int(bool(found.problems)))
@@ -257,16 +259,19 @@ def gc(
     unfinished_days: Annotated[
         float | None, typer.Option("--unfinished-days", help="Also remove unfinished stores untouched for so long.")
     ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="Also remove compiled networks, and what was measured of networks.")
+    ] = False,
     yes: options.Yes = False,
     cache_dir: options.CacheDir = None,
 ) -> None:
-    """Remove what killed processes left behind.
+    """Remove what killed processes left behind, and compiled networks that nobody uses.
 
     Example: medfeat cache gc
     """
     from medfeat.workflows import cache
 
-    garbage = cache.tidy(cache_dir=cache_dir, dry_run=True, unfinished_days=unfinished_days)
+    garbage = cache.tidy(cache_dir=cache_dir, dry_run=True, unfinished_days=unfinished_days, compiled=compiled)
     for one in garbage:
         output.line(f"{one.path}  {one.size_bytes / 1e6:.1f} MB  {one.why}")
     if not garbage:
@@ -274,5 +279,5 @@ def gc(
         return
     if not yes:
         typer.confirm(f"remove {len(garbage)} leftovers?", abort=True)
-    gone = cache.tidy(cache_dir=cache_dir, unfinished_days=unfinished_days)
+    gone = cache.tidy(cache_dir=cache_dir, unfinished_days=unfinished_days, compiled=compiled)
     output.line(f"freed {sum(one.size_bytes for one in gone) / 1e6:.1f} MB")

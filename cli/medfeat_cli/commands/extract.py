@@ -45,6 +45,7 @@ def extract(
     split_column: options.SplitColumn = None,
     patient_column: options.PatientColumn = None,
     volumes: options.Volumes = None,
+    workers: options.Workers = "auto",
     skip_bad: options.SkipBad = False,
     recheck: options.Recheck = False,
     no_compile: options.NoCompile = False,
@@ -66,7 +67,7 @@ def extract(
         size=size, data_root=data_root, offline=offline, name=name, intensity=intensity, task=task, classes=classes,
         path_column=path_column, label_column=label_column, split_column=split_column, patient_column=patient_column,
         volumes=volumes,
-    )  # fmt: skip
+    ).read_by(workers)  # fmt: skip
     request = wanted_request(
         wanted_views(layer, pool, slices),
         fit=fit,
@@ -84,7 +85,7 @@ def extract(
     request = replace(request, copies=copies)
     wanted = Wanted(data, backbone, request, opened, cache_dir=cache_dir)
     if dry_run:
-        _plan(wanted, wide=wide, json=json)
+        _plan(wanted, device=device, wide=wide, json=json)
         return
     progress = for_terminal()
     progress.start(1, "starting torch", "libraries")
@@ -103,10 +104,10 @@ def _show(report: ExtractReport, *, skip_bad: bool, json: bool) -> None:
     raise typer.Exit(report.exit_code(skip_bad=skip_bad))
 
 
-def _plan(wanted: Wanted, *, wide: bool, json: bool) -> None:
+def _plan(wanted: Wanted, *, device: str, wide: bool, json: bool) -> None:
     from medfeat.workflows.extract import plan
 
-    report = plan(wanted, progress=for_terminal())
+    report = plan(wanted, device=device, progress=for_terminal())
     if json:
         output.as_json(report.to_dict())
     else:

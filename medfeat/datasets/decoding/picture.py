@@ -33,7 +33,7 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 _PILLOW: Any = Image  # whose core has no types
 if hasattr(_PILLOW.core, "set_block_size"):
     _PILLOW.core.set_block_size(64 << 20)
-_COPIED_BYTES = 8 << 20
+_COPIED_BYTES = 1 << 20
 DEEP = (";16B", ";16L", ";16N")
 # First bytes, and where they stand, of what people name like a picture.
 _STRANGERS = (
@@ -174,10 +174,12 @@ def _eight_bit(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """Copy an image row by row: at once, Pillow makes two copies of it before there is an array."""
+    """Copy an image, a large one row by row: at once, Pillow makes two copies of it before there is an array."""
     width, height = image.size
     pixels = np.empty((height, width, *([] if image.mode == "L" else [len(image.mode)])), np.uint8)
     step = max(1, _COPIED_BYTES // max(1, pixels[:1].nbytes))
+    if step >= height:
+        return np.asarray(image)
     for top in range(0, height, step):
         pixels[top : top + step] = np.asarray(image.crop((0, top, width, min(top + step, height))))
     return pixels

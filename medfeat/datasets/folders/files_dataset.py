@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, replace
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.datasets.bounds import BATCH_BYTES, stacked
+from medfeat.datasets.bounds import BATCH_BYTES, Places
 from medfeat.datasets.decoding.bad_file import BadFile
 from medfeat.datasets.decoding.decode import DECODER_VERSION, read_stored
 from medfeat.datasets.decoding.dicom_series import read_series
@@ -22,6 +21,7 @@ from medfeat.datasets.digests import DigestMemory, changed_meanwhile
 from medfeat.datasets.folders.file_list import FileList
 from medfeat.datasets.folders.lost_classes import refuse_lost_classes
 from medfeat.datasets.folders.read_ahead import DecodedAhead
+from medfeat.datasets.reading import Reading, workers_meant
 from medfeat.errors import DataError, MissingExtraError
 from medfeat.types import (
     OWN_GROUP,
@@ -35,8 +35,8 @@ from medfeat.types import (
 )
 from medfeat_cache import Stamp
 
-WORKERS = max(1, min(4, os.cpu_count() or 1))
-AHEAD = 4 * WORKERS
+# Pictures that a thread may be ahead; their bytes are bounded too.
+AHEAD_OF_EACH = 4
 LOOKED_AT = 16
 _HASHED_TOGETHER = 1024
 
@@ -52,6 +52,8 @@ class FilesDataset:
         How stored values become uint8.
     progress, memory
         Where hashing is shown, and where digests are remembered.
+    workers
+        Threads that decode images and hash them and their files; None is one for each core.
 
     Raises
     ------
@@ -67,10 +69,21 @@ class FilesDataset:
         (n,) patient an image, None when not known.
     contents
         Digest of each image's file, in the order of the ids.
+    reading
+        How many threads read it.
     """
 
-    def __init__(self, listing: FileList, intensity: Intensity, *, progress: Progress, memory: DigestMemory) -> None:
+    def __init__(
+        self,
+        listing: FileList,
+        intensity: Intensity,
+        *,
+        progress: Progress,
+        memory: DigestMemory,
+        workers: int | None = None,
+    ) -> None:
         self.listing = listing.sorted()
+        self.reading = Reading(workers_meant(workers))
         self.intensity = intensity
         self.split: IdArray | None = _as_array(self.listing.split)
         self.patients: IdArray | None = _as_array(self.listing.patients)
@@ -79,7 +92,7 @@ class FilesDataset:
         refuse_lost_classes(self.listing, self._read)
         # Taken before the digests: a file that still has its stamp once it was read is the one that was digested.
         self._stamps = np.array([self._stamp(row) for row in range(len(self.listing.ids))], np.int64)
-        self.contents = _contents(self.listing, progress, memory)
+        self.contents = _contents(self.listing, self.reading.workers, progress, memory)
         self._info = self._describe()
 
     def fingerprint_as(self, intensity: str, decoder: int = DECODER_VERSION) -> str:
@@ -105,21 +118,26 @@ class FilesDataset:
         """Read images in ascending row order; a batch has one array when its images have one shape."""
         self._check(group)
         wanted = range(len(self.listing.ids)) if rows is None else np.asarray(rows, np.int64).tolist()
-        good: list[tuple[int, UInt8Array]] = []
-        bad: list[BadImage] = []
-        held = 0
-        ahead = AHEAD if self._ndim == 2 else WORKERS
-        for row, image in DecodedAhead(self._read_unchanged, wanted, threads=WORKERS, ahead=ahead):
+        good, found, bad = list[UInt8Array](), list[int](), list[BadImage]()
+        held = first = 0
+        threads = self.reading.workers
+        ahead = AHEAD_OF_EACH * threads if self._ndim == 2 else threads
+        places = Places(batch_size)
+        for row, image in DecodedAhead(self._read_unchanged, wanted, threads=threads, ahead=ahead, put=places.put):
             if isinstance(image, BadImage):
                 bad.append(image)
             else:
-                good.append((row, image))
+                good.append(image)
+                found.append(row)
                 held += image.nbytes
             if len(good) + len(bad) == batch_size or held >= BATCH_BYTES:
-                yield _batch(good, bad)
-                good, bad, held = [], [], 0
+                images = places.batch(first, good, passed=len(bad))
+                first += len(good) + len(bad)
+                good = []
+                yield ImageBatch(np.array(found, np.int64), images, tuple(bad))
+                found, bad, held = [], [], 0
         if good or bad:
-            yield _batch(good, bad)
+            yield ImageBatch(np.array(found, np.int64), places.batch(first, good, passed=len(bad)), tuple(bad))
 
     def _read_unchanged(self, row: int, reserve: Reserve) -> UInt8Array | BadImage:
         """Read an image, and refuse it when its file is no longer the one whose digest was taken."""
@@ -221,11 +239,6 @@ class FilesDataset:
             raise DataError(f"{self.listing.name} has the group {OWN_GROUP}, not {group!r}")
 
 
-def _batch(good: list[tuple[int, UInt8Array]], bad: list[BadImage]) -> ImageBatch:
-    rows = np.array([row for row, _ in good], dtype=np.int64)
-    return ImageBatch(rows, stacked([image for _, image in good]), tuple(bad))
-
-
 def _as_array(values: tuple[str, ...] | None) -> IdArray | None:
     return np.array(values, dtype=np.str_) if values is not None else None
 
@@ -238,12 +251,12 @@ def _digest(head: str, ids: Sequence[str], contents: Sequence[str]) -> str:
     return f"blake2b:{digest.hexdigest()}"
 
 
-def _contents(listing: FileList, progress: Progress, memory: DigestMemory) -> tuple[str, ...]:
+def _contents(listing: FileList, workers: int, progress: Progress, memory: DigestMemory) -> tuple[str, ...]:
     """Digest each file, unless its digest is remembered."""
     found: list[str] = []
     progress.start(len(listing.ids), f"hashing {listing.name}", "files")
     try:
-        with ThreadPoolExecutor(WORKERS) as pool:
+        with ThreadPoolExecutor(workers) as pool:
             for start in range(0, len(listing.ids), _HASHED_TOGETHER):
                 names = listing.ids[start : start + _HASHED_TOGETHER]
                 found += pool.map(lambda name: _content(listing, name, memory), names)

@@ -33,12 +33,22 @@ class DecodedAhead:
         Images at most that are read before they are wanted.
     most_bytes
         That they may take.
+    put
+        Takes the place of an image in `rows`, from 0, and the image, in the thread that read it; returns the image, or
+        a copy that lies where it is wanted.
     """
 
     def __init__(
-        self, read: _Read, rows: Iterable[int], *, threads: int, ahead: int, most_bytes: int = AHEAD_BYTES
+        self,
+        read: _Read,
+        rows: Iterable[int],
+        *,
+        threads: int,
+        ahead: int,
+        most_bytes: int = AHEAD_BYTES,
+        put: Callable[[int, UInt8Array], UInt8Array] = lambda _place, image: image,
     ) -> None:
-        self._read, self._rows = read, rows
+        self._read, self._rows, self._put = read, rows, put
         self._threads, self._ahead, self._most = threads, ahead, most_bytes
         self._changed = threading.Condition()
         self._taken: dict[int, int] = {}  # bytes of each place that is being read, or waits
@@ -65,7 +75,8 @@ class DecodedAhead:
             pool.shutdown(cancel_futures=True)
 
     def _one(self, place: int, row: int) -> UInt8Array | BadImage:
-        image = self._read(row, lambda count: self._reserve(place, count))
+        read = self._read(row, lambda count: self._reserve(place, count))
+        image = read if isinstance(read, BadImage) else self._put(place, read)
         with self._changed:  # decoding is over, and took more than is left of it
             self._taken[place] = 0 if isinstance(image, BadImage) else image.nbytes
             self._changed.notify_all()

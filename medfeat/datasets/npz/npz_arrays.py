@@ -5,18 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from medfeat.datasets.bounds import images_a_batch
+from medfeat.datasets.npz.inflating import INFLATE_ERRORS, Inflating
 from medfeat.errors import DataError
 from medfeat_cache.reading import NoFile, look_at
 
@@ -28,7 +28,11 @@ _LOCAL_HEADER_BYTES = 30
 SKIP_BYTES = 1 << 20
 # What reading a damaged or strange file raises: zipfile says NotImplementedError for a method of compression it does
 # not know, and RuntimeError for an encrypted member.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+_DAMAGE: tuple[type[Exception], ...] = (
+    *(zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError),
+    *INFLATE_ERRORS,
+)
+_Stream = IO[bytes] | BinaryIO | Inflating
 
 
 @dataclass(frozen=True)
@@ -130,8 +134,8 @@ def _read_header(path: Path, key: str, stream: IO[bytes]) -> tuple[tuple[int, ..
 def read_array(member: NpzMember) -> NDArray[Any]:
     """Read a small array whole, such as labels."""
     with _opened(member) as stream:
-        content = _take(member, stream, math.prod(member.shape) * member.dtype.itemsize, row=0)
-    array = np.frombuffer(content, member.dtype)
+        array = np.empty(math.prod(member.shape), member.dtype)
+        _fill(member, stream, array, row=0)
     return array.reshape(member.shape, order="F" if member.fortran else "C")
 
 
@@ -177,21 +181,23 @@ def _plain_rows(
             images = np.empty((len(rows), *member.shape[1:]), member.dtype)
             for start, stop in _runs(rows):
                 file.seek(offset + int(rows[start]) * member.row_bytes)
-                content = _take(member, file, (stop - start) * member.row_bytes, row=int(rows[start]))
-                images[start:stop] = np.frombuffer(content, member.dtype).reshape(-1, *member.shape[1:])
+                _fill(member, file, images[start:stop], row=int(rows[start]))
             yield rows, images
 
 
 def _values_offset(member: NpzMember) -> int:
+    with _place(member, 0), zipfile.ZipFile(member.path) as archive, member.path.open("rb") as file:
+        entry = archive.getinfo(_filename(archive, member.key))
+        return _content_offset(file, entry) + member.header_bytes
+
+
+def _content_offset(file: BinaryIO, entry: zipfile.ZipInfo) -> int:
     # The local header repeats the name and has its own extra field, so its length is not in the directory.
-    with zipfile.ZipFile(member.path) as archive:
-        start = archive.getinfo(_filename(archive, member.key)).header_offset
-    with member.path.open("rb") as file:
-        file.seek(start)
-        header = file.read(_LOCAL_HEADER_BYTES)
+    file.seek(entry.header_offset)
+    header = file.read(_LOCAL_HEADER_BYTES)
     name_bytes = int.from_bytes(header[26:28], "little")
     extra_bytes = int.from_bytes(header[28:30], "little")
-    return start + _LOCAL_HEADER_BYTES + name_bytes + extra_bytes + member.header_bytes
+    return entry.header_offset + _LOCAL_HEADER_BYTES + name_bytes + extra_bytes
 
 
 def _inflated_rows(
@@ -204,11 +210,11 @@ def _inflated_rows(
             for start, stop in _runs(rows):
                 first = int(rows[start])
                 _skip(member, stream, (first - position) * member.row_bytes, row=position)
-                content = _take(member, stream, (stop - start) * member.row_bytes, row=first)
-                images[start:stop] = np.frombuffer(content, member.dtype).reshape(-1, *member.shape[1:])
+                _fill(member, stream, images[start:stop], row=first)
                 position = first + (stop - start)
             if position == member.shape[0]:
-                _take(member, stream, 0, row=position, at_end=True)
+                with _place(member, position):
+                    _finish(stream)
             yield rows, images
 
 
@@ -220,11 +226,20 @@ def _runs(rows: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def _opened(member: NpzMember) -> Iterator[IO[bytes]]:
+def _opened(member: NpzMember) -> Iterator[_Stream]:
+    """Open a member at its first value."""
     try:
-        with zipfile.ZipFile(member.path) as archive, archive.open(_filename(archive, member.key)) as stream:
-            stream.read(member.header_bytes)
-            yield stream
+        with zipfile.ZipFile(member.path) as archive, archive.open(_filename(archive, member.key)) as checked:
+            entry = archive.getinfo(_filename(archive, member.key))
+            if entry.compress_type != zipfile.ZIP_DEFLATED:
+                checked.read(member.header_bytes)
+                yield checked
+                return
+            with member.path.open("rb") as file:
+                file.seek(_content_offset(file, entry))
+                stream = Inflating(file, entry)
+                stream.readinto(memoryview(bytearray(member.header_bytes)))
+                yield stream
     except _DAMAGE as error:
         raise damaged(member.path, error) from error
 
@@ -233,20 +248,38 @@ def _filename(archive: zipfile.ZipFile, key: str) -> str:
     return f"{key}.npy" if f"{key}.npy" in archive.namelist() else key
 
 
-def _skip(member: NpzMember, stream: IO[bytes], count: int, *, row: int) -> None:
+def _skip(member: NpzMember, stream: _Stream, count: int, *, row: int) -> None:
+    passed = np.empty(min(max(count, 0), SKIP_BYTES), np.uint8)
     while count > 0:
-        count -= len(_take(member, stream, min(count, SKIP_BYTES), row=row))
+        _fill(member, stream, passed[:count], row=row)
+        count -= min(count, len(passed))
 
 
-def _take(member: NpzMember, stream: IO[bytes], count: int, *, row: int, at_end: bool = False) -> bytes:
+def _fill(member: NpzMember, stream: _Stream, values: NDArray[Any], *, row: int) -> None:
+    """Read what fills `values`, which lie one behind the other in memory."""
+    view = values.reshape(-1).view(np.uint8).data
+    with _place(member, row):
+        while len(view):
+            count = stream.readinto(view)  # type: ignore[union-attr]  # every file of bytes has it
+            if not count:
+                raise EOFError("it ends too early")
+            view = view[count:]
+
+
+def _finish(stream: _Stream) -> None:
+    if isinstance(stream, Inflating):
+        stream.finish()
+    else:
+        stream.read(1)  # only a read beyond the last byte makes zipfile compare the checksum
+
+
+@contextmanager
+def _place(member: NpzMember, row: int) -> Iterator[None]:
+    """Say of a damaged file where it is damaged."""
     try:
-        # Only a read beyond the last byte makes zipfile compare the checksum.
-        content = stream.read(count + at_end)
+        yield
     except _DAMAGE as error:
         raise damaged(member.path, error, f"{member.key!r} near row {row}") from error
-    if len(content) != count:
-        raise damaged(member.path, EOFError("it ends too early"), f"{member.key!r} near row {row}")
-    return content
 
 
 def damaged(path: Path, error: Exception, where: str = "") -> DataError:

@@ -13,6 +13,7 @@ from medfeat.datasets.decoding.intensity import AUTO, Intensity, OutsideContract
 from medfeat.datasets.digests import changed_meanwhile
 from medfeat.datasets.npz.npz_arrays import NpzMember, npz_members, read_array, read_rows
 from medfeat.datasets.npz.npz_keys import npz_keys
+from medfeat.datasets.reading import Reading, workers_meant
 from medfeat.errors import DataError
 from medfeat.types import BadImage, DatasetInfo, IdArray, ImageBatch, LabelArray, UInt8Array
 from medfeat_cache import Stamp
@@ -121,6 +122,13 @@ class NpzDataset:
         How stored values become uint8.
     labels
         (n, k) labels a group, where they are not those of the file as they are stored.
+    workers
+        Threads that hash its images; None is one for each core.
+
+    Attributes
+    ----------
+    reading
+        Each group is read by a thread of its own: no two look at the same part of the file.
     """
 
     def __init__(
@@ -130,8 +138,10 @@ class NpzDataset:
         *,
         intensity: Intensity = AUTO,
         labels: dict[str, LabelArray] | None = None,
+        workers: int | None = None,
     ) -> None:
         self.arrays = arrays
+        self.reading = Reading(workers_meant(workers), groups_at_once=True)
         self._info = info
         self._labels = labels
         self._intensity = intensity

@@ -144,6 +144,7 @@ class ObjectOptions:
     intensity: str | None = None
     task: TaskType | None = None
     columns: ItemColumns = field(default_factory=ItemColumns)
+    workers: int | None = None
 
     def plain(self) -> bool:
         """Whether nothing was said that would make another dataset of the same files."""
@@ -165,7 +166,9 @@ def open_object(data: Any, options: ObjectOptions, progress: Progress, memory: D
         groups = {OWN_GROUP: data}  # a split that is no longer the official one has no other beside it
     if all(map(is_image_folder, groups.values())) and replace(options, name=None, intensity=None, task=None).plain():
         contract = parse_intensity(options.intensity)
-        files = open_as_files(groups, name, contract, options.task, progress=progress, memory=memory)
+        files = open_as_files(
+            groups, name, contract, options.task, progress=progress, memory=memory, workers=options.workers
+        )
         opened = {"name": name, "intensity": options.intensity, "task": options.task}
         return Given(files, {"data": str(common_root(groups)), **opened})
     items = _items(groups, options)
@@ -177,6 +180,7 @@ def open_object(data: Any, options: ObjectOptions, progress: Progress, memory: D
         task=options.task or medmnist_task(first),
         classes=options.classes,
         progress=progress,
+        workers=options.workers,
     )
     return Given(made, {"object": _kind(first)})
 
@@ -248,7 +252,7 @@ def _official(
     """Open `medmnist` splits from their file, whole: a store of a part of it would pass for the whole."""
     if not (all(map(is_medmnist, groups.values())) and options.plain()):
         return None
-    dataset = open_as_official(groups, progress, memory)
+    dataset = open_as_official(groups, progress, memory, options.workers)
     if dataset is None:
         return None
     if set(groups) != set(OFFICIAL_GROUPS):

@@ -19,6 +19,7 @@ from medfeat.datasets.labels.patients import nobody, one_spelling
 from medfeat.datasets.objects.object_images import stored_image
 from medfeat.datasets.objects.object_items import Item, Items
 from medfeat.datasets.objects.object_labels import UNREAD, ObjectLabels, object_labels
+from medfeat.datasets.reading import Reading, workers_meant
 from medfeat.errors import DataError, MissingExtraError
 from medfeat.types import (
     OWN_GROUP,
@@ -88,7 +89,9 @@ class ObjectDataset:
         task: TaskType | None,
         classes: Sequence[str] = (),
         progress: Progress,
+        workers: int | None = None,
     ) -> None:
+        self.reading = Reading(workers_meant(workers))
         self._name, self._groups, self._ids, self._intensity = name, dict(groups), dict(ids), intensity
         self._ndim = 0
         self._shapes: set[tuple[int, ...]] = set()

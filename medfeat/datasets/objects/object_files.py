@@ -42,7 +42,9 @@ def medmnist_task(data: Any) -> TaskType | None:
     return None if facts is None else facts.task
 
 
-def open_as_official(splits: Mapping[str, Any], progress: Progress, memory: DigestMemory) -> NpzDataset | None:
+def open_as_official(
+    splits: Mapping[str, Any], progress: Progress, memory: DigestMemory, workers: int | None = None
+) -> NpzDataset | None:
     """Open the official file of some `medmnist` splits, if they are just what it holds; else None.
 
     Parameters
@@ -51,6 +53,8 @@ def open_as_official(splits: Mapping[str, Any], progress: Progress, memory: Dige
         By ``train``, ``val`` and ``test``; one is enough to know the set.
     progress, memory
         Where hashing is shown, and where digests are remembered.
+    workers
+        Threads that hash images; None is one for each core.
     """
     first = next(iter(splits.values()))
     size = int(getattr(first, "size", 28) or 28)
@@ -60,7 +64,7 @@ def open_as_official(splits: Mapping[str, Any], progress: Progress, memory: Dige
     path = medmnist_path(first.flag, size, root)
     if not path.is_file() or memory.digest(path, "md5") != facts.files[size].md5:
         return None
-    dataset = open_medmnist(first.flag, size, OpenRequest(size, root, True, progress, memory))
+    dataset = open_medmnist(first.flag, size, OpenRequest(size, root, True, progress, memory, workers))
     return dataset if all(_same_images(dataset, key, one) for key, one in splits.items()) else None
 
 
@@ -100,6 +104,7 @@ def open_as_files(
     *,
     progress: Progress,
     memory: DigestMemory,
+    workers: int | None = None,
 ) -> FilesDataset:
     """Open the files of torchvision folders, one a split, or one alone under ``all``.
 
@@ -126,7 +131,7 @@ def open_as_files(
         labelling=Labelling(kind, classes, values),
         split=None if set(folders) == {OWN_GROUP} else tuple(split for split, _, _ in rows),
     )
-    return FilesDataset(listing, intensity, progress=progress, memory=memory)
+    return FilesDataset(listing, intensity, progress=progress, memory=memory, workers=workers)
 
 
 def common_root(folders: Mapping[str, Any]) -> Path:

@@ -24,7 +24,7 @@ from medfeat.evaluation.runs.choice import FOUND_ON_VAL
 from medfeat.heads import HEADS
 from medfeat.tasks.folds import draw_folds
 from medfeat.tasks.readable import Readable
-from medfeat.types import Candidate, IdArray, SilentProgress, Task
+from medfeat.types import Candidate, FloatArray, IdArray, SilentProgress, Task
 from medfeat_cache import canonical_json
 
 FOLDS = 5
@@ -78,24 +78,34 @@ def cross_scores(
         Into how many parts, and how they are drawn.
     """
     fold = draw_folds(task.labels, task.ids, together, folds=folds, seed=seed)
-    X = store.take(task.ids)
-    X = X.astype(np.float32) if X.dtype == np.float16 else X
     tried: dict[str, list[tuple[NDArray[np.bool_], NDArray[np.float64]]]] = {}
     used = [number for number in range(folds) if (fold == number).any()]
     for number in used:
-        out, rest = fold == number, fold != number
-        if not rest.any():
-            raise DataError(f"task {task.name!r} has too few samples to leave some out")
-        train = X[rest], task.labels[rest]
-        offered = HEADS[head]().candidates(
-            train, train, task.task_type, len(task.classes), seed=seed, progress=SilentProgress()
-        )
-        for one in offered:
-            tried.setdefault(_name(one), []).append((out, np.asarray(one.model.scores(X[out]), np.float64)))
-    whole = [_joined(parts, len(X)) for parts in tried.values() if len(parts) == len(used)]
+        for name, scores in _left_out(store, task, head, fold == number, seed=seed):
+            tried.setdefault(name, []).append((fold == number, scores))
+    whole = [_joined(parts, len(task.ids)) for parts in tried.values() if len(parts) == len(used)]
     given = [LabelledScores.of(task.labels, one, task.task_type) for one in whole]
-    losses = [value(statistics(one)["log_loss"], len(X)) for one in given]
+    losses = [value(statistics(one)["log_loss"], len(task.ids)) for one in given]
     return whole[int(np.argmin(losses))]
+
+
+def _left_out(
+    store: Readable, task: Task, head: str, out: NDArray[np.bool_], *, seed: int
+) -> list[tuple[str, NDArray[np.float64]]]:
+    """Return by setting the scores of some samples by a head trained on the others, whose rows are held only here."""
+    if out.all():
+        raise DataError(f"task {task.name!r} has too few samples to leave some out")
+    train = _taken(store, task.ids[~out]), task.labels[~out]
+    offered = HEADS[head]().candidates(
+        train, train, task.task_type, len(task.classes), seed=seed, progress=SilentProgress()
+    )
+    others = _taken(store, task.ids[out])
+    return [(_name(one), np.asarray(one.model.scores(others), np.float64)) for one in offered]
+
+
+def _taken(store: Readable, ids: IdArray) -> FloatArray:
+    X = store.take(ids)
+    return X.astype(np.float32) if X.dtype == np.float16 else X
 
 
 def _joined(parts: list[tuple[NDArray[np.bool_], NDArray[np.float64]]], n: int) -> NDArray[np.float64]:

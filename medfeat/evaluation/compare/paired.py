@@ -185,8 +185,8 @@ def judged(
     metric: str,
     *,
     groups: IdArray | None = None,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
+    seed: int,
+    resamples: int,
 ) -> Judged:
     """Return several models' scores of one test set, ready to be compared; arguments as `compare_pair` takes them."""
     if metric in SWAPPED:

@@ -180,7 +180,7 @@ def _cluster_notes(groups: IdArray | None) -> Iterator[str]:
     if clusters == 1:
         yield "all samples are of one patient: no interval can be given"
     elif clusters < _FEW_CLUSTERS:
-        yield f"the samples are of {clusters} patients only: intervals, but of AUC and ACC, are likely too narrow"
+        yield f"only {clusters} patients: intervals other than those of AUC and ACC are likely too narrow"
 
 
 def _undefined(given: LabelledScores, classes: tuple[str, ...]) -> Iterator[str]:

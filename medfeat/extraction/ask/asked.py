@@ -14,12 +14,14 @@ from medfeat.extraction.ask import remembered as lookup
 from medfeat.extraction.ask.copies import copies_for
 from medfeat.extraction.ask.request import Request
 from medfeat.extraction.ask.run_settings import RunSettings
-from medfeat.extraction.ask.store_plan import Asked, StorePlan, decide
-from medfeat.types import Dataset, Precision, View
+from medfeat.extraction.ask.store_plan import Asked, Pace, StorePlan, decide
+from medfeat.types import Dataset, DatasetInfo, Precision, View
 from medfeat_cache import StoreHeader, Unfinished, find_stores, find_unfinished, unfinished
 
 # How long the embedding of a backbone's view is, for images (2) or volumes (3); None where nobody knows beforehand.
 Lengths = Callable[[str, View, int], int | None]
+# How fast a request will be, by earlier stores of its backbone; None where they do not tell.
+Paces = Callable[[DatasetInfo, Asked, Sequence[StoreHeader]], Pace | None]
 
 
 def describe_request(dataset: Dataset, backbone: str, request: Request, view: View) -> Asked:
@@ -42,7 +44,9 @@ def describe_request(dataset: Dataset, backbone: str, request: Request, view: Vi
     )
 
 
-def plan_stores(dataset: Dataset, backbone: str, request: Request, *, root: Path, lengths: Lengths) -> list[StorePlan]:
+def plan_stores(
+    dataset: Dataset, backbone: str, request: Request, *, root: Path, lengths: Lengths, paces: Paces
+) -> list[StorePlan]:
     """Say what `embed` would do for each view, and why; reads neither weights nor images.
 
     Parameters
@@ -51,10 +55,11 @@ def plan_stores(dataset: Dataset, backbone: str, request: Request, *, root: Path
         As for `embed`.
     lengths
         Asked where neither the table nor an earlier store says how long an embedding is.
+    paces
+        Asked how fast it will be.
     """
     counts = sum(dataset.info.counts.values())
     earlier = find_stores(root, backbone=describe(backbone).name)
-    rates = [rate for header in earlier if (rate := header.info.get("environment", {}).get("images_per_second"))]
     plans = []
     for view in request.views:
         asked = describe_request(dataset, backbone, request, view)
@@ -65,7 +70,7 @@ def plan_stores(dataset: Dataset, backbone: str, request: Request, *, root: Path
                 remembered=None if request.recheck else lookup.remembered_store(root, asked.to_dict()),
                 unfinished_rows=next((sum(begun.done.values()) for begun in _unfinished(root, asked)), None),
                 known_dim=_known_dim(earlier, backbone, view, dataset.info.ndim, lengths),
-                known_rate=rates[-1] if rates else None,
+                pace=paces(dataset.info, asked, earlier),
             )
         )
     return plans

@@ -42,6 +42,11 @@ def copies_for(asked: str | None, name: str, ndim: int, *, raw: bool = False) ->
     return OF_CROPS if asked == CROPS else "+".join(one for one in (MIRROR, UPSIDE_DOWN) if one in allowed.changes)
 
 
+def number_of_copies(copies: str) -> int:
+    """Count what goes through the network for one image, as a recipe spells copies: 1 for the image alone."""
+    return 5 if copies == OF_CROPS else 2 ** len([one for one in copies.split("+") if one])
+
+
 def _allowed(allowed: Allowed) -> list[str]:
     # a window of 7/8 in a corner is one that was shifted by a sixteenth
     return [one for one, change in ((FLIP, MIRROR), (CROPS, "shift")) if change in allowed.changes]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.datasets.hashing import HASH_BYTES, image_hash
-from medfeat.types import OWN_GROUP, Dataset
+from medfeat.datasets.hashing import HASH_BYTES, image_hashes
+from medfeat.types import OWN_GROUP, Dataset, UInt8Array
 from medfeat_cache import DATA_FIELDS, StoreWriter, find_donors, iter_known
 
 _READ_BATCH = 64
@@ -60,8 +60,8 @@ def copy_known_rows(writer: StoreWriter, dataset: Dataset, donors: list[Path]) -
 
 def _hash_rows(dataset: Dataset, group: str, missing: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     rows: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
-    hashes: list[bytes] = []
+    hashes: list[UInt8Array] = [np.empty((0, HASH_BYTES), np.uint8)]
     for batch in dataset.batches(group, _READ_BATCH, missing):
         rows.append(batch.rows)
-        hashes.extend(image_hash(image) for image in batch.images)
-    return np.concatenate(rows), np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, HASH_BYTES)
+        hashes.append(image_hashes(batch.images))
+    return np.concatenate(rows), np.concatenate(hashes)

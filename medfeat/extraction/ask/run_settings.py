@@ -29,6 +29,8 @@ class RunSettings:
         Another one may round otherwise.
     hardware
         So may another processor, or another card, driver or cuDNN; empty in what was begun before this was kept.
+    fused
+        Whether clipped convolutions are single kernels, see `medfeat.extraction.network.fusing`.
     """
 
     device: str
@@ -38,6 +40,7 @@ class RunSettings:
     part_batches: int
     torch_version: str = ""
     hardware: str = ""
+    fused: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values for the manifest."""

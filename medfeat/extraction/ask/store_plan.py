@@ -61,6 +61,22 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How fast an extraction is expected to be.
+
+    Attributes
+    ----------
+    images_per_second
+        Once it runs.
+    start_seconds
+        Before the first image: loading and measuring.
+    """
+
+    images_per_second: float
+    start_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class StorePlan:
     """What would be done for one store.
 
@@ -77,7 +93,7 @@ class StorePlan:
     disk_bytes
         Room the embeddings would take; None when the dimension is not known before the network is loaded.
     seconds
-        Estimated from earlier extractions with the same backbone, None when there were none.
+        Estimated from earlier extractions of the same network on this machine and device, None when there were none.
     """
 
     action: Action
@@ -98,7 +114,7 @@ def decide(
     remembered: Path | None,
     unfinished_rows: int | None,
     known_dim: int | None,
-    known_rate: float | None,
+    pace: Pace | None,
 ) -> StorePlan:
     """Decide what to do for one store.
 
@@ -112,8 +128,10 @@ def decide(
         The store that answered the same request before, if it is still there.
     unfinished_rows
         Rows that an interrupted extraction of the same request left in durable parts, None when there was none.
-    known_dim, known_rate
-        Dimension and images per second of an earlier extraction with the same backbone, None when there was none.
+    known_dim
+        Length of an embedding, None where nobody knows.
+    pace
+        Of an earlier extraction with the same network on this machine, None when there was none that compares.
 
     Returns
     -------
@@ -136,8 +154,14 @@ def decide(
         store=remembered,
         images=images,
         disk_bytes=None if known_dim is None else 4 * known_dim * counts,
-        seconds=None if known_rate is None or known_rate <= 0 else images / known_rate,
+        seconds=_seconds(images, pace),
     )
+
+
+def _seconds(images: int, pace: Pace | None) -> float | None:
+    if images == 0:
+        return 0.0
+    return None if pace is None else pace.start_seconds + images / pace.images_per_second
 
 
 def _not_usual(dtype: str) -> str:

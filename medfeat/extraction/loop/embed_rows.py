@@ -5,20 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.datasets.hashing import HASH_BYTES, image_hash
+from medfeat.datasets.hashing import image_hashes
+from medfeat.datasets.reading import reading_of
 from medfeat.errors import DataError
 from medfeat.extraction.ask.as_stored import as_stored
-from medfeat.extraction.loop.read_ahead import ReadAhead
+from medfeat.extraction.loop import read_ahead
+from medfeat.extraction.loop.read_ahead import ReadAhead, in_turn
 from medfeat.extraction.loop.row_keeper import RowKeeper
 from medfeat.extraction.network.forward import Images, RowEmbedder, Rows, stream
-from medfeat.types import BadImage, Dataset, FloatArray, Progress
+from medfeat.types import BadImage, Dataset, DatasetInfo, FloatArray, Progress
 
 # Bounds what a part holds in memory, whatever the dimension.
 _PART_BYTES = 128 << 20
@@ -51,18 +53,19 @@ class Figures:
 
 @dataclass(frozen=True)
 class _Read:
-    """One batch of the source: what was asked for, what came, and the hashes of what came."""
+    """One batch of a group: what was asked for, what came, and the hashes of what came, which may be on their way."""
 
+    group: str
     asked: NDArray[np.int64]
     rows: NDArray[np.int64]
-    hashes: NDArray[np.uint8]
+    hashes: Future[NDArray[np.uint8]]
     images: Images
     bad: tuple[BadImage, ...]
 
 
 @dataclass
 class _Part:
-    """What has been embedded since the last durable part of a group."""
+    """What has been embedded since the last durable part, of one group or of several that are read together."""
 
     reads: list[_Read] = field(default_factory=list)
     outputs: list[list[Rows]] = field(default_factory=list)
@@ -71,6 +74,15 @@ class _Part:
     def nbytes(self) -> int:
         """Bytes of the embeddings."""
         return sum(rows.nbytes for outputs in self.outputs for rows in outputs)
+
+    def by_group(self) -> dict[str, _Part]:
+        """Return what there is of each group."""
+        parts: dict[str, _Part] = {}
+        for read, outputs in zip(self.reads, self.outputs, strict=True):
+            part = parts.setdefault(read.group, _Part())
+            part.reads.append(read)
+            part.outputs.append(outputs)
+        return parts
 
 
 def extract_rows(
@@ -112,22 +124,21 @@ def extract_rows(
     """
     figures = Figures()
     started = time.perf_counter()
-    for group in dataset.info.counts:
-        missing: NDArray[np.int64] = reduce(np.union1d, [w.missing_rows(group) for w in writers.values()])
-        if len(missing) == 0:
-            continue
-        ids = dataset.ids(group)
-        progress.start(len(missing), f"{dataset.info.name} {group}")
-        pool = ThreadPoolExecutor(1) if background else None
-        scope: AbstractContextManager[object] = pool if pool is not None else nullcontext()
-        with scope, ReadAhead(_hashed(dataset, group, embedder.batch_size, missing), weigh=_weight) as reads:
-            save = _Saver(writers, group, figures, pool)
-            _embed_group(
+    missing = {
+        group: reduce(np.union1d, [w.missing_rows(group) for w in writers.values()]) for group in dataset.info.counts
+    }
+    for groups in _rounds(dataset, {group: rows for group, rows in missing.items() if len(rows)}, embedder.batch_size):
+        progress.start(sum(map(len, groups.values())), f"{dataset.info.name} {', '.join(groups)}")
+        with ExitStack() as stack:
+            pool = stack.enter_context(ThreadPoolExecutor(1)) if background else None
+            reads = stack.enter_context(_ahead(dataset, groups, embedder.batch_size))
+            save = _Saver(writers, figures, pool)
+            _embed(
                 _timed(reads, figures),
                 embedder,
                 save,
                 part_batches=part_batches,
-                ids=ids,
+                ids={group: dataset.ids(group) for group in groups},
                 progress=progress,
                 figures=figures,
             )
@@ -137,13 +148,13 @@ def extract_rows(
     return figures
 
 
-def _embed_group(
+def _embed(
     reads: Iterator[_Read],
     embedder: RowEmbedder,
     save: _Saver,
     *,
     part_batches: int,
-    ids: NDArray[np.str_],
+    ids: Mapping[str, NDArray[np.str_]],
     progress: Progress,
     figures: Figures,
 ) -> None:
@@ -152,7 +163,7 @@ def _embed_group(
     waited = figures.stages["read"]
     halved = len(embedder.backoff)
     for done in stream(embedder, ((read, read.images) for read in reads)):
-        _refuse_nonfinite(done.rows, ids[done.item.rows])
+        _refuse_nonfinite(done.rows, ids[done.item.group][done.item.rows])
         if len(embedder.backoff) > halved:
             halved = len(embedder.backoff)
             save.note_backoff(embedder.backoff[-1])
@@ -174,19 +185,17 @@ def _embed_group(
 class _Saver:
     """Writes a part for every view, at once or in the background, never more than one behind."""
 
-    def __init__(
-        self, writers: Mapping[int, RowKeeper], group: str, figures: Figures, pool: ThreadPoolExecutor | None
-    ) -> None:
-        self._writers, self._group, self._figures, self._pool = writers, group, figures, pool
+    def __init__(self, writers: Mapping[int, RowKeeper], figures: Figures, pool: ThreadPoolExecutor | None) -> None:
+        self._writers, self._figures, self._pool = writers, figures, pool
         self._pending: Future[None] | None = None
 
     def __call__(self, part: _Part) -> None:
         started = time.perf_counter()
         self.wait()
         if self._pool is None:
-            self._write(part)
+            self._write_all(part)
         else:
-            self._pending = self._pool.submit(self._write, part)
+            self._pending = self._pool.submit(self._write_all, part)
         self._figures.stages["write"] += time.perf_counter() - started
 
     def note_backoff(self, batch_size: int) -> None:
@@ -201,16 +210,20 @@ class _Saver:
             self._pending.result()
             self._pending = None
 
-    def _write(self, part: _Part) -> None:
+    def _write_all(self, part: _Part) -> None:
+        for group, own in part.by_group().items():
+            self._write(group, own)
+
+    def _write(self, group: str, part: _Part) -> None:
         asked = np.concatenate([read.asked for read in part.reads])
         rows = np.concatenate([read.rows for read in part.reads])
-        hashes = np.concatenate([read.hashes for read in part.reads])
+        hashes = np.concatenate([read.hashes.result() for read in part.reads])
         bad = [found for read in part.reads for found in read.bad]
         for view, writer in self._writers.items():
             kept, dtype = (str(writer.manifest.recipe.get(name, "")) for name in ("kept", "dtype"))
             pieces = [as_stored(outputs[view], kept=kept, dtype=dtype) for outputs in part.outputs if outputs]
             embeddings = np.concatenate(pieces) if pieces else np.empty((0, 0), np.float32)
-            _write_missing(writer, self._group, asked=asked, rows=rows, embeddings=embeddings, hashes=hashes, bad=bad)
+            _write_missing(writer, group, asked=asked, rows=rows, embeddings=embeddings, hashes=hashes, bad=bad)
 
 
 def _write_missing(
@@ -233,24 +246,55 @@ def _write_missing(
     writer.write_rows(group, rows[keep], embeddings[keep], hashes[keep], bad=unreadable)
 
 
-def _hashed(dataset: Dataset, group: str, batch_size: int, missing: NDArray[np.int64]) -> Iterator[_Read]:
+def _rounds(
+    dataset: Dataset, missing: dict[str, NDArray[np.int64]], batch_size: int
+) -> list[dict[str, NDArray[np.int64]]]:
+    """Return the groups that are read at the same time: all of them where that may be, and costs no more memory."""
+    room = read_ahead.MOST_BYTES // max(1, len(missing))
+    if missing and reading_of(dataset).groups_at_once and 0 < batch_size * _image_bytes(dataset.info) <= room:
+        return [missing]
+    return [{group: rows} for group, rows in missing.items()]
+
+
+def _image_bytes(info: DatasetInfo) -> int:
+    """Return the bytes of an image, 0 where that is not known or differs."""
+    return int(info.size**info.ndim * info.channels)
+
+
+@contextmanager
+def _ahead(dataset: Dataset, groups: Mapping[str, NDArray[np.int64]], batch_size: int) -> Iterator[Iterator[_Read]]:
+    """Read groups ahead, each in a thread of its own, and hash what came in others; all groups end together."""
+    workers, totals = reading_of(dataset).workers, {group: len(rows) for group, rows in groups.items()}
+    depth, room = max(read_ahead.DEPTH, workers + 1), read_ahead.MOST_BYTES // len(groups)
+    with ThreadPoolExecutor(workers, thread_name_prefix="medfeat-hash") as pool, ExitStack() as stack:
+        sources = {group: _hashed(dataset, group, batch_size, rows, pool) for group, rows in groups.items()}
+        ahead = {
+            group: stack.enter_context(ReadAhead(source, depth, _weight, most_bytes=room))
+            for group, source in sources.items()
+        }
+        yield in_turn(ahead, totals, lambda read: len(read.asked))
+
+
+def _hashed(
+    dataset: Dataset, group: str, batch_size: int, missing: NDArray[np.int64], pool: ThreadPoolExecutor
+) -> Iterator[_Read]:
     for batch in dataset.batches(group, batch_size, missing):
         unplaced = next((bad for bad in batch.bad if bad.row is None), None)
         if unplaced is not None:
             raise DataError(f"{dataset.info.name} reports {unplaced.id} as a BadImage without its row: give it too")
-        hashes = np.frombuffer(b"".join(image_hash(image) for image in batch.images), np.uint8).reshape(-1, HASH_BYTES)
-        yield _Read(batch.asked, batch.rows, hashes, batch.images, batch.bad)
+        yield _Read(group, batch.asked, batch.rows, pool.submit(image_hashes, batch.images), batch.images, batch.bad)
 
 
 def _weight(read: _Read) -> int:
     return sum(image.nbytes for image in read.images)
 
 
-def _timed(reads: ReadAhead[_Read], figures: Figures) -> Iterator[_Read]:
-    iterator = iter(reads)
+def _timed(reads: Iterator[_Read], figures: Figures) -> Iterator[_Read]:
     while True:
         started = time.perf_counter()
-        read = next(iterator, None)
+        read = next(reads, None)
+        if read is not None:
+            read.hashes.result()  # what is hashed more slowly than it is embedded may not pile up
         figures.stages["read"] += time.perf_counter() - started
         if read is None:
             return

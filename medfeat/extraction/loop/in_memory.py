@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.datasets.bounds import stacked
+from medfeat.datasets.reading import Reading, reading_of
 from medfeat.types import BadImage, Dataset, DatasetInfo, IdArray, ImageBatch, LabelArray, UInt8Array
 
 LIMIT_BYTES = 384 << 20
@@ -27,10 +29,12 @@ class _Group:
     images: list[UInt8Array] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     bad: dict[int, BadImage] = field(default_factory=dict)
+    nbytes: int = 0
 
     def add(self, batch: ImageBatch) -> None:
         """Take in one batch of the source."""
         self.images.extend(batch.images)
+        self.nbytes += _nbytes(batch)
         self.rows.extend(batch.rows.tolist())
         self.bad |= {bad.row: bad for bad in batch.bad if bad.row is not None}
 
@@ -51,6 +55,7 @@ class _KeptImages:
     def __init__(self, dataset: Dataset, limit_bytes: int) -> None:
         self._dataset = dataset
         self._room = limit_bytes
+        self._one_at_a_time = threading.Lock()
         self._groups: dict[str, _Group] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -60,6 +65,11 @@ class _KeptImages:
     def info(self) -> DatasetInfo:
         """Of the dataset behind."""
         return self._dataset.info
+
+    @property
+    def reading(self) -> Reading:
+        """Of the dataset behind."""
+        return reading_of(self._dataset)
 
     def ids(self, group: str) -> IdArray:
         """Ids of the dataset behind."""
@@ -81,18 +91,29 @@ class _KeptImages:
 
     def _read(self, group: str, batch_size: int, count: int) -> Iterator[ImageBatch]:
         kept: _Group | None = _Group()
-        taken = 0
+        whole = False
         try:
             for batch in self._dataset.batches(group, batch_size, np.arange(count)):
-                taken += sum(image.nbytes for image in batch.images)
-                if kept is not None and taken <= self._room:
+                if kept is not None and self._take(_nbytes(batch)):
                     kept.add(batch)
-                else:
+                elif kept is not None:
+                    self._take(-kept.nbytes)
                     kept = None
                 yield batch
-        except GeneratorExit:
-            kept = None
-            raise
-        if kept is not None:
-            self._room -= taken
-            self._groups[group] = kept
+            whole = True
+        finally:
+            if kept is not None and whole:
+                self._groups[group] = kept
+            elif kept is not None:
+                self._take(-kept.nbytes)
+
+    def _take(self, count: int) -> bool:
+        """Take room for some bytes, or give it back; False where there is none. Groups may be read at the same time."""
+        with self._one_at_a_time:
+            fits = count <= self._room
+            self._room -= count if fits else 0
+        return fits
+
+
+def _nbytes(batch: ImageBatch) -> int:
+    return sum(image.nbytes for image in batch.images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -86,6 +87,8 @@ class Pass:
         Hears of every batch.
     several
         Devices that each get a process of their own; None runs the network here.
+    since
+        When loading and measuring began, as `time.perf_counter` counts; None where that is no part of it.
     """
 
     def __init__(
@@ -98,10 +101,12 @@ class Pass:
         root: Path,
         progress: Progress,
         several: SeveralDevices | None = None,
+        since: float | None = None,
     ) -> None:
         self.dataset, self.backbone, self.choice, self.begun = dataset, backbone, choice, begun
         self.root, self.progress, self.several = root, progress, several
         self.total = sum(dataset.info.counts.values())
+        self.since, self.start_seconds = since, 0.0
 
     def make(self, targets: list[Target], *, source: Mapping[str, Any]) -> dict[View, StoreOutcome]:
         """Make the stores and publish them; one that another process published meanwhile is found.
@@ -124,6 +129,7 @@ class Pass:
                 self._declare(target, running[target.index])
             if not left:
                 return done
+            self.start_seconds = 0.0 if self.since is None else time.perf_counter() - self.since
             run = self._run(running)
             return done | {t.view: self._publish(t, running[t.index], run) for t in left}
 
@@ -230,6 +236,8 @@ class Pass:
         environment = {
             **writer.settings,
             **asdict(run.machine),
+            "start_seconds": self.start_seconds,
+            "views": len(self.backbone.views),
             "seconds": figures.seconds,
             "images": figures.embedded,
             "images_per_second": figures.images_per_second,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from medfeat.extraction.measure.clock import stopwatch
 
 if TYPE_CHECKING:
     import torch
@@ -18,20 +20,21 @@ _GOOD_ENOUGH_GAIN = 1.05
 _SMALLEST_BATCH = {"cpu": 4}
 _LARGEST_BATCH = {"cpu": 64, "mps": 64}
 _SECONDS_A_TRIAL = 2.0
+# Threads that wait for one another spin when something else took their processor: of many readings one is undisturbed.
+_SECONDS_MEASURING, _READINGS = 0.5, 16
+_SHORTEST = 1e-9
 
 
-def seconds_per_batch(embedder: RowEmbedder, images: Images, repeats: int = 2) -> float:
-    """Measure a warm forward pass: the fastest of `repeats`, in seconds; a slow network is measured once."""
-    started = time.perf_counter()
-    embedder(images)
-    if time.perf_counter() - started > _SECONDS_A_TRIAL:
-        repeats = 1
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
+def seconds_per_batch(embedder: RowEmbedder, images: Images, repeats: int = _READINGS) -> float:
+    """Measure a warm forward pass: the least of up to `repeats`, in seconds of work; a slow one is measured once."""
+    whole = stopwatch(embedder.device)
+    embedder(images)  # what is made ready at the first pass is no part of the others
+    times: list[float] = []
+    while not times or (len(times) < repeats and whole() < _SECONDS_MEASURING):
+        seconds = stopwatch(embedder.device)
         embedder(images)
-        times.append(time.perf_counter() - started)
-    return min(times)
+        times.append(seconds())
+    return max(min(times), _SHORTEST)
 
 
 def choose_batch_size(
@@ -59,7 +62,7 @@ def choose_batch_size(
             return best or embedder.backoff[-1]
         rate = size / seconds
         if rate < best_rate * _GOOD_ENOUGH_GAIN:
-            # A neighbour may have taken the processor for this one reading: what counts is the better of two.
+            # A neighbour may have taken the processor's caches for this one reading: the better of two counts.
             seconds = min(seconds, seconds_per_batch(embedder, _repeated(images, size), repeats=1))
             rate = size / seconds
         if rate < best_rate * _GOOD_ENOUGH_GAIN:
@@ -69,6 +72,11 @@ def choose_batch_size(
             break
         size *= 2
     return best
+
+
+def filled(batch: int, total: int) -> int:
+    """Return a batch that so few images fill."""
+    return min(batch, 1 << math.ceil(math.log2(max(total, 1))))
 
 
 def _repeated(images: Images, size: int) -> Images:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -12,15 +13,29 @@ import numpy as np
 from medfeat.datasets.bounds import images_a_batch
 from medfeat.errors import first_line
 from medfeat.extraction.ask.run_settings import RunSettings
-from medfeat.extraction.measure.batch_size import choose_batch_size, seconds_per_batch
+from medfeat.extraction.measure.batch_size import choose_batch_size, filled, seconds_per_batch
+from medfeat.extraction.measure.clock import stopwatch
 from medfeat.extraction.measure.half_precision import (
     HOPELESS_SPEEDUP,
     WORTHWHILE_SPEEDUP,
     Agreement,
     agreement,
     candidates,
+    images_to_compare,
+    missing_instructions,
 )
-from medfeat.extraction.measure.when_to_compile import guess_compile_seconds, worth_compiling
+from medfeat.extraction.measure.memory import Memory, Way
+from medfeat.extraction.measure.sample import spread
+from medfeat.extraction.measure.when_to_compile import (
+    AGAIN,
+    EXPECTED_GAIN,
+    MAX_APART,
+    count_layers,
+    expected_compile_seconds,
+    rows_apart,
+    worth_compiling,
+)
+from medfeat.extraction.network.compiling import compiler_cache
 from medfeat.extraction.network.device import is_out_of_memory, settings_here
 from medfeat.types import Precision, Progress
 
@@ -30,10 +45,9 @@ if TYPE_CHECKING:
     from medfeat.extraction.network.forward import Images, RowEmbedder, Rows
 
 _DEFAULT_BATCH = {"cpu": 8, "cuda": 256, "mps": 32}
-_PART_SECONDS = 10.0
-_MAX_PART_ROWS = 8192
-# How far compiled rows may lie from eager ones, of their length: sums in another order, and no more.
-_MAX_APART = {"fp32": 1e-3, "bf16": 5e-2, "fp16": 5e-2}
+_PART_SECONDS, _MAX_PART_ROWS = 10.0, 8192
+# A run that takes less as it is would only be held up by measuring how to make it faster; on a GPU that takes a moment.
+_WORTH_MEASURING = {"cpu": 15.0, "cuda": 2.0, "mps": 2.0}
 # Trying batch sizes costs about this many images; a run shorter than twenty times that would not earn it back.
 _TRIAL_IMAGES = 224
 
@@ -67,25 +81,27 @@ class Decision:
 
 @dataclass
 class _Trial:
-    """One precision, as fast as this machine runs it."""
+    """One precision, as fast as this machine runs it; its network is built when it is needed."""
 
     precision: Precision
-    embedder: RowEmbedder
-    seconds: float  # an image (or volume)
+    batch: int
+    seconds: float  # of work an image (or volume)
+    embedder: RowEmbedder | None = None
     compiled: bool = False
     final: bool = False  # compiling was tried, or does not pay
+    eager: _Trial | None = None  # what was compiled
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chooser:
-    """What decides how to run, by short measurements before the first part.
+    """What decides how to run, by short measurements before the first part and what is remembered of earlier ones.
 
     Attributes
     ----------
     make
         Builds the network.
-    sample
-        Up to 256 images (or a few volumes), always the same ones.
+    read
+        Gives up to 256 images (or a few volumes), always the same ones; asked only when something is measured.
     total
         Images the run will embed.
     batch_size
@@ -95,140 +111,283 @@ class Chooser:
     device
         Where the network runs.
     progress
-        Told what was decided and why.
+        Told what is measured, what was decided and why.
     volumes
         Whether these are volumes: a batch is then one of slices.
+    data
+        Name of the dataset, which stands beside what was measured on it.
+    memory
+        What was measured before; takes in what is measured now.
+    image_bytes
+        Of each image; 0 where they differ, and the sample tells.
     """
 
     make: Make
-    sample: Images
+    read: Callable[[], Images]
     total: int
     batch_size: int | None
     problem: str | None
     device: torch.device
     progress: Progress
     volumes: bool = False
+    data: str = ""
+    memory: Memory = field(default_factory=Memory)
+    image_bytes: int = 0
 
     def choose(self, precision: str) -> Decision:
-        """Measure, and return what is ready to run; `precision` is ``auto``, or what was asked for."""
-        tried: tuple[Precision, ...] = candidates(self.device) if precision == "auto" else ()
+        """Measure what is not known, and return what is ready to run; `precision` is ``auto``, or as asked for."""
         first: Precision = "fp32" if precision == "auto" else precision  # type: ignore[assignment]  # checked before
-        batch = self._within_bounds(self.batch_size or self._find_batch(tried[0] if tried else first, first))
-        base = self._trial(first, batch)
-        for candidate in tried:
+        try:
+            brief = self._look(first) * self.total < _WORTH_MEASURING.get(self.device.type, 2.0)
+            halves = self._halves(first, brief) if precision == "auto" else ()
+            batch = self._within_bounds(self.batch_size or self._batch(brief, *halves, first))
+            return self._chosen(self._eager(first, batch, brief), halves, brief)
+        finally:
+            self._looked.clear()
+            self.memory.save()
+
+    def _chosen(self, base: _Trial, halves: tuple[Precision, ...], brief: bool) -> Decision:
+        """Return the first half precision that is worth it, else what is asked for or exact."""
+        for candidate in halves:
             try:
-                half = self._trial(candidate, batch)
-                base, decision = self._compared(base, half, batch)
+                half = self._eager(candidate, base.batch, brief)
+                base, decision = self._compared(base, half)
             except Exception as error:
                 # A library can lack a kernel for it in more ways than can be looked for; float32 has just run.
-                self.progress.say(f"precision {candidate} does not run here ({first_line(error)}): left out")
+                self._left_out(candidate, error)
                 continue
             if decision is not None:
                 return decision
-        return self._decided(self._compiled(base, batch))
+        return self._decided(self._compiled(base))
 
-    def _compared(self, base: _Trial, half: _Trial, batch: int) -> tuple[_Trial, Decision | None]:
+    def _compared(self, base: _Trial, half: _Trial) -> tuple[_Trial, Decision | None]:
         """Return float32 as it was measured last, and what to run if the half precision is worth it."""
         gain = base.seconds / half.seconds
         if HOPELESS_SPEEDUP < gain < WORTHWHILE_SPEEDUP:
             # Compiling often gains half precision more than float32: compare them as they would run.
-            base, half = self._compiled(base, batch), self._compiled(half, batch)
+            base, half = self._compiled(base), self._compiled(half)
             gain = base.seconds / half.seconds
         if gain < WORTHWHILE_SPEEDUP:
-            self.progress.say(
-                f"precision {half.precision}: {gain:.2f} x the speed of fp32 here, not worth its rounding"
-            )
+            self._not_worth(half.precision, gain)
             return base, None
-        half = self._compiled(half, batch)
-        agreements = self._agreements(self._views(base.embedder), self._views(half.embedder), half.precision)
+        half = self._compiled(half)
+        agreements = self._agreements(base, half)
         return base, self._decided(half, agreements) if all(found.passed for found in agreements) else None
 
     def _decided(self, trial: _Trial, agreements: tuple[Agreement, ...] = ()) -> Decision:
-        embedder = trial.embedder
+        embedder = self._built(trial)
         if not trial.compiled and self.problem is not None and self._pays(trial):
             self.progress.say(self.problem)
         batch = embedder.backoff[-1] if embedder.backoff else embedder.pass_size
         embedder.backoff.clear()  # what was halved while measuring is where the run begins
         seconds = max(trial.seconds * embedder.batch_size, 1e-6)
         parts = max(1, min(round(_PART_SECONDS / seconds), _MAX_PART_ROWS // embedder.batch_size))
-        return Decision(settings_here(self.device, trial.precision, batch, trial.compiled, parts), embedder, agreements)
+        here = settings_here(self.device, trial.precision, batch, trial.compiled, parts, fused=embedder.fused)
+        return Decision(here, embedder, agreements)
 
-    def _trial(self, precision: Precision, batch: int) -> _Trial:
-        embedder = self.make(precision, batch, compiled=False, copied=True)
+    def _halves(self, first: Precision, brief: bool) -> tuple[Precision, ...]:
+        """Return the half precisions that a run of this length may try: a run of seconds only takes what is known."""
+        halves = candidates(self.device)
+        if brief:
+            return tuple(half for half in halves if self._is_known(half))
+        return tuple(half for half in halves if self._is_hopeful(half, first))
+
+    def _look(self, precision: Precision) -> float:
+        """Return seconds of work an image (or volume), by the least that tells."""
+        if precision not in self.memory.looks:
+            embedder = self.make(precision, self._look_batch, compiled=False, copied=True)
+            self.memory.looks[precision] = self._seconds(embedder)
+            self._looked[precision] = embedder
+        return self.memory.looks[precision]
+
+    @property
+    def _look_batch(self) -> int:
+        """One image tells enough of a processor; other devices, and volumes, are only busy with a whole batch."""
+        whole = self.batch_size or self._default()
+        return whole if self.volumes else 1 if self.device.type == "cpu" else min(whole, self._most())
+
+    @cached_property
+    def _looked(self) -> dict[Precision, RowEmbedder]:
+        return {}
+
+    def _is_known(self, half: Precision) -> bool:
+        return all(one.passed for one in self.memory.agreements.get(half, ())) and half in self.memory.agreements
+
+    def _is_hopeful(self, half: Precision, first: Precision) -> bool:
+        """Look at what the processor has, then at one image."""
+        missing = missing_instructions(half, self.device)
+        if missing:
+            self.progress.say(f"precision {half} is left out: {missing}")
+            return False
+        if half in self.memory.agreements and not self._is_known(half):
+            self._said(self.memory.agreements[half])
+            return False
+        if half not in self.memory.looks:
+            self.progress.say(f"measuring {half} ...")
+        try:
+            gain = self._look(first) / self._look(half)
+        except Exception as error:
+            self._left_out(half, error)
+            return False
+        if gain <= HOPELESS_SPEEDUP:
+            self._not_worth(half, gain)
+        return gain > HOPELESS_SPEEDUP
+
+    def _eager(self, precision: Precision, batch: int, brief: bool) -> _Trial:
+        """Measure a precision as it is; a run of seconds takes the word of one image."""
+        known = self.memory.way(precision, compiled=False, batch=batch)
+        if known is not None:
+            return _Trial(precision, batch, known.seconds)
+        if brief:
+            return _Trial(precision, batch, self._look(precision), final=True)
+        seconds, embedder = self._look(precision), self._looked.get(precision)
+        if batch != self._look_batch or embedder is None:
+            embedder = self.make(precision, batch, compiled=False, copied=True)
+            seconds = self._seconds(embedder)
+        if not embedder.backoff:  # what memory was too small for is no measure of another day
+            self.memory.keep(Way(precision, False, batch, seconds))
+        return _Trial(precision, batch, seconds, embedder)
+
+    def _seconds(self, embedder: RowEmbedder) -> float:
         some = self._some(embedder)
-        return _Trial(precision, embedder, seconds_per_batch(embedder, some) / len(some))
+        return seconds_per_batch(embedder, some) / len(some)
+
+    @cached_property
+    def _sample(self) -> Images:
+        return self.read()
 
     def _some(self, embedder: RowEmbedder) -> Images:
         """Return a batch to measure on; one volume has slices enough."""
-        return self.sample[: 1 if self.volumes else embedder.batch_size]
+        return self._sample[: 1 if self.volumes else embedder.batch_size]
+
+    def _built(self, trial: _Trial) -> RowEmbedder:
+        if trial.embedder is None and trial.compiled and trial.eager is not None:
+            self._compile(trial, trial.eager)
+        if trial.embedder is None:
+            trial.embedder = self.make(trial.precision, trial.batch, compiled=False, copied=True)
+        return trial.embedder
 
     def _pays(self, eager: _Trial) -> bool:
         """Decide whether the run is long enough to repay compiling."""
-        return worth_compiling(eager.seconds * self.total, guess_compile_seconds(eager.embedder.module))
+        known = self.memory.way(eager.precision, compiled=True, batch=eager.batch)
+        gain = EXPECTED_GAIN if known is None else eager.seconds / known.seconds if known.usable else 1.0
+        return worth_compiling(eager.seconds * self.total, self._compile_cost(eager), gain)
 
-    def _compiled(self, eager: _Trial, batch: int) -> _Trial:
-        """Compile when it repays itself, once, and keep the result only if it works and is faster."""
+    def _compile_cost(self, eager: _Trial) -> float:
+        """Return what compiling will cost: as it did, with the compiler's cache where that is there, or a guess."""
+        known = self.memory.way(eager.precision, compiled=True, batch=eager.batch)
+        if known is not None and known.kept and known.kept == compiler_cache(self.device):
+            return known.again or known.cost * AGAIN
+        if known is not None and known.cost:
+            return known.cost
+        self.memory.layers = self.memory.layers or count_layers(self._built(eager).module)
+        return expected_compile_seconds(self.memory.layers, self.memory.costs_here())
+
+    def _compiled(self, eager: _Trial) -> _Trial:
+        """Compile when it repays itself, once; what is known of it is believed, and compiled when it is to run."""
         if eager.final or self.problem is not None or not self._pays(eager):
             return replace(eager, final=True)
-        started = time.perf_counter()
+        known = self.memory.way(eager.precision, compiled=True, batch=eager.batch)
+        if known is not None:
+            return _Trial(eager.precision, eager.batch, known.seconds, compiled=True, final=True, eager=eager)
+        return self._compile(replace(eager, final=True), eager)
+
+    def _compile(self, trial: _Trial, eager: _Trial) -> _Trial:
+        """Build a trial compiled, and as it was eager where compiling fails, gives other rows or gains nothing."""
+        name, kept = eager.precision, compiler_cache(self.device)
+        self.progress.say(f"compiling {name}, about {self._compile_cost(eager):.0f} s ...")
+        work = stopwatch(self.device)
         try:
-            embedder = self.make(eager.precision, batch, compiled=True, copied=True)
+            embedder = self.make(name, eager.batch, compiled=True, copied=True)
             some = self._some(embedder)
-            seconds = seconds_per_batch(embedder, some) / len(some)
-            compiled = _Trial(eager.precision, embedder, seconds, compiled=True, final=True)
-            apart = _apart(eager.embedder(some), embedder(some))
+            rows = embedder(some)
+            cost = work()
+            apart = rows_apart(self._built(eager)(some), rows)
+            way = self._measured_compiled(embedder, eager, cost, kept, usable=apart <= MAX_APART[name])
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             # A compiler can fail in more ways than can be looked for beforehand; eager always works.
-            self.progress.say(f"torch.compile failed ({first_line(error)}): running eager")
-            return replace(eager, final=True)
-        cost, name = time.perf_counter() - started, eager.precision
-        if apart > _MAX_APART[name]:
-            self.progress.say(f"compiled {name} is {apart:.1%} off what eager gives: running eager")
-            return replace(eager, final=True)
-        if compiled.seconds >= eager.seconds:
-            self.progress.say(f"compiled {name} in {cost:.0f} s, not faster than eager here: running eager")
-            return replace(eager, final=True)
-        self.progress.say(
-            f"compiled {name} in {cost:.0f} s, {eager.seconds / compiled.seconds:.2f} x the speed of eager"
-        )
-        return compiled
+            way = self.memory.keep(Way(name, True, eager.batch, eager.seconds, work(), usable=False))
+            line = f"torch.compile failed ({first_line(error)}): running eager"
+        else:
+            line = f"compiled {name} in {cost:.0f} s, {eager.seconds / way.seconds:.2f} x the speed of eager"
+            if not way.usable:
+                line = f"compiled {name} is {apart:.1%} off what eager gives: running eager"
+            elif way.seconds >= eager.seconds:
+                line = f"compiled {name} in {cost:.0f} s, not faster than eager here: running eager"
+        self.progress.say(line)
+        trial.compiled = way.usable and way.seconds < eager.seconds
+        trial.seconds, trial.embedder = (way.seconds, embedder) if trial.compiled else (eager.seconds, eager.embedder)
+        return trial
 
-    def _agreements(self, reference: list[Rows], rounded: list[Rows], half: Precision) -> tuple[Agreement, ...]:
+    def _measured_compiled(self, embedder: RowEmbedder, eager: _Trial, cost: float, kept: str, *, usable: bool) -> Way:
+        """Keep what compiling cost: the first time, or again, with what the compiler had kept of the same network."""
+        known = self.memory.way(eager.precision, compiled=True, batch=eager.batch)
+        again = known is not None and known.kept != "" and known.kept == kept
+        seconds = known.seconds if known is not None and again else self._seconds(embedder)
+        way = Way(eager.precision, True, eager.batch, seconds, cost, kept=compiler_cache(self.device), usable=usable)
+        if known is not None and again:
+            way = replace(way, cost=known.cost, again=min(cost, known.again or cost))
+        return self.memory.keep(way)
+
+    def _not_worth(self, half: Precision, gain: float) -> None:
+        self.progress.say(f"precision {half}: {gain:.2f} x the speed of fp32 here, not worth its rounding")
+
+    def _left_out(self, half: Precision, error: Exception) -> None:
+        self.progress.say(f"precision {half} does not run here ({first_line(error)}): left out")
+
+    def _agreements(self, base: _Trial, half: _Trial) -> tuple[Agreement, ...]:
         """Compare every view by itself: a long one must not hide what a short one lost."""
-        found = tuple(agreement(*views, half) for views in zip(reference, rounded, strict=True))
-        worst = min(found, key=lambda one: one.cosine_p01 if math.isfinite(one.cosine_p01) else -math.inf)
-        verdict = "agrees with" if all(one.passed for one in found) else "does not agree with"
-        self.progress.say(f"precision {half} {verdict} fp32: 1st percentile of cosine {worst.cosine_p01:.5f}")
+        number = images_to_compare(self.total)
+        found = self.memory.agreements.get(half.precision, ())
+        if not found or self.memory.compared.get(half.precision, 0) < number:
+            exact, rounded = (self._views(self._built(one), number) for one in (base, half))
+            found = tuple(agreement(*two, half.precision, self.data) for two in zip(exact, rounded, strict=True))
+            if all(math.isfinite(one.cosine_p01) for one in found):
+                self.memory.agreements[half.precision], self.memory.compared[half.precision] = found, number
+        self._said(found)
         return found
 
-    def _views(self, embedder: RowEmbedder) -> list[Rows]:
-        """Embed the sample: one (n, d) array a view."""
-        size = embedder.batch_size
-        batches = map(embedder, (self.sample[start : start + size] for start in range(0, len(self.sample), size)))
+    def _said(self, found: tuple[Agreement, ...]) -> None:
+        worst = min(found, key=lambda one: one.cosine_p01 if math.isfinite(one.cosine_p01) else -math.inf)
+        verdict = "agrees with fp32" if all(one.passed for one in found) else "does not agree with fp32, which is used"
+        where = f", measured on {worst.measured_on}" if worst.measured_on != self.data else ""
+        text = f"1st percentile of cosine {worst.cosine_p01:.5f}{where}"
+        self.progress.say(f"precision {worst.precision} {verdict}: {text}")
+
+    def _views(self, embedder: RowEmbedder, number: int) -> list[Rows]:
+        """Embed evenly spread images of the sample, or all volumes of it: one (n, d) array a view."""
+        some, size = self._sample if self.volumes else spread(self._sample, number), embedder.batch_size
+        batches = [embedder(some[start : start + size]) for start in range(0, len(some), size)]
         views = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
         return [view.reshape(len(view), -1) for view in views]
 
-    def _find_batch(self, *precisions: Precision) -> int:
-        """Find the batch for the first of some precisions that runs here."""
+    def _default(self) -> int:
         default: int = _DEFAULT_BATCH.get(self.device.type, 8)
-        if self.volumes:
-            return default  # a batch is one of slices, and there are always enough of those
-        if self.total < 20 * _TRIAL_IMAGES:
-            return min(default, 1 << math.ceil(math.log2(max(self.total, 1))))
-        if self.device.type == "cuda":
-            return default  # full for every network; where its memory is not enough, the first trial halves it
+        return default if self.volumes else filled(default, self.total)
 
+    def _batch(self, brief: bool, *precisions: Precision) -> int:
+        """Find the batch for the first of some precisions that runs here."""
+        if self.memory.batch is not None and not self.volumes:
+            return filled(self.memory.batch, self.total)
+        # On CUDA it is full for every network; where its memory is not enough, the first trial halves it.
+        if brief or self.volumes or self.device.type == "cuda" or self.total < 20 * _TRIAL_IMAGES:
+            return self._default()
+        self.progress.say("measuring batch sizes ...")
+        self.memory.batch = self._searched(*precisions)
+        return self.memory.batch
+
+    def _searched(self, *precisions: Precision) -> int:
         def build(size: int) -> RowEmbedder:
             return self.make(precisions[0], size, compiled=False, copied=True)
 
         try:
-            return choose_batch_size(build, self.sample, self.device, most=self._most())
+            return choose_batch_size(build, self._sample, self.device, most=self._most())
         except Exception:
             if len(precisions) == 1:
                 raise
-            return self._find_batch(*precisions[1:])
+            return self._searched(*precisions[1:])
 
     def _within_bounds(self, batch: int) -> int:
         """Return a batch whose images may be held at once; one that was asked for is not cut without a word."""
@@ -238,15 +397,4 @@ class Chooser:
         return most
 
     def _most(self) -> int:
-        return images_a_batch(sum(image.nbytes for image in self.sample) / len(self.sample))
-
-
-def _apart(eager: list[Rows], compiled: list[Rows]) -> float:
-    """Return how far the worst row lies from what eager gives, as a share of its length."""
-    worst = 0.0
-    for a, b in zip(eager, compiled, strict=True):
-        one, other = (rows.reshape(len(rows), -1).astype(np.float64) for rows in (a, b))
-        length = np.linalg.norm(one, axis=1)
-        gap = np.linalg.norm(one - other, axis=1)
-        worst = max(worst, float(np.max(np.where(gap > 0, gap / np.where(length > 0, length, 1.0), 0.0), initial=0.0)))
-    return worst
+        return images_a_batch(self.image_bytes or sum(image.nbytes for image in self._sample) / len(self._sample))

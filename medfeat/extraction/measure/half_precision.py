@@ -1,6 +1,7 @@
 """Whether half precision agrees with float32, and what it must gain: decided by running the network on a few images.
 
-Nothing here guesses from a table of processors: agreement depends on the network, and speed on the machine.
+Nothing here guesses from a table of processors: agreement depends on the network, and speed on the machine. What is
+looked up is whether a processor has instructions for it at all: without them it can only be slower.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.extraction.network.device import processor_flags
 from medfeat.types import Precision
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from medfeat.extraction.network.forward import Rows
 
 _MIN_COSINE = 0.998
+_X86 = frozenset({"sse2"})
+# As Linux calls them, of Intel, AMD and Arm.
+_BF16 = frozenset({"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"})
 # A candidate must beat float32 by this much, or its rounding buys nothing.
 WORTHWHILE_SPEEDUP = 1.15
 # Below this the processor emulates the type, and compiling does not help.
@@ -40,22 +45,34 @@ class Agreement:
         How many images were compared.
     passed
         Whether `cosine_p01` reaches `_MIN_COSINE` and every value is finite.
+    measured_on
+        The dataset whose images were compared.
     """
 
     precision: Precision
     cosine_p01: float
     sample: int
     passed: bool
+    measured_on: str = ""
+
+    @classmethod
+    def of(cls, precision: Precision, cosine_p01: float, sample: int, measured_on: str) -> Agreement:
+        """Judge what was measured."""
+        return cls(precision, cosine_p01, sample, cosine_p01 >= _MIN_COSINE, measured_on)
 
 
-def agreement(reference: Rows, candidate: Rows, precision: Precision) -> Agreement:
-    """Compare two (n, d) embeddings of the same images row by row."""
+def agreement(reference: Rows, candidate: Rows, precision: Precision, measured_on: str = "") -> Agreement:
+    """Compare two (n, d) embeddings of the same images, which are of the dataset `measured_on`, row by row."""
     a = reference.reshape(len(reference), -1).astype(np.float64)
     b = candidate.reshape(len(candidate), -1).astype(np.float64)
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        return Agreement(precision, math.nan, len(a), False)
-    p01 = float(np.percentile(row_cosines(a, b), 1))
-    return Agreement(precision, p01, len(a), p01 >= _MIN_COSINE)
+        return Agreement(precision, math.nan, len(a), False, measured_on)
+    return Agreement.of(precision, float(np.percentile(row_cosines(a, b), 1)), len(a), measured_on)
+
+
+def images_to_compare(total: int) -> int:
+    """Return on how many images precisions are compared: one in sixteen of a run, and as many as say anything."""
+    return min(max(total // 16, 32), 256)
 
 
 def row_cosines(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -71,3 +88,16 @@ def candidates(device: torch.device) -> tuple[Precision, ...]:
         return ("fp16", "bf16")
     # fp16 arithmetic is emulated on most processors; on mps nothing has been measured, so nothing is tried.
     return ("bf16",) if device.type == "cpu" else ()
+
+
+def missing_instructions(precision: Precision, device: torch.device) -> str:
+    """Say what a processor is known to lack for a half precision; empty where it has it, or one image must tell."""
+    import torch
+
+    flags = processor_flags()
+    if device.type != "cpu" or precision != "bf16" or not flags:
+        return ""
+    has = bool(flags & _BF16)
+    if flags & _X86:  # oneDNN's own word as well, which ONEDNN_MAX_CPU_ISA holds back
+        has = has and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return "" if has else "this processor has no instructions for it, or is held back from them"

@@ -49,6 +49,11 @@ class AveragedForward:
         return self.forward.module
 
     @property
+    def fused(self) -> bool:
+        """As of the network."""
+        return self.forward.fused
+
+    @property
     def backoff(self) -> list[int]:
         """As of the network."""
         return self.forward.backoff

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medfeat.cost import usable_cores
 from medfeat.errors import UsageError
@@ -16,6 +17,9 @@ from medfeat.types import Precision
 
 if TYPE_CHECKING:
     import torch
+
+# What holds a processor back from what it can do.
+_HOLD_BACK = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "TORCHINDUCTOR_CPP_MARCH")
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,13 @@ def describe_machine(device: torch.device) -> Machine:
 
 
 def settings_here(
-    device: torch.device, precision: Precision, batch_size: int, compiled: bool, part_batches: int
+    device: torch.device,
+    precision: Precision,
+    batch_size: int,
+    compiled: bool,
+    part_batches: int,
+    *,
+    fused: bool = False,
 ) -> RunSettings:
     """Return settings of a run on this machine, with what else decides on the last bits: torch and the hardware.
 
@@ -93,13 +103,36 @@ def settings_here(
     """
     import torch
 
-    if device.type == "cuda":
-        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
-        card = torch.cuda.get_device_properties(device).name
-        hardware = f"{card}, CUDA {torch.version.cuda}, cuDNN {cudnn}, driver {_driver()}"
-    else:
-        hardware = f"{processor_name()}, {torch.backends.cpu.get_cpu_capability()}"
-    return RunSettings(str(device), precision, batch_size, compiled, part_batches, str(torch.__version__), hardware)
+    hardware, version = hardware_of(device), str(torch.__version__)
+    return RunSettings(str(device), precision, batch_size, compiled, part_batches, version, hardware, fused)
+
+
+def hardware_of(device: torch.device) -> str:
+    """Name a card with its driver and cuDNN, or a processor with the vectors that torch uses on it."""
+    import torch
+
+    if device.type != "cuda":
+        return f"{processor_name()}, {torch.backends.cpu.get_cpu_capability()}"
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    card = torch.cuda.get_device_properties(device).name
+    return f"{card}, CUDA {torch.version.cuda}, cuDNN {cudnn}, driver {_driver()}"
+
+
+def machine_facts(device: torch.device) -> dict[str, Any]:
+    """Return whatever of this machine changes how fast a network runs, and which code a compiler makes for it."""
+    import torch
+
+    flags = hashlib.blake2b(" ".join(sorted(processor_flags())).encode(), digest_size=8).hexdigest()
+    held = {name: os.environ[name] for name in _HOLD_BACK if name in os.environ}
+    return {
+        "device": device.type,
+        "hardware": hardware_of(device),
+        "processor": processor_name(),
+        "flags": flags,
+        "threads": torch.get_num_threads(),
+        "held_back": held,
+        "torch": str(torch.__version__),
+    }
 
 
 def _driver() -> str:
@@ -112,14 +145,20 @@ def _driver() -> str:
 
 def processor_name() -> str:
     """Name the processor as its maker does, as far as the system tells."""
+    return _of_the_processor("model name") or platform.processor() or platform.machine()
+
+
+def processor_flags() -> frozenset[str]:
+    """Return what the processor can do in the words of Linux (``avx512_bf16``); nothing where the system is another."""
+    return frozenset((_of_the_processor("flags") or _of_the_processor("Features")).split())
+
+
+def _of_the_processor(name: str) -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 - a device file, read line by line
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
+            return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
     except OSError:
-        pass
-    return platform.processor() or platform.machine()
+        return ""
 
 
 def forget_peak(device: torch.device) -> None:

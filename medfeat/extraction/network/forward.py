@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError, OutOfMemoryError, first_line
+from medfeat.extraction.network.compiling import CompiledNetwork
 from medfeat.extraction.network.device import is_out_of_memory
 from medfeat.extraction.network.float32 import full_float32
+from medfeat.extraction.network.fusing import fused_half
 from medfeat.extraction.network.preprocess import Preprocess, preprocess_list
 from medfeat.types import Fit, Precision, UInt8Array
 
@@ -78,6 +80,11 @@ class RowEmbedder(Protocol):
         """Sizes the forward pass was halved to when memory ran out."""
         ...
 
+    @property
+    def fused(self) -> bool:
+        """Whether its clipped convolutions are single kernels."""
+        ...
+
     def submit(self, images: Images) -> Result:
         """Start embedding; on a GPU this returns before the work is done."""
         ...
@@ -105,6 +112,8 @@ class Forward:
     ----------
     backoff
         Sizes the forward pass was halved to when memory ran out, in order; empty when it never did.
+    fused
+        Whether clipped convolutions are single kernels: in half precision on CUDA, where the network allows it.
     """
 
     def __init__(
@@ -124,15 +133,16 @@ class Forward:
         self.backoff: list[int] = []
         self.pass_size = batch_size
         dtype = torch_dtype(precision)
-        self.module = backbone.module.to(device=device, dtype=dtype)
+        module = backbone.module.to(device)
+        half = None if compiled else fused_half(module, dtype, backbone.info.input_size)
+        self.fused = half is not None
+        self.module = module.to(dtype=dtype) if half is None else half
         # channels_last is what convolution kernels want, on tensor cores and in oneDNN alike
         self.module = self.module.to(memory_format=torch.channels_last)
         self._preprocess = Preprocess(backbone.info, fit=fit, device=device, dtype=dtype)
         self._network: Callable[[torch.Tensor], tuple[torch.Tensor, ...]] = self.module
         if compiled:
-            # Every backbone shares one forward function, and torch stops compiling it after eight variants.
-            torch._dynamo.reset()
-            self._network = torch.compile(self.module, dynamic=False, options={"freezing": True})
+            self._network = CompiledNetwork(self.module, device)
 
     def __call__(self, images: Images) -> list[Rows]:
         """Embed 1 to `batch_size` images and wait for the result: one (n, ...) float32 array a view."""
@@ -189,6 +199,7 @@ class RawForward:
         # They compute in float64, which Apple's GPUs lack.
         self.device = device if device.type == "cuda" else torch.device("cpu")
         self.backoff: list[int] = []
+        self.fused = False
         self.module = backbone.module.to(self.device)
 
     def __call__(self, images: Images) -> list[Rows]:

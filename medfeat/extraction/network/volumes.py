@@ -78,6 +78,11 @@ class VolumeForward:
         return self.forward.module
 
     @property
+    def fused(self) -> bool:
+        """As of the network."""
+        return self.forward.fused
+
+    @property
     def backoff(self) -> list[int]:
         """As of the network on slices."""
         return self.forward.backoff

@@ -11,6 +11,7 @@ from medfeat.comma_lists import as_names
 from medfeat.datasets import DATASETS, DigestMemory, Given, ObjectOptions, open_dataset, open_object
 from medfeat.datasets.labels.class_spelling import class_list
 from medfeat.datasets.objects.object_items import ItemColumns
+from medfeat.datasets.reading import AUTO_WORKERS, workers_meant
 from medfeat.errors import UsageError
 from medfeat.types import Dataset, Progress, TaskType
 
@@ -46,6 +47,7 @@ class DataOptions:
     split_column: str | None = None
     patient_column: str | None = None
     volumes: str | None = None
+    workers: int | None = None
 
     @classmethod
     def of(
@@ -80,6 +82,10 @@ class DataOptions:
             volumes=volumes,
         )
 
+    def read_by(self, workers: int | str | None) -> DataOptions:
+        """Return the same options for so many threads that decode and hash images: ``auto``, or a number."""
+        return replace(self, workers=None if workers in (None, AUTO_WORKERS) else workers_meant(workers))
+
     def open(self, data: str, *, root: Path, progress: Progress, recheck: bool = False) -> Dataset:
         """Open a dataset; digests of its files are remembered under the cache's root, until `recheck` forgets them."""
         if recheck:
@@ -108,13 +114,16 @@ class DataOptions:
             intensity=self.intensity,
             task=self.task,
             columns=ItemColumns(self.path_column, label, self.patient_column),
+            workers=self.workers,
         )
         return open_object(source.data, options, progress, DigestMemory.of_cache(root))
 
     def source(self, data: str) -> dict[str, Any]:
         """Spell it so that `from_source` opens the same data from any folder."""
         root = None if self.data_root is None else str(Path(self.data_root).absolute())
-        return {"data": self.place(data), **asdict(replace(self, data_root=root))}
+        told = asdict(replace(self, data_root=root))
+        del told["workers"]  # how fast it is read is no part of what it is
+        return {"data": self.place(data), **told}
 
     @classmethod
     def from_source(cls, source: Mapping[str, Any], *, data_root: str | Path | None = None) -> tuple[str, DataOptions]:

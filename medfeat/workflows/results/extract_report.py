@@ -109,12 +109,16 @@ class PlanReport:
                 plan.action,
                 str(plan.images),
                 "not known yet" if plan.disk_bytes is None else f"{plan.disk_bytes / 1e6:.1f} MB",
-                "not known yet" if plan.seconds is None else f"{plan.seconds:.0f} s",
+                "not known" if plan.seconds is None else _duration(plan.seconds),
                 plan.why,
             )
             for plan in self.plans
         )
         return [Table("", columns, rows, less=("time", "disk", "images"), prose=("why",))]
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _closing_line(store: StoreOutcome, device: str) -> str:

@@ -65,9 +65,15 @@ def extract_first(cache: Catalogue, data: str | None = None, backbone: str | Non
         What else `medfeat extract` is to be told.
     """
     named = None if data is None else split_name(data)[0]
-    known = next((one for one in cache.find(dataset=named) if can_be_extracted(one)), None) if named else None
+    there = list(cache.find(dataset=named)) if named else []
+    known = next((one for one in there if can_be_extracted(one)), None)
     if known is not None:
         return extract_as(known, backbone or _NAME, root=cache.root, **options)
+    if there:  # no command of extract knows these images
+        if (there[0].info.get("source") or {}).get("object"):
+            return f"the program that holds the images of {named}, for {backbone or _NAME},"
+        place = elsewhere(cache.root)
+        return command("cache", "import", "FILE", data=named, backbone=backbone or _NAME, cache_dir=place)
     return command(
         "extract", data=data or _NAME, backbone=backbone or _NAME, **options, cache_dir=elsewhere(cache.root)
     )

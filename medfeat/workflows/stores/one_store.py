@@ -61,9 +61,8 @@ def one_store(
         return found[0]
     what = " x ".join(one for one in (data, backbone) if one) or "anything"
     if found:
-        raise UsageError(
-            f"{len(found)} stores of {what} match: {_told_apart(found, cache)}; name one by its digest, --store"
-        )
+        where = f"of {what} match" if data or backbone else f"are in {root}"
+        raise UsageError(f"{len(found)} stores {where}: {_told_apart(found, cache)}; name one by its digest, --store")
     others = other_versions(cache, named, backbone=backbone, **wanted)
     if others:
         raise UsageError(

@@ -48,7 +48,7 @@ def source_for(
         raise NoTextsError(
             f"the {head} head compares images with texts, and this store holds {store.recipe.get('pool')} features: "
             "embed by a network of images and texts, "
-            f"{command('extract', backbone='hf:OWNER/REPO', pool='projected')}"
+            f"{command('extract', data='NAME', backbone='hf:OWNER/REPO', pool='projected')}"
         )
     texts = prompts_for(str(store.recipe["dataset"]), prompts).of(task)
     return TextSource(texts.digest, cache(partial(_read, network, texts, progress)))

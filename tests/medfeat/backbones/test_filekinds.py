@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from medfeat.backbones.weights.weights_file import read_state
+from medfeat.backbones.weights.weights_kinds import kind_of
 from medfeat.errors import WeightsError
 
 TENSORS = {"conv.weight": torch.arange(6.0).reshape(2, 3)}
@@ -135,3 +136,10 @@ def test_a_file_cut_anywhere_is_one_line(tmp_path: Path) -> None:
             with pytest.raises(WeightsError, match=r"cut.pth") as error:
                 read_state(tmp_path / "cut.pth")
             assert "\n" not in str(error.value)
+
+
+def test_a_brace_behind_a_length_of_no_header_is_not_safetensors():
+    assert kind_of(struct.pack("<Q", (1 << 32) - 1) + b"{") == "safetensors"
+    for length in (1 << 32, (1 << 33) - 1):
+        with pytest.raises(WeightsError):
+            kind_of(struct.pack("<Q", length) + b"{")

@@ -20,6 +20,7 @@ from PIL import Image
 from medfeat.datasets import open_dataset
 from medfeat.datasets.decoding.bad_file import BadFile
 from medfeat.datasets.decoding.decode import read_stored
+from medfeat.datasets.decoding.file_kinds import has_dicom_mark, has_picture_mark
 from medfeat.datasets.npz.npz_arrays import npz_members
 from medfeat.errors import DataError
 from medfeat_cache import StoreInputError, find_stores
@@ -179,6 +180,13 @@ def test_an_id_longer_than_any_path_is_refused_before_all_take_its_room():
     assert as_ids(["b" * 1000], "all").tolist() == ["b" * 1000]
 
 
+@pytest.mark.parametrize("letter", ["x", b"x"])
+def test_ids_are_measured_by_their_letters_whatever_their_width(letter):
+    with pytest.raises(StoreInputError, match="at most 1000 characters, got one of 1001"):
+        as_ids(np.array([letter, letter * 1001]), "all")
+    assert as_ids(np.array(["x" * 1000]), "all").tolist() == ["x" * 1000]
+
+
 def test_large_images_wait_their_turn(tmp_path, monkeypatch):
     """From the first on, no more images are decoded and wait than fit into the bytes that may."""
     from medfeat.datasets.folders import files_dataset, read_ahead
@@ -205,3 +213,8 @@ def test_large_images_wait_their_turn(tmp_path, monkeypatch):
     assert number == 23
     # What was decoded and waits takes half of what it took while it was: four fit, and one that is the next.
     assert 0 < most <= 5
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file that opens and cannot be read, on Linux")
+def test_a_file_that_cannot_be_read_has_no_mark():
+    assert not has_picture_mark(Path("/proc/self/mem")) and not has_dicom_mark(Path("/proc/self/mem"))

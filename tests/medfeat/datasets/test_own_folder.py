@@ -232,7 +232,7 @@ def test_only_a_bounded_number_of_images_is_decoded_ahead(tmp_path, write_png, m
     batches = dataset.batches("all", 4)
     next(batches)
     batches.close()
-    assert len(read) <= 4 + files.AHEAD
+    assert len(read) <= 4 + files.AHEAD_OF_EACH * dataset.reading.workers
 
 
 def test_when_nothing_can_be_read_the_first_reason_is_told(tmp_path):

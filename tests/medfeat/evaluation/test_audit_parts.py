@@ -1,10 +1,12 @@
 """What an audit says by its parts: which rows are copies, which leak, and which labels are doubted first."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from medfeat.evaluation.audit.duplicates import Pair, exact_pairs, leaked, same_pixels
-from medfeat.evaluation.audit.label_errors import find_label_errors
+from medfeat.evaluation.audit.label_errors import cross_scores, find_label_errors
 from medfeat.types import Task
 from medfeat_cache import FeatureStore, GroupSpec, StoreWriter, recipe_digest, store_path
 
@@ -116,3 +118,26 @@ def test_of_planted_errors_those_called_likely_are_mostly_errors_and_the_line_is
         if 0.05 * sum(s for m, s in planted if m >= t) / 3000 >= 0.5 * sum(m >= t for m in margins) / 3000
     )
     assert {one.id for one in found if one.likely} == {f"i{i}" for i in range(3000) if margins[i] >= line}
+
+
+class Rows:
+    """A store of (n, d) rows whose ids are their numbers; what is taken is new memory, as of a file."""
+
+    def __init__(self, n, d):
+        self.X = np.random.default_rng(0).normal(size=(n, d)).astype(np.float32)
+
+    def take(self, ids):
+        return self.X[np.array([int(name[1:]) for name in ids.tolist()])]
+
+
+def test_labels_are_cross_validated_beside_the_rows_of_one_fold_and_not_beside_all_rows_again():
+    task, store = task_of(np.arange(2000) % 3), Rows(2000, 512)
+    cross_scores(store, task, "majority")  # whatever is loaded once
+    tracemalloc.start()
+    try:
+        found = cross_scores(store, task, "majority")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.shape == (2000, 3) and np.allclose(found, 1 / 3, atol=0.01)
+    assert peak < 1.3 * store.X.nbytes

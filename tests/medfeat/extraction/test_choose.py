@@ -8,56 +8,19 @@ import numpy as np
 import pytest
 import torch
 
+from laboratory import CPU, FAST_HALF, Lab, Network
+from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.measure import batch_size, choose, half_precision, sample
-from medfeat.extraction.measure.choose import Chooser
+from medfeat.extraction.measure import clock as clock_module
+from medfeat.extraction.measure.memory import Memory, remembered
+from medfeat.extraction.measure.when_to_compile import worth_compiling
 from medfeat.extraction.network.forward import Finished
-from medfeat.types import SilentProgress
-
-CPU = torch.device("cpu")
-
-
-class Network:
-    """A network that is as fast, as exact and as hungry as a test wants; time is what it says it is."""
-
-    def __init__(self, clock, seconds, noise=0.0, batch_size=32, largest=None):
-        self.clock, self.seconds, self.noise = clock, seconds, noise
-        self.batch_size, self.pass_size, self.largest = batch_size, batch_size, largest
-        self.device, self.module, self.backoff = CPU, torch.nn.Linear(1, 1), []
-
-    def __call__(self, images):
-        return self.submit(images).result()
-
-    def submit(self, images):
-        if self.largest is not None and len(images) > self.largest:
-            self.backoff.append(self.largest)
-        self.clock.now += self.seconds
-        rows = np.asarray(images, np.float32).reshape(len(images), -1)
-        spoiled = rows + self.noise * np.random.default_rng(0).normal(size=rows.shape) * rows.std()
-        return Finished([spoiled.astype(np.float32)])
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    class Clock:
-        now = 0.0
-
-    monkeypatch.setattr(batch_size.time, "perf_counter", lambda: Clock.now)
-    return Clock
 
 
 def decide(clock, speeds, *, noise=0.0, total=10_000, precision="auto", problem=None):
-    """Choose with a fake network whose batch takes `speeds[(precision, compiled)]` seconds."""
-
-    def make(asked, batch_size, *, compiled, copied):
-        return Network(clock, speeds[asked, compiled], noise if asked != "fp32" else 0.0, batch_size)
-
-    said = SilentProgress()
-    images = np.random.default_rng(1).integers(0, 256, (64, 6, 6), dtype=np.uint8)
-    chooser = Chooser(make=make, sample=images, total=total, batch_size=32, problem=problem, device=CPU, progress=said)
-    return chooser.choose(precision), said.said
-
-
-FAST_HALF = {("fp32", False): 1.0, ("fp32", True): 0.7, ("bf16", False): 0.4, ("bf16", True): 0.2}
+    """Choose once, on a machine that knows nothing."""
+    lab = Lab(clock, speeds, noise=noise, problem=problem)
+    return lab.choose(precision, total=total), lab.said
 
 
 def test_auto_takes_half_precision_that_is_faster_and_agrees(clock):
@@ -97,7 +60,7 @@ def test_half_precision_that_is_emulated_is_not_compiled(clock):
 
 
 def test_a_short_run_judges_half_precision_as_it_would_run(clock):
-    choice, said = decide(clock, FAST_HALF | {("bf16", False): 0.95}, total=64)
+    choice, said = decide(clock, FAST_HALF | {("bf16", False): 0.95}, total=600)
     assert choice.settings.precision == "fp32"
     assert not choice.settings.compiled
     assert not any("compiled" in line for line in said)
@@ -109,8 +72,9 @@ def test_a_precision_that_was_asked_for_is_not_questioned(clock):
 
 
 def test_a_short_run_is_not_compiled(clock):
-    choice, _ = decide(clock, FAST_HALF, total=64)
+    choice, said = decide(clock, FAST_HALF, total=600)
     assert not choice.settings.compiled
+    assert not any("compiling" in line for line in said)
 
 
 def test_compiling_that_gains_nothing_is_undone(clock):
@@ -143,29 +107,28 @@ def test_a_short_view_is_not_hidden_by_a_long_one(clock):
         sign = 1 if asked == "fp32" else -1
 
         def submit(images):
-            clock.now += network.seconds
+            clock.spend(network.seconds)
             rows = np.asarray(images, np.float32).reshape(len(images), -1)
             return Finished([1000 * rows, sign * rows[:, :3]])
 
         network.submit = submit
         return network
 
-    images = np.random.default_rng(1).integers(1, 256, (64, 6, 6), dtype=np.uint8)
-    where = {"device": CPU, "progress": SilentProgress()}
-    choice = Chooser(make=make, sample=images, total=9999, batch_size=32, problem=None, **where).choose("auto")
-    assert choice.settings.precision == "fp32"
+    lab = Lab(clock, FAST_HALF)
+    lab.make = make
+    assert lab.choose().settings.precision == "fp32"
 
 
 def test_the_batch_doubles_while_it_gains(clock):
     def make(size):
-        return Network(clock, 0.01 + 0.001 * size if size <= 32 else 0.002 * size, batch_size=size)
+        return Network(clock, (0.01 + 0.001 * size if size <= 32 else 0.002 * size) * 32 / size, batch_size=size)
 
     assert batch_size.choose_batch_size(make, np.zeros((16, 4, 4), np.uint8), CPU) == 32
 
 
 def test_the_batch_stops_where_memory_ends(clock):
     def make(size):
-        return Network(clock, 0.01, batch_size=size, largest=16)
+        return Network(clock, 0.32 / size, batch_size=size, largest=16)
 
     assert batch_size.choose_batch_size(make, np.zeros((16, 4, 4), np.uint8), CPU) == 16
 
@@ -214,25 +177,24 @@ class Broken(Network):
 
 @pytest.mark.parametrize("batch", [32, None])
 def test_half_precision_that_does_not_run_is_left_out(clock, batch):
-    def make(asked, batch_size, *, compiled, copied):
-        return (Broken if asked == "bf16" else Network)(clock, 0.5, 0.0, batch_size)
+    lab = Lab(clock, FAST_HALF, problem="no")
+    plain = lab.make
 
-    said = SilentProgress()
-    images = np.zeros((64, 6, 6), np.uint8)
-    chooser = Chooser(make=make, sample=images, total=10_000, batch_size=batch, problem="no", device=CPU, progress=said)
-    assert chooser.choose("auto").settings.precision == "fp32"
-    assert any("precision bf16 does not run here (slow_conv2d_cpu not implemented" in line for line in said.said)
+    def make(asked, batch_size, *, compiled, copied):
+        if asked == "bf16":
+            return Broken(clock, 0.5, 0.0, batch_size)
+        return plain(asked, batch_size, compiled=compiled, copied=copied)
+
+    lab.make = make
+    assert lab.choose(batch_size=batch).settings.precision == "fp32"
+    assert any("precision bf16 does not run here (slow_conv2d_cpu not implemented" in line for line in lab.said)
 
 
 def test_what_was_asked_for_and_does_not_run_is_an_error(clock):
-    def make(asked, batch_size, *, compiled, copied):
-        return Broken(clock, 0.5, 0.0, batch_size)
-
+    lab = Lab(clock, FAST_HALF)
+    lab.make = lambda asked, batch_size, **_: Broken(clock, 0.5, 0.0, batch_size)
     with pytest.raises(RuntimeError, match="not implemented"):
-        Chooser(
-            make=make, sample=np.zeros((8, 6, 6), np.uint8), total=8, batch_size=8, problem="no", device=CPU,
-            progress=SilentProgress(),
-        ).choose("bf16")  # fmt: skip
+        lab.choose("bf16", total=8, batch_size=8)
 
 
 def test_one_slow_reading_does_not_end_the_search_for_a_batch(clock):
@@ -250,23 +212,180 @@ def test_one_slow_reading_does_not_end_the_search_for_a_batch(clock):
     assert found == 64
 
 
-def test_a_gpu_is_given_a_full_batch_without_a_search(clock):
-    def make(*_, **__):
-        raise AssertionError("nothing is tried")
+def test_a_gpu_is_given_a_full_batch_without_a_search(clock, monkeypatch):
+    monkeypatch.setattr(choose, "compiler_cache", lambda device: "")
+    monkeypatch.setattr(choose, "settings_here", lambda _device, *given, **_fused: RunSettings("cuda", *given))
+    lab = Lab(clock, FAST_HALF | {("fp16", False): 0.3, ("fp16", True): 0.1})
+    assert lab.choose(total=100_000, batch_size=None, device=torch.device("cuda")).settings.batch_size == 256
+    assert {size for _, size, _ in lab.built} == {256}
 
-    chooser = Chooser(
-        make=make, sample=np.zeros((8, 6, 6), np.uint8), total=100_000, batch_size=None, problem=None,
-        device=torch.device("cuda"), progress=SilentProgress(),
-    )  # fmt: skip
-    assert chooser._find_batch("fp16", "fp32") == 256
+
+def test_a_gpu_tries_half_precision_for_seconds_already(clock, monkeypatch):
+    """2,000 images take five seconds in float32: a processor would not measure, a GPU has done so in a moment."""
+    monkeypatch.setattr(choose, "compiler_cache", lambda device: "")
+    monkeypatch.setattr(choose, "settings_here", lambda device, *given, **_: RunSettings("cuda", *given))
+    lab = Lab(clock, FAST_HALF | {("fp32", False): 0.08, ("fp16", False): 0.02})
+    assert lab.choose(total=2000, batch_size=None, device=torch.device("cuda")).settings.precision == "fp16"
+    assert lab.choose(total=2000, batch_size=None).settings.precision == "fp32"
+    assert lab.choose(total=100, batch_size=None, device=torch.device("cuda")).settings.precision == "fp32"
 
 
 def test_a_compiled_network_that_gives_other_rows_is_not_used(clock):
-    def make(asked, batch_size, *, compiled, copied):
-        return Network(clock, 0.2 if compiled else 1.0, 0.01 if compiled else 0.0, batch_size)
+    lab = Lab(clock, FAST_HALF)
+    lab.make = lambda asked, batch_size, *, compiled, copied: Network(
+        clock, 0.2 if compiled else 1.0, 0.01 if compiled else 0.0, batch_size
+    )
+    assert not lab.choose("fp32").settings.compiled
+    assert any("off what eager gives: running eager" in line for line in lab.said)
 
-    said = SilentProgress()
-    images = np.random.default_rng(1).integers(0, 256, (64, 6, 6), dtype=np.uint8)
-    chooser = Chooser(make=make, sample=images, total=10_000, batch_size=32, problem=None, device=CPU, progress=said)
-    assert not chooser.choose("fp32").settings.compiled
-    assert any("off what eager gives: running eager" in line for line in said.said)
+
+# What load cannot stretch
+
+
+@pytest.mark.parametrize("load", [1.0, 3.0, 20.0])
+def test_a_busy_machine_decides_as_a_quiet_one(clock, load):
+    """780 images of a small network: 25 seconds of work, which time itself would call 500."""
+    clock.load = load
+    lab = Lab(clock, FAST_HALF, cost=21.0)
+    choice = lab.choose("fp32", total=800)
+    assert not choice.settings.compiled
+    assert not any(compiled for _, _, compiled in lab.built)
+
+
+@pytest.mark.parametrize("load", [1.0, 20.0])
+def test_what_compiling_costs_is_remembered_as_work(clock, load):
+    clock.load, memory = load, Memory()
+    Lab(clock, FAST_HALF, cost=21.0).choose("fp32", memory=memory)
+    assert memory.ways["fp32", True].cost == pytest.approx(21.0 + 0.7)
+
+
+def test_a_stopwatch_counts_work_and_not_what_others_took(monkeypatch):
+    readings = {"wall": 0.0, "own": 0.0, "all": 0.0, "helpers": 0.0}
+    monkeypatch.setattr(clock_module.time, "perf_counter", lambda: readings["wall"])
+    monkeypatch.setattr(clock_module.time, "thread_time", lambda: readings["own"])
+    monkeypatch.setattr(clock_module.time, "process_time", lambda: readings["all"])
+
+    class Spent:
+        children_system = 0.0
+
+        @property
+        def children_user(self):
+            return readings["helpers"]
+
+    monkeypatch.setattr(clock_module.os, "times", Spent)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    seconds = clock_module.stopwatch(CPU)
+    for found, wanted in (
+        ({"wall": 10.0, "own": 2.0, "all": 4.0, "helpers": 0.0}, 2.0),  # eight seconds went to others
+        ({"wall": 10.0, "own": 1.0, "all": 12.0, "helpers": 0.0}, 3.0),  # the leading thread slept, four shared 12
+        ({"wall": 10.0, "own": 2.0, "all": 2.0, "helpers": 5.0}, 7.0),  # a compiler it waited for
+        ({"wall": 3.0, "own": 2.0, "all": 2.0, "helpers": 5.0}, 3.0),  # several at a time, on a quiet machine
+    ):
+        readings.update(found)
+        assert seconds() == pytest.approx(wanted)
+    readings.update({"wall": 0.0})
+    device = clock_module.stopwatch(torch.device("cuda"))
+    readings.update({"wall": 5.0})
+    assert device() == pytest.approx(5.0)
+
+
+# What compiling may lose
+
+
+@pytest.mark.parametrize("total", [300, 700, 1100, 1300, 2000, 10_000])
+def test_compiling_for_nothing_costs_at_most_half_of_what_eager_takes(clock, total):
+    """The worst there is: it costs what was expected, and gains nothing."""
+    lab = Lab(clock, FAST_HALF | {("fp32", True): 1.0}, cost=12.35)
+    before = clock.work
+    lab.choose("fp32", total=total)
+    measured = 6.0  # one image, a batch, and both once more to compare
+    assert clock.work - before <= total / 32 / 2 + measured
+
+
+@pytest.mark.parametrize(
+    ("eager", "cost", "gain", "worth"),
+    [
+        (100.0, 20.0, 1.4, True),  # saves 28.6
+        (60.0, 20.0, 1.4, False),  # saves 17.1
+        (30.0, 20.0, 10.0, False),  # saves 27, but had cost two thirds of the run if it failed
+        (41.0, 20.0, 10.0, True),
+        (1e6, 20.0, 1.0, False),
+        (1e6, 20.0, 0.5, False),
+    ],
+)
+def test_compiling_must_repay_itself_and_be_small_beside_the_run(eager, cost, gain, worth):
+    assert worth_compiling(eager, cost, gain) is worth
+
+
+def test_what_compiling_cost_here_says_what_it_will_cost(clock, tmp_path):
+    """A machine on which compiling takes ten times the guess compiles only runs that repay that."""
+    machine = {"machine": "slow", "network": "one"}
+    first, _ = remembered(tmp_path, machine)
+    assert Lab(clock, FAST_HALF, cost=123.5).choose("fp32", total=10_000, memory=first).settings.compiled
+    other, _ = remembered(tmp_path, machine | {"network": "other"})
+    lab = Lab(clock, FAST_HALF, cost=123.5)
+    assert not lab.choose("fp32", total=10_000, memory=other).settings.compiled
+    assert not any(compiled for _, _, compiled in lab.built)
+    elsewhere, _ = remembered(tmp_path, {"machine": "other", "network": "other"})
+    assert Lab(clock, FAST_HALF).choose("fp32", total=10_000, memory=elsewhere).settings.compiled
+
+
+# What a run of seconds measures
+
+
+def test_a_run_of_seconds_measures_one_image_alone(clock):
+    lab = Lab(clock, FAST_HALF)
+    choice = lab.choose(total=300)
+    assert (choice.settings.precision, choice.settings.compiled) == ("fp32", False)
+    assert lab.built == [("fp32", 1, False), ("fp32", 32, False)]
+    assert not any("measuring" in line for line in lab.said)
+
+
+def test_a_processor_without_bf16_is_not_asked_to_try_it(clock, monkeypatch):
+    monkeypatch.setattr(choose, "missing_instructions", lambda half, device: "this processor has none")
+    lab = Lab(clock, FAST_HALF)
+    assert lab.choose().settings.precision == "fp32"
+    assert not any(precision == "bf16" for precision, _, _ in lab.built)
+    assert "precision bf16 is left out: this processor has none" in lab.said
+
+
+def test_emulated_half_precision_costs_one_image(clock):
+    lab = Lab(clock, FAST_HALF | {("bf16", False): 9.0})
+    assert lab.choose().settings.precision == "fp32"
+    assert [built for built in lab.built if built[0] == "bf16"] == [("bf16", 1, False)]
+
+
+@pytest.mark.parametrize(
+    ("flags", "onednn", "has"),
+    [
+        ({"sse2", "avx2"}, False, False),
+        ({"sse2", "avx2", "avx512f"}, True, False),
+        ({"sse2", "avx512_bf16"}, True, True),
+        ({"sse2", "amx_bf16"}, False, False),  # held back by ONEDNN_MAX_CPU_ISA
+        ({"asimd", "bf16"}, False, True),
+        ({"asimd"}, False, False),
+        (set(), False, True),  # another system: one image tells
+    ],
+)
+def test_what_a_processor_has_is_looked_up(monkeypatch, flags, onednn, has):
+    monkeypatch.setattr(half_precision, "processor_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
+    assert (half_precision.missing_instructions("bf16", CPU) == "") is has
+    assert half_precision.missing_instructions("bf16", torch.device("cuda")) == ""
+
+
+def test_what_takes_long_is_announced_before_it_starts(clock):
+    lab = Lab(clock, FAST_HALF, cost=20.0)
+    heard = []
+    plain = lab.make
+
+    def make(asked, batch_size, *, compiled, copied):
+        heard.append((asked, compiled, list(lab.progress.said)))
+        return plain(asked, batch_size, compiled=compiled, copied=copied)
+
+    lab.make = make
+    lab.choose()
+    assert any("measuring bf16 ..." in said for asked, _, said in heard if asked == "bf16")
+    assert all(
+        any(line.startswith("compiling bf16, about 12 s") for line in said) for _, compiled, said in heard if compiled
+    )

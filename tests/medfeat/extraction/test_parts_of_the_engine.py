@@ -12,7 +12,7 @@ import pytest
 from medfeat.datasets import open_dataset
 from medfeat.errors import UsageError
 from medfeat.extraction.ask import remembered as lookup
-from medfeat.extraction.ask.store_plan import Asked, decide
+from medfeat.extraction.ask.store_plan import Asked, Pace, decide
 from medfeat.extraction.loop.in_memory import kept_in_memory
 from medfeat.extraction.loop.read_ahead import ReadAhead
 from medfeat.extraction.network.compiling import compile_problem
@@ -181,10 +181,12 @@ ASKED = Asked("d", 28, "f", "b", "timm", "x", {"origin": "pretrained"}, View(), 
     ],
 )
 def test_the_plan_is_a_pure_decision(remembered, unfinished, action, images):
-    plan = decide(ASKED, counts=100, remembered=remembered, unfinished_rows=unfinished, known_dim=512, known_rate=10.0)
+    begun = {"remembered": remembered, "unfinished_rows": unfinished}
+    plan = decide(ASKED, counts=100, **begun, known_dim=512, pace=Pace(10.0, 3.0))
     assert (plan.action, plan.images) == (action, images)
     assert plan.disk_bytes == 100 * 512 * 4
-    assert plan.seconds == images / 10
+    assert plan.seconds == (3 + images / 10 if images else 0)
+    assert decide(ASKED, counts=100, **begun, known_dim=512, pace=None).seconds == (None if images else 0)
 
 
 def test_auto_is_a_device_that_is_here():

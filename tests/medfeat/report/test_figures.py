@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from medfeat.evaluation.compare.comparison import compare_dataset
-from medfeat.report import figures
+from medfeat.report import figures, overview
 from medfeat.workflows.probe import probe
 
 
@@ -81,3 +81,14 @@ def test_the_curve_of_a_training_shows_each_epoch_and_the_one_val_chose():
     np.testing.assert_array_equal(scores.lines[0].get_xydata(), [[0, 0.6], [1, 0.7], [2, 0.8], [3, 0.75]])
     np.testing.assert_array_equal(scores.lines[1].get_xydata(), [[2, 0.8]])
     assert scores.get_ylabel() == "AUC on val"
+
+
+def test_the_overview_names_every_class_beside_the_map(run, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(overview, "save", lambda figure, path: drawn.append(figure) or path)
+    X, labels = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3
+    overview.overview_figure([run], X, labels, ("a", "b", "c"), tmp_path / "x.png", embedding="resnet18")
+    right = drawn[0].axes[1]
+    assert [text.get_text() for text in right.get_legend().get_texts()] == ["a", "b", "c"]
+    assert [len(part.get_offsets()) for part in right.collections] == [10, 10, 10]
+    assert drawn[0].axes[0].get_yticklabels()[0].get_text() == "resnet18\nlinear"

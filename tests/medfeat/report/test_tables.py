@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
+from medfeat.report.stores import store_table
 from medfeat.report.tables import Table, csv_text, latex, markdown, number, plain, terminal, with_interval
 from medfeat.types import Interval
+from medfeat_cache import find_stores
 
 TABLE = Table("Title", ("name", "AUC"), (("ours", "0.9"), ("a|b", "0.8")), ("a note",), strong=frozenset({0}))
 
@@ -74,3 +77,13 @@ def test_a_pivot_has_networks_down_and_datasets_across_each_by_what_val_prefers(
                key=lambda run: run.val.auc.value)  # fmt: skip
     assert cell == f"{best.test.auc.value:.3f}"
     assert next(row for row in table.rows if row[0] == "lone")[1] == ""
+
+
+def test_a_store_was_made_at_a_minute(make_store, cache_root):
+    make_store(n=(4, 2, 2))
+    (header,) = find_stores(cache_root)
+    made = dict(
+        zip((table := store_table([header], {header.digest: "bloodmnist"})).columns, table.rows[0], strict=True)
+    )
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", made["made"])
+    assert (made["digest"], made["dataset"], made["rows"]) == (header.digest[:12], "bloodmnist", "4 + 2 + 2")

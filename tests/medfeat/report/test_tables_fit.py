@@ -95,3 +95,8 @@ def test_a_command_in_a_note_is_never_broken_into_lines():
     for part in terminal([Table("", ("a",), (("b",),), (command,))], 60):
         console.print(part, soft_wrap=isinstance(part, Text))
     assert command in out.getvalue()
+
+
+def test_a_title_is_as_long_as_the_terminal_lets_it_not_as_its_table():
+    title = "befund: efficientnet_lite0, linear, confusion on test"
+    assert title in drawn(Table(title, ("truth", "a"), (("a", "6"), ("b", "0"))), 80)

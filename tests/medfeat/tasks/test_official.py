@@ -129,6 +129,11 @@ def test_a_saved_task_comes_back_as_it_was(tmp_path, task_type):
     assert task_names(tmp_path / "tasks") == ["my-task.v2"]
 
 
+def test_a_task_name_may_have_eighty_letters(tmp_path):
+    save_task(own_task(OWN_IDS, name="x" * 80), tmp_path)
+    assert task_names(tmp_path) == ["x" * 80]
+
+
 @pytest.mark.parametrize("name", ["../evil", "a/b", "..", "", ".hidden", "a..b", "x" * 81, "a\n"])
 def test_a_task_name_is_a_plain_file_name(tmp_path, name):
     with pytest.raises(UsageError, match="task name must be"):

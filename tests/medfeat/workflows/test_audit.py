@@ -11,10 +11,13 @@ import pytest
 from medfeat.datasets.made_up.synthetic import draw_synthetic
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.audit import nearest
+from medfeat.evaluation.audit.duplicates import Calibration
+from medfeat.evaluation.audit.label_errors import LabelError
 from medfeat.tasks.folds import draw_folds
 from medfeat.types import Task
 from medfeat.workflows import audit as audit_workflow
 from medfeat.workflows.audit import audit
+from medfeat.workflows.auditing.audit_report import AuditReport
 from medfeat.workflows.auditing.copies import COPIES
 from medfeat.workflows.probe import probe
 from medfeat_cache import FeatureStore
@@ -125,6 +128,18 @@ def test_planted_label_errors_are_found(cache_root):
     first = report.label_errors[0]
     assert first.label != first.suggested and first.margin > 0.5
     assert "left out, 9" in " ".join(report.tables()[0].notes)
+    (table,) = (one for one in report.tables() if "label errors" in one.title)
+    assert "by cross-validated scores: look at each before changing a label" in table.notes
+
+
+@pytest.mark.parametrize(("doubted", "said"), [(20, []), (21, ["1 more in label_errors.csv and --json"])])
+def test_doubted_labels_that_are_not_shown_are_counted(doubted, said):
+    errors = tuple(LabelError(f"i{n}", "train", "a", "b", 0.1, 0.8) for n in range(doubted))
+    report = AuditReport(
+        "set", "net", (), Calibration(1.0, None), 0, task="official", task_type="multi-class", label_errors=errors
+    )
+    (table,) = (one for one in report.tables() if "label errors" in one.title)
+    assert len(table.rows) == 20 and [line for line in table.notes if "more in" in line] == said
 
 
 def test_what_belongs_together_is_in_one_fold():
@@ -147,6 +162,7 @@ def test_images_that_are_gone_leave_exact_duplicates_and_a_word(counting, cache_
     report = audit("mine", "counting", cache_dir=cache_root)
     assert [(pair.first, pair.second, pair.kind) for pair in report.pairs] == [("00000.png", "copy.png", "exact")]
     assert "cannot be opened" in report.notes[0] and report.before is None
+    assert report.to_dict()["test"] is None and report.to_dict()["removed"] == 0
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from medfeat.errors import OneVectorError, UsageError
 from medfeat.evaluation.judging.cross_validation import choose_by
 from medfeat.evaluation.judging.reading import gather_for
 from medfeat.heads.attention import AttentionHead
-from medfeat.tasks import official
+from medfeat.tasks import gather, official
 from medfeat.types import BackboneInfo, SilentProgress
 from medfeat.workflows import cache
 from medfeat.workflows.audit import audit
@@ -23,6 +23,7 @@ from medfeat.workflows.predict import predict
 from medfeat.workflows.probe import probe
 from medfeat.workflows.report import write_report
 from medfeat.workflows.search import search
+from medfeat.workflows.transfer import transfer
 from medfeat_cache import FeatureStore, StoreWriter, read_header, recipe_digest, verify_store
 from medfeat_cache.coverage import GroupSpec
 
@@ -265,3 +266,21 @@ def test_attention_is_for_the_stores_that_have_several_and_baselines_keep_their_
     assert [run.store["digest"] for run in report.runs] == [read_header(kept.path).digest]
     assert [(run.backbone, run.head) for run in report.baselines] == [("stats", "linear")]
     assert not report.failed
+
+
+@pytest.mark.parametrize("head", ["linear", "attention"])
+def test_bags_are_tested_elsewhere_as_they_are_here(head, tokens, cache_root, monkeypatch):
+    monkeypatch.setattr("medfeat.tasks.bags._BLOCK_BYTES", 4096)  # several blocks
+    there = {split: transfer("toy", "toy", head=head, split=split, resamples=20, cache_dir=cache_root).transfers[0]
+             for split in ("test", "all")}  # fmt: skip
+    assert there["test"].elsewhere.auc.value == there["test"].run.test.auc.value
+    assert there["all"].elsewhere.n == sum(COUNTS.values())
+
+
+def test_samples_are_one_vector_each_unless_bags_are_asked_for(tokens):
+    with FeatureStore(tokens) as store:
+        one, bags = gather(store, official(store)), gather(store, official(store), bags=True)
+        X = store.take(one.ids("test"))
+        assert X.ndim == 3 and one.X("test").shape == (len(X), X.shape[-1])
+        np.testing.assert_allclose(one.X("test"), X.mean(axis=1), rtol=1e-5, atol=1e-6)
+        assert bags.X("test").shape == X.shape

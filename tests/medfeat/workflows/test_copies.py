@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medfeat.workflows.auditing.copies import COPIES, detail_correlations, recompressed, shifted, thumbnail
+from medfeat.workflows.auditing.copies import (
+    COPIES,
+    brighter,
+    darker,
+    detail_correlations,
+    recompressed,
+    shifted,
+    thumbnail,
+)
 
 SHAPES = [(5, 8, 3), (5, 8, 9), (3, 3, 3), (4, 1, 3)]
 
@@ -24,6 +32,13 @@ def test_colours_stay_together() -> None:
     assert np.array_equal(shifted(image)[:, 1:], image[:, :-1])
     assert recompressed(image).shape == image.shape
     assert np.array_equal(thumbnail(image), image.mean(axis=-1).astype(np.uint8))
+
+
+def test_copies_by_hand_are_moved_by_one_pixel_and_stay_within_a_byte() -> None:
+    row = np.array([[100, 200, 222, 255]], np.uint8)
+    assert shifted(row).tolist() == [[100, 100, 200, 222]]
+    assert brighter(row).tolist() == [[115, 230, 255, 255]]  # 222 * 1.15 = 255.3 and 255 * 1.15 = 293.25
+    assert darker(row).tolist() == [[85, 170, 189, 217]]
 
 
 def best_correlation(one: np.ndarray, other: np.ndarray) -> float:

@@ -72,7 +72,8 @@ def test_a_second_extraction_finds_its_store_when_the_notes_are_lost(counting, c
 
 def test_every_batch_has_the_same_size(counting, cache_root):
     run(cache_root)
-    assert set(counting.batches) == {16}
+    assert set(counting.batches) == {1, 16}  # what is measured of a run of seconds is one image alone
+    assert 1 not in counting.batches[counting.batches.index(16) :]
 
 
 def test_another_fit_makes_another_store(counting, cache_root):
@@ -83,7 +84,7 @@ def test_another_fit_makes_another_store(counting, cache_root):
 def test_a_failed_run_goes_on_where_it_stopped(counting, cache_root):
     whole = run(cache_root / "whole").stores[0]
     counting.batches.clear()
-    counting.error, counting.fail_after = DataError("cut short"), 30
+    counting.error, counting.fail_after = DataError("cut short"), 44
     with pytest.raises(DataError, match="cut short"):
         run(cache_root)
     assert not find_stores(cache_root)
@@ -98,12 +99,52 @@ def test_a_failed_run_goes_on_where_it_stopped(counting, cache_root):
     assert done > 0
 
 
-def test_memory_that_is_short_from_the_start_decides_the_batch(counting, cache_root):
+def test_memory_that_is_short_from_the_start_decides_the_batch(counting, cache_root, monkeypatch):
+    monkeypatch.setitem(choose._WORTH_MEASURING, "cpu", 0.0)  # a run of seconds tries no batch before it begins
     counting.largest = 4
     outcome = run(cache_root).stores[0]
     with FeatureStore(outcome.path, verify=True) as store:
         assert store.info["settings"]["batch_size"] == 4
         assert "settings_changes" not in store.info
+
+
+def test_memory_that_is_short_from_the_start_of_a_run_of_seconds_is_noted(counting, cache_root):
+    counting.largest = 4
+    outcome = run(cache_root).stores[0]
+    with FeatureStore(outcome.path, verify=True) as store:
+        assert store.info["settings"]["batch_size"] == 4
+        assert [change["reason"] for change in store.info["settings_changes"]] == ["memory ran out"]
+
+
+def test_what_was_measured_serves_other_data_of_the_same_form_until_it_is_forgotten(counting, cache_root, tmp_path):
+    first, second = (pictures(tmp_path / name, 40, start=start) for name, start in (("first", 0), ("second", 40)))
+
+    def looked(data, **options):
+        counting.batches.clear()
+        run(cache_root, str(data), **{"precision": "auto", "batch_size": "auto"} | options)
+        assert counting.images >= 40
+        return 1 in counting.batches
+
+    assert looked(first)
+    assert not looked(second)
+    assert looked(second, fit="pad")  # another way into the network is another note
+    assert looked(pictures(tmp_path / "third", 40, start=80), recheck=True)
+    assert not looked(pictures(tmp_path / "fourth", 40, start=120))
+
+
+def test_half_precision_of_another_dataset_says_in_the_store_where_it_was_measured(
+    counting, cache_root, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(choose._WORTH_MEASURING, "cpu", 0.0)
+    for name in ("WORTHWHILE_SPEEDUP", "HOPELESS_SPEEDUP"):
+        monkeypatch.setattr(choose, name, 0.0)
+    monkeypatch.setattr(choose, "missing_instructions", lambda half, device: "")
+    for name, start in (("first", 0), ("second", 40)):
+        data = pictures(tmp_path / name, 40, start=start)
+        [store] = run(cache_root, str(data), precision="auto").stores
+        assert store.recipe["precision"] == "bf16"
+        found = read_header(store.path).info["agreement"]
+        assert (found["measured_on"], found["passed"]) == ("first", True)
 
 
 def test_memory_that_runs_out_on_the_way_halves_the_batch_and_loses_nothing(counting, cache_root):
@@ -190,7 +231,7 @@ def planned(cache_root, **request):
 
 def test_a_plan_says_what_would_be_done_and_why(counting, cache_root):
     assert planned(cache_root).action == "compute"
-    counting.error, counting.fail_after = DataError("cut short"), 40
+    counting.error, counting.fail_after = DataError("cut short"), 54
     with pytest.raises(DataError):
         run(cache_root)
     resumed = planned(cache_root, precision="fp32")
@@ -299,7 +340,7 @@ def test_recheck_reads_and_measures_again(counting, cache_root):
 
 
 def test_a_store_begun_with_other_settings_is_finished_with_them(counting, cache_root):
-    counting.error, counting.fail_after = DataError("cut short"), 30
+    counting.error, counting.fail_after = DataError("cut short"), 44
     with pytest.raises(DataError):
         run(cache_root)
     counting.error = None
@@ -312,7 +353,7 @@ def test_a_store_begun_with_other_settings_is_finished_with_them(counting, cache
 
 
 def interrupted(counting, cache_root):
-    counting.error, counting.fail_after = DataError("cut short"), 30
+    counting.error, counting.fail_after = DataError("cut short"), 44
     with pytest.raises(DataError):
         run(cache_root)
     counting.error = None
@@ -331,7 +372,7 @@ def test_a_store_that_goes_on_with_other_hardware_says_so(counting, cache_root, 
 
 def test_a_store_begun_before_hardware_was_kept_is_finished_in_silence(counting, cache_root, monkeypatch):
     plain = choose.settings_here
-    monkeypatch.setattr(choose, "settings_here", lambda *given: replace(plain(*given), hardware=""))
+    monkeypatch.setattr(choose, "settings_here", lambda *given, **named: replace(plain(*given, **named), hardware=""))
     interrupted(counting, cache_root)
     said = SilentProgress()
     assert run(cache_root, progress=said).stores[0].action == "resume"
@@ -340,7 +381,7 @@ def test_a_store_begun_before_hardware_was_kept_is_finished_in_silence(counting,
 
 def test_a_store_begun_compiled_is_finished_eager_where_compiling_fails(counting, cache_root, monkeypatch):
     plain, build = choose.settings_here, session.make_embedder
-    monkeypatch.setattr(choose, "settings_here", lambda *given: replace(plain(*given), compiled=True))
+    monkeypatch.setattr(choose, "settings_here", lambda *given, **named: replace(plain(*given, **named), compiled=True))
     interrupted(counting, cache_root)
 
     def without_compiler(*given, compiled, **named):

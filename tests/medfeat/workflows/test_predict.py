@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from medfeat.datasets import open_dataset
 from medfeat.errors import DataError, UsageError
@@ -149,7 +150,7 @@ def test_without_its_store_a_probe_says_that_it_cannot_tell_what_is_unlike(probe
     next(cache_root.glob("synthetic-binary/counting/*.h5")).unlink()
     report = predict(run.folder, folder, cache_dir=cache_root)
     assert report.ood is None and "is not here" in report.ood_unknown
-    assert report.tables()[0].columns[-1] == "of these ood" and report.to_dict()["ood"] is None
+    assert report.tables()[0].columns[-1] == "of these abstained" and report.to_dict()["ood"] is None
 
 
 def test_data_of_another_recipe_is_refused_and_the_fields_are_named(cache_root):
@@ -297,3 +298,13 @@ def test_labels_and_numbers_have_their_own_columns(counting, cache_root, tmp_pat
     row = next(csv.DictReader((tmp_path / "r.csv").read_text().splitlines()))
     assert float(row["low"]) < float(row["label"]) < float(row["high"])
     assert [name for name in row if name.startswith("y:")] and len(set(row)) == len(row)
+
+
+def test_colour_images_for_a_probe_on_grey_pixels_are_refused_by_what_they_are(cache_root, tmp_path):
+    embed(cache_root, backbone="pixels")
+    run = probe("synthetic-binary", "pixels", cache_dir=cache_root, **QUICK).runs[0]
+    folder = export_images(tmp_path / "images")
+    for path in folder.iterdir():
+        Image.open(path).convert("RGB").save(path)
+    with pytest.raises(DataError, match=r"gives 2352 numbers by pixels.* 784 each: one is grey"):
+        predict(run.folder, folder, cache_dir=cache_root)

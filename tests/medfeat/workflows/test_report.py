@@ -69,6 +69,7 @@ def test_numbers_are_those_of_the_runs_and_every_run_has_a_group(probed, tmp_pat
         assert f"{one.test.auc.value:.3f} [{one.test.auc.low:.3f}, {one.test.auc.high:.3f}]" in text
         assert one.key[:12] in text and f"--head {one.head}" in text
     assert len(re.findall(r'class="group-letter">[A-Z]<', text)) == len(runs) == 2
+    assert re.search(r"2 runs on 1 dataset\b", text)
     names = {path.name for path in made.tables}
     assert {"overview.md", "overview.csv", "overview.tex", "synthetic-binary.csv"} <= names
     assert f"{runs[0].test.auc.value:.3f}" in text_of(tmp_path / "tables" / "synthetic-binary.tex")

@@ -12,6 +12,7 @@ from medfeat.datasets import open_dataset
 from medfeat.datasets.corrupted import CorruptedImages
 from medfeat.errors import DataError
 from medfeat.evaluation.runs.run import read_scores
+from medfeat.report import robustness as drawing
 from medfeat.workflows.predict import predict
 from medfeat.workflows.probe import probe
 from medfeat.workflows.robustness import robustness
@@ -21,7 +22,7 @@ from medfeat_cli.main import run as command
 from .embedded import QUICK, embed, plant
 
 
-def test_copies_are_embedded_once_and_every_head_finds_them(counting, cache_root, tmp_path):
+def test_copies_are_embedded_once_and_every_head_finds_them(counting, cache_root, tmp_path, monkeypatch):
     embed(cache_root)
     before = counting.images
     report = robustness("synthetic-binary", head="linear,knn", cache_dir=cache_root, device="cpu", **QUICK)
@@ -38,6 +39,10 @@ def test_copies_are_embedded_once_and_every_head_finds_them(counting, cache_root
     assert table.columns == ("test AUC, severity", "0", "1", "2", "3", "4", "5", "mean 1-5")
     assert [row[0] for row in table.rows] == ["gaussian noise", "blur", "contrast", "compression"]
     json.dumps(again.to_dict(), allow_nan=False)
+    drawn = []
+    monkeypatch.setattr(drawing, "save", lambda figure, path: drawn.append(figure) or path)
+    drawing.draw_robustness(report.found, tmp_path / "again.png")
+    assert len({axes.get_ylim() for axes in drawn[0].axes}) == 1, "panels beside each other have one scale"
 
 
 def test_a_severity_is_what_the_saved_probe_says_of_the_same_images_as_files(counting, cache_root, tmp_path):

@@ -9,7 +9,6 @@ import pytest
 import torch
 import transformers
 from PIL import Image
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from medfeat.backbones import load_backbone
 from medfeat.backbones.text_tower import text_tower
@@ -23,60 +22,16 @@ from medfeat.workflows.few_shot import few_shot
 from medfeat.workflows.predict import predict
 from medfeat.workflows.probe import probe
 from medfeat_cache import FeatureStore
+from small_networks import MEAN, SIDE, STD, put_texts, tokenizer
 
-WORDS = [
-    "[PAD]",
-    "[UNK]",
-    "[BOS]",
-    "[EOS]",
-    "a",
-    "an",
-    "image",
-    "of",
-    "dark",
-    "bright",
-    "photo",
-    "no",
-    "black",
-    "white",
-]
-SIDE = 32
-MEAN, STD = [0.5] * 3, [0.25] * 3
 PROMPTS = {"templates": ["an image of {}", "a photo of {}"], "classes": {"dark": ["dark", "black"], "bright": "bright"}}
-
-
-def tokenizer() -> transformers.PreTrainedTokenizerFast:
-    """Fourteen words, each a token."""
-    built = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    built.pre_tokenizer = pre_tokenizers.Whitespace()
-    built.post_processor = processors.TemplateProcessing(
-        single="[BOS] $A [EOS]", special_tokens=[("[BOS]", 2), ("[EOS]", 3)]
-    )
-    special = {"unk_token": "[UNK]", "pad_token": "[PAD]", "bos_token": "[BOS]", "eos_token": "[EOS]"}
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=built, **special)
 
 
 @pytest.fixture(scope="module", params=["clip", "siglip"])
 def model(request, tmp_path_factory):
     """A folder with a small random model of images and texts, and the model."""
     folder = tmp_path_factory.mktemp(request.param)
-    small = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
-    text = {**small, "hidden_size": 24, "vocab_size": len(WORDS), "max_position_embeddings": 12}
-    text |= {"eos_token_id": 3, "bos_token_id": 2, "pad_token_id": 0}
-    vision = {**small, "hidden_size": 24, "image_size": SIDE, "patch_size": 8}
-    torch.manual_seed(0)
-    if request.param == "clip":
-        config = transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=20)
-        built = transformers.CLIPModel(config).eval()
-    else:
-        config = transformers.SiglipConfig(text_config={**text, "projection_size": 24}, vision_config=vision)
-        built = transformers.SiglipModel(config).eval()
-    built.save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
-    processing = {"do_resize": True, "size": {"height": SIDE, "width": SIDE}, "resample": 3, "do_normalize": True}
-    processing |= {"do_rescale": True, "rescale_factor": 1 / 255, "image_mean": MEAN, "image_std": STD}
-    (folder / "preprocessor_config.json").write_text(json.dumps(processing))
-    return folder, built
+    return folder, put_texts(folder, request.param)
 
 
 @pytest.fixture
@@ -141,6 +96,14 @@ def test_texts_are_those_of_transformers(model):
     assert tower.scale == pytest.approx(float(built.logit_scale.detach().exp()), rel=1e-6)
 
 
+def test_a_tokenizer_that_is_here_is_read_without_asking_a_hub(clip, monkeypatch):
+    read, asked = transformers.AutoTokenizer.from_pretrained, []
+    heard = lambda *given, **options: asked.append(options) or read(*given, **options)  # noqa: E731
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", heard)
+    text_tower(load_backbone("hf:clinic/both", weights=clip[0], views=[View(pool="projected")]), clip[0])
+    assert asked == [{"local_files_only": True}]
+
+
 def test_other_poolings_beside_it_come_from_the_image_tower_as_before(clip, cache_root):
     folder, _ = clip
     options = {"weights": folder, "precision": "fp32", "batch_size": 8, "device": "cpu", "cache_dir": cache_root}
@@ -200,6 +163,16 @@ def test_zero_shot_scores_are_those_of_the_model_itself(clip, cache_root, tmp_pa
     again = predict(run.folder, data="shades", cache_dir=cache_root)
     rows = [again.ids.tolist().index(name) for name in scores["test_ids"].tolist()]
     np.testing.assert_allclose(again.scores[rows], scores["test_scores"], atol=1e-6)
+
+
+def test_baselines_keep_their_head_beside_one_that_reads_texts(clip, cache_root, tmp_path):
+    projected(clip[0], cache_root)
+    extract(pairs(), "stats", name="shades", classes="dark,bright", cache_dir=cache_root)
+    prompts = tmp_path / "prompts.json"
+    prompts.write_text(json.dumps(PROMPTS))
+    asked = {"head": "zero-shot", "prompts": prompts, "resamples": 20, "cache_dir": cache_root}
+    report = probe("shades", "hf:clinic/both", **asked)
+    assert [(run.backbone, run.head) for run in report.baselines] == [("stats", "linear")] and not report.failed
 
 
 def test_other_texts_are_another_run(clip, cache_root, tmp_path):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 import tracemalloc
 
 import numpy as np
@@ -167,3 +169,17 @@ def test_hidden_leavings_of_killed_probes_go_and_the_living_stay(run, cache_root
     assert [one.path for one in tidy(cache_dir=cache_root)] == [left]
     assert live.exists() and not left.exists() and run.folder.exists()
     lock.release()
+
+
+def test_hidden_files_of_killed_commands_go_after_an_hour_wherever_notes_are(run, cache_root):
+    folders = (cache_root, cache_root / ".asked", run.folder.parents[1], cache_root / "planted" / "tasks")
+    old, young = ([folder / f".note.json.{number}-0123abcd.tmp" for folder in folders] for number in (1, 2))
+    for path in (*old, *young):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{")
+    for path in old:
+        os.utime(path, (time.time() - 3700,) * 2)
+    assert sorted(one.path for one in tidy(cache_dir=cache_root, dry_run=True)) == sorted(old)
+    assert all(path.exists() for path in old)
+    assert sorted(one.path for one in tidy(cache_dir=cache_root)) == sorted(old)
+    assert not any(path.exists() for path in old) and all(path.exists() for path in young)
