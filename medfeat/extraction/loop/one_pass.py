@@ -130,35 +130,40 @@ class Pass:
             if not left:
                 return done
             self.start_seconds = 0.0 if self.since is None else time.perf_counter() - self.since
-            run = self._run(running)
+            embedder, progress = self.choice.embedder, self.progress
+            before = fingerprint(embedder.module)
+            run = self._on_several(running, before)
+            if run is None:
+                meter, on_gpu = EnergyMeter(str(embedder.device)), embedder.device.type == "cuda"
+                parts = self.choice.settings.part_batches
+                forget_peak(embedder.device)
+                figures = extract_rows(
+                    self.dataset, embedder, running, part_batches=parts, progress=progress, background=on_gpu
+                )
+                run = self._on_one(figures, meter, before, running)
             return done | {t.view: self._publish(t, running[t.index], run) for t in left}
 
-    def _run(self, running: Mapping[int, StoreWriter]) -> _Ran:
-        """Embed what is missing, here or by a process for each device, and see that the network was frozen."""
-        embedder, settings, progress = self.choice.embedder, self.choice.settings, self.progress
-        devices, several = [embedder.device], self.several
-        before, meter = fingerprint(embedder.module), EnergyMeter(str(embedder.device))
-        if several is not None:
-            meter = EnergyMeter(*map(str, {embedder.device, *several.devices}))
-            with self._discarding(running):
-                made = several.embed(self.dataset, self.choice, running, fingerprint=before, progress=progress)
-            if made is not None:
-                devices = list(several.devices)
-                cost = together([meter.read(name) for name in dict.fromkeys(map(str, devices))])
-                return _Ran(made.figures, cost, describe_machines(devices), made.peak_bytes)
-        forget_peak(embedder.device)
-        figures = extract_rows(
-            self.dataset,
-            embedder,
-            running,
-            part_batches=settings.part_batches,
-            progress=progress,
-            background=embedder.device.type == "cuda",
-        )
-        cost = meter.read(str(embedder.device))
+    def _on_several(self, running: Mapping[int, StoreWriter], before: str) -> _Ran | None:
+        """Embed by a process for each device; None where there is one, or where they are not worth it."""
+        several = self.several
+        if several is None:
+            return None
+        names = dict.fromkeys(map(str, several.devices))
+        meter = EnergyMeter(*names)
+        with self._discarding(running):
+            made = several.embed(self.dataset, self.choice, running, fingerprint=before, progress=self.progress)
+        if made is None:
+            return None
+        cost = together([meter.read(name) for name in names])
+        return _Ran(made.figures, cost, describe_machines(several.devices), made.peak_bytes)
+
+    def _on_one(self, figures: Figures, meter: EnergyMeter, before: str, running: Mapping[int, StoreWriter]) -> _Ran:
+        """Say what an embedding here took, and see that the network was frozen."""
+        device = self.choice.embedder.device
+        cost = meter.read(str(device))
         with self._discarding(running):
             self._refuse_changed(before)
-        return _Ran(figures, cost, describe_machines(devices), peak_memory(embedder.device))
+        return _Ran(figures, cost, describe_machines([device]), peak_memory(device))
 
     def _open(self, target: Target, source: Mapping[str, Any], stack: ExitStack) -> StoreWriter:
         info = {
