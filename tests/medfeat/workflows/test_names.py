@@ -1,5 +1,7 @@
 """What a person gives as data is found under the name that extraction gave it."""
 
+from pathlib import Path
+
 import pytest
 
 from medfeat.errors import UsageError
@@ -31,6 +33,12 @@ def here(tmp_path, monkeypatch):
 )
 def test_a_path_goes_by_the_name_its_images_were_stored_under(here, given, name):
     assert asked_datasets(given) == (name,)
+
+
+def test_a_program_may_give_a_path_as_a_path(here):
+    assert asked_datasets(Path("scans.npz")) == ("scans",)
+    assert asked_datasets([Path("scans.npz"), "bloodmnist"]) == ("scans", "bloodmnist")
+    assert asked_datasets(Path("My Scans (2)").absolute()) == ("My-Scans-2",)
 
 
 def test_a_list_of_nothing_is_a_mistake(here):
