@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from medfeat.errors import MedfeatError, OutOfMemoryError
 from medfeat.extraction.network.device import is_out_of_memory
+from medfeat.extraction.network.float32 import full_float32
 from medfeat.finetuning.batches import batches, epoch_order, frequencies
 from medfeat.finetuning.checkpoint import Epoch, Keeper, State, put
 from medfeat.finetuning.losses import Loss
@@ -150,6 +151,7 @@ class Training:
         self.optimizer = torch.optim.AdamW(parameter_groups(model.network, model.head, settings), fused=True)
         self.steps_an_epoch = math.ceil(train.count / settings.batch_size)
 
+    @full_float32()
     def run(self) -> Trained:
         """Train to the end, from wherever an earlier run of it was killed, and leave the best epoch in the model."""
         state = self.keeper.load(self.model, self.optimizer)

@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from medfeat.errors import UsageError
+from medfeat.extraction.network.float32 import full_float32
 from medfeat.extraction.network.preprocess import Preprocess, preprocess_list
 from medfeat.extraction.network.slice_pooling import AXES, slice_axis
 from medfeat.finetuning.head import TrainableHead
@@ -167,5 +168,5 @@ class Preparation:
 @contextmanager
 def computing(device: torch.device, precision: str) -> Iterator[None]:
     """Run forward passes in bf16 where that was measured to agree, else in plain float32."""
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+    with full_float32(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
         yield
