@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,13 @@ class EnergyMeter:
         cores = usable_cores()
         watts = _ASSUMED_WATTS_A_CORE * cores
         return Energy(watts * seconds / 3600, f"assumed {_ASSUMED_WATTS_A_CORE:.0f} W a core x {cores} cores x time")
+
+
+def together(costs: Sequence[Energy]) -> Energy:
+    """Add up what several devices used; not known where one of them could not tell."""
+    parts = [cost.watt_hours for cost in costs if cost.watt_hours is not None]
+    method = "; ".join(dict.fromkeys(cost.method for cost in costs))
+    return Energy(sum(parts) if len(parts) == len(costs) else None, method)
 
 
 def total_energy(costs: Iterable[Mapping[str, Any]]) -> float | None:

@@ -85,6 +85,10 @@ class NotFrozenError(MedfeatError, RuntimeError):
     """A backbone's parameters or buffers changed while it embedded."""
 
 
+class ProcessesLostError(MedfeatError, RuntimeError):
+    """All processes of an extraction on several devices ended before it was done."""
+
+
 def unknown_name(kind: str, name: str, allowed: Iterable[str], hint: str = "") -> UsageError:
     """Build the error for a name that is not registered, with close matches named.
 

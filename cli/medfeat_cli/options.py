@@ -55,6 +55,13 @@ DataRoot = Annotated[
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Make no network call at all.")]
 Device = Annotated[str, typer.Option("--device", help="auto (cuda, then mps, then cpu), cpu, mps, cuda or cuda:N.")]
+Devices = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        help="auto (cuda, then mps, then cpu), cpu, mps, cuda or cuda:N; cuda:0,1 or cuda:all: a process a GPU.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Wide = Annotated[bool, typer.Option("--wide", help="Show every column of a table, however narrow the terminal.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
@@ -21,12 +22,14 @@ from medfeat.extraction.ask.request import Request, StoreOutcome
 from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.ask.store_plan import Asked, build_recipe
 from medfeat.extraction.loop.one_pass import BegunElsewhere, Pass, Target, found, reused
+from medfeat.extraction.loop.several.several_devices import SeveralDevices
 from medfeat.extraction.measure.choose import Chooser, Decision
 from medfeat.extraction.measure.memory import RUNS_AS, Memory, remembered
 from medfeat.extraction.measure.sample import read_sample
 from medfeat.extraction.network.build import make_embedder
 from medfeat.extraction.network.compiling import compile_problem
 from medfeat.extraction.network.device import is_out_of_memory, machine_facts, settings_here
+from medfeat.extraction.network.devices import settings_on
 from medfeat.extraction.network.forward import RowEmbedder
 from medfeat.extraction.network.layers_meant import with_layers
 from medfeat.extraction.network.volumes import views_for
@@ -38,7 +41,14 @@ if TYPE_CHECKING:
 
 
 def embed(
-    dataset: Dataset, backbone: str, request: Request, *, root: Path, device: torch.device, progress: Progress
+    dataset: Dataset,
+    backbone: str,
+    request: Request,
+    *,
+    root: Path,
+    device: torch.device,
+    progress: Progress,
+    beside: Sequence[torch.device] = (),
 ) -> list[StoreOutcome]:
     """Make, finish or find the store of each view.
 
@@ -56,6 +66,8 @@ def embed(
         Where the network runs.
     progress
         Hears of every batch.
+    beside
+        More devices: each of all of them then gets a process of its own, over images of its own.
 
     Returns
     -------
@@ -75,7 +87,10 @@ def embed(
             outcomes[view] = reused(path, view)
     left = {view: question for view, question in asked.items() if view not in outcomes}
     for together in _by_network(left):
-        outcomes |= _Session(dataset, backbone, request, together, root=root, device=device, progress=progress).run()
+        session = _Session(
+            dataset, backbone, request, together, root=root, devices=(device, *beside), progress=progress
+        )
+        outcomes |= session.run()
     return [outcomes[view] for view in request.views]
 
 
@@ -100,18 +115,20 @@ class _Session:
         asked: dict[View, Asked],
         *,
         root: Path,
-        device: torch.device,
+        devices: tuple[torch.device, ...],
         progress: Progress,
     ) -> None:
         self.dataset, self.name, self.request, self.asked = dataset, name, request, asked
-        self.root, self.device, self.progress = root, device, progress
+        self.root, self.devices, self.progress = root, devices, progress
+        self.device = devices[0]  # the one that is measured
         self.since: float | None = time.perf_counter()
         self.copies = next(iter(asked.values())).copies  # the same for all views
         self.total = sum(dataset.info.counts.values())
         if self.total == 0:
             raise DataError(f"{dataset.info.name} holds no images: nothing to embed")
         progress.start(1, f"loading {name}", "networks")
-        self.backbone = load_backbone(
+        self.load = partial(
+            load_backbone,
             name,
             views=colour_views(views_for(tuple(asked), dataset.info, describe(name)), dataset, name),
             weights=request.weights,
@@ -119,8 +136,8 @@ class _Session:
             adapt=request.adapt,
             offline=request.offline,
             trust_remote_code=request.trust_remote_code,
-            progress=progress,
         )
+        self.backbone = self.load(progress=progress)
         progress.finish()
         for line in self.backbone.reported:
             # that published weights come with a classifier is no news
@@ -146,15 +163,7 @@ class _Session:
                 if made is None:
                     with self._measuring() as chooser:
                         made = chooser.choose(precision)
-                run = Pass(
-                    self.dataset,
-                    self.backbone,
-                    made,
-                    begun=settings,
-                    root=self.root,
-                    progress=self.progress,
-                    since=self.since,
-                )
+                run = self._pass(made, begun=settings)
                 self.since = None  # of several passes the first has the start
                 try:
                     outcomes |= run.make(together, source=self.request.source)
@@ -165,6 +174,24 @@ class _Session:
                     begun_elsewhere += together
             missing, choice = begun_elsewhere, None
         return outcomes
+
+    def _pass(self, made: Decision, *, begun: RunSettings | None) -> Pass:
+        several = None
+        if len(self.devices) > 1:
+            several = SeveralDevices(
+                devices=self.devices, name=self.name, load=self.load, fit=self.request.fit, copies=self.copies
+            )
+            made = replace(made, settings=settings_on(made.settings, self.devices))
+        return Pass(
+            self.dataset,
+            self.backbone,
+            made,
+            begun=begun,
+            root=self.root,
+            progress=self.progress,
+            several=several,
+            since=self.since,
+        )
 
     def _known_precision(self) -> Precision | None:
         """Return the precision that needs no measurement: as asked, raw, or that of an interrupted run."""

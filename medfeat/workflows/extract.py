@@ -17,7 +17,7 @@ from medfeat.extraction.ask.request import Request, StoreOutcome
 from medfeat.extraction.ask.store_plan import StorePlan
 from medfeat.extraction.loop.in_memory import kept_in_memory
 from medfeat.extraction.measure.pace import Paces
-from medfeat.extraction.network.device import resolve_device
+from medfeat.extraction.network.devices import resolve_devices
 from medfeat.extraction.network.embedding_length import embedding_length
 from medfeat.extraction.network.layers_meant import with_layers
 from medfeat.extraction.session import embed
@@ -105,7 +105,8 @@ def extract(
     dtype
         ``float32``, or ``float16``, which takes half the room.
     device
-        ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``; or several GPUs, each with a process of its own over
+        its share of the images: ``cuda:0,1`` or ``cuda:all``.
     data_root, cache_dir
         Where dataset files and stores live; None means the usual places.
     offline
@@ -174,13 +175,14 @@ def extract_wanted(
     """Do what `extract` says, with what is wanted in one value; failures of several pairs are raised only on demand."""
     progress = heard(progress)
     sources, networks = wanted.sources(progress), wanted.networks(progress)
-    alone, where = len(sources) * len(networks) == 1, resolve_device(device)
+    alone, where = len(sources) * len(networks) == 1, resolve_devices(device)
     root = resolve_root(wanted.cache_dir)
     overall = Overall(progress, "store", len(sources) * len(networks))
     run = _Run(wanted.options, wanted.request, root, where, progress, networks, alone, overall)
     if len(networks) == 1 and ":" not in networks[0]:
         describe(networks[0])  # a mistyped name is said before a gigabyte of images is fetched
-    progress.say(f"device: {where}")
+    named = ", ".join(map(str, where))
+    progress.say(f"device: {named}")
     done = list(map(run.dataset, sources))
     overall.end()
     if raising:
@@ -188,7 +190,7 @@ def extract_wanted(
         failed = tuple(failure for one in done for failure in one.failures)
         Done(tuple(one for of in done for one in of.results), failed, errors).raise_if_nothing()
     stores = tuple(store for one in done for outcomes in one.results for store in outcomes)
-    return ExtractReport(stores, tuple(failure for one in done for failure in one.failures), str(where))
+    return ExtractReport(stores, tuple(failure for one in done for failure in one.failures), named)
 
 
 def plan(wanted: Wanted, *, device: str = "auto", progress: Progress | None = None) -> PlanReport:
@@ -226,7 +228,7 @@ class _Run:
     options: DataOptions
     request: Request
     root: Path
-    device: torch.device
+    devices: tuple[torch.device, ...]
     progress: Progress
     networks: tuple[str, ...]
     alone: bool
@@ -286,7 +288,13 @@ class _Opened:
         run = self.run
         try:
             made = embed(
-                self.dataset, pair.backbone, self.request, root=run.root, device=run.device, progress=run.progress
+                self.dataset,
+                pair.backbone,
+                self.request,
+                root=run.root,
+                device=run.devices[0],
+                beside=run.devices[1:],
+                progress=run.progress,
             )
         finally:
             run.progress.finish()

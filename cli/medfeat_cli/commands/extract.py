@@ -32,7 +32,7 @@ def extract(
     precision: options.Precision = "auto",
     batch_size: options.BatchSize = "auto",
     dtype: options.Dtype = "float32",
-    device: options.Device = "auto",
+    device: options.Devices = "auto",
     data_root: options.DataRoot = None,
     cache_dir: options.CacheDir = None,
     offline: options.Offline = False,

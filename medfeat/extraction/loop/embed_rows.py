@@ -18,9 +18,9 @@ from medfeat.errors import DataError
 from medfeat.extraction.ask.as_stored import as_stored
 from medfeat.extraction.loop import read_ahead
 from medfeat.extraction.loop.read_ahead import ReadAhead, in_turn
+from medfeat.extraction.loop.row_keeper import RowKeeper
 from medfeat.extraction.network.forward import Images, RowEmbedder, Rows, stream
 from medfeat.types import BadImage, Dataset, DatasetInfo, FloatArray, Progress
-from medfeat_cache import StoreWriter
 
 # Bounds what a part holds in memory, whatever the dimension.
 _PART_BYTES = 128 << 20
@@ -88,7 +88,7 @@ class _Part:
 def extract_rows(
     dataset: Dataset,
     embedder: RowEmbedder,
-    writers: Mapping[int, StoreWriter],
+    writers: Mapping[int, RowKeeper],
     *,
     part_batches: int,
     progress: Progress,
@@ -185,7 +185,7 @@ def _embed(
 class _Saver:
     """Writes a part for every view, at once or in the background, never more than one behind."""
 
-    def __init__(self, writers: Mapping[int, StoreWriter], figures: Figures, pool: ThreadPoolExecutor | None) -> None:
+    def __init__(self, writers: Mapping[int, RowKeeper], figures: Figures, pool: ThreadPoolExecutor | None) -> None:
         self._writers, self._figures, self._pool = writers, figures, pool
         self._pending: Future[None] | None = None
 
@@ -227,7 +227,7 @@ class _Saver:
 
 
 def _write_missing(
-    writer: StoreWriter,
+    writer: RowKeeper,
     group: str,
     *,
     asked: NDArray[np.int64],

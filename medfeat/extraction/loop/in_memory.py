@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,9 @@ class _KeptImages:
         self._room = limit_bytes
         self._one_at_a_time = threading.Lock()
         self._groups: dict[str, _Group] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_groups": {}}  # another process reads for itself
 
     @property
     def info(self) -> DatasetInfo:

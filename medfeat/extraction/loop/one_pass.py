@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medfeat.cost import Energy, EnergyMeter
+from medfeat.cost import Energy, EnergyMeter, together
 from medfeat.errors import MedfeatError, NotFrozenError
 from medfeat.extraction.ask import remembered as lookup
 from medfeat.extraction.ask.known_rows import copy_known_rows, donors_for
@@ -17,8 +17,10 @@ from medfeat.extraction.ask.request import StoreOutcome
 from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.ask.store_plan import Asked
 from medfeat.extraction.loop.embed_rows import Figures, extract_rows
+from medfeat.extraction.loop.several.several_devices import SeveralDevices
 from medfeat.extraction.measure.choose import Decision
-from medfeat.extraction.network.device import describe_machine, forget_peak, peak_memory
+from medfeat.extraction.network.device import Machine, forget_peak, peak_memory
+from medfeat.extraction.network.devices import describe_machines
 from medfeat.extraction.network.frozen import fingerprint
 from medfeat.types import OWN_GROUP, BadImage, Dataset, Progress, View
 from medfeat_cache import GroupSpec, StoreWriter, read_header, tidy
@@ -58,6 +60,16 @@ class Target:
     copied: int = 0
 
 
+@dataclass(frozen=True)
+class _Ran:
+    """What a run measured, and on what."""
+
+    figures: Figures
+    cost: Energy
+    machine: Machine
+    peak_bytes: int
+
+
 class Pass:
     """Runs a network once over what some stores miss.
 
@@ -73,6 +85,8 @@ class Pass:
         Of the cache.
     progress
         Hears of every batch.
+    several
+        Devices that each get a process of their own; None runs the network here.
     since
         When loading and measuring began, as `time.perf_counter` counts; None where that is no part of it.
     """
@@ -86,10 +100,11 @@ class Pass:
         begun: RunSettings | None,
         root: Path,
         progress: Progress,
+        several: SeveralDevices | None = None,
         since: float | None = None,
     ) -> None:
         self.dataset, self.backbone, self.choice, self.begun = dataset, backbone, choice, begun
-        self.root, self.progress = root, progress
+        self.root, self.progress, self.several = root, progress, several
         self.total = sum(dataset.info.counts.values())
         self.since, self.start_seconds = since, 0.0
 
@@ -114,18 +129,41 @@ class Pass:
                 self._declare(target, running[target.index])
             if not left:
                 return done
-            embedder, settings = self.choice.embedder, self.choice.settings
-            before, meter = fingerprint(embedder.module), EnergyMeter(str(embedder.device))
-            on_gpu = embedder.device.type == "cuda"
-            parts, progress = settings.part_batches, self.progress
-            forget_peak(embedder.device)
             self.start_seconds = 0.0 if self.since is None else time.perf_counter() - self.since
-            figures = extract_rows(
-                self.dataset, embedder, running, part_batches=parts, progress=progress, background=on_gpu
-            )
-            cost = meter.read(str(embedder.device))
-            self._refuse_changed(before, running)
-            return done | {t.view: self._publish(t, running[t.index], figures, cost) for t in left}
+            embedder, progress = self.choice.embedder, self.progress
+            before = fingerprint(embedder.module)
+            run = self._on_several(running, before)
+            if run is None:
+                meter, on_gpu = EnergyMeter(str(embedder.device)), embedder.device.type == "cuda"
+                parts = self.choice.settings.part_batches
+                forget_peak(embedder.device)
+                figures = extract_rows(
+                    self.dataset, embedder, running, part_batches=parts, progress=progress, background=on_gpu
+                )
+                run = self._on_one(figures, meter, before, running)
+            return done | {t.view: self._publish(t, running[t.index], run) for t in left}
+
+    def _on_several(self, running: Mapping[int, StoreWriter], before: str) -> _Ran | None:
+        """Embed by a process for each device; None where there is one, or where they are not worth it."""
+        several = self.several
+        if several is None:
+            return None
+        names = dict.fromkeys(map(str, several.devices))
+        meter = EnergyMeter(*names)
+        with self._discarding(running):
+            made = several.embed(self.dataset, self.choice, running, fingerprint=before, progress=self.progress)
+        if made is None:
+            return None
+        cost = together([meter.read(name) for name in names])
+        return _Ran(made.figures, cost, describe_machines(several.devices), made.peak_bytes)
+
+    def _on_one(self, figures: Figures, meter: EnergyMeter, before: str, running: Mapping[int, StoreWriter]) -> _Ran:
+        """Say what an embedding here took, and see that the network was frozen."""
+        device = self.choice.embedder.device
+        cost = meter.read(str(device))
+        with self._discarding(running):
+            self._refuse_changed(before)
+        return _Ran(figures, cost, describe_machines([device]), peak_memory(device))
 
     def _open(self, target: Target, source: Mapping[str, Any], stack: ExitStack) -> StoreWriter:
         info = {
@@ -158,8 +196,9 @@ class Pass:
             was = {name: writer.settings.get(name, "") for name in ours}
             changes = {name: value for name, value in ours.items() if was[name] not in ("", value)}
             if changes:
-                begun = ", ".join(f"{name} {was[name]}" for name in changes)
                 writer.change_settings("resumed elsewhere", **changes)
+            if set(changes) - {"device"} or (changes and not was["hardware"]):  # the number of a card is no bit
+                begun = ", ".join(f"{name} {was[name]}" for name in changes)
                 self.progress.say(f"this store was begun with {begun}: its rows will not be equal bit for bit")
 
     def _declare(self, target: Target, writer: StoreWriter) -> None:
@@ -180,20 +219,28 @@ class Pass:
         donors = donors_for(self.root, target.recipe, target.path, self.dataset)
         target.copied = copy_known_rows(writer, self.dataset, donors)
 
-    def _refuse_changed(self, before: str, running: Mapping[int, StoreWriter]) -> None:
-        """Throw away what a network embedded that was not frozen."""
+    def _refuse_changed(self, before: str) -> None:
         if fingerprint(self.choice.embedder.module) != before:
-            for writer in running.values():
-                writer.discard()
             raise NotFrozenError(
                 f"parameters or buffers of {self.backbone.info.name} changed while it embedded: nothing was published"
             )
 
-    def _publish(self, target: Target, writer: StoreWriter, figures: Figures, cost: Energy) -> StoreOutcome:
-        device = self.choice.embedder.device
+    @staticmethod
+    @contextmanager
+    def _discarding(running: Mapping[int, StoreWriter]) -> Iterator[None]:
+        """Throw away what a network embedded that was not frozen."""
+        try:
+            yield
+        except NotFrozenError:
+            for writer in running.values():
+                writer.discard()
+            raise
+
+    def _publish(self, target: Target, writer: StoreWriter, run: _Ran) -> StoreOutcome:
+        figures, cost = run.figures, run.cost
         environment = {
             **writer.settings,
-            **asdict(describe_machine(device)),
+            **asdict(run.machine),
             "start_seconds": self.start_seconds,
             "views": len(self.backbone.views),
             "seconds": figures.seconds,
@@ -202,7 +249,7 @@ class Pass:
             "stages": figures.stages,
             "energy_wh": cost.watt_hours,
             "energy_method": cost.method,
-            "peak_memory_bytes": peak_memory(device),
+            "peak_memory_bytes": run.peak_bytes,
         }
         resumed = writer.resumed
         writer.publish({"environment": environment})

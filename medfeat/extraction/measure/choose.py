@@ -196,7 +196,7 @@ class Chooser:
         """Return seconds of work an image (or volume), by the least that tells."""
         if precision not in self.memory.looks:
             embedder = self.make(precision, self._look_batch, compiled=False, copied=True)
-            self.memory.looks[precision] = self._seconds(embedder)
+            self.memory.looks[precision] = seconds_per_batch(embedder, some := self._some(embedder)) / len(some)
             self._looked[precision] = embedder
         return self.memory.looks[precision]
 

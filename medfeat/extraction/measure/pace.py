@@ -10,7 +10,7 @@ from medfeat.backbones import takes_raw
 from medfeat.backbones.features.pooling import PROJECTED
 from medfeat.extraction.ask.copies import number_of_copies
 from medfeat.extraction.ask.store_plan import Asked, Pace
-from medfeat.extraction.network.device import describe_machine, resolve_device
+from medfeat.extraction.network.devices import describe_machines, resolve_devices
 from medfeat.extraction.network.slice_pooling import AXES, DEFAULT_POLICY, keeps, number_kept
 from medfeat.types import DatasetInfo
 from medfeat_cache import StoreHeader
@@ -75,7 +75,7 @@ class Paces:
 
     @cached_property
     def _here(self) -> dict[str, Any]:
-        machine = describe_machine(resolve_device(self._device))
+        machine = describe_machines(resolve_devices(self._device))
         return {"device": machine.device, "name": machine.name, "cores": machine.cores}
 
 

@@ -15,13 +15,13 @@ from medfeat.workflows.asking.wanted import Wanted, wanted_request, wanted_views
 from medfeat.workflows.extract import extract, plan
 
 WEIGHTS = {"origin": "pretrained"}
-AS_IT_IS = (pace.resolve_device, pace.describe_machine)
+AS_IT_IS = (pace.resolve_devices, pace.describe_machines)
 
 
 @pytest.fixture(autouse=True)
 def this_machine(monkeypatch):
-    monkeypatch.setattr(pace, "resolve_device", str)
-    monkeypatch.setattr(pace, "describe_machine", lambda device: Machine(device, "mine", 2, 0, "2", "3"))
+    monkeypatch.setattr(pace, "resolve_devices", str)
+    monkeypatch.setattr(pace, "describe_machines", lambda device: Machine(device, "mine", 2, 0, "2", "3"))
 
 
 def images(name="bloodmnist", *, size=28, ndim=2):
@@ -124,14 +124,14 @@ def test_the_machine_is_asked_for_only_when_there_is_something_to_compare(monkey
     def asks(device):
         raise AssertionError("torch is imported")
 
-    monkeypatch.setattr(pace, "resolve_device", asks)
+    monkeypatch.setattr(pace, "resolve_devices", asks)
     assert rate([]) is None
     assert rate([made(backbone="resnet101")]) is None
 
 
 def test_a_plan_knows_the_time_after_the_first_store_and_not_before(counting, cache_root, monkeypatch):
-    monkeypatch.setattr(pace, "resolve_device", AS_IT_IS[0])
-    monkeypatch.setattr(pace, "describe_machine", AS_IT_IS[1])
+    monkeypatch.setattr(pace, "resolve_devices", AS_IT_IS[0])
+    monkeypatch.setattr(pace, "describe_machines", AS_IT_IS[1])
     monkeypatch.setattr(pace, "_LEAST_SECONDS", 0.0)
     asking = {"precision": "fp32", "batch_size": 16}
 
