@@ -121,8 +121,10 @@ def test_what_tests_reach_is_measured_in_pieces_that_are_kept(tmp_path, monkeypa
 
 def test_survivors_of_the_same_behaviour_do_not_count_against_the_tests(monkeypatch):
     monkeypatch.setattr(sample, "JUDGED", (("m.py", "a", "same", "a and b are one"), ("m.py", "b", "gap", "test_b")))
-    results = [{"file": "m.py", "new": f"  {new}\n", "killed": new == "c"} for new in "abcd"]
+    results = [{"file": "m.py", "new": f"  {new}\n", "killed": new in "ce"} for new in "abcde"]
+    results[-1]["after"] = "test added"
     found = sample.summary(results, seed=0)
-    assert (found["tried"], found["killed"], found["same_behaviour"]) == (4, 1, 1)
-    assert found["killed_of_those_that_change_behaviour"] == 0.333
-    assert [one.get("verdict") for one in found["mutants"]] == ["same", "gap", None, None]
+    assert (found["tried"], found["killed"], found["same_behaviour"]) == (5, 2, 1)
+    assert found["killed_by_tests_added_since"] == 1
+    assert found["killed_of_those_that_change_behaviour"] == 0.5 and found["before_these_tests_were_added"] == 0.25
+    assert [one.get("verdict") for one in found["mutants"]] == ["same", "gap", None, None, None]

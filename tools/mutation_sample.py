@@ -3,8 +3,9 @@
 `python tools/mutation_sample.py --count 60` draws mutants from a seed over the modules where a fault would be silent,
 beside the named ones, which are always tried. Each is made in a copy of the tracked files; first some of the tests that
 coverage says reach its line are run, then the others of these, then, where all pass, all quick ones. What survives is
-listed with its change: a person says in `judged_mutants.py` whether it changes behaviour at all. The result is written
-to `benchmarks/results/mutants.json` after each mutant, and a call with the same seed goes on from there.
+listed with its change: a person says in `judged_mutants.py` whether it changes behaviour at all. Where it does, a test
+is missing; `--again` tries survivors once more, and notes which were killed after a test was added. The result is
+written to `benchmarks/results/mutants.json` after each mutant, and a call with the same seed goes on from there.
 """
 
 from __future__ import annotations
@@ -213,11 +214,12 @@ def summary(results: list[dict[str, object]], **facts: object) -> dict[str, obje
         judged = verdicts.get((str(one["file"]), str(one["new"]).strip()))
         kept = {name: value for name, value in one.items() if name not in ("verdict", "why")}
         shown.append(kept if one["killed"] or not judged else {**kept, "verdict": judged[0], "why": judged[1]})
-    killed = sum(bool(one["killed"]) for one in shown)
+    killed, late = (sum(bool(one.get(name)) for one in shown) for name in ("killed", "after"))
     same = sum(one.get("verdict") == "same" for one in shown)
-    rate = round(killed / (len(shown) - same), 3) if len(shown) > same else None
-    return {**facts, "tried": len(shown), "killed": killed, "same_behaviour": same,
-            "killed_of_those_that_change_behaviour": rate, "mutants": shown}  # fmt: skip
+    rates = [round(count / (len(shown) - same), 3) if len(shown) > same else None for count in (killed, killed - late)]
+    return {**facts, "tried": len(shown), "killed": killed, "killed_by_tests_added_since": late, "same_behaviour": same,
+            "killed_of_those_that_change_behaviour": rates[0], "before_these_tests_were_added": rates[1],
+            "mutants": shown}  # fmt: skip
 
 
 def main() -> None:
@@ -229,23 +231,29 @@ def main() -> None:
     parser.add_argument("--tests", nargs="*", default=["tests"], help="what coverage is measured with")
     parser.add_argument("--processes", type=int, default=1, help="that measure coverage")
     parser.add_argument("--only-reaching", action="store_true", help="do not try survivors with all quick tests")
+    parser.add_argument("--again", action="store_true", help="try survivors again, for which a test may be there now")
     parser.add_argument("--most", type=int, help="stop after so many")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "mutants.json")
     asked = parser.parse_args()
     drawn = draw(asked.count, asked.seed)[: asked.most]
     earlier = json.loads(asked.out.read_text()) if asked.out.exists() else {}
-    known = {(one["file"], one["line"], one["new"]): one
-             for one in earlier.get("mutants", []) if earlier["seed"] == asked.seed}  # fmt: skip
-    done = [known[one.file, one.line, one.new] for one in drawn if (one.file, one.line, one.new) in known]
+    earlier = earlier if earlier.get("seed") == asked.seed else {}
+    facts = {"seed": asked.seed, "notes": earlier.get("notes", [])}
+    known = {(one["file"], one["line"], one["new"]): one for one in earlier.get("mutants", [])}
+    open_gaps = {key for key, one in known.items() if not one["killed"] and one.get("verdict") != "same"}
+    stands = known.keys() - (open_gaps if asked.again else set())
+    done = [known[one.file, one.line, one.new] for one in drawn if (one.file, one.line, one.new) in stands]
     tests = reach(asked.coverage, asked.tests, processes=asked.processes)
     with tempfile.TemporaryDirectory() as temporary:
         code = copy_of_the_code(Path(temporary))
-        for mutant in (one for one in drawn if (one.file, one.line, one.new) not in known):
+        for mutant in (one for one in drawn if (one.file, one.line, one.new) not in stands):
             done.append(last := tried(mutant, code, tests, thorough=not asked.only_reaching))
-            asked.out.write_text(json.dumps(summary(done, seed=asked.seed), indent=1) + "\n")
+            if last["killed"] and (mutant.file, mutant.line, mutant.new) in open_gaps:
+                last["after"] = "test added"
+            asked.out.write_text(json.dumps(summary(done, **facts), indent=1) + "\n")
             what = "killed  " if last["killed"] else "SURVIVED"
             print(what, mutant.file, mutant.line, mutant.new.strip()[:80], flush=True)
-    asked.out.write_text(json.dumps(summary(done, seed=asked.seed), indent=1) + "\n")
+    asked.out.write_text(json.dumps(summary(done, **facts), indent=1) + "\n")
     print(f"{sum(bool(one['killed']) for one in done)} of {len(done)} were killed")
 
 

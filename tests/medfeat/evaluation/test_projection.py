@@ -75,6 +75,16 @@ def test_rows_that_are_all_alike_have_a_map():
     assert np.isfinite(made.tsne2).all() and np.isfinite(made.components).all()
 
 
+def test_rows_of_one_number_each_have_a_component_and_rows_that_are_equal_have_none():
+    along = principal(np.array([[0.0], [1.0], [5.0]]), unit=False)
+    assert along.share == pytest.approx([1.0])
+    assert np.abs(along.axes) == pytest.approx(1.0)
+
+    equal = principal(np.tile(np.array([1.0, 2.0, 4.0]), (6, 1)), unit=False)
+    assert equal.mean == pytest.approx([1.0, 2.0, 4.0])
+    assert not equal.axes.any() and not equal.share.any()
+
+
 def test_a_new_row_lands_among_its_neighbours_and_old_rows_stay():
     X, y = clusters(150)
     before = lay_out(X, unit=True)
