@@ -11,6 +11,7 @@ import time
 from inspect import signature
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from medfeat_cli.main import app, run
@@ -135,9 +136,12 @@ def test_the_doctor_names_every_backbone(capsys):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_with_its_code_and_the_same_command_goes_on(number, code, cache_root):
-    command = [sys.executable, "-m", "medfeat", "extract", "-d", "synthetic", "-b", "squeezenet1_1"]
+def test_a_signal_ends_with_its_code_and_the_same_command_goes_on(number, code, cache_root, tmp_path):
+    # So many that the signal comes amid them, however long this process has to wait for its turn.
+    np.savez(tmp_path / "many.npz", images=np.random.default_rng(0).integers(0, 256, (4000, 28, 28), np.uint8))
+    command = [sys.executable, "-m", "medfeat", "extract", "-d", str(tmp_path / "many.npz"), "-b", "squeezenet1_1"]
     command += ["--weights", "random", "--precision", "fp32", "--cache-dir", str(cache_root), "--batch-size", "4"]
+    command += ["--no-compile"]
     # What a shell starts in its background ignores Ctrl-C, and its children with it; a command in front hears it.
     process = subprocess.Popen(
         command,
