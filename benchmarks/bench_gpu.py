@@ -33,8 +33,8 @@ from medfeat.cost import EnergyMeter
 from medfeat.datasets.hashing import image_hashes
 from medfeat.extraction.loop.read_ahead import ReadAhead
 from medfeat.extraction.network.device import describe_machine, settings_here
-from medfeat.extraction.network.float32 import full_float32
 from medfeat.extraction.network.forward import Forward, stream, torch_dtype
+from medfeat.float32 import full_float32
 from medfeat.heads.linear import GRID, fit_path
 from medfeat_cache import find_stores
 

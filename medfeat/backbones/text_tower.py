@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from medfeat.backbones.backbone import Backbone
 from medfeat.backbones.libraries.from_hf import projected
 from medfeat.errors import MissingFileError, first_line
+from medfeat.float32 import full_float32
 
 _BATCH = 64
 # These were trained on texts of one length, and read shorter ones otherwise.
@@ -44,7 +45,7 @@ class TextTower:
         """Return (n, d) float32 vectors of texts, as the model's ``get_text_features`` gives them."""
         found = []
         for start in range(0, len(texts), _BATCH):
-            with torch.inference_mode():
+            with torch.inference_mode(), full_float32():
                 tokens = self._tokens(list(texts[start : start + _BATCH]))
                 found.append(projected(self._model.get_text_features(**tokens)).float().cpu().numpy())
         return np.concatenate(found)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from medfeat.errors import MedfeatError, OutOfMemoryError
 from medfeat.extraction.network.device import is_out_of_memory
-from medfeat.extraction.network.float32 import full_float32
 from medfeat.finetuning.batches import batches, epoch_order, frequencies
 from medfeat.finetuning.checkpoint import Epoch, Keeper, State, put
 from medfeat.finetuning.losses import Loss
@@ -23,6 +22,7 @@ from medfeat.finetuning.rates import parameter_groups, rate_at
 from medfeat.finetuning.soup import Soup, Values, mean_of
 from medfeat.finetuning.training_settings import TrainingSettings
 from medfeat.finetuning.tunable import Batch, Change, Tunable, computing
+from medfeat.float32 import full_float32
 from medfeat.types import Progress
 
 Outputs = NDArray[np.float32]

@@ -12,10 +12,10 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from medfeat.errors import UsageError
-from medfeat.extraction.network.float32 import full_float32
 from medfeat.extraction.network.preprocess import Preprocess, preprocess_list
 from medfeat.extraction.network.slice_pooling import AXES, slice_axis
 from medfeat.finetuning.head import TrainableHead
+from medfeat.float32 import full_float32
 from medfeat.types import UInt8Array
 
 _NORMS = nn.modules.batchnorm._BatchNorm

@@ -197,7 +197,9 @@ class Pass:
             changes = {name: value for name, value in ours.items() if was[name] not in ("", value)}
             if changes:
                 writer.change_settings("resumed elsewhere", **changes)
-            if set(changes) - {"device"} or (changes and not was["hardware"]):  # the number of a card is no bit
+            if set(changes) - {"device"} or (
+                changes and not was["hardware"]
+            ):  # another card of the same kind changes no bit
                 begun = ", ".join(f"{name} {was[name]}" for name in changes)
                 self.progress.say(f"this store was begun with {begun}: its rows will not be equal bit for bit")
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from medfeat.errors import DataError, OutOfMemoryError, first_line
 from medfeat.extraction.network.compiling import CompiledNetwork
 from medfeat.extraction.network.device import is_out_of_memory
-from medfeat.extraction.network.float32 import full_float32
 from medfeat.extraction.network.fusing import fused_half
 from medfeat.extraction.network.preprocess import Preprocess, preprocess_list
+from medfeat.float32 import full_float32
 from medfeat.types import Fit, Precision, UInt8Array
 
 if TYPE_CHECKING:

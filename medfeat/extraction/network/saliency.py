@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from medfeat.errors import UsageError
 from medfeat.extraction.network.preprocess import Preprocess, preprocess_list
+from medfeat.float32 import full_float32
 from medfeat.types import Fit, UInt8Array
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def saliency(
     for image, direction in zip(images, directions, strict=True):
         prepare = Preprocess(backbone.info, fit=fit, device=torch.device("cpu"), dtype=torch.float32)
         inputs = preprocess_list(prepare, [image]).requires_grad_(True)
-        with _watched(backbone.module) as (maps, attention), torch.enable_grad():
+        with _watched(backbone.module) as (maps, attention), torch.enable_grad(), full_float32():
             embedding = backbone.module(inputs)[0]
             if len(attention) > 1 and len({one.shape for one in attention}) == 1:
                 found.append(_rolled(attention))

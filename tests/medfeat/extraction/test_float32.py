@@ -20,7 +20,7 @@ BY_OTHERS = {
 PROGRAM = """
 import numpy as np, torch
 from medfeat.backbones import load_backbone
-from medfeat.extraction.network.float32 import full_float32
+from medfeat.float32 import full_float32
 from medfeat.extraction.network.forward import Forward
 
 b = torch.backends
