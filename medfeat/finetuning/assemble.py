@@ -19,6 +19,7 @@ from medfeat.extraction.network.device import is_out_of_memory
 from medfeat.extraction.network.forward import torch_dtype
 from medfeat.extraction.network.preprocess import Preprocess
 from medfeat.finetuning.cut import Cut, last_units, units_of
+from medfeat.finetuning.folded_norms import fold_norms
 from medfeat.finetuning.head import HeadStart, TrainableHead
 from medfeat.finetuning.images import ImageFile
 from medfeat.finetuning.lora import add_low_rank
@@ -56,6 +57,8 @@ def tunable(backbone: Backbone, start: HeadStart, settings: TrainingSettings, de
     network.requires_grad_(settings.mode == "full")
     if settings.mode == "lora":
         add_low_rank(network, settings.rank, seed=settings.seed)
+    if not settings.train_batch_norm:
+        fold_norms(FirstView(network), backbone.info.input_size)
     model = Tunable(
         FirstView(network), TrainableHead(start), backbone.views[0].slices, train_batch_norm=settings.train_batch_norm
     )
