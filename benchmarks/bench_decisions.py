@@ -44,6 +44,7 @@ COUNTS = [int(count) for count in os.environ.get("MEDFEAT_BENCH_COUNTS", "780,50
 ROUNDS = int(os.environ.get("MEDFEAT_BENCH_ROUNDS", "3"))
 RESULT = machine.RESULTS / "decisions.json"
 BATCHES = (8, 32)
+NOT = "not measured"
 
 
 def surroundings(home):
@@ -273,17 +274,16 @@ def commands(name, count):
 
 
 def keep(part, key, row):
-    """Add a row to what was measured before, in place of one of the same kind; other rows stay."""
-    rows = json.loads(RESULT.read_text())["rows"] if RESULT.exists() else {}
+    """Add a row to what was measured, in place of one of the same kind; other rows stay, each with its machine."""
+    before = json.loads(RESULT.read_text()) if RESULT.exists() else {"rows": {}}
+    rows = {
+        name: {"processor": before["machine"]["processor"], **one} for name, one in before["rows"].items() if one != NOT
+    }
     load = round(os.getloadavg()[0], 1)
     threads = os.environ.get("OMP_NUM_THREADS", "as torch chooses")
-    rows[f"{ISA}: {part}, {key}"] = {"load": load, "threads": threads, **row}
-    rows |= {
-        f"{isa}: {key}": "not measured"
-        for isa in ("as it is", "avx2")
-        for key in EXPECTED
-        if f"{isa}: {key}" not in rows
-    }
+    processor = machine.describe()["processor"]
+    rows[f"{ISA}: {part}, {key}"] = {"processor": processor, "load": load, "threads": threads, **row}
+    rows |= {f"{isa}: {key}": NOT for isa in ("as it is", "avx2") for key in EXPECTED if f"{isa}: {key}" not in rows}
     machine.keep("decisions", {"rows": dict(sorted(rows.items()))})
 
 
