@@ -173,8 +173,7 @@ def write_digests(path: Path, layout: Layout) -> Layout:
             file[name].attrs.modify("digests", np.bytes_(group.attributes["digests"].encode("ascii")))
         # Over what the file itself says: a layout that was read in an older format has been upgraded since.
         groups = {
-            name: GroupLayout(plain_attributes(file[name].id), group.columns)
-            for name, group in layout.groups.items()
+            name: GroupLayout(plain_attributes(file[name].id), group.columns) for name, group in layout.groups.items()
         }
         value = header_digest(Layout(plain_attributes(file.id), groups))
         file.attrs.modify("digest", np.bytes_(value.encode("ascii")))

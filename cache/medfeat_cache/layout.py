@@ -136,7 +136,8 @@ def _dtype(kind: Any) -> np.dtype[Any]:
     """Return the type of numpy's for one of HDF5's; h5py's own way for texts takes as long as reading them."""
     if isinstance(kind, h5py.h5t.TypeStringID) and not kind.is_variable_str():
         return np.dtype(f"S{kind.get_size()}")
-    return np.dtype(kind.dtype.str)
+    found: np.dtype[Any] = np.dtype(kind.dtype.str)
+    return found
 
 
 def _read_group(group: Any) -> GroupLayout:
