@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from medfeat.report.folded import beside, folded
 from medfeat.report.harmless import harmless
 from medfeat.report.spreadsheet import csv_lines
 from medfeat.types import Interval
@@ -163,7 +164,6 @@ def terminal(tables: Iterable[Table], width: int | None) -> list[RenderableType]
         Letters in a line: columns are left out by rank until no cell has to be broken, and it is said which; where even
         that does not fit, each row becomes lines of ``column: cell``. None draws every column, however wide.
     """
-    from rich.padding import Padding
     from rich.text import Text
 
     parts: list[RenderableType] = []
@@ -171,16 +171,20 @@ def terminal(tables: Iterable[Table], width: int | None) -> list[RenderableType]
         shown, gone = fitted(table, width)
         if width is None or _least(shown) <= width:
             # Above the table and not in it, where it would be broken to the width of the columns.
-            parts += [Text(shown.title, style="bold"), _drawn(shown, width)] if shown.title else [_drawn(shown, width)]
+            parts += [_said(shown.title, width, "bold"), _drawn(shown, width)] if shown.title else [_drawn(shown, width)]
         else:
-            parts.append(_as_lines(shown))
+            parts.append(_as_lines(shown, width))
         said = [f"not shown for want of width: {', '.join(gone)}; --wide shows all"] if gone else []
-        for note in (*table.notes, *said):
-            # A command that a note prints stays on one line, so that it can be pasted.
-            whole, style = width is None or "`medfeat " in note, _style(note)
-            parts.append(Text(f" {note}", style=style) if whole else Padding(Text(note, style=style), (0, 0, 0, 1)))
+        parts += [_said(f" {note}", width, _style(note)) for note in (*table.notes, *said)]
         parts.append(Text(""))
     return parts
+
+
+def _said(line: str, width: int | None, style: str) -> RenderableType:
+    """Return a line that is broken between words: a command in it can still be pasted."""
+    from rich.text import Text
+
+    return Text(line if width is None else folded(line, width), style=style)
 
 
 def fitted(table: Table, width: int | None) -> tuple[Table, tuple[str, ...]]:
@@ -270,21 +274,22 @@ def _drawn(table: Table, width: int | None) -> RenderableType:
     return drawn
 
 
-def _as_lines(table: Table) -> RenderableType:
-    """Spell a table that is too wide: a line a cell, a paragraph a row; the terminal breaks what is still longer."""
+def _as_lines(table: Table, width: int) -> RenderableType:
+    """Spell a table that is too wide: a line a cell, a paragraph a row; long cells go on below themselves."""
     from rich.text import Text
 
+    title = [folded(table.title, width)] if table.title else []
     if len(table.columns) == 2:  # what is said of each name: a line a row
         left = _longest(row[0] for row in table.rows)
-        return Text(
-            "\n".join([*filter(None, [table.title]), *(f"{name:<{left}}  {cell}" for name, cell in table.rows)])
-        )
+        return Text("\n".join([*title, *(beside(f"{name:<{left}}  ", cell, width) for name, cell in table.rows)]))
     left = max(map(len, table.columns), default=0)
     paragraphs = [
-        "\n".join(f"{name:>{left}}  {cell}" for name, cell in zip(table.columns, row, strict=True) if cell)
+        "\n".join(
+            beside(f"{name:>{left}}  ", cell, width) for name, cell in zip(table.columns, row, strict=True) if cell
+        )
         for row in table.rows
     ]
-    return Text("\n\n".join([*filter(None, [table.title]), *paragraphs]))
+    return Text("\n\n".join([*title, *paragraphs]))
 
 
 def _style(note: str) -> str:
