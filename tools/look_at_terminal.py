@@ -34,7 +34,7 @@ MODES: dict[str, dict[str, str]] = {"colour": {}, "plain": {"NO_COLOR": "1"}, "c
 LINES = 600  # higher than what any command prints: nothing scrolls away
 _SIZE, _STEP = 13, 17
 _SHADES = {"default": "#dddddd", "brown": "yellow", "black": "#555555"}
-_BARS = ("━", "images/s", " left")  # of which one is on the screen while a bar is drawn
+_BARS = ("━", " left")  # of which one is on the screen while a bar is drawn
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,10 @@ def fill(environment: dict[str, str], folder: Path) -> str:
     asked = ["extract -d synthetic-binary,synthetic-ordinal -b stats,pixels"]
     if real:
         both = f"extract --data-root {real} -d breastmnist,retinamnist -b"
-        asked += [f"{both} stats,pixels", f"{both} squeezenet1_1 --weights {real}/squeezenet1_1_torchvision_fp16src.pth"]
+        asked += [
+            f"{both} stats,pixels",
+            f"{both} squeezenet1_1 --weights {real}/squeezenet1_1_torchvision_fp16src.pth",
+        ]
         asked += [f"{both} mobilenetv2_100 --weights {real}/mobilenet_v2_tf2ptq_timm.pth"]
     asked.append("probe --head linear,knn")
     command = [sys.executable, "-m", "medfeat"]
@@ -208,11 +211,13 @@ def main() -> None:
         marker.parent.mkdir(parents=True, exist_ok=True)
         marker.write_text(fill(environment, cache))
     places = {"PICTURES": str(cache / "pictures"), "REPORT": str(given.out / "report.html")}
+    fresh = iter(range(10**6))
     wanted = tuple(given.only.split(",")) if given.only else ("",)
     for look in (one for one in looks(marker.read_text()) if one.name.startswith(wanted)):
-        words = [places.get(word, word) for word in look.words]
         for mode in given.modes.split(","):
             for columns in map(int, given.columns.split(",")):
+                places["FRESH"] = str(given.out / f"fresh-{next(fresh)}")
+                words = [places.get(word, word) for word in look.words]
                 seen = run_on_terminal(words, columns, environment | MODES[mode])
                 where = f"{look.name}-{columns}-{mode}"
                 for screen, ending in ((seen.end, ""), (seen.amid, "-amid")):

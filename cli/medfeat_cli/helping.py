@@ -32,7 +32,7 @@ def _untyped(parameters: list[Any]) -> list[Any]:
 
 
 def at_least(least: int) -> Callable[[int], int]:
-    """Return a check of a number; typer's own would show its bound in the column of types, which all options pay for."""
+    """Return a check of a number; typer's own shows its bound among the types, in a column that all options pay for."""
 
     def check(value: int) -> int:
         if value < least:

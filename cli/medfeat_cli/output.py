@@ -52,8 +52,9 @@ codecs.register_error(_SPELLED, _in_other_letters)
 
 def error(message: str) -> None:
     """Print one line about what went wrong, on stderr."""
+    said = _for_people(f"medfeat: {harmless(message)}", sys.stderr)
     coloured = sys.stderr is not None and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    typer.secho(_for_people(f"medfeat: {harmless(message)}", sys.stderr), err=True, fg="red" if coloured else None)
+    typer.echo(typer.style(said, fg="red") if coloured else said, err=True)
 
 
 def errors(messages: Iterable[str]) -> None:
@@ -128,8 +129,9 @@ def tables(shown: Sequence[Table], *, wide: bool = False) -> None:
     from rich.text import Text
 
     console = Console(width=_ANY_WIDTH if wide else None)
-    spelled = [_spelled(table, sys.stdout.encoding or "ascii") for table in shown]
-    for part in render.terminal(spelled, None if wide else console.width):
+    encoding = sys.stdout.encoding or "ascii"
+    spelled, ascii_only = [_spelled(table, encoding) for table in shown], not encoding.lower().startswith("utf")
+    for part in render.terminal(spelled, None if wide else console.width, ascii_only=ascii_only):
         console.print(part, soft_wrap=isinstance(part, Text))
 
 

@@ -23,20 +23,20 @@ def folded(text: str, width: int) -> str:
 
     if cell_len(text) <= width:
         return text
-    lead = text[: len(text) - len(text.lstrip())]
-    return "\n".join(_lines(_UNITS.findall(text), lead, width))
+    return "\n".join(_lines(text, width))
 
 
-def _lines(units: list[str], lead: str, width: int) -> Iterator[str]:
+def _lines(text: str, width: int) -> Iterator[str]:
     from rich.cells import cell_len
 
-    line = lead
-    for unit in units:
-        apart = "" if line == lead else " "
-        if apart and cell_len(line) + 1 + cell_len(unit) > width:
+    lead = text[: len(text) - len(text.lstrip())]
+    line, end = lead, len(lead)
+    for unit in _UNITS.finditer(text, end):
+        apart = text[end : unit.start()]  # columns in a line stand two blanks apart, and still do
+        if line != lead and cell_len(line + apart + unit[0]) > width:
             yield line
             line, apart = lead, ""
-        line += apart + unit
+        line, end = line + apart + unit[0], unit.end()
     yield line
 
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 Mode = Annotated[str, typer.Option("--mode", help="What learns: full, last-blocks, lora or head.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Of the whole schedule; default 10.")]
 Minutes = Annotated[float | None, typer.Option("--max-minutes", help="Stop training after so long.")]
-Seeds = Annotated[int, typer.Option("--seeds", callback=at_least(1), help="How many trainings, each from a seed of its own.")]
+Seeds = Annotated[
+    int, typer.Option("--seeds", callback=at_least(1), help="How many trainings, each from a seed of its own.")
+]
 Batch = Annotated[int | None, typer.Option("--batch-size", help="Samples a step; default 32.")]
 Rate = Annotated[float | None, typer.Option("--lr", help="Learning rate; default: what suits the family.")]
 Decay = Annotated[float | None, typer.Option("--layer-decay", help="Factor of the rate a layer further from the head.")]
