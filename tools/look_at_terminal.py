@@ -132,7 +132,8 @@ def looks(run: str, store: str) -> list[Look]:
         "list-backbones": "list backbones", "list-datasets": "list datasets", "list-heads": "list heads",
         "list-published": f"list published -d {data}", "cache-ls": "cache ls", "cache-info": f"cache info {store}",
         "cache-verify": "cache verify", "runs-list": "runs list", "runs-show": f"runs show {run}",
-        "runs-verify": "runs verify", "search": f"search -d {data} -b pixels --id test/0", "audit": f"audit -d {data} -b stats",
+        "runs-verify": "runs verify", "search": f"search -d {data} -b pixels --id test/0",
+        "audit": f"audit -d {data} -b stats",
         "predict": f"predict --run {run} --images PICTURES", "doctor": "doctor --offline", "finetune-dry":
         f"finetune -d {data} -b squeezenet1_1 --weights random --dry-run", "report": "report --out REPORT",
         "no-command": "porbe", "no-data": "probe -d bloodmnst", "no-option": "probe --heads knn", "no-head":
