@@ -93,14 +93,15 @@ def test_large_images_stay_within_a_gibibyte(tmp_path: Path) -> None:
         assert run.returncode == 0, run.stderr
         one = found[name] = json.loads(run.stdout.splitlines()[-1])
         assert one["images"] == len(list((folder / "images").iterdir()))
-        assert one["rss_anon_peak_above_mib"] * 2**20 < LIMIT_BYTES, name
-    if FULL:
-        facts = {
-            "what": f"{PICTURES} PNGs of {SIDE} x {SIDE} in colour, and two .nii.gz of {VOXELS}, embedded",
-            "machine": machine.describe(),
-            **found,
-        }
-        RESULTS.write_text(json.dumps(facts, indent=1) + "\n")
+        if FULL:  # after each, and whatever it took: what is too much is to be seen
+            facts = {
+                "what": f"{PICTURES} PNGs of {SIDE} x {SIDE} in colour, and two .nii.gz of {VOXELS}, embedded",
+                "machine": machine.describe(),
+                **found,
+            }
+            RESULTS.write_text(json.dumps(facts, indent=1) + "\n")
+    peaks = {name: one["rss_anon_peak_above_mib"] for name, one in found.items()}
+    assert max(peaks.values()) * 2**20 < LIMIT_BYTES, peaks
 
 
 if __name__ == "__main__":

@@ -16,4 +16,8 @@ JUDGED: tuple[tuple[str, str, str, str], ...] = (
      "images to measure speed with: one batch more where batches fill the bound exactly; no vector depends on it"),
     ("medfeat/heads/auto.py", "MOST_PAIRS = 10000000000001.0", "same",
      "a whole number n * n * d lies above both limits, or above neither, but for 10,000,000,000,001 = n * n * d alone"),
+    ("medfeat/extraction/loop/read_ahead.py", "self._bytes = 1", "same",
+     "the bound on what waits is 192 MB, and would be one byte less"),
+    ("medfeat/datasets/decoding/intensity.py", "if contract.low is not None or contract.high is not None:", "same",
+     "a window has both ends, or neither and is the file's own: no contract is made with one"),
 )  # fmt: skip

@@ -9,8 +9,9 @@ import threading
 
 import pytest
 
-from medfeat_cache import StoreWriteError, write_whole
+from medfeat_cache import StoreError, StoreWriteError, write_whole
 from medfeat_cache.files import make_folder, replacing
+from medfeat_cache.parts import read_part
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="modes, links and pipes of POSIX")
 
@@ -92,3 +93,11 @@ def test_a_group_may_write_where_its_folder_lets_it_and_others_as_the_umask_says
     finally:
         os.umask(before)
     assert (mode(root / "a" / "b" / "note.json"), mode(root / "a" / "b")) == (file, folder)
+
+
+@posix
+@pytest.mark.timeout(60)
+def test_a_pipe_called_a_part_is_named_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "train-0.part")
+    with pytest.raises(StoreError, match="a pipe, not a file"):
+        read_part(tmp_path / "train-0.part")

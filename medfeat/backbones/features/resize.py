@@ -168,7 +168,15 @@ class _Pass:
         strip = max(1, piece_bytes(images.device) // line)
         if strip >= images.shape[other]:
             return self._filter(images)
-        return torch.cat([self._filter(part) for part in torch.split(images, strip, dim=other)], dim=other)
+        shape = [*images.shape]
+        shape[self._axis] = self._length
+        found = images.new_empty(shape)
+        # Each into its place at once: were they kept to be joined, every small strip would lie where a large one had
+        # been filtered, the next would find no room there, and a large image would take ten times its own.
+        for start in range(0, images.shape[other], strip):
+            count = min(strip, images.shape[other] - start)
+            found.narrow(other, start, count).copy_(self._filter(images.narrow(other, start, count)))
+        return found
 
     def _filter(self, images: torch.Tensor) -> torch.Tensor:
         # The filtered axis comes first, so that a band is one product of two plain matrices. While it is still in the

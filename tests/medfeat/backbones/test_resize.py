@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -98,3 +100,27 @@ def test_an_image_of_the_right_size_is_passed_through() -> None:
 def test_the_weights_of_a_pixel_sum_to_one(interpolation: str) -> None:
     sums = resize_matrix(37, 91, interpolation).sum(axis=1)
     np.testing.assert_allclose(sums, 1.0, atol=1e-5)
+
+
+GROWN = """
+import re, torch
+from pathlib import Path
+from medfeat.backbones.features.resize import Resizer
+
+def held():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+def resized(side):
+    Resizer((side, side), (224, 224), "bilinear", torch.device("cpu"))(torch.zeros(1, side, side, 3, dtype=torch.uint8))
+
+resized(64)
+before = held()
+resized(3000)
+print(held() - before >> 10)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of one program is told by Linux alone")
+def test_a_large_image_takes_little_beside_itself():
+    done = subprocess.run([sys.executable, "-c", GROWN], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100  # MB; the image takes 27, and a strip that is filtered 4

@@ -77,3 +77,13 @@ def test_a_dataset_of_worse_copies_reads_any_rows_in_any_batch_alike():
     expected = corrupt(clean.images[0], "noise", 3, seed_of=ids[2], noise="gaussian")
     np.testing.assert_array_equal(one.images[0], expected)
     assert CorruptedImages(base, ids[:3]).info.fingerprint != worse.info.fingerprint
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_volumes_are_made_worse_as_volumes(kind):
+    base = open_dataset("synthetic-3d")
+    ids = base.ids("test")[[5]]
+    (worse,) = CorruptedImages(base, ids).batches(f"{kind}-3", 1)
+    (clean,) = base.batches("test", 1, np.array([5]))
+    expected = corrupt(clean.images[0], kind, 3, seed_of=ids[0], noise=noise_of("synthetic-3d"), volume=True)
+    np.testing.assert_array_equal(worse.images[0], expected)

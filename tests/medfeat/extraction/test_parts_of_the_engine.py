@@ -17,6 +17,7 @@ from medfeat.extraction.loop.in_memory import kept_in_memory
 from medfeat.extraction.loop.read_ahead import ReadAhead
 from medfeat.extraction.network.compiling import compile_problem
 from medfeat.extraction.network.device import describe_machine, resolve_device
+from medfeat.extraction.network.devices import resolve_devices
 from medfeat.types import View
 
 
@@ -222,3 +223,14 @@ def test_compiling_that_torch_was_told_to_leave_is_not_tried(monkeypatch, switch
     assert switch not in (compile_problem(torch.device("cpu")) or "")
     monkeypatch.setenv(switch, "1")
     assert compile_problem(torch.device("cpu")) == f"{switch} is set: running eager"
+
+
+@pytest.mark.parametrize("name", ["cpu,cuda:0", "cuda:0,cpu", "cuda:0,", "0,1", "cuda:0,1:2"])
+def test_several_devices_must_be_gpus(name):
+    with pytest.raises(UsageError, match="several devices must be GPUs, as in cuda:0,1 or"):
+        resolve_devices(name)
+
+
+def test_one_gpu_named_twice_is_no_two():
+    with pytest.raises(UsageError, match="names cuda:1 more than once"):
+        resolve_devices("cuda:0,1,1")

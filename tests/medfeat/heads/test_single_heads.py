@@ -154,6 +154,11 @@ def test_margins_become_probabilities_by_the_sigmoid_of_scikit_learn():
     assert offset == pytest.approx(theirs.intercept_[0], abs=1e-3)
     assert svm.platt(margin, margin > 0)[0] < 50  # no slope is infinite where val is told apart without a mistake
     assert svm.platt(margin, np.zeros(400, bool)) == (1.0, 0.0)
+    # One positive alone: its target is 2/3, and the mean probability that of the targets, as a free offset makes it.
+    alone = margin == margin.max()
+    slope, offset = svm.platt(margin, alone)
+    probability = 1 / (1 + np.exp(-(slope * margin + offset)))
+    assert probability.mean() == pytest.approx(np.where(alone, 2 / 3, 1 / 401).mean(), rel=1e-2)
 
 
 def test_more_samples_than_a_kernel_in_memory_allows_are_refused_in_one_line():

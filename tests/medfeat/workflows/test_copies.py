@@ -73,3 +73,10 @@ def test_an_image_that_shows_nothing_is_like_no_other() -> None:
     images = np.full((2, 9, 9), 130, np.uint8)
     images[1] = np.random.default_rng(0).integers(0, 256, (9, 9))
     assert detail_correlations(images, np.array([0, 0]), np.array([1, 0])).tolist() == [0, 0]
+
+
+def test_a_picture_as_large_as_a_thumbnail_may_be_is_one_already() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (32, 20), np.uint8)
+    assert np.array_equal(thumbnail(picture), picture)
+    for shape in ((33, 20), (20, 33), (64, 64)):
+        assert thumbnail(np.zeros(shape, np.uint8)).shape == (32, 32)

@@ -156,6 +156,9 @@ def test_words_are_grades_only_in_an_order_that_was_said(cache_root, tmp_path):
         with pytest.raises(UsageError, match="tell no order"):
             retype(words, "ordinal-regression")
         assert retype(words, "multi-class").classes == ("severe", "low", "mild")
+        grades = Question(relabel="0=0;1=1;2=2", name="grades").of(store)
+        assert retype(grades, "ordinal-regression").name == "grades-ordinal-regression"
+        assert retype(grades, "ordinal-regression", name="mine").name == "mine"
 
 
 def test_a_class_that_train_never_shows_is_said_beside_the_score(cache_root, tmp_path):

@@ -180,7 +180,8 @@ def test_runs_of_another_cache_stand_beside_ours(make_store, cache_root, tmp_pat
     other = tmp_path / "other"
     shutil.copytree(cache_root, other)
     out = {"out": tmp_path / "r.html", "cache_dir": cache_root}
-    assert "the same run" in text_of(write_report(against=other, **out).out)
+    same = text_of(write_report(against=other, **out).out)
+    assert "the same run" in same and "other images or weights" not in same
     shutil.rmtree(cache_root)
     make_store("bloodmnist", signal=0.2)
     probe("bloodmnist", cache_dir=cache_root, **QUICK)
