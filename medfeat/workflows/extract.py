@@ -218,7 +218,7 @@ def plan(wanted: Wanted, *, device: str = "auto", progress: Progress | None = No
         return plan_stores(given.dataset, pair.backbone, request, root=root, lengths=embedding_length, paces=paces)
 
     done = each(itertools.starmap(Pair, itertools.product(sources, networks)), planned)
-    return PlanReport(tuple(itertools.chain.from_iterable(done.results)), done.failures)
+    return PlanReport(tuple(itertools.chain.from_iterable(done.results)), done.failures, done.errors)
 
 
 @dataclass(frozen=True)

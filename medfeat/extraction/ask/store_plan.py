@@ -94,6 +94,8 @@ class StorePlan:
         Room the embeddings would take; None when the dimension is not known before the network is loaded.
     seconds
         Estimated from earlier extractions of the same network on this machine and device, None when there were none.
+    to_fetch
+        Whether the data is not here, and would be fetched first.
     """
 
     action: Action
@@ -105,6 +107,7 @@ class StorePlan:
     images: int
     disk_bytes: int | None
     seconds: float | None
+    to_fetch: bool = False
 
 
 def decide(
