@@ -227,7 +227,8 @@ def _ended(
     mine = [one for one in planned.cells if one.cell.key in set(worked.made)]
     said, unknown = sum(one.seconds or 0.0 for one in mine), sum(one.seconds is None for one in mine)
     failed = {failure.job.key: failure.error for failure in worked.failed}
-    facts = {"study": asked.name, "machine": machine_here(here), "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}  # fmt: skip
+    written = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    facts = {"study": asked.name, "machine": machine_here(here), "written": written}
     write_folder(folder, asked.text, now.cells, failed, facts)
     runs = {run.key: run for one in now.cells for run in one.standing.runs}
     notes: tuple[str, ...] = ()

@@ -107,7 +107,12 @@ class Known:
         if embedded.state != DONE:
             return Standing(embedded.state, "its embedding is not here yet" if not embedded.why else embedded.why)
         note = note_of(self._here.root, cell)
-        if note is not None and note.unsuited and note.head == head_identity(str(cell.options["head"])):
+        if (
+            cell.any_head
+            and note is not None
+            and note.unsuited
+            and note.head == head_identity(str(cell.options["head"]))
+        ):
             return Standing(LEFT_OUT, note.unsuited)
         asked = requests.probe_request(cell, self._here, embedded.stores)
         try:
