@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medfeat.errors import DataError, UnsuitedHeadError
+from medfeat.extraction.measure.clock import stopwatch
 from medfeat.extraction.network.device import describe_machine
 from medfeat.extraction.network.devices import resolve_devices
 from medfeat.heads import head_identity
@@ -46,7 +46,7 @@ class Maker:
 
     def make(self, cell: Cell, known: Known) -> Standing:
         """Make a cell, and return what is known of it then; a failure is noted, and raised."""
-        started, before = time.perf_counter(), note_of(self.here.root, cell)
+        work, before = stopwatch(resolve_devices(self.here.device)[0]), note_of(self.here.root, cell)
         note = Note(cell.kind, said(cell), machine=machine_here(self.here), run=self.run)
         try:
             fresh, note = self._made(cell, known, note)
@@ -60,11 +60,10 @@ class Maker:
         except Exception as error:
             keep_note(self.here.root, cell, replace(note, failed=in_one_line(error)))
             raise
-        seconds = time.perf_counter() - started if fresh else 0.0
         if not fresh and before is not None:  # what was found took no time that says anything
             note = replace(note, seconds=before.seconds, work=before.work, machine=before.machine)
         else:
-            note = replace(note, seconds=seconds)
+            note = replace(note, seconds=work() if fresh else 0.0)
         keep_note(self.here.root, cell, note)
         return known.of(cell)
 

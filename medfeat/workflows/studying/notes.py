@@ -32,7 +32,7 @@ class Note:
     kind, options
         Of the cell, those of its embedding among them.
     seconds
-        It took when all of it was made; 0 where it was not.
+        Of work that it took when all of it was made, which other programs do not stretch; 0 where it was not.
     work
         What the time grows with: bytes of the embeddings it made or read.
     machine

@@ -153,8 +153,9 @@ def _needs(
     if standing.state in (DONE, LEFT_OUT):
         return 0.0, 0
     if cell.kind == EMBEDDING:
-        known = standing.seconds
-        return rates.seconds(cell, standing.disk_bytes) if known is None else known, standing.disk_bytes
+        # a note knows all that an embedding takes, the pace of a network but its run
+        known = rates.seconds(cell, standing.disk_bytes)
+        return standing.seconds if known is None else known, standing.disk_bytes
     if cell.kind == TRAINING:
         return _training(cell, rates, here)
     assert cell.of is not None  # what reads an embedding has one
