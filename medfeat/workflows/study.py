@@ -101,7 +101,7 @@ class StudyReport(Shown):
 
 
 def study(
-    which: str | Path,
+    which: str | Path | Study,
     *,
     out: str | Path | None = None,
     jobs: int = 1,

@@ -14,13 +14,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from medfeat.evaluation.runs.places import runs_root
+from medfeat.evaluation.runs.places import OF_STUDIES, runs_root
 from medfeat.workflows.studying.cells import Cell
 from medfeat_cache import make_folder, write_whole
 from medfeat_cache.lock import Lock
 from medfeat_cache.reading import read_json
-
-FOLDER = ".study"
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class Note:
 
 def folder_of(root: Path) -> Path:
     """Return where notes and locks of cells lie; where the cache belongs to somebody else, in one's own."""
-    return runs_root(root) / FOLDER
+    return runs_root(root) / OF_STUDIES
 
 
 def lock_of(root: Path, cell: Cell) -> Lock:

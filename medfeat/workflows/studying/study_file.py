@@ -60,8 +60,8 @@ class Study:
         return cls(name, text, tuple(found))
 
 
-def study_named(which: str | Path) -> Study:
-    """Return the study of a file, or a ready-made one by its name.
+def study_named(which: str | Path | Study) -> Study:
+    """Return the study of a file, or a ready-made one by its name; one that is given as it is stays so.
 
     Raises
     ------
@@ -70,6 +70,8 @@ def study_named(which: str | Path) -> Study:
     MissingFileError
         A file that is not there or cannot be read.
     """
+    if isinstance(which, Study):
+        return which
     path, name = Path(which).expanduser(), str(which)
     if path.suffix != ".toml" and not path.is_file():
         if name not in ready_made():
