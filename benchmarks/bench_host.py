@@ -1,6 +1,6 @@
 """How fast the host feeds a network: everything of an extraction but the network, whose place a null one takes.
 
-An ordinary quick test. With MEDFEAT_BENCH=1 it takes some three minutes of two cores and keeps its figures in
+An ordinary quick test. With MEDFEAT_BENCH=1 it takes some eight minutes of two cores and keeps its figures in
 `results/host.json`: `MEDFEAT_BENCH=1 python -m pytest benchmarks/bench_host.py -s`. In one run, alternating, it
 measures
 
@@ -31,15 +31,15 @@ import machine
 ROOT = Path(__file__).parents[1]
 BEFORE = "489a007d7a79"
 REPEATS = 5 if machine.MEASURING else 1
-NPZ_BYTES = 64 << 20 if machine.MEASURING else 2 << 20
+NPZ_BYTES = 256 << 20 if machine.MEASURING else 2 << 20
 SIDES = (28, 64, 128, 224) if machine.MEASURING else (28,)
 # Kind: images, side, and the contract by which they become uint8.
 FILES = {
-    "jpeg 500 px": (160, 500, None),
-    "jpeg 2,000 px": (16, 2000, None),
-    "png 500 px": (80, 500, None),
-    "dicom 512 px": (80, 512, "range:0..4095"),
-    "nifti 64 px": (80, 64, "range:0..4095"),
+    "jpeg 500 px": (640, 500, None),
+    "jpeg 2,000 px": (64, 2000, None),
+    "png 500 px": (160, 500, None),
+    "dicom 512 px": (160, 512, "range:0..4095"),
+    "nifti 64 px": (160, 64, "range:0..4095"),
 }
 # Images a second that one H200 embeds at 224 px in half precision: the middle of estimates by roofline, not measured.
 H200_APPETITE = {"resnet18": 55_000, "resnet50": 20_000, "resnet101": 14_000, "vit_b_16": 11_000, "vit_l_14": 2_650}
@@ -378,5 +378,5 @@ def test_the_host_feeds_a_network(tmp_path):
     )
     inflated = found["npz 224 px"]["medfeat as a ratio of"]
     assert all(inflated[f"{name} and blake2b on {most}"]["rate"] >= 0.8 for name in libraries())
-    for kind in ("jpeg 500 px", "jpeg 2,000 px"):
-        assert found[kind]["medfeat as a ratio of"][f"Pillow and blake2b on {most}"]["rate"] >= 0.85
+    for kind in ("jpeg 500 px", "jpeg 2,000 px"):  # files scale with cores
+        assert found[kind]["medfeat as a ratio of"]["medfeat on 1"]["rate"] >= 0.85 * most

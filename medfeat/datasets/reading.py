@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from medfeat.cost import usable_cores
 from medfeat.errors import UsageError
-from medfeat.types import Dataset
+from medfeat.types import Dataset, ImageBatch, UInt8Array
 
 AUTO_WORKERS = "auto"
+
+
+@runtime_checkable
+class HashesAsRead(Protocol):
+    """A dataset that can hash images in the threads that decode them."""
+
+    def hashed_batches(
+        self, group: str, batch_size: int, rows: NDArray[np.int64] | None = None
+    ) -> Iterator[tuple[ImageBatch, UInt8Array]]:
+        """Read as `Dataset.batches` does, each batch with the (n, 16) hashes of its images."""
+        ...
 
 
 @dataclass(frozen=True)

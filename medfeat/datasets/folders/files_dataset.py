@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from medfeat.datasets.digests import DigestMemory, changed_meanwhile
 from medfeat.datasets.folders.file_list import FileList
 from medfeat.datasets.folders.lost_classes import refuse_lost_classes
 from medfeat.datasets.folders.read_ahead import DecodedAhead
+from medfeat.datasets.hashing import HASH_BYTES, image_hash
 from medfeat.datasets.reading import Reading, workers_meant
 from medfeat.errors import DataError, MissingExtraError
 from medfeat.types import (
@@ -116,28 +117,53 @@ class FilesDataset:
 
     def batches(self, group: str, batch_size: int, rows: NDArray[np.int64] | None = None) -> Iterator[ImageBatch]:
         """Read images in ascending row order; a batch has one array when its images have one shape."""
+        places = Places(batch_size)
+        return (batch for _, batch in self._batches(group, batch_size, rows, places, places.put))
+
+    def hashed_batches(
+        self, group: str, batch_size: int, rows: NDArray[np.int64] | None = None
+    ) -> Iterator[tuple[ImageBatch, UInt8Array]]:
+        """Read images as `batches` does, with their (n, 16) hashes: made while they are in the processor's cache."""
+        places, hashes = Places(batch_size), dict[int, bytes]()
+
+        def put(number: int, image: UInt8Array) -> UInt8Array:
+            hashes[number] = image_hash(image)
+            return places.put(number, image)
+
+        for numbers, batch in self._batches(group, batch_size, rows, places, put):
+            found = b"".join(hashes.pop(number) for number in numbers)
+            yield batch, np.frombuffer(found, np.uint8).reshape(-1, HASH_BYTES)
+
+    def _batches(
+        self,
+        group: str,
+        batch_size: int,
+        rows: NDArray[np.int64] | None,
+        places: Places,
+        put: Callable[[int, UInt8Array], UInt8Array],
+    ) -> Iterator[tuple[list[int], ImageBatch]]:
+        """Give batches, and the numbers that their images were put under."""
         self._check(group)
         wanted = range(len(self.listing.ids)) if rows is None else np.asarray(rows, np.int64).tolist()
-        good, found, bad = list[UInt8Array](), list[int](), list[BadImage]()
+        good, found, numbers, bad = list[UInt8Array](), list[int](), list[int](), list[BadImage]()
         held = first = 0
         threads = self.reading.workers
         ahead = AHEAD_OF_EACH * threads if self._ndim == 2 else threads
-        places = Places(batch_size)
-        for row, image in DecodedAhead(self._read_unchanged, wanted, threads=threads, ahead=ahead, put=places.put):
+        images = DecodedAhead(self._read_unchanged, wanted, threads=threads, ahead=ahead, put=put)
+        for number, (row, image) in enumerate(images):
             if isinstance(image, BadImage):
                 bad.append(image)
             else:
                 good.append(image)
                 found.append(row)
+                numbers.append(number)
                 held += image.nbytes
-            if len(good) + len(bad) == batch_size or held >= BATCH_BYTES:
-                images = places.batch(first, good, passed=len(bad))
-                first += len(good) + len(bad)
-                good = []
-                yield ImageBatch(np.array(found, np.int64), images, tuple(bad))
-                found, bad, held = [], [], 0
-        if good or bad:
-            yield ImageBatch(np.array(found, np.int64), places.batch(first, good, passed=len(bad)), tuple(bad))
+            if number + 1 < len(wanted) and number + 1 - first < batch_size and held < BATCH_BYTES:
+                continue
+            batch = places.batch(first, good, passed=len(bad))
+            first, good = number + 1, []
+            yield numbers, ImageBatch(np.array(found, np.int64), batch, tuple(bad))
+            found, numbers, bad, held = [], [], [], 0
 
     def _read_unchanged(self, row: int, reserve: Reserve) -> UInt8Array | BadImage:
         """Read an image, and refuse it when its file is no longer the one whose digest was taken."""

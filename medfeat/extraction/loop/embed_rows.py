@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,17 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.datasets.hashing import image_hashes
-from medfeat.datasets.reading import reading_of
+from medfeat.datasets.reading import HashesAsRead, reading_of
 from medfeat.errors import DataError
 from medfeat.extraction.ask.as_stored import as_stored
 from medfeat.extraction.loop import read_ahead
 from medfeat.extraction.loop.read_ahead import ReadAhead, in_turn
 from medfeat.extraction.loop.row_keeper import RowKeeper
 from medfeat.extraction.network.forward import Images, RowEmbedder, Rows, stream
-from medfeat.types import BadImage, Dataset, DatasetInfo, FloatArray, Progress
+from medfeat.types import BadImage, Dataset, DatasetInfo, FloatArray, ImageBatch, Progress
 
 # Bounds what a part holds in memory, whatever the dimension.
 _PART_BYTES = 128 << 20
+# Bytes of images that one thread hashes in less time than another would need to be told.
+_HASHED_AT_ONCE = 4 << 20
 
 
 @dataclass
@@ -58,9 +61,13 @@ class _Read:
     group: str
     asked: NDArray[np.int64]
     rows: NDArray[np.int64]
-    hashes: Future[NDArray[np.uint8]]
+    pieces: tuple[Future[NDArray[np.uint8]], ...]
     images: Images
     bad: tuple[BadImage, ...]
+
+    def hashes(self) -> NDArray[np.uint8]:
+        """Wait for them; (n, 16)."""
+        return np.concatenate([piece.result() for piece in self.pieces])
 
 
 @dataclass
@@ -217,7 +224,7 @@ class _Saver:
     def _write(self, group: str, part: _Part) -> None:
         asked = np.concatenate([read.asked for read in part.reads])
         rows = np.concatenate([read.rows for read in part.reads])
-        hashes = np.concatenate([read.hashes.result() for read in part.reads])
+        hashes = np.concatenate([read.hashes() for read in part.reads])
         bad = [found for read in part.reads for found in read.bad]
         for view, writer in self._writers.items():
             kept, dtype = (str(writer.manifest.recipe.get(name, "")) for name in ("kept", "dtype"))
@@ -267,7 +274,9 @@ def _ahead(dataset: Dataset, groups: Mapping[str, NDArray[np.int64]], batch_size
     workers, totals = reading_of(dataset).workers, {group: len(rows) for group, rows in groups.items()}
     depth, room = max(read_ahead.DEPTH, workers + 1), read_ahead.MOST_BYTES // len(groups)
     with ThreadPoolExecutor(workers, thread_name_prefix="medfeat-hash") as pool, ExitStack() as stack:
-        sources = {group: _hashed(dataset, group, batch_size, rows, pool) for group, rows in groups.items()}
+        sources = {
+            group: _hashed(dataset, group, batch_size, rows, _Hashing(pool, workers)) for group, rows in groups.items()
+        }
         ahead = {
             group: stack.enter_context(ReadAhead(source, depth, _weight, most_bytes=room))
             for group, source in sources.items()
@@ -275,14 +284,43 @@ def _ahead(dataset: Dataset, groups: Mapping[str, NDArray[np.int64]], batch_size
         yield in_turn(ahead, totals, lambda read: len(read.asked))
 
 
+@dataclass(frozen=True)
+class _Hashing:
+    """Hashes batches beside reading."""
+
+    pool: ThreadPoolExecutor
+    threads: int
+
+    def __call__(self, images: Images) -> tuple[Future[NDArray[np.uint8]], ...]:
+        """Hash a batch in as many pieces as there are threads, unless it is small: the last one is waited for."""
+        count = self.threads if sum(image.nbytes for image in images) >= _HASHED_AT_ONCE else 1
+        size = max(1, math.ceil(len(images) / count))
+        starts = range(0, max(1, len(images)), size)
+        return tuple(self.pool.submit(image_hashes, images[start : start + size]) for start in starts)
+
+
 def _hashed(
-    dataset: Dataset, group: str, batch_size: int, missing: NDArray[np.int64], pool: ThreadPoolExecutor
+    dataset: Dataset, group: str, batch_size: int, missing: NDArray[np.int64], hashing: _Hashing
 ) -> Iterator[_Read]:
-    for batch in dataset.batches(group, batch_size, missing):
+    for batch, pieces in _with_hashes(dataset, group, batch_size, missing, hashing):
         unplaced = next((bad for bad in batch.bad if bad.row is None), None)
         if unplaced is not None:
             raise DataError(f"{dataset.info.name} reports {unplaced.id} as a BadImage without its row: give it too")
-        yield _Read(group, batch.asked, batch.rows, pool.submit(image_hashes, batch.images), batch.images, batch.bad)
+        yield _Read(group, batch.asked, batch.rows, pieces, batch.images, batch.bad)
+
+
+def _with_hashes(
+    dataset: Dataset, group: str, batch_size: int, missing: NDArray[np.int64], hashing: _Hashing
+) -> Iterator[tuple[ImageBatch, tuple[Future[NDArray[np.uint8]], ...]]]:
+    """Read batches, with hashes that came along or are on their way."""
+    if isinstance(dataset, HashesAsRead):
+        for batch, hashes in dataset.hashed_batches(group, batch_size, missing):
+            known = Future[NDArray[np.uint8]]()
+            known.set_result(hashes)
+            yield batch, (known,)
+        return
+    for batch in dataset.batches(group, batch_size, missing):
+        yield batch, hashing(batch.images)
 
 
 def _weight(read: _Read) -> int:
@@ -294,7 +332,7 @@ def _timed(reads: Iterator[_Read], figures: Figures) -> Iterator[_Read]:
         started = time.perf_counter()
         read = next(reads, None)
         if read is not None:
-            read.hashes.result()  # what is hashed more slowly than it is embedded may not pile up
+            read.hashes()  # what is hashed more slowly than it is embedded may not pile up
         figures.stages["read"] += time.perf_counter() - started
         if read is None:
             return
