@@ -96,6 +96,8 @@ class StorePlan:
         Estimated from earlier extractions of the same network on this machine and device, None when there were none.
     to_fetch
         Whether the data is not here, and would be fetched first.
+    passes
+        Images of the network's input that these become, all slices and copies; None where nobody knows.
     """
 
     action: Action
@@ -108,6 +110,7 @@ class StorePlan:
     disk_bytes: int | None
     seconds: float | None
     to_fetch: bool = False
+    passes: float | None = None
 
 
 def decide(

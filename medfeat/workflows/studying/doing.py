@@ -70,7 +70,7 @@ class Maker:
     def _made(self, cell: Cell, known: Known, note: Note) -> tuple[bool, Note]:
         """Call the workflow of a cell; return whether all of it was made now, and the note."""
         if cell.kind == EMBEDDING:
-            return self._embedded(cell, note)
+            return self._embedded(cell, replace(note, work=known.of(cell).passes or 0.0))
         if cell.of is None:
             return self._trained(cell, note)
         embedded = known.of(cell.of)
@@ -96,8 +96,7 @@ class Maker:
         report = extract_wanted(wanted, device=self.here.device, progress=self.progress, raising=True)
         for line in report.problem_lines():
             self.progress.say(line)
-        paths = [one.path for one in report.stores]
-        return all(one.action == "compute" for one in report.stores), replace(note, work=work_of(paths))
+        return all(one.action == "compute" for one in report.stores), note
 
     def _trained(self, cell: Cell, note: Note) -> tuple[bool, Note]:
         report = tune(requests.training_request(cell, self.here), progress=self.progress)

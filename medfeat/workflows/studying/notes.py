@@ -32,7 +32,7 @@ class Note:
     seconds
         Of work that it took when all of it was made, which other programs do not stretch; 0 where it was not.
     work
-        What the time grows with: bytes of the embeddings it made or read.
+        What the time grows with: passes of a network, or bytes of the embeddings that were read.
     machine
         Device, name and cores.
     failed, run

@@ -154,7 +154,7 @@ def _needs(
         return 0.0, 0
     if cell.kind == EMBEDDING:
         # a note knows all that an embedding takes, the pace of a network but its run
-        known = rates.seconds(cell, standing.disk_bytes)
+        known = rates.seconds(cell, standing.passes)
         return standing.seconds if known is None else known, standing.disk_bytes
     if cell.kind == TRAINING:
         return _training(cell, rates, here)
@@ -162,6 +162,8 @@ def _needs(
     embedded = found[cell.of.key]
     done = embedded.standing.state == DONE
     work = work_of(embedded.standing.stores) if done else embedded.standing.disk_bytes
+    if rates.foresees_unsuited(cell):
+        return 0.0, 0
     return rates.seconds(cell, work), 0
 
 

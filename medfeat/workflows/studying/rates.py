@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from medfeat.datasets import DATASETS
+from medfeat.heads import head_identity
 from medfeat.workflows.studying.cells import Cell
 from medfeat.workflows.studying.keys import EMBEDDING, TRAINING
 from medfeat.workflows.studying.notes import Note, said
@@ -15,7 +17,10 @@ _ALIKE = frozenset(
     {"data", "backbone", "weights", "seed", "size", "layer", "pool", "slices", "relabel", "drop", "keep"}
 )
 # Of a network, its name is most of the time an image takes.
-_OF_NETWORK = frozenset({"data", "seed"})
+_OF_NETWORK = _ALIKE - {"backbone", "weights"}
+_OF_TRAINING = frozenset({"data", "seed"})
+# What decides of which form embeddings are.
+_FORM = ("layer", "pool", "slices")
 # Beyond so many times as much work, or as little, nobody knows.
 _FARTHEST = math.log(100.0)
 
@@ -32,10 +37,13 @@ class Rates:
     """
 
     def __init__(self, notes: Iterable[Note], machine: str) -> None:
-        mine = (note for note in notes if note.machine == machine and note.seconds > 0)
         self._known: dict[str, list[Note]] = {}
-        for note in mine:
-            self._known.setdefault(_form(note.kind, note.options), []).append(note)
+        self._unsuited: set[tuple[str, ...]] = set()
+        for note in notes:
+            if note.unsuited:
+                self._unsuited.add(_learning(note.options, note.head))
+            elif note.machine == machine and note.seconds > 0:
+                self._known.setdefault(_form(note.kind, note.options), []).append(note)
 
     def seconds(self, cell: Cell, work: float | None) -> float | None:
         """Return the seconds a cell will take, None where nothing tells.
@@ -45,7 +53,7 @@ class Rates:
         cell
             Which.
         work
-            Bytes of the embeddings it reads or makes; None where nobody knows, as of a training.
+            Passes of the network, or bytes of the embeddings that are read; None where nobody knows.
         """
         options = said(cell)
         known = self._known.get(_form(cell.kind, options), [])
@@ -58,10 +66,23 @@ class Rates:
         nearest = min(near, key=lambda note: (note not in same, abs(math.log(work / note.work))))
         return nearest.seconds * work / nearest.work
 
+    def foresees_unsuited(self, cell: Cell) -> bool:
+        """Tell whether the head could not learn such a task from such embeddings before, where it is one of all."""
+        if not cell.any_head:
+            return False
+        return _learning(said(cell), head_identity(str(cell.options["head"]))) in self._unsuited
+
+
+def _learning(options: Mapping[str, Any], head: str) -> tuple[str, ...]:
+    """Spell what a head is asked to learn: what it does, the type of the task, and the form of embeddings."""
+    data = str(options.get("data"))
+    task = DATASETS[data].task if data in DATASETS else data
+    return (head, str(options.get("task") or task), *(str(options.get(name)) for name in _FORM))
+
 
 def _form(kind: str, options: Mapping[str, Any]) -> str:
     """Spell what a cell has in common with those that take as long for as much work."""
-    apart = _OF_NETWORK if kind in (EMBEDDING, TRAINING) else _ALIKE
+    apart = {EMBEDDING: _OF_NETWORK, TRAINING: _OF_TRAINING}.get(kind, _ALIKE)
     return repr((kind, sorted((name, str(value)) for name, value in options.items() if name not in apart)))
 
 

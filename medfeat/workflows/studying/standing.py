@@ -41,9 +41,9 @@ class Standing:
         In words, where it is not done.
     stores, runs, curves
         Its answer.
-    images, disk_bytes, seconds
-        Of an embedding that is missing: what goes through the network, the room it takes, and how long by the pace of
-        earlier ones; None where nobody knows.
+    images, passes, disk_bytes, seconds
+        Of an embedding that is missing: what goes through the network, in images and in all slices and copies, the room
+        it takes, and how long by the pace of earlier ones; None where nobody knows.
     """
 
     state: str
@@ -52,6 +52,7 @@ class Standing:
     runs: tuple[Run, ...] = ()
     curves: tuple[Curve, ...] = ()
     images: int = 0
+    passes: float | None = None
     disk_bytes: int | None = None
     seconds: float | None = None
 
@@ -92,10 +93,12 @@ class Known:
             return self._embedded[cell.key]
         left = [one for one in planned.plans if one.store is None]
         disk, seconds = [one.disk_bytes for one in left], [one.seconds for one in left]
+        passes = [one.passes for one in left]
         return Standing(
             NOT_HERE if any(one.to_fetch for one in left) else MISSING,
             left[0].why,
             images=max(one.images for one in left),
+            passes=None if None in passes else max(one or 0.0 for one in passes),
             disk_bytes=None if None in disk else sum(one or 0 for one in disk),
             # views come from one pass
             seconds=None if None in seconds else max(one or 0.0 for one in seconds),

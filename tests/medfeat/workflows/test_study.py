@@ -209,6 +209,15 @@ def test_a_plan_from_measured_rates_says_what_it_takes(run, tmp_path):
         assert one.seconds == pytest.approx(note.seconds * images["synthetic-ordinal"] / images["synthetic-binary"])
 
 
+def test_heads_that_will_be_left_out_take_no_time(run, tmp_path):
+    text = 'data = "synthetic-binary"\nbackbone = "stats"\nhead = "all"\nresamples = 20\n'
+    run(text)
+    (tmp_path / "small.toml").write_text(text + "seed = 1\n")
+    planned = plan("small.toml", cache_dir=tmp_path / "cache")
+    seconds = {one.cell.options["head"]: one.seconds for one in planned.missing}
+    assert seconds["ridge"] == 0.0 and seconds["knn"] > 0 and planned.unknown == 0
+
+
 def test_rates_of_another_machine_say_nothing(run, tmp_path, monkeypatch):
     run(SMALL.replace(', "synthetic-ordinal"', ""))
     monkeypatch.setattr("medfeat.workflows.studying.planning.machine_here", lambda here: "cpu, another, 64 cores")
