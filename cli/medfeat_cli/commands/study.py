@@ -77,6 +77,8 @@ def study(
         else:
             output.tables(report.tables(), wide=wide)
             output.lines(report.lines())
+        for line in report.notes:
+            output.note(line)
         output.errors([failure.line() for failure in report.failed])
         raise typer.Exit(report.exit_code())
 

@@ -106,7 +106,8 @@ def checked(
     tolerance
         See `TOLERANCE`.
     """
-    return tuple(_one(cell, here.get(cell["key"]), tolerance) for cell in cells)
+    # a head that could not learn the task has no figures
+    return tuple(_one(cell, here.get(cell["key"]), tolerance) for cell in cells if cell["state"] != LEFT_OUT)
 
 
 def _one(cell: Mapping[str, Any], here: Planned | None, tolerance: float) -> Checked:
@@ -114,11 +115,11 @@ def _one(cell: Mapping[str, Any], here: Planned | None, tolerance: float) -> Che
     if cell["state"] != DONE:
         return Checked(name, kind, NOT_THEIRS, cell["why"])
     if here is None:
-        return Checked(name, kind, DIFFERS, "the study beside the manifest has no such cell")
+        return Checked(name, kind, NOT_MADE, "no such cell here: its head may come with a package")
     if here.standing.state != DONE:
         away = here.standing.state == NOT_HERE
         said = f"{cell['data']}: {here.standing.why}" if away else here.standing.why
-        return Checked(name, kind, AWAY if away else NOT_MADE, said if here.standing.state != LEFT_OUT else "left out")
+        return Checked(name, kind, AWAY if away else NOT_MADE, said)
     mine, theirs = figures_of(here), cell["figures"]
     if len(mine) != len(theirs):
         return Checked(name, kind, DIFFERS, f"{len(mine)} results here, {len(theirs)} there")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import medfeat
@@ -143,6 +145,37 @@ def test_curves_and_seeds(run):
     assert report.made == 6 and not report.failed  # two embeddings, a curve a seed
     assert all(len(one.standing.curves[0].points) == 2 for one in report.plan.cells if one.cell.kind == "curve")
     assert run(text).made == 0
+
+
+TRAINED = """
+data = "{noise}"
+backbone = "timm:test_resnet.r160_in1k"
+weights = "random"
+precision = "fp32"
+mode = ["full", "head"]
+epochs = 1
+batch-size = 12
+resamples = 20
+"""
+
+
+def test_trainings_are_cells_that_are_found_again_without_their_network(run, tmp_path, monkeypatch):
+    rng, arrays = np.random.default_rng(0), {}
+    for group, count in {"train": 24, "val": 12, "test": 12}.items():
+        arrays[f"{group}_images"] = rng.integers(0, 256, (count, 28, 28)).astype(np.uint8)
+        arrays[f"{group}_labels"] = (np.arange(count) % 2)[:, None]
+    np.savez(tmp_path / "noise.npz", **arrays)
+    text = TRAINED.format(noise=tmp_path / "noise.npz")
+    first = run(text)
+    assert (first.made, first.failed) == (2, ()) and first.exit_code() == 0
+    modes = [run.protocol["fine_tuning"]["mode"] for one in first.plan.cells for run in one.standing.runs]
+    assert modes == ["full", "head"]
+    monkeypatch.setattr(doing, "tune", lambda *given, **named: 1 / 0)
+    again = run(text)
+    assert (again.made, again.exit_code()) == (0, 0)
+    (tmp_path / "cache/tuned").rename(tmp_path / "cache/.tuned")
+    shutil.rmtree(tmp_path / "cache/runs")
+    assert [one.standing.state for one in plan("small.toml", cache_dir="cache").cells] == ["missing"] * 2
 
 
 def test_a_grid_table_has_what_stands_above_it_and_its_own():
