@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,9 +34,9 @@ class Desk:
         self.study = folder / "study.toml"
         self.study.write_text(text)
 
-    def start(self, study, *more):
+    def start(self, study, *more, cache="cache"):
         """Start the command in a process of its own."""
-        words = ["study", str(study), "--cache-dir", str(self.folder / "cache"), "--data-root", str(self.where), *more]
+        words = ["study", str(study), "--cache-dir", str(self.folder / cache), "--data-root", str(self.where), *more]
         paths = os.pathsep.join(filter(None, sys.path))
         with (self.folder / "log.txt").open("a") as log:
             return subprocess.Popen(
@@ -43,10 +44,10 @@ class Desk:
                 env=os.environ | {"PYTHONPATH": paths}, start_new_session=True, text=True,
             )  # fmt: skip
 
-    def run(self, study, *more):
+    def run(self, study, *more, cache="cache"):
         """Run the command to its end; what it says, and its wall and processor seconds."""
         before, started = os.times(), time.monotonic()
-        command = self.start(study, *more)
+        command = self.start(study, *more, cache=cache)
         said = json.loads(command.communicate()[0])
         after = os.times()
         cpu = after.children_user + after.children_system - before.children_user - before.children_system
@@ -63,10 +64,18 @@ class Desk:
         )  # fmt: skip
         return json.loads(done.stdout), done.returncode
 
-    def took(self, keys):
-        """Return the seconds that cells took, as each noted when it was made."""
+    def foretold(self, cells):
+        """Return planned and noted seconds of the cells that both know, where one try made all of it."""
         notes = {path.stem: json.loads(path.read_text()) for path in (self.folder / "cache/.study").glob("*.json")}
-        return sum(notes[key]["seconds"] for key in keys if key in notes)
+        found = []
+        for cell in cells:
+            note = notes.get(cell["key"])
+            if not cell["seconds"] or note is None or not note["seconds"]:
+                continue
+            # an embedding that went on after a kill was made in part by the last try
+            if note["kind"] != "embedding" or note["work"] == cell["passes"]:
+                found.append((cell["kind"], cell["seconds"], note["seconds"]))
+        return found
 
 
 def measured(folder, text, first, where, *, kills, longest):
@@ -75,8 +84,10 @@ def measured(folder, text, first, where, *, kills, longest):
     part = folder / "part.toml"
     part.write_text(first)
     _, cost_of_part = desk.run(part, "--out", str(folder / "part"))
-    planned, _ = desk.run(desk.study, "--dry-run")
-    missing = [one["key"] for one in planned["cells"] if one["state"] not in ("done", "left out")]
+    if not (folder / "known").exists():
+        shutil.copytree(folder / "cache", folder / "known")
+    planned, _ = desk.run(desk.study, "--dry-run", cache="known")  # what the plan says who knows the first part alone
+    missing = [one for one in planned["cells"] if one["state"] not in ("done", "left out")]
     killed, moments = 0, []
     while killed < kills:
         command, begun = desk.start(desk.study, "--out", str(folder / "out")), time.monotonic()
@@ -90,14 +101,21 @@ def measured(folder, text, first, where, *, kills, longest):
             moments.append(round(time.monotonic() - begun, 1))
     ended, cost = desk.run(desk.study, "--out", str(folder / "out"))
     verified, code = desk.verify(folder / "out")
-    took = desk.took(missing)
+    both = desk.foretold(missing)
+    sums = {
+        kind: {"cells": len(mine), "planned_seconds": round(sum(one for _, one, _ in mine), 1),
+               "took_seconds": round(sum(one for _, _, one in mine), 1)}
+        for kind in ("embedding", "probe")
+        if (mine := [one for one in both if one[0] == kind])
+    }  # fmt: skip
+    said, took = sum(one for _, one, _ in both), sum(one for _, _, one in both)
     return {
         "cells": len(ended["cells"]),
         "planned_cells": len(missing),
         "first_part": cost_of_part,
         "plan": {"seconds": round(planned["seconds"], 1), "cells_not_known": planned["seconds_unknown"]},
-        "took_seconds": round(took, 1),
-        "took_over_plan": round(took / planned["seconds"], 3) if planned["seconds"] else None,
+        "made_in_one_try": sums,
+        "took_over_plan": round(took / said, 3),
         "kills": killed,
         "killed_after_seconds": moments,
         "last_command": cost,
@@ -117,10 +135,11 @@ def test_a_real_study_under_kills(tmp_path):
         text = "[[grid]]".join([head, *grids])
         first = "[[grid]]".join([head, *(one for one in grids if "breastmnist" in one)]).replace(', "retinamnist"', "")
         desk = Path(os.environ.get("MEDFEAT_STUDY_DESK", tmp_path))  # kept, it need not make its first part again
-        found = measured(desk, text, first, real, kills=10, longest=90)
+        found = measured(desk, text, first, real, kills=10, longest=60)
         found["grids"] = f"{len(grids)} of {len(every)} of real_study.toml"
     else:
         first = SMALL.replace(', "synthetic-ordinal"', "")
         found = measured(tmp_path, SMALL, first, tmp_path, kills=1, longest=8)
-    assert found["missing_after"] == 0 and found["reproduced"] and found["plan"]["cells_not_known"] == 0
+    assert found["missing_after"] == 0 and found["reproduced"]
+    assert 0.5 <= found["took_over_plan"] <= 2 or not machine.MEASURING
     machine.keep("study", found)

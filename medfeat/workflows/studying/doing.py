@@ -96,7 +96,7 @@ class Maker:
         report = extract_wanted(wanted, device=self.here.device, progress=self.progress, raising=True)
         for line in report.problem_lines():
             self.progress.say(line)
-        return all(one.action == "compute" for one in report.stores), note
+        return all(one.action != "reuse" for one in report.stores), note
 
     def _trained(self, cell: Cell, note: Note) -> tuple[bool, Note]:
         report = tune(requests.training_request(cell, self.here), progress=self.progress)

@@ -43,7 +43,7 @@ class Planned:
         """Return plain JSON values."""
         state, why = self.standing.state, self.standing.why
         return {"cell": self.cell.name, "kind": self.cell.kind, "key": self.cell.key, "state": state, "why": why,
-                "seconds": self.seconds, "disk_bytes": self.disk_bytes}  # fmt: skip
+                "seconds": self.seconds, "passes": self.standing.passes, "disk_bytes": self.disk_bytes}  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)

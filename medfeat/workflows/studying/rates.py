@@ -6,8 +6,11 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from medfeat.backbones.features.pooling import PROJECTED
 from medfeat.datasets import DATASETS
-from medfeat.heads import head_identity
+from medfeat.evaluation.judging.reading import takes_bags
+from medfeat.extraction.network.slice_pooling import keeps
+from medfeat.heads import HEADS, head_identity, reads_texts
 from medfeat.workflows.studying.cells import Cell
 from medfeat.workflows.studying.keys import EMBEDDING, TRAINING
 from medfeat.workflows.studying.notes import Note, said
@@ -70,6 +73,12 @@ class Rates:
         """Tell whether the head could not learn such a task from such embeddings before, where it is one of all."""
         if not cell.any_head:
             return False
+        options = said(cell)
+        head, pool, slices = str(cell.options["head"]), str(options.get("pool", "")), str(options.get("slices", ""))
+        if reads_texts(head) and PROJECTED not in pool:
+            return True
+        if takes_bags(HEADS[head]()) and not (any(map(keeps, slices.split(","))) or "tokens" in pool):
+            return True
         return _learning(said(cell), head_identity(str(cell.options["head"]))) in self._unsuited
 
 
