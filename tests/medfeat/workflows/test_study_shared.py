@@ -14,8 +14,10 @@ from contextlib import suppress
 
 import pytest
 
+from medfeat.evaluation.runs.leftovers import collect_leftovers
 from medfeat.workflows.study import study, verify_study
 from medfeat.workflows.studying.slurm import script
+from medfeat_cache.lock import Lock
 from whole import wrong_in
 
 SHARED = """
@@ -190,6 +192,19 @@ def test_a_script_says_what_was_asked_of_it(desk):
     ):
         assert line in said.splitlines()
     assert "--max-hours 2.0 --offline" in said and f"study {desk / 'shared.toml'}" in said
+
+
+def test_only_locks_of_the_dead_are_collected(desk):
+    folder = desk / "cache/.study"
+    folder.mkdir(parents=True)
+    held = Lock(folder / "held.lock").acquire()
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    facts = json.loads((folder / "held.lock").read_text())
+    (folder / "dead.lock").write_text(json.dumps(facts | {"pid": dead.pid}))
+    assert [one.path.name for one in collect_leftovers(desk / "cache")] == ["dead.lock"]
+    assert sorted(path.name for path in folder.iterdir()) == ["held.lock"]
+    held.release()
 
 
 def changed(alone, desk, change):
