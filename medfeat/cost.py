@@ -8,7 +8,6 @@ watts a core is assumed, which is a rough figure and is called one.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,10 +70,10 @@ def total_energy(costs: Iterable[Mapping[str, Any]]) -> float | None:
 
 
 def usable_cores() -> int:
-    """Count the processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Count the processor cores this process may use: its affinity, and what a container or a queue allows it."""
+    from joblib import cpu_count
+
+    return int(cpu_count())
 
 
 def _joules(device: str) -> float | None:

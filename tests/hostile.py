@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from hostile_inputs import COUNTS, Hostile
+from hostile_inputs import COUNTS, NETWORK, Hostile
 
 MOST_SECONDS, MOST_BYTES = 10.0, 1 << 30
 
@@ -31,7 +32,9 @@ class Outcome:
     def became(self, folder: str) -> str:
         """Return the line that says what happened, without the folder it happened in."""
         lines = [line for line in self.said.splitlines() if line.strip()]
-        told = [line for line in lines if line.startswith("medfeat: ")] or [line for line in lines if "changed" in line]
+        told = [line for line in lines if line.startswith("medfeat: ")] or [
+            line for line in lines if "changed" in line or "measured anew" in line
+        ]
         words = (told or [""])[-1].removeprefix("medfeat: ").replace(folder, "")
         words = re.sub(r"/(case\d+|arena)(/\S*/)?", "", words)
         outcome = "refused" if self.code else "goes on"
@@ -91,7 +94,8 @@ def _child(words: list[str], here: Path) -> None:
 
 
 def arena(folder: Path) -> Path:
-    """Make a cache with a store and a run, as every case begins with."""
+    """Make a cache with a store, a run and notes of what was measured, and two folders of images, one embedded."""
+    from medfeat.workflows.extract import extract
     from medfeat.workflows.probe import probe
     from medfeat_cache import GroupSpec, StoreWriter, recipe_digest, store_path
 
@@ -109,6 +113,10 @@ def arena(folder: Path) -> Path:
             writer.write_rows(group, np.arange(len(y)), rows, rng.integers(0, 256, (len(y), 16), dtype=np.uint8))
         writer.publish({})
     probe("planted", cache_dir=cache, resamples=20)
+    for name in ("known", "new"):
+        (folder / name).mkdir()
+        Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).save(folder / name / "a.png")
+    extract(str(folder / "known"), NETWORK, weights="random", device="cpu", precision="fp32", cache_dir=cache)
     return folder
 
 
@@ -121,6 +129,6 @@ def load() -> None:
     import medfeat.workflows.compare
     import medfeat.workflows.extract
     import medfeat.workflows.predict  # noqa: F401
-    from medfeat.backbones.libraries import from_torchvision  # noqa: F401
+    from medfeat.backbones.libraries import from_timm, from_torchvision  # noqa: F401
 
     torch.set_num_threads(1)

@@ -19,6 +19,8 @@ from PIL import Image
 
 STATS = "--backbone stats"
 EXTRACT = f"extract --data {{here}}/images {STATS}"
+NETWORK = "timm:test_resnet.r160_in1k"
+AGAIN = f"extract --data {{here}}/new --backbone {NETWORK} --weights random --device cpu --precision fp32"
 PROBE = "probe --data planted --resamples 20"
 IMPORT = "cache import {here}/features.%s --data theirs --backbone other"
 DEEP = b"[" * 200_000
@@ -78,7 +80,8 @@ def into(kind: str, what: str, place: str, content: bytes | Callable[[Path], Non
 
     def make(here: Path, run: Path) -> None:
         store = next((here / "cache" / "planted").glob("*/*.h5"))
-        path = Path(place.format(here=here, run=run, store=store, cache=here / "cache", folder=store.parent))
+        note = next((here / "cache" / ".measured").glob("*.json"))
+        path = Path(place.format(here=here, run=run, store=store, cache=here / "cache", folder=store.parent, note=note))
         path.parent.mkdir(parents=True, exist_ok=True)
         if callable(content):
             path.unlink(missing_ok=True) if content in ODD else None
@@ -473,6 +476,28 @@ def kept() -> list[Hostile]:
     ]  # fmt: skip
 
 
+def measured() -> list[Hostile]:
+    """Notes of what was measured of networks: of the one that is to run, on this machine."""
+
+    def note(what: str, content: bytes | Callable[[Path], None]) -> Hostile:
+        return into("cache", f"measurements: {what}", "{note}", content, AGAIN, "measured anew", 0)
+
+    return [
+        note("cut in half", cut),
+        note("200,000 lists deep", DEEP),
+        note("a list", b"[]"),
+        note("a list for an object", edited(looks=[])),
+        note("true for a count", edited(batch=True)),
+        note("a count of 4,000 digits", edited(batch=10**3999)),
+        note("a batch of 2^60 images", edited(batch=2**60)),
+        note("seconds below zero", edited(looks={"fp32": -1})),
+        note("100 MB", sparse(100 << 20)),
+        note("a pipe", os.mkfifo),
+        note("a link to /dev/zero", to_zero),
+        note("a link to itself", to_itself),
+    ]
+
+
 def every() -> list[Hostile]:
     """All of them."""
-    return [*images(), *datasets(), *imports(), *kept()]
+    return [*images(), *datasets(), *imports(), *kept(), *measured()]

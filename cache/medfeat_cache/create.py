@@ -97,7 +97,7 @@ def create(
         for name, text in texts.items():
             _fixed_text(file.attrs, name, text)
         found = {name: _create_group(file.create_group(name), shape) for name, shape in groups.items()}
-        return Layout(plain_attributes(file.attrs), found)
+        return Layout(plain_attributes(file.id), found)
 
 
 def _create_group(group: h5py.Group, shape: GroupShape) -> GroupLayout:
@@ -116,7 +116,7 @@ def _create_group(group: h5py.Group, shape: GroupShape) -> GroupLayout:
     if shape.labels:
         count, dtype = shape.labels
         columns["labels"] = _allocate(group, "labels", dtype, (shape.rows, count))
-    return GroupLayout(plain_attributes(group.attrs), columns)
+    return GroupLayout(plain_attributes(group.id), columns)
 
 
 def _fixed_text(attributes: h5py.AttributeManager, name: str, value: str) -> None:
@@ -173,9 +173,8 @@ def write_digests(path: Path, layout: Layout) -> Layout:
             file[name].attrs.modify("digests", np.bytes_(group.attributes["digests"].encode("ascii")))
         # Over what the file itself says: a layout that was read in an older format has been upgraded since.
         groups = {
-            name: GroupLayout(plain_attributes(file[name].attrs), group.columns)
-            for name, group in layout.groups.items()
+            name: GroupLayout(plain_attributes(file[name].id), group.columns) for name, group in layout.groups.items()
         }
-        value = header_digest(Layout(plain_attributes(file.attrs), groups))
+        value = header_digest(Layout(plain_attributes(file.id), groups))
         file.attrs.modify("digest", np.bytes_(value.encode("ascii")))
     return Layout({**layout.attributes, "digest": value}, layout.groups)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,8 @@ def read_header(path: str | Path) -> StoreHeader:
     """Read what `StoreHeader` holds of one store."""
     path = Path(path)
     layout, file = open_layout(path)
-    file.close()
+    with file:
+        size = os.fstat(file.fileno()).st_size
     facts = layout.attributes
     counts = {name: layout.groups[name].columns["embeddings"].shape[0] for name in json.loads(facts["groups"])}
     embeddings = layout.groups[next(iter(counts))].columns["embeddings"]
@@ -67,6 +69,6 @@ def read_header(path: str | Path) -> StoreHeader:
         dtype=np.dtype(embeddings.dtype).name,
         created_by=facts["created_by"],
         created_utc=facts["created_utc"],
-        size_bytes=path.stat().st_size,
+        size_bytes=size,
         shape=embeddings.shape[1:],
     )

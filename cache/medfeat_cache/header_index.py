@@ -10,7 +10,6 @@ import json
 import time
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -46,14 +45,13 @@ class HeaderIndex:
         """Return the header of a store: as it was read from this very file before, else from the file."""
         name, before = path.relative_to(self.root).as_posix(), _stamp(path)
         entry = self._known.get(name)
-        if before is not None and isinstance(entry, dict) and entry.get("stamp") == asdict(before):
+        if before is not None and isinstance(entry, dict) and entry.get("stamp") == vars(before):
             found = _header(path, entry.get("header"), before.size)
             if found is not None:
                 return found
         now, header = time.time_ns(), read_header(path)
         if before is not None and before.settled(now) and before == _stamp(path):
-            facts = asdict(header)
-            self._new[name] = {"stamp": asdict(before), "header": {key: facts[key] for key in _KEPT}}
+            self._new[name] = {"stamp": vars(before), "header": {key: getattr(header, key) for key in _KEPT}}
         return header
 
     def save(self, among: Collection[Path] | None = None) -> None:

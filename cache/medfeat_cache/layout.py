@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -79,11 +81,18 @@ def open_layout(path: Path) -> tuple[Layout, BinaryIO]:
 def _read_header(path: Path, opened: BinaryIO) -> Layout:
     # Through our own open file: no lock of HDF5's, which fail on network folders and clash with other readers in this
     # process, and whatever replaces the store meanwhile, header and columns are of one and the same file.
+    # Functions below the usual objects of h5py: of thousands of stores in a cache each header is read, and those
+    # objects take as long again.
     try:
-        with h5py.File(opened, "r") as file:
-            attributes = plain_attributes(file.attrs)
+        access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+        access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+        access.set_fileobj_driver(h5py.h5fd.fileobj_driver, opened)
+        with closing(h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY, access)) as file:
+            root = h5py.h5g.open(file, b"/")
+            attributes = plain_attributes(root)
             _check_version(path, attributes)
-            return Layout(attributes, {name: _read_group(file, name) for name in file})
+            groups = {name: _read_group(group) for name, group in _members(root, h5py.h5g.GroupID)}
+            return Layout(attributes, groups)
     except StoreError:
         raise
     except Exception as error:  # h5py turns HDF5's complaints into whichever builtin seems to fit
@@ -102,48 +111,66 @@ def _check_version(path: Path, attributes: Mapping[str, Any]) -> None:
         )
 
 
-def plain_attributes(attributes: h5py.AttributeManager) -> dict[str, Any]:
-    """Return HDF5 attributes as str and int; anything else has no place in a store."""
-    plain: dict[str, Any] = {}
-    for name in attributes:
-        kind = attributes.get_id(name).get_type()
-        if isinstance(kind, h5py.h5t.TypeStringID) and not kind.is_variable_str():
-            plain[name] = attributes[name].decode("utf-8")
-        elif isinstance(kind, h5py.h5t.TypeIntegerID):
-            plain[name] = int(attributes[name])
-        else:  # refused unread: one flipped bit in the heap of variable-length strings can hang HDF5 for ever
-            raise ValueError(f"attribute {name!r} is neither fixed-length text nor a whole number")
-    return plain
+def plain_attributes(place: Any) -> dict[str, Any]:
+    """Return the attributes of what an id of h5py names as str and int; anything else has no place in a store."""
+    names: list[bytes] = []
+    h5py.h5a.iterate(place, lambda name, *_: names.append(name))
+    return {name.decode(): _plain_attribute(h5py.h5a.open(place, name), name) for name in names}
 
 
-def _read_group(file: h5py.File, name: str) -> GroupLayout:
-    group = _hard(file, name, h5py.Group)
-    columns = {key: _read_column(_hard(group, key, h5py.Dataset)) for key in group}
-    return GroupLayout(plain_attributes(group.attrs), columns)
+def _plain_attribute(attribute: Any, name: bytes) -> str | int:
+    kind = attribute.get_type()
+    if isinstance(kind, h5py.h5t.TypeStringID) and not kind.is_variable_str():
+        text = np.zeros((), _dtype(kind))
+        attribute.read(text, kind)
+        return bytes(text[()]).decode("utf-8")
+    if isinstance(kind, h5py.h5t.TypeIntegerID):
+        number = np.zeros((), _dtype(kind))
+        attribute.read(number, kind)
+        return int(number)
+    # refused unread: one flipped bit in the heap of variable-length strings can hang HDF5 for ever
+    raise ValueError(f"attribute {name.decode()!r} is neither fixed-length text nor a whole number")
 
 
-def _hard(parent: Any, name: str, kind: type) -> Any:
-    link = parent.get(name, getlink=True)
-    if not isinstance(link, h5py.HardLink):
-        raise ValueError(f"{name!r} is a link to elsewhere, which a store may not hold")
-    item = parent[name]
-    if not isinstance(item, kind):
-        raise ValueError(f"{name!r} is not a {kind.__name__.lower()}")
-    return item
+def _dtype(kind: Any) -> np.dtype[Any]:
+    """Return the type of numpy's for one of HDF5's; h5py's own way for texts takes as long as reading them."""
+    if isinstance(kind, h5py.h5t.TypeStringID) and not kind.is_variable_str():
+        return np.dtype(f"S{kind.get_size()}")
+    found: np.dtype[Any] = np.dtype(kind.dtype.str)
+    return found
 
 
-def _read_column(dataset: h5py.Dataset) -> Column:
-    contiguous = dataset.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
-    if not contiguous or dataset.is_virtual or dataset.external:
-        raise ValueError(f"dataset {dataset.name} is not contiguous inside the file")
-    if dataset.dtype.kind != "S" and dataset.dtype.str not in _ALLOWED_DTYPES:
-        raise ValueError(f"dataset {dataset.name} has type {dataset.dtype}, which a store may not hold")
-    if not dataset.shape:
-        raise ValueError(f"dataset {dataset.name} has no rows")
-    offset = dataset.id.get_offset() if dataset.size else 0
-    if offset is None:
-        raise ValueError(f"dataset {dataset.name} was never written")
-    return Column(int(offset), np.dtype(dataset.dtype.str), tuple(int(size) for size in dataset.shape))
+def _read_group(group: Any) -> GroupLayout:
+    columns = {name: _read_column(name, dataset) for name, dataset in _members(group, h5py.h5d.DatasetID)}
+    return GroupLayout(plain_attributes(group), columns)
+
+
+def _members(group: Any, kind: type) -> Iterator[tuple[str, Any]]:
+    """Open what lies in a group itself, each with its name."""
+    links: list[tuple[bytes, int]] = []
+    group.links.iterate(lambda name, link: links.append((name, link.type)), info=True)
+    for name, link in links:
+        if link != h5py.h5l.TYPE_HARD:
+            raise ValueError(f"{name.decode()!r} is a link to elsewhere, which a store may not hold")
+        item = h5py.h5o.open(group, name)
+        if not isinstance(item, kind):
+            raise ValueError(f"{name.decode()!r} is not a {kind.__name__.removesuffix('ID').lower()}")
+        yield name.decode(), item
+
+
+def _read_column(name: str, dataset: Any) -> Column:
+    offset, shape, dtype = dataset.get_offset(), dataset.shape, _dtype(dataset.get_type())
+    if offset is None:  # neither in one piece, nor in this file, or empty
+        plan = dataset.get_create_plist()
+        if plan.get_layout() != h5py.h5d.CONTIGUOUS or plan.get_external_count():
+            raise ValueError(f"dataset {name} is not contiguous inside the file")
+        if math.prod(shape):
+            raise ValueError(f"dataset {name} was never written")
+    if dtype.kind != "S" and dtype.str not in _ALLOWED_DTYPES:
+        raise ValueError(f"dataset {name} has type {dtype}, which a store may not hold")
+    if not shape:
+        raise ValueError(f"dataset {name} has no rows")
+    return Column(offset or 0, dtype, shape)
 
 
 def _check_header(path: Path, layout: Layout) -> None:

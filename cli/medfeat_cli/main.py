@@ -14,10 +14,12 @@ import typer
 
 from medfeat_cli import output
 from medfeat_cli.commands import register
+from medfeat_cli.helping import HelpfulGroup
 
 _NAME = "medfeat"
 app = typer.Typer(
     name=_NAME,
+    cls=HelpfulGroup,
     help="Embed every medical image once with a frozen backbone, keep the vectors, probe them in seconds.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from medfeat_cli.helping import at_least
+
 # Typer reads these aliases at run time, so they are plain assignments.
 _DATA_HELP = "Dataset names (comma list; `name@2` is a version of own images), `all`, or a folder, CSV or npz."
 
@@ -65,7 +67,7 @@ Devices = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Wide = Annotated[bool, typer.Option("--wide", help="Show every column of a table, however narrow the terminal.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option("--seed", callback=at_least(0), help="Seed of everything random.")]
 Weights = Annotated[
     str | None,
     typer.Option("--weights", help="Own weights: a file, FILE::PREFIX, a Hugging Face folder, or `random`."),

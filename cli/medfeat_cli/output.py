@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
@@ -16,18 +19,42 @@ if TYPE_CHECKING:
     from medfeat.report.tables import Table
 
 _ANY_WIDTH = 10_000  # letters: wider than any table
+_SPELLED = "medfeat.spelled"  # how Python finds what to do about a letter that an encoding lacks
+_ASCII = {"–": "-", "—": "-", "…": "...", "±": "+-", "×": "x", "≠": "!=", "≈": "~", "≤": "<=", "≥": ">=",
+          "•": "*", "†": "+", "‘": "'", "’": "'", "“": '"', "”": '"', "µ": "u", "─": "-", "━": "-"}  # fmt: skip
 
 
 def speak_safely() -> None:
-    """Let no letter that the terminal's encoding lacks end a command: it is spelled as an escape instead."""
+    """Let no letter that a stream cannot write end a command: it is spelled in others; in the C locale, in ASCII."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            if stream.isatty() and _is_c_locale():
+                stream.reconfigure(encoding="ascii", errors=_SPELLED)
+            else:
+                stream.reconfigure(errors=_SPELLED)
+
+
+def _is_c_locale() -> bool:
+    """Whether a terminal is promised ASCII alone; a LC_CTYPE of UTF-8 beside it is what Python made of that promise."""
+    return (os.environ.get("LC_ALL") or os.environ.get("LANG")) in ("C", "POSIX")
+
+
+def _in_other_letters(problem: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(problem, UnicodeEncodeError):
+        raise problem
+    lacking = problem.object[problem.start : problem.end]
+    spelled = (_ASCII.get(letter) or letter.encode("ascii", "backslashreplace").decode() for letter in lacking)
+    return "".join(spelled), problem.end
+
+
+codecs.register_error(_SPELLED, _in_other_letters)
 
 
 def error(message: str) -> None:
     """Print one line about what went wrong, on stderr."""
-    typer.secho(f"medfeat: {harmless(message)}", err=True, fg="red" if sys.stderr.isatty() else None)
+    said = _for_people(f"medfeat: {harmless(message)}", sys.stderr)
+    coloured = sys.stderr is not None and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    typer.echo(typer.style(said, fg="red") if coloured else said, err=True)
 
 
 def errors(messages: Iterable[str]) -> None:
@@ -38,18 +65,29 @@ def errors(messages: Iterable[str]) -> None:
 
 def line(message: str) -> None:
     """Print one line of a result."""
-    typer.echo(harmless(message))
+    typer.echo(_for_people(harmless(message), sys.stdout))
 
 
 def lines(messages: Iterable[str]) -> None:
     """Print lines of a result."""
     for message in messages:
-        typer.echo(harmless(message))
+        line(message)
 
 
 def note(message: str) -> None:
     """Print one line that is not a result, on stderr."""
-    typer.echo(harmless(message), err=True)
+    typer.echo(_for_people(harmless(message), sys.stderr), err=True)
+
+
+def _for_people(message: str, stream: TextIO | None) -> str:
+    """Return a line as a terminal shows it, broken between words; files and pipes have it in one."""
+    if stream is None or not stream.isatty():  # None where it was closed
+        return message
+    from rich.console import Console
+
+    from medfeat.report.folded import folded
+
+    return folded(message, Console(file=stream).width)
 
 
 def as_json(value: Mapping[str, Any]) -> None:
@@ -91,8 +129,24 @@ def tables(shown: Sequence[Table], *, wide: bool = False) -> None:
     from rich.text import Text
 
     console = Console(width=_ANY_WIDTH if wide else None)
-    for part in render.terminal(shown, None if wide else console.width):
+    encoding = sys.stdout.encoding or "ascii"
+    spelled, ascii_only = [_spelled(table, encoding) for table in shown], not encoding.lower().startswith("utf")
+    for part in render.terminal(spelled, None if wide else console.width, ascii_only=ascii_only):
         console.print(part, soft_wrap=isinstance(part, Text))
+
+
+def _spelled(table: Table, encoding: str) -> Table:
+    """Return a table in the letters of an encoding, before it is known how long they are."""
+
+    def words(texts: Iterable[str]) -> tuple[str, ...]:
+        return tuple(text.encode(encoding, _SPELLED).decode(encoding) for text in texts)
+
+    rows = tuple(words(row) for row in table.rows)
+    (title,) = words([table.title])
+    return replace(
+        table, title=title, columns=words(table.columns), rows=rows, notes=words(table.notes), less=words(table.less),
+        prose=words(table.prose),
+    )  # fmt: skip
 
 
 def text(content: str, out: Path | None = None) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from medfeat.report.folded import folded
 from medfeat.types import Progress
 from medfeat_cli import output
 
@@ -63,7 +64,9 @@ class _TerminalProgress:
         if self._bars is None:
             output.note(message)
         else:
-            self._bars.console.print(output.harmless(message), highlight=False, markup=False, soft_wrap=True)
+            console = self._bars.console
+            said = folded(output.harmless(message), console.width)
+            console.print(said, highlight=False, markup=False, soft_wrap=True)
 
     def finish(self) -> None:
         """Remove the bar of what ran."""

@@ -43,7 +43,7 @@ def _split(run: Run) -> str:
 
 
 def _name(run: Run) -> str:
-    return f"{run.dataset}: {run.backbone}, {run.head}"
+    return f"{run.dataset}: {run.network}, {run.head}"
 
 
 def _confusions(run: Run) -> Iterator[Table]:
@@ -89,7 +89,7 @@ def _scores(axes: Axes, runs: Sequence[Run]) -> None:
         if np.isfinite(interval.low):
             axes.hlines(y, interval.low, interval.high, color=OURS, lw=2)
         axes.plot(interval.value, y, "o", color=OURS, ms=6)
-    names = [plain(f"{run.backbone}, {run.head}") for run in reversed(shown)]
+    names = [plain(f"{run.network}, {run.head}") for run in reversed(shown)]
     axes.set_yticks(range(len(shown)), names, fontsize=8.5)
     axes.set_ylim(-0.7, len(shown) - 0.3)
     axes.set_xlabel(f"test {metric.upper()} with 95 % interval", fontsize=9)

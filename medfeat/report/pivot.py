@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medfeat.evaluation.runs.run import Run
+from medfeat.evaluation.runs.run import Run, networks_of
 from medfeat.report.run_tables import NAMES
 from medfeat.report.tables import Table, number
 
@@ -23,8 +23,8 @@ def pivot_table(runs: Sequence[Run]) -> Table:
         column is sorted by those it has.
     """
     chosen: dict[tuple[str, Key], Run] = {}
-    for run in runs:
-        cell = run.backbone, _column(run)
+    for run, network in zip(runs, networks_of(runs), strict=True):
+        cell = network, _column(run)
         if cell not in chosen or _val(run) > _val(chosen[cell]):
             chosen[cell] = run
     columns = list(dict.fromkeys(column for _, column in chosen))
@@ -37,7 +37,8 @@ def pivot_table(runs: Sequence[Run]) -> Table:
     heads = sorted({run.head for run in chosen.values()})
     best = "the head and store that val prefers" if len(chosen) < len(runs) else f"head {', '.join(heads)}"
     notes = (f"{best}; intervals are in the tables of each dataset", "sorted by the mean of val, not of test")
-    return Table("Test scores, networks by datasets", ("network", *map(" ".join, columns)), tuple(rows), notes)
+    named = ("network", *map(" ".join, columns))
+    return Table("Test scores, networks by datasets", named, tuple(rows), notes, turns=True)
 
 
 def _column(run: Run) -> Key:

@@ -28,9 +28,11 @@ def robustness_table(one: Robustness) -> Table:
         for kind, of in one.scores.items()
     ]
     columns = (f"test {NAMES[metric]}, severity", "0", *map(str, severities), "mean 1-5")
-    title = f"{one.run.shown}: {one.run.backbone}, {one.run.head} on worse copies of its test images"
+    title = f"{one.run.shown}: {one.run.network}, {one.run.head} on worse copies of its test images"
     notes = ("severities after MedMNIST-C; 0 is test as it is; in brackets: 95 % interval of the test samples",)
-    return Table(title, columns, tuple(rows), notes)
+    between = [str(one) for one in severities[1:-1]]
+    less = (*between[::2], *between[1::2], "0")
+    return Table(title, columns, tuple(rows), notes, less=less)
 
 
 def draw_robustness(found: Sequence[Robustness], path: Path) -> Path:
@@ -42,7 +44,7 @@ def draw_robustness(found: Sequence[Robustness], path: Path) -> Path:
             metric, of = one.run.headline[0], one.scores[kind]
             points = [one.run.test.values[metric], *(of[severity].values[metric] for severity in sorted(of))]
             at, colour = [0, *sorted(of)], CLASS_COLOURS[i % len(CLASS_COLOURS)]
-            label = plain(f"{one.run.shown}, {one.run.backbone}, {one.run.head}")
+            label = plain(f"{one.run.shown}, {one.run.network}, {one.run.head}")
             axes.plot(at, [point.value for point in points], "o-", color=colour, ms=4, lw=1.4, label=label)
             if np.isfinite([point.low for point in points]).all():
                 low, high = [point.low for point in points], [point.high for point in points]

@@ -47,10 +47,11 @@ def rotation_table(one: Rotation, within: Mapping[str, Metrics] | None = None) -
     whole = tuple(with_interval(one.together.values[name]) for name in (first, second))
     rows.append(("all, each left out once", f"{one.together.n:,}", *whole, *gap, ""))
     named = one.dataset if one.task == "official" else f"{one.dataset}, task {one.task}"
-    title = f"{named}: {one.backbone}, {one.head}, {len(one.parts)} {one.kind}"
+    title = f"{named}: {wording.network(one.backbone, one.weights)}, {one.head}, {len(one.parts)} {one.kind}"
     notes = dict.fromkeys(f"{part.name}: {note}" for part in one.parts for note in part.test.notes)
     last = len(rows)
-    return Table(title, columns, tuple(rows), (_INTERVAL, *notes), strong=frozenset({last - 1}))
+    less = ("chosen on val", *extra[:1], "n", scores[1])
+    return Table(title, columns, tuple(rows), (_INTERVAL, *notes), strong=frozenset({last - 1}), less=less)
 
 
 def _within(found: Metrics | None, metric: str) -> tuple[str, str]:

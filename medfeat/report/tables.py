@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from medfeat.report.folded import beside, folded
 from medfeat.report.harmless import harmless
 from medfeat.report.spreadsheet import csv_lines
 from medfeat.types import Interval
@@ -42,6 +43,8 @@ class Table:
         Columns that a narrow terminal can do without, the first one first. One that tells two rows apart stays.
     prose
         Columns whose cells may be broken between words; no other cell is ever broken.
+    turns
+        Whether rows and columns are of one rank, so that it may be turned where that makes it fit.
     """
 
     title: str
@@ -51,6 +54,7 @@ class Table:
     strong: frozenset[int] = frozenset()
     less: tuple[str, ...] = ()
     prose: tuple[str, ...] = ()
+    turns: bool = False
 
     def __post_init__(self) -> None:
         # Ids, classes and names are other people's: whatever renders a table, they are words and no commands.
@@ -152,7 +156,7 @@ def plain(tables: Iterable[Table]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def terminal(tables: Iterable[Table], width: int | None) -> list[RenderableType]:
+def terminal(tables: Iterable[Table], width: int | None, *, ascii_only: bool = False) -> list[RenderableType]:
     """Return what `rich.console.Console.print` draws, one after the other; a `Text` is not to be broken into lines.
 
     Parameters
@@ -162,25 +166,31 @@ def terminal(tables: Iterable[Table], width: int | None) -> list[RenderableType]
     width
         Letters in a line: columns are left out by rank until no cell has to be broken, and it is said which; where even
         that does not fit, each row becomes lines of ``column: cell``. None draws every column, however wide.
+    ascii_only
+        Draw with ASCII alone.
     """
-    from rich.padding import Padding
     from rich.text import Text
 
     parts: list[RenderableType] = []
     for table in tables:
-        shown, gone = fitted(table, width)
+        shown, gone = fitted(_turned(table, width), width)
         if width is None or _least(shown) <= width:
             # Above the table and not in it, where it would be broken to the width of the columns.
-            parts += [Text(shown.title, style="bold"), _drawn(shown, width)] if shown.title else [_drawn(shown, width)]
+            parts += [_said(shown.title, width, "bold")] if shown.title else []
+            parts.append(_drawn(shown, width, ascii_only=ascii_only))
         else:
-            parts.append(_as_lines(shown))
+            parts.append(_as_lines(shown, width))
         said = [f"not shown for want of width: {', '.join(gone)}; --wide shows all"] if gone else []
-        for note in (*table.notes, *said):
-            # A command that a note prints stays on one line, so that it can be pasted.
-            whole, style = width is None or "`medfeat " in note, _style(note)
-            parts.append(Text(f" {note}", style=style) if whole else Padding(Text(note, style=style), (0, 0, 0, 1)))
+        parts += [_said(f" {note}", width, _style(note)) for note in (*table.notes, *said)]
         parts.append(Text(""))
     return parts
+
+
+def _said(line: str, width: int | None, style: str) -> RenderableType:
+    """Return a line that is broken between words: a command in it can still be pasted."""
+    from rich.text import Text
+
+    return Text(line if width is None else folded(line, width), style=style)
 
 
 def fitted(table: Table, width: int | None) -> tuple[Table, tuple[str, ...]]:
@@ -205,6 +215,15 @@ def fitted(table: Table, width: int | None) -> tuple[Table, tuple[str, ...]]:
         if width is not None and _least(_without(table, {*empty, *gone} - {name})) <= width:
             gone.remove(name)
     return _without(table, {*empty, *gone}), tuple(gone)
+
+
+def _turned(table: Table, width: int | None) -> Table:
+    """Return a table with its columns as rows where that alone makes it fit."""
+    if not table.turns or width is None or _least(table) <= width:
+        return table
+    head, *lines = zip(table.columns, *table.rows, strict=True)
+    turned = replace(table, columns=head, rows=tuple(lines), strong=frozenset())
+    return turned if _least(turned) <= width else table
 
 
 def _without(table: Table, names: Collection[str]) -> Table:
@@ -257,12 +276,15 @@ def _longest(words: Iterable[str]) -> int:
     return max(map(cell_len, words), default=0)
 
 
-def _drawn(table: Table, width: int | None) -> RenderableType:
+def _drawn(table: Table, width: int | None, *, ascii_only: bool) -> RenderableType:
     from rich import box
     from rich.table import Table as Drawn
     from rich.text import Text
 
-    drawn = Drawn(box=box.SIMPLE_HEAD, pad_edge=False)
+    # rich's own choice for ASCII is a frame around every cell
+    blank = "    \n"
+    frame = box.Box(2 * blank + " -- \n" + 5 * blank, ascii=True) if ascii_only else box.SIMPLE_HEAD
+    drawn = Drawn(box=frame, pad_edge=False)
     for name, right, letters in zip(table.columns, numeric_columns(table), _widths(table, width), strict=True):
         drawn.add_column(Text(name), justify="right" if right else "left", width=letters, overflow="fold")
     for i, row in enumerate(table.rows):
@@ -270,21 +292,22 @@ def _drawn(table: Table, width: int | None) -> RenderableType:
     return drawn
 
 
-def _as_lines(table: Table) -> RenderableType:
-    """Spell a table that is too wide: a line a cell, a paragraph a row; the terminal breaks what is still longer."""
+def _as_lines(table: Table, width: int) -> RenderableType:
+    """Spell a table that is too wide: a line a cell, a paragraph a row; long cells go on below themselves."""
     from rich.text import Text
 
+    title = [folded(table.title, width)] if table.title else []
     if len(table.columns) == 2:  # what is said of each name: a line a row
         left = _longest(row[0] for row in table.rows)
-        return Text(
-            "\n".join([*filter(None, [table.title]), *(f"{name:<{left}}  {cell}" for name, cell in table.rows)])
-        )
+        return Text("\n".join([*title, *(beside(f"{name:<{left}}  ", cell, width) for name, cell in table.rows)]))
     left = max(map(len, table.columns), default=0)
     paragraphs = [
-        "\n".join(f"{name:>{left}}  {cell}" for name, cell in zip(table.columns, row, strict=True) if cell)
+        "\n".join(
+            beside(f"{name:>{left}}  ", cell, width) for name, cell in zip(table.columns, row, strict=True) if cell
+        )
         for row in table.rows
     ]
-    return Text("\n\n".join([*filter(None, [table.title]), *paragraphs]))
+    return Text("\n\n".join([*title, *paragraphs]))
 
 
 def _style(note: str) -> str:

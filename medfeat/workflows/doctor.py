@@ -20,6 +20,7 @@ from medfeat_cache import resolve_root
 
 State = Literal["ok", "note", "problem"]
 _HUBS = ("download.pytorch.org", "huggingface.co", "zenodo.org")
+_BACKBONE = "backbone "
 _EXTRAS = {
     "dicom": "pydicom",
     "nifti": "nibabel",
@@ -60,9 +61,18 @@ class DoctorReport:
         return {"checks": [asdict(check) for check in self.checks]}
 
     def tables(self) -> list[Table]:
-        """Return one row a check."""
-        rows = tuple((check.name, check.state, check.found, check.advice) for check in self.checks)
-        return [Table("", ("check", "state", "found", "what to do"), rows, prose=("check", "found", "what to do"))]
+        """Return one row a check, and backbones by themselves: where their weights are is read by few, and long."""
+        backbones = [check for check in self.checks if check.name.startswith(_BACKBONE)]
+        others = [check for check in self.checks if check not in backbones]
+        rows = tuple((check.name, check.state, check.found, check.advice) for check in others)
+        columns = ("check", "state", "found", "what to do")
+        shown = [Table("", columns, rows, prose=("check", "found", "what to do"))]
+        if backbones:
+            rows = tuple((check.name.removeprefix(_BACKBONE), check.state, check.advice or "ready", check.found)
+                         for check in backbones)  # fmt: skip
+            columns = ("backbone", "state", "what to do", "found")
+            shown.append(Table("", columns, rows, less=("found",), prose=("what to do",)))
+        return shown
 
     @property
     def healthy(self) -> bool:
@@ -180,10 +190,10 @@ def _extras() -> Iterator[Check]:
 def _hub(host: str) -> Check:
     try:
         with socket.create_connection((host, 443), timeout=3):
-            return Check(f"hub {host}", "ok", "reachable")
+            return Check("hub", "ok", f"{host} is reachable")
     except OSError as error:
         advice = "pass --weights FILE and --data-root DIR, or copy the hub's cache here, and use --offline"
-        return Check(f"hub {host}", "note", f"not reachable ({error})", advice)
+        return Check("hub", "note", f"{host} is not reachable ({error})", advice)
 
 
 def _plugins() -> Iterator[Check]:
@@ -214,5 +224,5 @@ def _backbones() -> Iterator[Check]:
             ready, found = readiness(name)
         except MedfeatError as error:
             ready, found = False, str(error)
-        advice = "" if ready else "downloaded when first used; or pass --weights FILE"
-        yield Check(f"backbone {name}", "ok" if ready else "note", found, advice)
+        advice = "" if ready else "downloaded when first used; or --weights FILE"
+        yield Check(f"{_BACKBONE}{name}", "ok" if ready else "note", found, advice)

@@ -56,13 +56,13 @@ def _datasets(_data: str | None) -> Listing:
     rows, problems = [], DATASETS.problems()
     for name in (name for name in dataset_names() if name not in problems):
         entry = describe(name)
-        counts = " / ".join(str(count) for count in entry.counts.values())
+        counts = "/".join(str(count) for count in entry.counts.values())
         sizes = ", ".join(str(size) for size in entry.sizes)
         task, classes = entry.task or "none", str(len(entry.classes))
         rows.append((name, task, classes, f"{entry.ndim}D", counts, sizes, entry.licence))
-    columns = ("name", "task", "classes", "kind", "train / val / test", "sizes", "licence")
+    columns = ("name", "task", "classes", "kind", "train/val/test", "sizes", "licence")
     less = ("licence", "sizes", "kind", "classes")
-    return Listing(columns, tuple(rows), tuple(problems.values()), less, prose=("train / val / test", "licence"))
+    return Listing(columns, tuple(rows), tuple(problems.values()), less, prose=("train/val/test", "licence"))
 
 
 def _backbones(_data: str | None) -> Listing:

@@ -22,7 +22,7 @@ from medfeat.tasks import fuse
 from medfeat.types import BadImage, FloatArray, IdArray, Progress
 from medfeat.workflows.results.predict_report import PredictReport
 from medfeat.workflows.runs import BEST, named_run
-from medfeat.workflows.stores.how_to_extract import extract_first
+from medfeat.workflows.stores.how_to_extract import extract_first, network_words
 from medfeat.workflows.stores.one_store import store_path_of
 from medfeat.workflows.stores.remake import EmbeddedImages, NewImages, Remake
 from medfeat.workflows.stores.store_names import find_meant
@@ -112,7 +112,7 @@ def predict(
         parts = _of_images([remake.embed(remake.open_new(new)) for remake in remakes], bad)
     else:
         named = [_fitting(cache, store, probe)] if store is not None else None
-        paths = named or [matching_store(cache, str(data), recipe) for recipe, _ in probe.parts()]
+        paths = named or [matching_store(cache, str(data), *part) for part in probe.parts()]
         parts = _of_store(paths)
     found = [_said(probe, familiar, *part) for part in parts]
     if not found:
@@ -223,8 +223,10 @@ def _fitting(cache: Catalogue, which: str, probe: SavedProbe) -> Path:
     return header.path
 
 
-def matching_store(cache: Catalogue, data: str, recipe: Mapping[str, Any]) -> Path:
-    """Return the store of a dataset that was embedded by a recipe, the data itself set aside.
+def matching_store(
+    cache: Catalogue, data: str, recipe: Mapping[str, Any], info: Mapping[str, Any] | None = None
+) -> Path:
+    """Return the store of a dataset that was embedded by a recipe, the data itself set aside; `info` goes with it.
 
     Raises
     ------
@@ -235,7 +237,7 @@ def matching_store(cache: Catalogue, data: str, recipe: Mapping[str, Any]) -> Pa
     if not stores:
         raise UsageError(
             f"no store of {data} x {recipe['backbone']} in {cache.root}: run "
-            f"{extract_first(cache, data, recipe['backbone'])} first"
+            f"{extract_first(cache, data, **network_words(recipe, info or {}))} first"
         )
     problems: list[UsageError] = []
     for header in stores:

@@ -303,7 +303,10 @@ class _Work:
         """Return how to probe with the head of a job; of heads, some know budgets and some read texts."""
         budget = self.options.budget if takes_budget(job.head) else None
         texts = source_for(job.head, store, task, self.prompts, self.progress)
-        return replace(self.options, head=job.head, budget=budget, texts=texts)
+        words = self.question.words
+        if words is not None and texts is not None and self.prompts is not None:
+            words["prompts"] = str(Path(self.prompts).absolute())
+        return replace(self.options, head=job.head, budget=budget, texts=texts, asked=words)
 
     def _task(self, store: Probed, head: str) -> Task:
         if self.question.plain and not store.info.get("dataset"):

@@ -13,10 +13,8 @@ from medfeat.evaluation.compare.comparison import compare_dataset
 from medfeat.evaluation.compare.paired import alike, judge_runs
 from medfeat.evaluation.judging.few_shot import Curve
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
-from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import Run, list_runs, read_attention, read_scores
 from medfeat.evaluation.runs.write_run import versions
-from medfeat.extraction.ask.copies import CROPS, FLIP, OF_CROPS
 from medfeat.report import tables as rendering
 from medfeat.report.attended import attended_table
 from medfeat.report.page.html import text_of
@@ -30,12 +28,12 @@ from medfeat.workflows.explore import framed, write_page
 from medfeat.workflows.looking import leaks, mistakes
 from medfeat.workflows.looking.against import RUNS_FILE, beside_others, others_in, runs_as_json
 from medfeat.workflows.looking.listed import list_store
+from medfeat.workflows.looking.made_again import made_again
 from medfeat.workflows.looking.mistakes import patients_of
 from medfeat.workflows.looking.saliency import heated
 from medfeat.workflows.looking.writing_up import methods_of
 from medfeat.workflows.results.kept import kept_results
 from medfeat.workflows.runs import of_data
-from medfeat.workflows.stores.how_to_extract import can_be_extracted, extract_line
 from medfeat_cache import (
     FeatureStore,
     StoreHeader,
@@ -132,7 +130,8 @@ def write_report(
     others = None if against is None else others_in(Path(against))
     asked = _questions(runs)
     headers = {header.digest: header for header in find_stores(root, dataset=tuple({run.dataset for run in runs}))}
-    maker = _Maker(root, headers, images, identifiers, saliency, data_root, seed, progress)
+    known = {run.key: run for run in list_runs(root)[0]}
+    maker = _Maker(root, headers, known, images, identifiers, saliency, data_root, seed, progress)
     questions = []
     progress.start(len(asked), "gathering runs", "questions")
     for name, mine in asked.items():
@@ -214,6 +213,7 @@ class _Maker:
 
     root: Path
     headers: Mapping[str, StoreHeader]
+    known: Mapping[str, Run]
     images: bool
     identifiers: bool
     saliency: bool
@@ -252,7 +252,7 @@ class _Maker:
             audit=tuple(self._audit(best)) if self.named else (),
             patients=None if stored is None else patients_of(best, stored, seed=self.seed),
             curves=self._curves(runs),
-            commands=tuple(_command_of(run, self.headers.get(str(run.store["digest"]))) for run in runs),
+            commands=tuple(made_again(run, self.headers, self.known) for run in runs),
             notes=tuple(notes),
         )
 
@@ -324,29 +324,6 @@ class _Maker:
         with FeatureStore(header.path) as store:
             called = mistakes.called_in(list_store(store), identifiers=self.identifiers)
         return leaks.audit_tables(kept, called, dataset=run.dataset)
-
-
-def _command_of(run: Run, header: StoreHeader | None) -> str:
-    """Return the commands that make a run, by what its store says of its data and what its recipe says."""
-    recipe = run.store["recipe"]
-    if recipe.get("stores"):
-        return command_line(
-            "probe", data=run.dataset, backbone=run.backbone.replace("+", ","), head=run.head, select=True
-        )
-    view: dict[str, Any] = {name: recipe.get(name) or None for name in ("pool", "layer", "slices", "dtype")}
-    copies = str(recipe.get("copies") or "")
-    view["copies"] = (CROPS if copies == OF_CROPS else FLIP) if copies else None
-    if header is not None and can_be_extracted(header):
-        extract = extract_line(header, run.backbone, **view)
-    else:
-        extract = command_line("extract", data=run.dataset, backbone=run.backbone, size=run.size or None, **view)
-    task = None if run.task["name"] == OFFICIAL else run.task["name"]
-    given = wording.made_with(run.protocol)
-    probe = command_line(
-        "probe", data=run.dataset, backbone=run.backbone, head=run.head, task=task,
-        seed=run.protocol["seed"] or None, **given,
-    )  # fmt: skip
-    return f"{extract} && {probe}"
 
 
 def _made(questions: Sequence[QuestionResults], data: str | Sequence[str] | None) -> list[tuple[str, Any]]:

@@ -15,7 +15,7 @@ from medfeat.evaluation.judging.probe_store import Options, probe_store
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.measures.evaluate import Metrics, evaluate
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
-from medfeat.evaluation.runs.run import Run, headline, read_scores
+from medfeat.evaluation.runs.run import Run, headline, networks_of, read_scores
 from medfeat.evaluation.runs.saved_probe import SavedProbe, load_probe
 from medfeat.report.run_tables import NAMES
 from medfeat.report.shown import Shown
@@ -96,18 +96,19 @@ class TransferReport(Shown):
             if one.shared
         ]
         notes += dict.fromkeys(f"{one.onto}: {line}" for one in self.transfers for line in one.cautions)
-        rows = tuple(_row(one) for one in self.transfers)
+        networks = networks_of(one.run for one in self.transfers)
+        rows = tuple(map(_row, self.transfers, networks))
         return [Table("trained on one dataset, tested on another", columns, rows, tuple(notes),
                       less=("n", columns[5], names[2], "head"))]  # fmt: skip
 
 
-def _row(one: Transfer) -> tuple[str, ...]:
+def _row(one: Transfer, network: str) -> tuple[str, ...]:
     best, other = one.run.headline
     return (
         one.run.shown,
         f"{one.onto}, {one.split}",
         str(one.elsewhere.n),
-        one.run.backbone,
+        network,
         one.run.head,
         number(one.run.val.values[best].value),
         with_interval(one.run.test.values[best]),
@@ -198,8 +199,8 @@ def transfer_of(
 
     def tested(job: StoreJob) -> Transfer:
         options, other_path = (
-            Options(job.head, asked.seed, False, resamples),
-            matching_store(cache, onto, job.header.recipe),
+            Options(job.head, asked.seed, False, resamples, asked=here.words),
+            matching_store(cache, onto, job.header.recipe, job.header.info),
         )
         with FeatureStore(job.header.path) as store, FeatureStore(other_path) as other:
             run = probe_store(store, here.of(store, progress), cache.root, options, progress=progress)

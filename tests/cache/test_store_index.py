@@ -5,10 +5,11 @@ import os
 import shutil
 import time
 
+import h5py
 import numpy as np
 import pytest
 
-from medfeat_cache import FeatureStore, find_stores, header_index, remove, repair_rows
+from medfeat_cache import FeatureStore, find_stores, header_index, read_header, remove, repair_rows
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +65,16 @@ def test_a_store_is_read_once_and_found_alike(stores, cache_root, reads):
     assert list(find_stores(cache_root, dataset="toy1")) == [one for one in first if one.recipe["dataset"] == "toy1"]
     assert list(find_stores(cache_root, number=2)) == [one for one in first if one.recipe["number"] == 2]
     assert len(reads) == 3
+
+
+def test_a_header_costs_one_open_and_no_object_for_each_part_of_the_file(stores, monkeypatch):
+    """Thousands of stores are looked at: h5py's objects for a file, its groups and columns take longer than reading."""
+    made, opened, real = [], [], h5py.h5f.open
+    for kind in (h5py.File, h5py.Group, h5py.Dataset, h5py.AttributeManager):
+        monkeypatch.setattr(kind, "__init__", lambda *_, kind=kind: made.append(kind))
+    monkeypatch.setattr(h5py.h5f, "open", lambda *rest, **named: opened.append(rest[0]) or real(*rest, **named))
+    assert [read_header(path).recipe["number"] for path in stores] == [0, 1, 2]
+    assert (made, len(opened)) == ([], 3)
 
 
 def test_a_few_stores_leave_no_file(stores, cache_root, monkeypatch):

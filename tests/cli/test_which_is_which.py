@@ -56,6 +56,10 @@ def test_two_files_of_weights_are_two_names_in_every_table(made, capsys, tmp_pat
         ["probe", *pictures, "--select", "--resamples", 20],
         ["probe", *pictures, "--shots", "2", "--draws", 2, "--resamples", 20],
         ["probe", *pictures, "--fuse", "concat", "--resamples", 20],
+        ["probe", *pictures, "--pivot", "--resamples", 20],
+        ["probe", *pictures, "--folds", 3, "--resamples", 20],
+        ["probe", *pictures, "--test-on", "pictures", "--resamples", 20],
+        ["compare", *pictures],
         ["runs", "list", *pictures],
     ):
         shown = say(capsys, *words, *where).out

@@ -1,7 +1,9 @@
-"""Energy is what a counter says, a stated assumption, or not known: never a guess about another device."""
+"""Energy is what a counter says, a stated assumption, or not known; cores are those that may be used."""
 
 from __future__ import annotations
 
+import builtins
+import os
 import sys
 from types import SimpleNamespace
 
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from medfeat import cost
-from medfeat.cost import EnergyMeter, total_energy
+from medfeat.cost import EnergyMeter, total_energy, usable_cores
 
 
 @pytest.fixture
@@ -68,3 +70,30 @@ def test_a_sum_with_an_unknown_part_is_not_known():
     assert total_energy([{"energy_wh": 1.0}, {}]) == 1.0  # vectors from elsewhere cost nothing here
     assert total_energy([{"energy_wh": 1.0}, {"energy_wh": None}]) is None
     assert total_energy([{}]) is None
+
+
+def test_cores_are_those_that_the_process_may_use():
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("cores cannot be set aside here")
+    mine = os.sched_getaffinity(0)
+    assert usable_cores() <= len(mine)
+    try:
+        os.sched_setaffinity(0, sorted(mine)[:1])
+        assert usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, mine)
+
+
+def test_a_container_that_may_use_one_core_has_one(monkeypatch, tmp_path):
+    """As Docker's --cpus 1 says it: the affinity is still that of the whole machine."""
+    limit = tmp_path / "cpu.max"
+    limit.write_text("100000 100000\n")
+    real = builtins.open
+
+    def opened(path, *args, **options):
+        return real(limit if path == "/sys/fs/cgroup/cpu.max" else path, *args, **options)
+
+    monkeypatch.setattr(builtins, "open", opened)
+    exists = os.path.exists
+    monkeypatch.setattr(os.path, "exists", lambda path: path == "/sys/fs/cgroup/cpu.max" or exists(path))
+    assert usable_cores() == 1

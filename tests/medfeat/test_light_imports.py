@@ -27,6 +27,9 @@ def loaded_after(code: str) -> set[str]:
         "with contextlib.redirect_stdout(io.StringIO()):\n    assert run(['--help']) == 0",
         "from medfeat_cli.main import run\nimport contextlib, io\n"
         "with contextlib.redirect_stdout(io.StringIO()):\n    assert run(['extract', '--help']) == 0",
+        "from medfeat_cli.main import run\nimport contextlib, io\n"
+        "with contextlib.redirect_stdout(io.StringIO()):\n    assert run(['cache', 'ls', '--cache-dir', '-']) == 0",
+        "import medfeat.workflows.compare, medfeat.workflows.runs",
         "from medfeat.backbones import backbone_names, describe\ndescribe(backbone_names()[0])",
         "from medfeat.datasets import dataset_names, describe\ndescribe(dataset_names()[0])",
     ],

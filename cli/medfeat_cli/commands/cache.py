@@ -9,12 +9,13 @@ import typer
 
 from medfeat_cli import options, output
 from medfeat_cli.given import refuse_without
+from medfeat_cli.helping import HelpfulGroup
 from medfeat_cli.progress import for_terminal
 
 if TYPE_CHECKING:
     from medfeat.workflows.stores.cache_report import Verified
 
-app = typer.Typer(help="List, inspect, verify, repair, move and remove stores.", no_args_is_help=True)
+app = typer.Typer(cls=HelpfulGroup, help="List, inspect, verify, repair, move and remove stores.", no_args_is_help=True)
 
 Store = Annotated[str, typer.Argument(help="Path of a store, or the first digits of its digest.")]
 Stores = Annotated[list[str] | None, typer.Argument(help="Stores; none means all of them.")]

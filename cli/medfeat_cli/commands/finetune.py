@@ -9,6 +9,7 @@ import typer
 
 from medfeat_cli import options, output, task_options
 from medfeat_cli.given import refuse_without
+from medfeat_cli.helping import at_least
 from medfeat_cli.progress import for_terminal
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 Mode = Annotated[str, typer.Option("--mode", help="What learns: full, last-blocks, lora or head.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Of the whole schedule; default 10.")]
 Minutes = Annotated[float | None, typer.Option("--max-minutes", help="Stop training after so long.")]
-Seeds = Annotated[int, typer.Option("--seeds", min=1, help="How many trainings, each from a seed of its own.")]
+Seeds = Annotated[
+    int, typer.Option("--seeds", callback=at_least(1), help="How many trainings, each from a seed of its own.")
+]
 Batch = Annotated[int | None, typer.Option("--batch-size", help="Samples a step; default 32.")]
 Rate = Annotated[float | None, typer.Option("--lr", help="Learning rate; default: what suits the family.")]
 Decay = Annotated[float | None, typer.Option("--layer-decay", help="Factor of the rate a layer further from the head.")]

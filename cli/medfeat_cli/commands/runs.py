@@ -8,8 +8,11 @@ import typer
 
 from medfeat_cli import options, output
 from medfeat_cli.given import refuse_without
+from medfeat_cli.helping import HelpfulGroup
 
-app = typer.Typer(help="List, show, verify and delete the runs that probe and finetune left.", no_args_is_help=True)
+app = typer.Typer(
+    cls=HelpfulGroup, help="List, show, verify and delete the runs that probe and finetune left.", no_args_is_help=True
+)
 
 Runs = Annotated[list[str] | None, typer.Argument(help="Folders, or first digits of keys; none means all of them.")]
 Head = Annotated[str | None, typer.Option("--head", help="Only runs of these heads (comma list).")]

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.score_intervals import placements
@@ -49,6 +48,8 @@ def _of_auc(
 ) -> NDArray[np.float64]:
     if positive.all() or not positive.any():
         return np.full(len(positive), np.nan)
+    from scipy.stats import rankdata  # not while runs are only read
+
     ranks = rankdata(first), rankdata(second)
     of = [rank[positive] for rank in ranks]
     against = [rank[~positive] for rank in ranks]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -68,6 +68,8 @@ class Options:
         Seconds of one core for heads that know budgets; None for all they would try.
     texts
         For heads that compare images with texts.
+    asked
+        The question in the words of the command, which are kept with the run; they are no part of its key.
 
     Raises
     ------
@@ -83,6 +85,7 @@ class Options:
     class_weight: str = NONE
     budget: float | None = None
     texts: TextSource | None = None
+    asked: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         check_draws(self.seed, self.resamples)
@@ -127,7 +130,7 @@ def probe_store(store: Probed, task: Task, root: Path, options: Options, *, prog
     head = weighted_head(options.head, options.class_weight, options.budget, options.texts)
     samples = gather_for(head, store, task)
     with recording.writing(folder) as hidden:
-        run = _probe(samples, store, spec, hidden, head=head, progress=progress)
+        run = _probe(samples, store, spec, hidden, head=head, asked=options.asked, progress=progress)
     return replace(run, folder=folder)
 
 
@@ -156,7 +159,16 @@ def _spec(store: Probed, task: Task, options: Options) -> RunSpec:
     )
 
 
-def _probe(samples: Samples, store: Probed, spec: RunSpec, hidden: Path, *, head: Head, progress: Progress) -> Run:
+def _probe(
+    samples: Samples,
+    store: Probed,
+    spec: RunSpec,
+    hidden: Path,
+    *,
+    head: Head,
+    asked: Mapping[str, Any] | None,
+    progress: Progress,
+) -> Run:
     left_out = _left_out(head, samples, spec.choose)
     for line in left_out:
         progress.say(line)
@@ -181,7 +193,8 @@ def _probe(samples: Samples, store: Probed, spec: RunSpec, hidden: Path, *, head
     budget = getattr(head, "budget", None)  # only a head that was made for one has one
 
     def told(run: Run) -> Run:
-        run = replace(run, notes=(*run.notes, *left_out))
+        task = run.task if asked is None else {**run.task, "asked": dict(asked)}
+        run = replace(run, task=task, notes=(*run.notes, *left_out))
         return run if budget is None else replace(run, protocol={**run.protocol, "budget": budget})
 
     return record(samples, scored, store=store, spec=spec, cost=cost, hidden=hidden, progress=progress, complete=told)

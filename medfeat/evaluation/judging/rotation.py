@@ -20,6 +20,7 @@ from medfeat.evaluation.judging.reading import gather_for
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.measures.evaluate import Metrics, evaluate, without_nan
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
+from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import Choice, Scored
 from medfeat.evaluation.runs.run import headline
 from medfeat.heads import weighted_head
@@ -69,6 +70,8 @@ class Rotation:
         In order.
     together
         Scores of all parts, each sample by the head that had not seen it.
+    weights
+        The file of weights that the network was given, in words; empty for none.
     """
 
     dataset: str
@@ -79,6 +82,7 @@ class Rotation:
     kind: str
     parts: tuple[Part, ...]
     together: Metrics
+    weights: str = ""
 
     def over_parts(self, metric: str) -> tuple[float, float]:
         """Return mean and standard deviation of a metric over the parts in which it is defined."""
@@ -89,7 +93,7 @@ class Rotation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        names = ("dataset", "backbone", "head", "task", "task_type", "kind")
+        names = ("dataset", "backbone", "weights", "head", "task", "task_type", "kind")
         plain: dict[str, Any] = without_nan(
             {name: getattr(self, name) for name in names}
             | {
@@ -189,6 +193,7 @@ def rotate(
         kind,
         tuple(found),
         _together(task, left_out, options),
+        wording.weights(getattr(store, "info", {})),
     )
 
 

@@ -18,8 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import stdtrit
 
 from medfeat.evaluation.measures.labelled_scores import LabelledScores, OneVsRest
 from medfeat.types import IdArray, Interval
@@ -83,10 +81,16 @@ def _share_interval(found: Estimate, level: float = 0.95, prior: float = _PRIOR)
     middle = (between.low + between.high) / 2
     if not found.defined or not 0 < middle < 1:
         return between
-    q2 = float(stdtrit(found.freedom, (1 + level) / 2)) ** 2
+    q2 = _quantile(found, level) ** 2
     own = middle * (1 - middle)
     half = np.sqrt(q2 * own / (own / (_scale(found, prior) * found.plain(middle)) + q2))
     return Interval(found.value, max(0.0, middle - float(half)), min(1.0, middle + float(half)), level)
+
+
+def _quantile(found: Estimate, level: float) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(found.freedom, (1 + level) / 2))
 
 
 def _auc_interval(found: Estimate, level: float = 0.95, prior: float = _PRIOR) -> Interval:
@@ -94,7 +98,9 @@ def _auc_interval(found: Estimate, level: float = 0.95, prior: float = _PRIOR) -
     v = found.value
     if not found.defined:
         return Interval(v, float("nan"), float("nan"), level)
-    q = float(stdtrit(found.freedom, (1 + level) / 2))
+    from scipy.optimize import brentq  # not while runs are only read
+
+    q = _quantile(found, level)
     spread = q * q * _scale(found, prior)
 
     def beyond(t: float) -> float:

@@ -7,8 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
-from medfeat.evaluation.runs.places import OF_STUDIES, RUNS, runs_roots
-from medfeat.evaluation.runs.write_run import WRITER_LOCK
+from medfeat.evaluation.runs.places import OF_STUDIES, RUNS, WRITER_LOCK, runs_roots
 from medfeat_cache import Garbage
 from medfeat_cache.lock import is_stale
 

@@ -11,6 +11,8 @@ from medfeat_cache.root import user_root
 
 RUNS = "runs"
 RUN_FILE = "run.json"
+# In the hidden folder of a run that is being written.
+WRITER_LOCK = ".writer.lock"
 # Of a user's own cache: what was made of caches that are only read. Hidden, so that no store is looked for in it.
 OF_OTHERS = ".of-others"
 # What cells of studies took, and who makes them.

@@ -18,7 +18,7 @@ import numpy as np
 from medfeat.errors import MedfeatError
 from medfeat.evaluation.measures.evaluate import Metrics
 from medfeat.evaluation.runs.choice import Choice, Scored
-from medfeat.evaluation.runs.places import RUN_FILE
+from medfeat.evaluation.runs.places import RUN_FILE, WRITER_LOCK
 from medfeat.evaluation.runs.run import ATTENTION_FILE, CHOICE_FILE, NOT_WRITTEN, SCORES_FILE, Run
 from medfeat.evaluation.runs.vouching import vouch
 from medfeat.tasks import Samples
@@ -26,8 +26,6 @@ from medfeat.types import IdArray
 from medfeat_cache.files import make_folder, share, sync_folder, temporary_name
 from medfeat_cache.lock import Lock
 
-# In the hidden folder of a run that is being written.
-WRITER_LOCK = ".writer.lock"
 LIBRARIES = ("medfeat", "numpy", "scipy", "scikit-learn", "xgboost")
 _OFFICIAL_ID = re.compile(r"(train|val|test)/(\d+)")
 

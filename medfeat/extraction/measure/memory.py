@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from medfeat.extraction.measure.half_precision import Agreement
 from medfeat.types import Precision
@@ -17,6 +17,7 @@ from medfeat_cache import make_folder, recipe_digest, write_whole
 from medfeat_cache.reading import read_json
 from medfeat_cache.root import measured_folder
 
+_Kind = TypeVar("_Kind", bool, str)
 RUNS_AS = 1
 """Raised whenever medfeat runs networks in another way: what was measured before then says nothing any more."""
 
@@ -24,6 +25,8 @@ _NOTE_BYTES = 1 << 20
 _SHORTEST, _MOST_SECONDS, _MOST_IMAGES = 1e-9, 1e6, 1 << 20
 # Networks whose costs of compiling say what another one will cost.
 _MOST_NOTES = 200
+# What comes of reading a note that is damaged, or that somebody made up.
+_UNBELIEVABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ class Memory:
         for path in sorted(self.path.parent.glob("*.json"))[:_MOST_NOTES]:
             try:
                 other = _parsed(path)
-            except (OSError, ValueError, KeyError, TypeError):
+            except _UNBELIEVABLE:
                 continue
             if other.facts.get("machine") == self.facts.get("machine") and other.layers:
                 yield from ((other.layers, way.cost) for way in other.ways.values() if way.cost)
@@ -153,7 +156,7 @@ def remembered(root: Path, facts: Mapping[str, Any]) -> tuple[Memory, str]:
         memory = _parsed(path)
     except FileNotFoundError:
         return Memory(path, facts), ""
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except _UNBELIEVABLE as error:
         reason = type(error).__name__ if isinstance(error, KeyError | TypeError | AttributeError) else str(error)
         return Memory(path, facts), f"{path} is not as medfeat wrote it ({reason.splitlines()[0]}): measured anew"
     return (memory if memory.facts == facts else Memory(path, facts)), ""
@@ -182,19 +185,19 @@ def _parsed(path: Path) -> Memory:
 def _way(values: Mapping[str, Any]) -> Way:
     return Way(
         _precision(values["precision"]),
-        bool(values["compiled"]),
+        _of(bool, values["compiled"]),
         _whole(values["batch"]),
         _number(values["seconds"], least=_SHORTEST),
         _number(values["cost"]),
         _number(values["again"]),
-        str(values["kept"]),
-        bool(values["usable"]),
+        _of(str, values["kept"]),
+        _of(bool, values["usable"]),
     )
 
 
 def _agreement(values: Mapping[str, Any]) -> Agreement:
     cosine, sample = _number(values["cosine_p01"], least=-1.01), _whole(values["sample"])
-    return Agreement.of(_precision(values["precision"]), cosine, sample, str(values["measured_on"]))
+    return Agreement.of(_precision(values["precision"]), cosine, sample, _of(str, values["measured_on"]))
 
 
 def _precision(value: Any) -> Precision:
@@ -203,13 +206,19 @@ def _precision(value: Any) -> Precision:
     return value  # type: ignore[no-any-return]  # one of them
 
 
+def _of(kind: type[_Kind], value: Any) -> _Kind:
+    if not isinstance(value, kind):
+        raise ValueError(f"no {kind.__name__}: {str(value)[:20]!r}")
+    return value
+
+
 def _number(value: Any, least: float = 0.0) -> float:
-    if not isinstance(value, int | float) or not least <= value <= _MOST_SECONDS:
+    if type(value) not in (int, float) or not least <= value <= _MOST_SECONDS:
         raise ValueError(f"no number of its kind: {str(value)[:20]!r}")
     return float(value)
 
 
 def _whole(value: Any, least: int = 1) -> int:
-    if not isinstance(value, int) or not least <= value <= _MOST_IMAGES:
+    if type(value) is not int or not least <= value <= _MOST_IMAGES:
         raise ValueError(f"no count of its kind: {str(value)[:20]!r}")
     return value

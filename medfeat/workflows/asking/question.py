@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from medfeat.datasets.labels.class_spelling import class_list
 from medfeat.errors import DataError, UsageError
@@ -58,6 +59,19 @@ class Question:
     def plain(self) -> bool:
         """Whether it is a dataset's own question, unchanged."""
         return replace(self, aside=None) in (Question(), Question(task=OFFICIAL))
+
+    @property
+    def words(self) -> dict[str, Any] | None:
+        """The options that put it again, from any folder; None where a program handed the task over."""
+        if isinstance(self.task, Task):
+            return None
+        told = {
+            "task": None if self.task == OFFICIAL else self.task,
+            "labels": None if self.labels is None else str(Path(self.labels).absolute()),
+            "classes": None if self.classes is None else list(class_list(self.classes)),
+            **{name: getattr(self, name) or None for name in ("relabel", "keep", "drop", "partial")},
+        }
+        return {name: value for name, value in told.items() if value is not None}
 
     def of(self, store: Readable, progress: Progress | None = None) -> Task:
         """Return the task of a store, saved when it was given a name; `progress` is told how labels were read.

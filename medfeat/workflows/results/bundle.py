@@ -16,6 +16,7 @@ from medfeat.evaluation.runs.places import RUN_FILE
 from medfeat.evaluation.runs.run import CHOICE_FILE, MODEL_FOLDER, SCORES_FILE
 from medfeat.evaluation.runs.saved_probe import BUNDLED_WEIGHTS, PROBE_FILE, SavedProbe, with_weights
 from medfeat.finetuning.tuned_weights import write_weights
+from medfeat.workflows.stores.how_to_extract import network_words
 from medfeat_cache.commands import command_line
 from medfeat_cache.errors import saying
 
@@ -54,8 +55,9 @@ def write_bundle(probe: SavedProbe, network: nn.Module, story: Mapping[str, Any]
     run = probe.run.folder
     assert run is not None  # a saved probe was read from it
     with saying(folder, "exporting a run"):
-        for name in (RUN_FILE, CHOICE_FILE):
-            shutil.copyfile(run / name, folder / name)
+        shutil.copyfile(run / CHOICE_FILE, folder / CHOICE_FILE)
+        story_of_run = _without_folders(json.loads((run / RUN_FILE).read_bytes()))
+        (folder / RUN_FILE).write_text(json.dumps(story_of_run, indent=1, ensure_ascii=False), encoding="utf-8")
         (folder / MODEL_FOLDER).mkdir()
         for path in (run / MODEL_FOLDER).glob("head.*"):
             shutil.copyfile(path, folder / MODEL_FOLDER / path.name)
@@ -71,6 +73,16 @@ def write_bundle(probe: SavedProbe, network: nn.Module, story: Mapping[str, Any]
         np.savez(folder / SCORES_FILE, val_labels=probe.val.labels, val_scores=probe.val.scores, **told)
         card = (run / CARD_FILE).read_text(encoding="utf-8")
         predict = command_line("predict", run="THIS_FOLDER", images="IMAGES", out="labels.csv")
-        extract = command_line("extract", backbone=probe.recipe["backbone"], weights="THIS_FOLDER", data="NAME")
+        words = network_words(probe.recipe, probe.info) | {"weights": "THIS_FOLDER", "seed": None}
+        extract = command_line("extract", **words, data="NAME")
         (folder / README).write_text(card + _USE.format(predict=predict, extract=extract), encoding="utf-8")
     write_weights(network, folder / BUNDLED_WEIGHTS, story)
+
+
+def _without_folders(run: dict[str, Any]) -> dict[str, Any]:
+    """Return what `run.json` holds with the files of its question by their names alone."""
+    asked = run["task"].get("asked") or {}
+    for name in ("labels", "prompts"):
+        if name in asked:
+            asked[name] = Path(asked[name]).name
+    return run

@@ -158,19 +158,39 @@ HOSTILE = {
     "agreement of no view": ("agreements", {"bf16": []}),
     "agreement of other views": ("agreements", {"bf16": [vars(Agreement("bf16", 1.0, 40, True))] * 2}),
     "facts that are none": ("facts", 3),
+    "looks in a list": ("looks", [1]),
+    "agreements in a list": ("agreements", ["bf16"]),
+    "true for a count": ("batch", True),
+    "a count of a thousand digits": ("batch", 10**1000),
+    "a way compiled in words": ("ways", [{**vars(Way("fp32", False, 8, 1.0)), "compiled": "no"}]),
+    "a way usable in numbers": ("ways", [{**vars(Way("fp32", False, 8, 1.0)), "usable": 2}]),
+    "a way kept in a list": ("ways", [{**vars(Way("fp32", False, 8, 1.0)), "kept": ["abc"]}]),
 }
+
+
+def hostile(note, change):
+    """Put in place of a note what somebody made up: a text, or the note with one value changed."""
+    if isinstance(change, tuple):
+        change = json.dumps(json.loads(note.path.read_text()) | {change[0]: change[1]})
+    note.path.write_text(change)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_damaged_or_hostile_note_is_one_line_and_measured_anew(tmp_path, name):
-    note, change = whole_note(tmp_path), HOSTILE[name]
-    if isinstance(change, tuple):
-        values = json.loads(note.path.read_text()) | {change[0]: change[1]}
-        change = json.dumps(values)
-    note.path.write_text(change)
+    note = whole_note(tmp_path)
+    hostile(note, HOSTILE[name])
     found, problem = remembered(tmp_path, FACTS)
     assert found == Memory(note.path, FACTS)
     assert problem.endswith("measured anew") and "\n" not in problem
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_note_of_another_network_says_nothing_of_what_compiling_costs(tmp_path, name):
+    mine, other = known(tmp_path), whole_note(tmp_path)
+    other.path = other.path.replace(other.path.with_name("other.json"))
+    assert list(mine.costs_here()) == [(3, 20.0)]
+    hostile(other, HOSTILE[name])
+    assert list(mine.costs_here()) == []
 
 
 def test_agreement_is_judged_here_whatever_a_note_claims(tmp_path):

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from medfeat.backbones.weights.weights_file import tuning_of
 from medfeat.datasets import open_dataset
@@ -105,7 +106,7 @@ def blobs(folder):
 
 
 def test_embedded_afresh_the_head_gives_the_runs_scores_and_a_fresh_probe_comes_near(cache_root, tmp_path, monkeypatch):
-    """The head itself to 1e-5; a probe of its own, another optimum: to 0.05 in the mean, and 0.03 in AUC."""
+    """The head itself to 1e-5; a probe of its own is another optimum, as sure as its C makes it, but orders alike."""
     monkeypatch.setattr(finetune_start.ValJudge, "beats", lambda _self, new, old: new.number > old.number)
     data, elsewhere = blobs(tmp_path), tmp_path / "elsewhere"
     options = {"epochs": 4, "batch_size": 16, "smoothing": 0.0, "augment": "none"}
@@ -117,8 +118,11 @@ def test_embedded_afresh_the_head_gives_the_runs_scores_and_a_fresh_probe_comes_
         features = gather(opened, official(opened)).test.X
     np.testing.assert_allclose(load_probe(run.folder).scores(features), expected, atol=1e-5)
     fresh = probe("blobs", store.stores[0].backbone, cache_dir=elsewhere, resamples=20).runs[0]
-    gap, frozen = (np.abs(read_scores(one.folder)["test_scores"] - expected).mean() for one in (fresh, report.probe))
-    assert gap < 0.05 < frozen  # nearer than a probe of the network before it was tuned
+    agree, frozen = (
+        spearmanr(read_scores(one.folder)["test_scores"][:, 1], expected[:, 1]).statistic
+        for one in (fresh, report.probe)
+    )
+    assert agree > 0.95 and agree > frozen  # more than a probe of the network before it was tuned
     assert fresh.test.auc.value == pytest.approx(run.test.auc.value, abs=0.03)
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from medfeat.errors import DataError
+from medfeat.evaluation.runs.places import WRITER_LOCK
 from medfeat.evaluation.runs.run import list_runs, read_run, read_scores
 from medfeat.evaluation.runs.vouching import DIGESTS_FILE, disagreements
-from medfeat.evaluation.runs.write_run import WRITER_LOCK
 from medfeat.workflows.cache import tidy
 from medfeat.workflows.predict import predict
 from medfeat.workflows.probe import probe
