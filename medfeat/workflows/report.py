@@ -169,7 +169,9 @@ def page_of_runs(runs: Sequence[Run], *, out: Path, root: Path, progress: Progre
         Hears of every stage.
     """
     headers = {header.digest: header for header in find_stores(root, dataset=tuple({run.dataset for run in runs}))}
-    maker = _Maker(root, headers, False, False, False, None, 0, progress, named=False)
+    known = {run.key: run for run in list_runs(root)[0]}  # a tuned network stands beside its start
+    nothing: dict[str, Any] = {"images": False, "identifiers": False, "saliency": False, "named": False}
+    maker = _Maker(root, headers, known, data_root=None, seed=0, progress=progress, **nothing)
     progress.start(1, "drawing the page", "pages")
     questions = [maker.question(name, mine) for name, mine in _questions(runs).items()]
     methods = methods_of(runs, headers)
