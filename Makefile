@@ -47,8 +47,9 @@ soak: $(READY) ## the long tests: every backbone, hundreds of kills, every hosti
 mutants: $(READY) ## change the code in one place at a time, and list the changes that no test sees
 	$(BIN)/python tools/mutation_sample.py --count 60
 
-docs: $(READY) ## regenerate the pages that are made from the code
+docs: $(READY) ## regenerate the pages that are made from the code, and build all pages into site/
 	$(BIN)/python tools/make_docs.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean: ## remove the environment and every cache
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build

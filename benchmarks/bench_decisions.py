@@ -7,9 +7,10 @@
 
 Each on the processor as it is, or held back to AVX2 (MEDFEAT_BENCH_ISA=avx2): oneDNN, torch's own kernels, the vectors
 of the compiler and its -march, for medfeat and the yardsticks alike. MEDFEAT_BENCH_PARTS names some of the parts,
-MEDFEAT_BENCH_NETWORKS some of the networks, MEDFEAT_BENCH_COUNTS the numbers of images of whole commands. What was
-measured is added to results/decisions.json; what was not says so. Rates and times are seconds of work (processor time)
-where the row says `work`, so that what else ran on the machine counts little; its load stands beside them.
+MEDFEAT_BENCH_NETWORKS some of the networks, MEDFEAT_BENCH_COUNTS the numbers of images of whole commands,
+MEDFEAT_BENCH_WORKERS the workers of the usual script. What was measured is added to results/decisions.json; what was
+not says so. Rates and times are seconds of work (processor time) where the row says `work`, so that what else ran on
+the machine counts little; its load stands beside them.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ PARTS = os.environ.get("MEDFEAT_BENCH_PARTS", "busy,second,steady,commands").spl
 NETWORKS = ("squeezenet1_1", "resnet18", "resnet50", "timm:vit_small_patch16_224", "timm:efficientnet_lite0")
 CHOSEN = os.environ.get("MEDFEAT_BENCH_NETWORKS", ",".join(NETWORKS)).split(",")
 COUNTS = [int(count) for count in os.environ.get("MEDFEAT_BENCH_COUNTS", "780,5000").split(",")]
+# Processes that prepare images in the usual script; the faster one counts.
+WORKERS = [int(count) for count in os.environ.get("MEDFEAT_BENCH_WORKERS", "0,2").split(",")]
 ROUNDS = int(os.environ.get("MEDFEAT_BENCH_ROUNDS", "3"))
 RESULT = machine.RESULTS / "decisions.json"
 BATCHES = (8, 32)
@@ -266,7 +269,7 @@ def commands(name, count):
     with tempfile.TemporaryDirectory() as folder:
         data, home = npz(Path(folder), count), Path(folder) / "home"
         found = {"medfeat": seconds(extract_command(data, name), surroundings(home))}
-        for workers in (0, 2):
+        for workers in WORKERS:
             call = [*script, str(data), str(workers), *([weights] if weights else [])]
             found[f"usual, {workers} workers"] = seconds(call, os.environ | held())
     usual = min(one["seconds"] for kind, one in found.items() if kind != "medfeat")

@@ -63,6 +63,17 @@ def graded(classes: Sequence[str]) -> tuple[int, ...] | None:
     return None
 
 
+def listed(names: Sequence[str]) -> str:
+    """Spell names one after the other; semicolons part them where a name has a comma.
+
+    Examples
+    --------
+    >>> listed(["malignant", "normal, benign"]), listed(["a", "b"])
+    ('malignant; normal, benign', 'a, b')
+    """
+    return ("; " if any("," in name for name in names) else ", ").join(names)
+
+
 def shortened(names: Sequence[str], count: int = 6) -> str:
     """Spell the first few of many names."""
     return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")

@@ -11,6 +11,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 
@@ -72,3 +73,11 @@ def test_no_file_names_a_machine_path():
         if path.is_file() and b"\0" not in path.read_bytes()[:8000] and wrong.search(path.read_text(errors="replace")):
             found.append(name)
     assert not found
+
+
+def test_who_cites_it_names_this_version():
+    """The fields that the Citation File Format 1.2.0 requires, and those that pyproject.toml says too."""
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {"cff-version", "message", "title", "authors"} <= set(cited) and cited["authors"]
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])

@@ -116,8 +116,8 @@ def _is_hex(name: str) -> bool:
     return len(name) == 6 and all(letter in "0123456789abcdef" for letter in name)
 
 
-def looks(run: str) -> list[Look]:
-    """Return what is looked at, in a cache that `fill` filled; `run` is the key of a run."""
+def looks(run: str, store: str) -> list[Look]:
+    """Return what is looked at: a run is named by its key, its store by its digest."""
     real = "MEDFEAT_REAL_DATA" in os.environ
     root = f" --data-root {os.environ['MEDFEAT_REAL_DATA']}" if real else ""
     data, other = ("breastmnist", "retinamnist") if real else ("synthetic-binary", "synthetic-ordinal")
@@ -130,9 +130,10 @@ def looks(run: str) -> list[Look]:
         "probe -d synthetic-binary --test-on synthetic-binary", "fuse": f"probe -d {data} --fuse concat,average",
         "corrupt": "probe -d synthetic-binary --corrupt", "course": "compare --course",
         "list-backbones": "list backbones", "list-datasets": "list datasets", "list-heads": "list heads",
-        "list-published": f"list published -d {data}", "cache-ls": "cache ls", "cache-info": f"cache info {data}",
+        "list-published": f"list published -d {data}", "cache-ls": "cache ls", "cache-info": f"cache info {store}",
         "cache-verify": "cache verify", "runs-list": "runs list", "runs-show": f"runs show {run}",
-        "runs-verify": "runs verify", "search": f"search -d {data} -b pixels --id test/0", "audit": f"audit -d {data}",
+        "runs-verify": "runs verify", "search": f"search -d {data} -b pixels --id test/0",
+        "audit": f"audit -d {data} -b stats",
         "predict": f"predict --run {run} --images PICTURES", "doctor": "doctor --offline", "finetune-dry":
         f"finetune -d {data} -b squeezenet1_1 --weights random --dry-run", "report": "report --out REPORT",
         "no-command": "porbe", "no-data": "probe -d bloodmnst", "no-option": "probe --heads knn", "no-head":
@@ -147,7 +148,7 @@ def looks(run: str) -> list[Look]:
 
 
 def fill(environment: dict[str, str], folder: Path) -> str:
-    """Make the stores, runs and pictures that are looked at; return the key of a run."""
+    """Make stores, runs and pictures to look at; return the key of a run and the digest of its store."""
     import json
 
     real = os.environ.get("MEDFEAT_REAL_DATA")
@@ -167,7 +168,8 @@ def fill(environment: dict[str, str], folder: Path) -> str:
     runs = json.loads(listed.stdout)["runs"]
     data = "breastmnist" if real else "synthetic-binary"
     _write_pictures(folder / "pictures")
-    return str(next(one["key"] for one in runs if one["dataset"] == data))[:12]
+    chosen = next(one for one in runs if one["dataset"] == data)
+    return f"{chosen['key'][:12]} {chosen['store']['digest'][:12]}"
 
 
 def _write_pictures(folder: Path) -> None:
@@ -213,7 +215,7 @@ def main() -> None:
     places = {"PICTURES": str(cache / "pictures"), "REPORT": str(given.out / "report.html")}
     fresh = iter(range(10**6))
     wanted = tuple(given.only.split(",")) if given.only else ("",)
-    for look in (one for one in looks(marker.read_text()) if one.name.startswith(wanted)):
+    for look in (one for one in looks(*marker.read_text().split()) if one.name.startswith(wanted)):
         for mode in given.modes.split(","):
             for columns in map(int, given.columns.split(",")):
                 places["FRESH"] = str(given.out / f"fresh-{next(fresh)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ FORMATS = (".png", ".svg", ".pdf")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _NOTES = (
     "mean over draws; in brackets 95 % of draws and bootstrap resamples of test together",
-    "over draws: 95 % of draws, test held fixed",
+    "over draws: 95 % of draws, test held fixed; labels used: of train, and of val, which chooses",
 )
 
 
@@ -53,7 +54,7 @@ def _row(point: Point) -> tuple[str, ...]:
         f"{point.labelled:.0f}",
         str(point.draws),
         with_interval(point.values["auc"]),
-        f"{number(spread.low)}–{number(spread.high)}",
+        f"{number(spread.low)}–{number(spread.high)}" if math.isfinite(spread.low) else number(None),
         with_interval(point.values["acc"]),
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import UsageError
+from medfeat.task_types import listed
 from medfeat.tasks.check import check_task, subset
 from medfeat.types import Task, TaskType
 
@@ -91,8 +92,21 @@ def drop(task: Task, classes: str, *, name: str | None = None) -> Task:
     return _kept(task, np.setdiff1d(np.arange(len(task.classes)), gone), name)
 
 
-def align(task: Task, classes: tuple[str, ...]) -> Task:
+def align(
+    task: Task, classes: tuple[str, ...], *, here: str = "here", there: str = "there", how: str = "--relabel"
+) -> Task:
     """Give a task's classes the numbers they have in another, for a probe that was trained there.
+
+    Parameters
+    ----------
+    task
+        Whose classes are numbered anew.
+    classes
+        Of the other.
+    here, there
+        Where both are, for a message.
+    how
+        The option that maps the classes of the task.
 
     Raises
     ------
@@ -101,7 +115,7 @@ def align(task: Task, classes: tuple[str, ...]) -> Task:
     """
     if sorted(task.classes) != sorted(classes):
         raise UsageError(
-            f"classes differ: {', '.join(task.classes)} here, {', '.join(classes)} there; map them with --relabel"
+            f"classes differ: {listed(task.classes)} {here}, {listed(classes)} {there}; map them with {how}"
         )
     order = np.array([task.classes.index(name) for name in classes])
     if task.task_type in ("multi-label", "regression"):

@@ -106,7 +106,7 @@ def audit(
         answer = _Answer.of(opened, question)
         remake = Remake(MadeFrom.of(opened.recipe, opened.info), options, root, progress)
         images, notes = (None, []) if threshold is not None else _images(opened, remake)
-        given = Calibration(float(threshold or 1.0), None)
+        given = Calibration(1.0 if threshold is None else float(threshold), None)
         line = given if images is None else images.calibrate(sample=sample, seed=seed)
         progress.start(1, f"comparing {len(answer.ids):,} embeddings", "comparisons")
         pairs, unseen = _pairs(opened, answer, line, images)

@@ -98,8 +98,10 @@ class TransferReport(Shown):
         notes += dict.fromkeys(f"{one.onto}: {line}" for one in self.transfers for line in one.cautions)
         networks = networks_of(one.run for one in self.transfers)
         rows = tuple(map(_row, self.transfers, networks))
-        return [Table("trained on one dataset, tested on another", columns, rows, tuple(notes),
-                      less=("n", columns[5], names[2], "head"))]  # fmt: skip
+        (here, there), *others = dict.fromkeys((row[0], row[1]) for row in rows)
+        title = "trained on one dataset, tested on another" if others else f"trained on {here}, tested on {there}"
+        less = ("n", columns[5], names[2], "head", *columns[:2])  # the title says the last two where all rows agree
+        return [Table(title, columns, rows, tuple(notes), less=less)]
 
 
 def _row(one: Transfer, network: str) -> tuple[str, ...]:
@@ -221,7 +223,8 @@ def _test(run: Run, store: FeatureStore, other: FeatureStore, question: Question
     if run.folder is None:
         raise UsageError(f"run {run.key[:12]} was not written: its head cannot be tested elsewhere")
     probe = load_probe(run.folder)
-    task = align(question.of(other), probe.classes)
+    places = {"here": f"in {onto}", "there": f"in {run.shown}", "how": "--test-relabel"}
+    task = align(question.of(other), probe.classes, **places)
     part = _part(other, task, split)
     metrics = evaluate(
         LabelledScores.of(part.y, _scores(probe, part.X), probe.task_type),

@@ -7,6 +7,7 @@ from typing import Any
 
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import Run
+from medfeat.task_types import listed
 from medfeat.types import Interval
 from medfeat_cache.commands import command
 
@@ -26,6 +27,7 @@ def card(run: Run, info: Mapping[str, Any]) -> str:
     """
     data, network = info.get("dataset") or {}, info.get("backbone") or {}
     predict = command("predict", run=run.key[:12], images="IMAGES")
+    features = ", ".join(filter(None, (run.store["embedding"], f"{run.store['dim']} numbers")))
     settings = wording.chosen(run.choice["settings"]) or "none"
     lines = [
         f"# {run.head} head on {run.backbone} features of {run.dataset}",
@@ -35,8 +37,8 @@ def card(run: Run, info: Mapping[str, Any]) -> str:
         "## What it does",
         "",
         f"- Question: {run.task['name']} ({run.task['type']}; {run.task['origin']})",
-        f"- Answers: {', '.join(run.task['classes'])}",
-        f"- Images: {run.protocol['pixels']}; features {run.store['embedding']}, {run.store['dim']} numbers",
+        f"- Answers: {listed(run.task['classes'])}",
+        f"- Images: {run.protocol['pixels']}; features: {features}",
         f"- Head: {run.head}, {settings}; chosen by {run.choice['rule']}",
         "- For research. Not a medical device: no diagnosis may rest on it.",
         "",

@@ -121,6 +121,8 @@ class AuditReport(Shown):
 
     def _lines(self) -> list[str]:
         line = self.calibration
+        if line.detail is None and line.threshold >= 1.0:
+            return []  # nothing was near enough to be looked at, and a note says why
         near = f"near: cosine of {self.backbone} embeddings at least {line.threshold:.4f}"
         if line.detail is None:
             return [f"{near}; the images themselves were not looked at"]

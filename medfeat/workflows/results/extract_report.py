@@ -128,8 +128,7 @@ def _closing_line(store: StoreOutcome, device: str) -> str:
         return f"reused {store.path}  {shape}  (nothing was embedded)"
     known = store.watt_hours is not None
     used = f"~{store.watt_hours:.3f} Wh ({store.energy_method})" if known else f"energy {store.energy_method}"
-    copied = f", {store.copied} copied from an earlier store" if store.copied else ""
-    return (
-        f"wrote {store.path}  {shape}  {store.images_per_second:,.1f} images/s  {store.seconds:.1f} s on {device}"
-        f"{copied}  {used}"
-    )
+    copied = f", {store.copied:,} copied from an earlier store" if store.copied else ""
+    # Rows that were copied went through no network, at no speed.
+    rate = f"  {store.images_per_second:,.1f} images/s" if store.embedded else ""
+    return f"wrote {store.path}  {shape}{rate}  {store.seconds:.1f} s on {device}{copied}  {used}"

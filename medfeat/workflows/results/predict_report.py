@@ -142,7 +142,8 @@ class PredictReport(Shown):
         """Return an answer a row, or of many images how often each answer was given."""
         title = f"{len(self.ids)} images by run {self.run[:12]}"
         columns, rows = self._each() if len(self.ids) <= _SHOWN else self._counted()
-        return [Table(title, columns, tuple(rows), tuple(self._notes()), prose=("label", "set"))]
+        less = tuple(name for name in ("set", "probability", "abstain") if name in columns)
+        return [Table(title, columns, tuple(rows), tuple(self._notes()), less=less, prose=("label", "set"))]
 
     def _notes(self) -> Iterator[str]:
         yield from (f"{CAUTION} {line}" for line in self.cautions)

@@ -102,6 +102,8 @@ def test_aligned_classes_keep_their_samples():
     np.testing.assert_array_equal(labels, three_labels().labels[:, ::-1])
     with pytest.raises(UsageError, match="classes differ: cnv, dme, drusen, normal here, x, y there"):
         align(four_classes(), ("x", "y"))
+    with pytest.raises(UsageError, match="here, malignant; normal, benign there"):
+        align(four_classes(), ("malignant", "normal, benign"))
 
 
 def counts(task, split):

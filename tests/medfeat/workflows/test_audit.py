@@ -162,6 +162,7 @@ def test_images_that_are_gone_leave_exact_duplicates_and_a_word(counting, cache_
     report = audit("mine", "counting", cache_dir=cache_root)
     assert [(pair.first, pair.second, pair.kind) for pair in report.pairs] == [("00000.png", "copy.png", "exact")]
     assert "cannot be opened" in report.notes[0] and report.before is None
+    assert not any("at least 1.0000" in note for note in report.tables()[0].notes)
     assert report.to_dict()["test"] is None and report.to_dict()["removed"] == 0
 
 

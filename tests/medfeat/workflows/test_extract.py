@@ -163,6 +163,12 @@ def test_ten_new_images_embed_ten_images(counting, cache_root, tmp_path):
     pictures(folder, 10, start=200)
     outcome = run(cache_root, data=str(folder)).stores[0]
     assert (outcome.embedded, outcome.copied, outcome.images) == (10, 200, 210)
+    again = tmp_path / "copy"
+    folder.rename(again)
+    copied = run(cache_root, data=str(again))
+    assert copied.stores[0].embedded == 0 and "210 copied" in copied.lines()[0]
+    assert "images/s" not in copied.lines()[0]  # of a network that never ran
+    again.rename(folder)
     with FeatureStore(outcome.path, verify=True) as store:
         colours = [np.asarray(Image.open(folder / name)).mean(axis=(0, 1)) / 255 for name in store.ids("all")]
         np.testing.assert_allclose(store.embeddings("all")[:, :3], colours, atol=0.02)

@@ -65,6 +65,12 @@ def test_other_heads_learn_from_few_labels_too(planted, head):
     assert curve(planted, head=head, shots="2", draws=2).points[0].values["auc"].value > 0.5
 
 
+def test_one_draw_has_no_spread_and_labels_are_those_of_train_and_val(planted):
+    (table,) = few_shot("planted", shots="all", draws=1, resamples=20, cache_dir=planted).tables()
+    assert dict(zip(table.columns, table.rows[0], strict=True))["over draws"] == "–"
+    assert any("labels used: of train, and of val" in note for note in table.notes)
+
+
 def test_a_class_with_too_few_samples_is_said(planted):
     report = few_shot("planted", shots="40", draws=1, resamples=20, cache_dir=planted)
     assert report.curves[0].points[0].short

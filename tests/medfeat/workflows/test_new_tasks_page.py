@@ -24,7 +24,7 @@ PROMISED = (
     "over draws",
     "concat of 2",
     "chosen among",
-    "trained on one dataset, tested on another",
+    "trained on ",
     "images, ",
     "nearest to test/7",
     "likely label errors",

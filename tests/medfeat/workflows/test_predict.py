@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import pickle
 from dataclasses import replace
@@ -10,11 +11,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
+from rich.text import Text
 
 from medfeat.datasets import open_dataset
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.run import read_scores
+from medfeat.report.tables import terminal
 from medfeat.tasks import official
 from medfeat.workflows.predict import predict
 from medfeat.workflows.probe import probe
@@ -109,6 +113,24 @@ def test_a_few_images_are_shown_one_by_one_and_many_are_counted(probed, cache_ro
     assert [row[4] == "yes" for row in table.rows] == report.abstain.tolist()
     counted = predict(run.folder, data="synthetic-binary", cache_dir=cache_root).tables()[0]
     assert counted.columns == ("label", "images", "of these abstained", "of these ood")
+
+
+def test_images_of_long_names_are_rows_on_a_terminal_of_80_columns(probed, cache_root, tmp_path):
+    folder = export_images(tmp_path / "images")
+    for i, image in enumerate(sorted(folder.iterdir())):
+        _ = image.unlink() if i >= 3 else image.rename(folder / f"patient-{i:03d}-left.png")
+    report = predict(probed[0].key, folder, cache_dir=cache_root)
+    (table,) = report.tables()
+    header = next(line for line in drawn(table, 80).splitlines() if "image" in line and "label" in line)
+    assert header.split()[:2] == ["image", "label"]
+    assert ("abstain" in header) == report.abstain.any()  # that a label cannot be kept is never left out
+
+
+def drawn(table, width):
+    console = Console(file=io.StringIO(), width=width)
+    for part in terminal([table], width):
+        console.print(part, soft_wrap=isinstance(part, Text))
+    return console.file.getvalue()
 
 
 def test_few_val_samples_are_said_loudly(cache_root):
