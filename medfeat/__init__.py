@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from medfeat.workflows.report import write_report
     from medfeat.workflows.robustness import robustness
     from medfeat.workflows.search import search
+    from medfeat.workflows.study import study
     from medfeat.workflows.transfer import transfer
     from medfeat_cache import FeatureStore
 
@@ -60,6 +61,7 @@ _WHERE = {
     "probe": "medfeat.workflows.probe",
     "robustness": "medfeat.workflows.robustness",
     "search": "medfeat.workflows.search",
+    "study": "medfeat.workflows.study",
     "transfer": "medfeat.workflows.transfer",
     "write_report": "medfeat.workflows.report",
 }
@@ -88,6 +90,7 @@ __all__ = [
     "probe",
     "robustness",
     "search",
+    "study",
     "transfer",
     "write_report",
 ]

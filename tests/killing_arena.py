@@ -41,6 +41,8 @@ class Arena:
             arrays[f"{group}_images"] = rng.integers(0, 256, (count, 28, 28)).astype(np.uint8)
             arrays[f"{group}_labels"] = (np.arange(count) % 2)[:, None]
         np.savez(folder / "noise.npz", **arrays)
+        grid = f'data = "{DATA}"\nbackbone = "stats"\nhead = ["knn", "prototypes"]\nresamples = 20\n'
+        (folder / "grid.toml").write_text(grid)
         self._run(
             f"extract --data {DATA} --backbone stats,pixels", f"probe --data {DATA} --backbone stats --resamples 20"
         )
@@ -87,6 +89,7 @@ class Arena:
             "features": self.folder / "features.npz",
             "ids": self.folder / "ids.txt",
             "noise": self.folder / "noise.npz",
+            "grid": self.folder / "grid.toml",
             "store": stores[0] if stores else Path("none"),
             "run": runs[0].parent if runs else Path("none"),
             "tuned": tuned[0].parent if tuned else Path("none"),
@@ -102,7 +105,7 @@ class Arena:
         age(cache)
         code = self.wait(self.start("cache gc --yes", cache, here))
         assert code == 0, (here / "err.txt").read_text()
-        kept = {".asked", ".measured"}  # notes that stay until somebody asks for their room
+        kept = {".asked", ".measured", ".study"}  # notes that stay until somebody asks for their room
         return [path for path in cache.rglob(".*") if path.name not in kept]
 
 

@@ -85,6 +85,7 @@ COMMANDS = {
     "probe --fuse": Command(f"probe --data {DATA} --fuse concat,average --resamples 20", fresh=True),
     "probe --test-on": Command(f"{PROBE} --test-on {DATA}", fresh=True),
     "finetune": Command(f"{TUNE} {NETWORK}", fresh=True, network=True),
+    "study": Command("study {grid} --out {here}/out", fresh=True),
     "export": Command("export {tuned} --out {here}/bundle", made="bundle", network=True),
     "export --onnx": Command("export {tuned} --out {here}/bundle --onnx", made="bundle", network=True),
     "cache repair": Command("cache repair {store}", fresh=True, before=damage),

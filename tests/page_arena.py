@@ -105,6 +105,7 @@ def lay(desk: Path) -> None:
     official = [f"{group}/{row}" for group, n in COUNTS.items() for row in range(n)]
     _table(desk / "labels.csv", "id,label", official, lambda i: ("benign", "malignant")[i % 3 == 0])
     _table(desk / "hospitals.csv", "id,hospital", official, lambda i: "ABC"[i % 3])
+    (desk / "small.toml").write_text('data = "breastmnist"\nbackbone = "stats"\nhead = "knn"\nresamples = 20\n')
     _own_weights(desk)
 
 

@@ -33,7 +33,7 @@ _NO_MEMORY = "memory ran out: end other programs, or do it on a machine with mor
 # What a folder that cannot be written raises, and a file in the place of a folder.
 _FORBIDDEN = (PermissionError, NotADirectoryError, FileExistsError)
 # Commands that keep what they have finished, piece by piece.
-_GOES_ON = frozenset({"extract", "probe", "finetune", "demo"})
+_GOES_ON = frozenset({"extract", "probe", "finetune", "demo", "study"})
 _STOPPED = {_INTERRUPTED: "Ctrl-C", _TERMINATED: "SIGTERM"}
 
 

@@ -8,21 +8,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medfeat.backbones import Entry, describe
+from medfeat.backbones import Entry, describe, takes_raw
 from medfeat.datasets import DATASETS
 from medfeat.datasets.not_here import NotHere
 from medfeat.errors import MissingFileError
 from medfeat.extraction.ask.asked import plan_stores, plan_to_fetch
+from medfeat.extraction.ask.copies import copies_for
 from medfeat.extraction.ask.request import Request, StoreOutcome
 from medfeat.extraction.ask.store_plan import StorePlan
 from medfeat.extraction.loop.in_memory import kept_in_memory
-from medfeat.extraction.measure.pace import Paces
+from medfeat.extraction.measure.pace import Paces, passes_an_image
 from medfeat.extraction.network.devices import resolve_devices
 from medfeat.extraction.network.embedding_length import embedding_length
 from medfeat.extraction.network.layers_meant import with_layers
 from medfeat.extraction.session import embed
 from medfeat.saying import heard, warn_of
-from medfeat.types import Dataset, Progress, TaskType
+from medfeat.types import Dataset, DatasetInfo, Progress, TaskType
 from medfeat.workflows.asking.claiming import Claim, claim, remember_labels
 from medfeat.workflows.asking.data_options import DataOptions, Source
 from medfeat.workflows.asking.wanted import Wanted, wanted_request, wanted_views
@@ -215,10 +216,17 @@ def plan(wanted: Wanted, *, device: str = "auto", progress: Progress | None = No
             return plan_to_fetch(DATASETS[pair.source], pair.backbone, request, lengths=embedding_length)
         claim(given.dataset, root, source=given.place, progress=progress)
         request = with_layers(wanted.request, pair.backbone)
-        return plan_stores(given.dataset, pair.backbone, request, root=root, lengths=embedding_length, paces=paces)
+        found = plan_stores(given.dataset, pair.backbone, request, root=root, lengths=embedding_length, paces=paces)
+        return [replace(one, passes=_passes(one, given.dataset.info, request)) for one in found]
 
     done = each(itertools.starmap(Pair, itertools.product(sources, networks)), planned)
-    return PlanReport(tuple(itertools.chain.from_iterable(done.results)), done.failures)
+    return PlanReport(tuple(itertools.chain.from_iterable(done.results)), done.failures, done.errors)
+
+
+def _passes(plan: StorePlan, info: DatasetInfo, request: Request) -> float | None:
+    copies = copies_for(request.copies, info.name, info.ndim, raw=takes_raw(plan.backbone))
+    each_one = passes_an_image(info.ndim, info.size, plan.view.slices, copies, takes_raw(plan.backbone))
+    return None if each_one is None else plan.images * each_one
 
 
 @dataclass(frozen=True)

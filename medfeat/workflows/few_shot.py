@@ -18,7 +18,7 @@ from medfeat.report.few_shot import curve_tables, draw_curves
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
 from medfeat.saying import heard
-from medfeat.types import Progress, Task
+from medfeat.types import Progress, SilentProgress, Task
 from medfeat.workflows.asking.question import Question, SaidOnce
 from medfeat.workflows.jobs.each import Failure, Overall, each
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
@@ -158,6 +158,27 @@ def few_shot_of(
     return FewShotReport(curves, options, done.failures, drawn)
 
 
+def curves_before(
+    asked: ProbeRequest, *, shots: str, draws: int = 20, resamples: int = RESAMPLES
+) -> list[tuple[StoreJob, Curve | None]]:
+    """Return the curve of each job, if all of its points were made before, without making any."""
+    cache, found = asked.catalogue(), []
+    options = CurveOptions(as_names(shots), draws, asked.seed, resamples)
+    for job in asked.jobs(cache, asked.stores(cache)):
+        with FeatureStore(job.header.path) as store:
+            task = asked.question.of(store)
+            texts = source_for(job.head, store, task, asked.prompts, SilentProgress())
+            key = _curve_key(store, task, job.head, options, texts)
+            kept = kept_result(cache.root, str(store.recipe["dataset"]), "curve", key)
+            points = (
+                _kept(cache.root, str(store.recipe["dataset"]), one)
+                for one in _point_keys(store, task, job.head, options, texts)
+            )
+            whole = kept is not None and all(point is not None for point in points)
+        found.append((job, Curve.from_dict(kept) if kept is not None and whole else None))
+    return found
+
+
 def _curve(
     store: FeatureStore,
     task: Task,
@@ -181,7 +202,7 @@ def _curve(
         cautions=wording.class_cautions(task),
         weights=wording.weights(store.info),
     )
-    key = [store.digest, task_digest(task), head, asdict(options), PROTOCOL, *([texts.digest] if texts else [])]
+    key = _curve_key(store, task, head, options, texts)
     facts = {"options": asdict(options), "task_digest": task_digest(task), **curve.to_dict()}
     keep_result(root, curve.dataset, "curve", facts, key=key)
     return curve
@@ -199,10 +220,9 @@ def _points(
 ) -> Iterator[Point]:
     """Yield the points of a curve; each is kept when it is made, so that a command that was stopped goes on from it."""
     dataset, made = str(store.recipe["dataset"]), 0
-    for shots in options.shots:
+    keys = _point_keys(store, task, head, options, texts)
+    for shots, key in zip(options.shots, keys, strict=True):
         asked = replace(options, shots=(shots,))
-        key = [store.digest, task_digest(task), head, head_identity(head), asdict(asked), PROTOCOL]
-        key += [texts.digest] if texts else []
         point = _kept(root, dataset, key)
         if point is None:
             (point,) = learning_points(store, task, head, asked, progress, texts=texts)
@@ -212,6 +232,20 @@ def _points(
         yield point
     if made:
         progress.say(f"{made} of {len(options.shots)} points were there already")
+
+
+def _curve_key(
+    store: FeatureStore, task: Task, head: str, options: CurveOptions, texts: TextSource | None
+) -> list[Any]:
+    return [store.digest, task_digest(task), head, asdict(options), PROTOCOL, *([texts.digest] if texts else [])]
+
+
+def _point_keys(
+    store: FeatureStore, task: Task, head: str, options: CurveOptions, texts: TextSource | None
+) -> list[list[Any]]:
+    said = [store.digest, task_digest(task), head, head_identity(head)]
+    read = [texts.digest] if texts else []
+    return [[*said, asdict(replace(options, shots=(shots,))), PROTOCOL, *read] for shots in options.shots]
 
 
 def _kept(root: Path, dataset: str, key: Any) -> Point | None:

@@ -10,7 +10,7 @@ from typing import Any
 from medfeat.errors import DataError, NoTextsError, OneVectorError, UnsuitedHeadError, UsageError
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.judging.cross_validation import VAL
-from medfeat.evaluation.judging.probe_store import Options, probe_store
+from medfeat.evaluation.judging.probe_store import Options, existing_run, probe_store
 from medfeat.evaluation.judging.reading import takes_bags
 from medfeat.evaluation.judging.select_stores import Contender, Selection, contender, select_contender
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
@@ -24,7 +24,7 @@ from medfeat.report.tables import Table
 from medfeat.saying import heard, warn_of
 from medfeat.tasks.readable import Probed
 from medfeat.tasks.versions import split_name
-from medfeat.types import Progress, Task
+from medfeat.types import Progress, SilentProgress, Task
 from medfeat.workflows.asking.given_names import asked_names
 from medfeat.workflows.asking.question import Question, SaidOnce
 from medfeat.workflows.jobs.each import Failure, Overall, each
@@ -189,10 +189,14 @@ def probe_stores(
     resamples: int = RESAMPLES,
     select: bool = False,
     budget: float | None = None,
+    baselines: bool = True,
     progress: Progress | None = None,
     raising: bool = False,
 ) -> ProbeReport:
-    """Do what `probe` says, with what is asked in one value; several different failures are raised only on demand."""
+    """Do what `probe` says, with what is asked in one value; several different failures are raised only on demand.
+
+    `baselines` says whether the weights-free stores of the same datasets are probed too, where they are in the cache.
+    """
     cache = asked.catalogue()
     options = Options(
         seed=asked.seed, refit=refit, resamples=resamples, choose=choose, class_weight=class_weight, budget=budget
@@ -201,9 +205,7 @@ def probe_stores(
     jobs = asked.jobs(cache, stores)
     if budget is not None and not any(takes_budget(job.head) for job in jobs):
         raise UsageError("--budget is for heads that train in rounds: ask for --head xgboost, or leave it out")
-    work = _Work(
-        cache.root, asked.question, options, SaidOnce(heard(progress), set()), asked.head == "all", asked.prompts
-    )
+    work = _Work(cache.root, asked.question, options, SaidOnce(heard(progress), set()), asked.of_all, asked.prompts)
     # all heads were asked for, and some cannot learn such a task
     passed_over: tuple[type[Exception], ...] = (UnsuitedHeadError,) if work.all_heads else ()
     if any(len(header.shape) > 1 for header in stores):
@@ -213,12 +215,12 @@ def probe_stores(
     stood = each(contenders, work.stand, passed_over=passed_over, overall=standing)
     selections = work.selections(stood.results)
     jobs = [winner for _, winner in selections] if select else jobs
-    baselines = _baseline_jobs(cache, jobs, asked.question)
-    overall = Overall(work.progress, "run", len(jobs) + len(baselines))
+    beside = _baseline_jobs(cache, jobs, asked.question) if baselines else []
+    overall = Overall(work.progress, "run", len(jobs) + len(beside))
     chosen = each(jobs, work.probe, passed_over=passed_over, overall=overall)
     failures, errors = (*stood.failures, *chosen.failures), (*stood.errors, *chosen.errors)
     replace(chosen, failures=failures, errors=errors).raise_if_nothing(alike=not raising)
-    extra = each(baselines, work.probe, passed_over=passed_over, overall=overall)
+    extra = each(beside, work.probe, passed_over=passed_over, overall=overall)
     overall.end()
     runs = (*chosen.results, *extra.results)
     reused = sum(run.reused for run in runs)
@@ -233,6 +235,17 @@ def probe_stores(
         ),
         selections=tuple(selection for selection, _ in selections),
     )
+
+
+def probed_before(asked: ProbeRequest, options: Options) -> list[tuple[StoreJob, Run | None]]:
+    """Return the run of each job, if it was made before, without making any; heads that suit nothing are left out."""
+    cache = asked.catalogue()
+    work = _Work(cache.root, asked.question, options, SilentProgress(), asked.of_all, asked.prompts)
+    passed_over: tuple[type[Exception], ...] = (UnsuitedHeadError,) if asked.of_all else ()
+    done = each(asked.jobs(cache, asked.stores(cache)), work.known, passed_over=passed_over)
+    if done.errors:
+        raise done.errors[0]
+    return list(done.results)
 
 
 def _remarks(
@@ -262,6 +275,12 @@ class _Work:
             task = self._task(store, job.head)
             run = probe_store(store, task, self.root, self._options(job, store, task), progress=self.progress)
         return replace(run, data=job.dataset)
+
+    def known(self, job: StoreJob) -> tuple[StoreJob, Run | None]:
+        """Look for the run that was made before."""
+        with job.opened() as store:
+            task = self._task(store, job.head)
+            return job, existing_run(store, task, self.root, self._options(job, store, task))
 
     def stand(self, job: StoreJob) -> _Stood:
         """See what val says, with test closed."""

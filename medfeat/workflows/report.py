@@ -154,6 +154,32 @@ def write_report(
     return PageReport(path, tuple(written), len(runs), (*problems, *maker.notes))
 
 
+def page_of_runs(runs: Sequence[Run], *, out: Path, root: Path, progress: Progress) -> PageReport:
+    """Show some runs in one HTML file that can be sent: no picture, and no image by its name.
+
+    Parameters
+    ----------
+    runs
+        Those and no others.
+    out
+        The file.
+    root
+        Of their cache.
+    progress
+        Hears of every stage.
+    """
+    headers = {header.digest: header for header in find_stores(root, dataset=tuple({run.dataset for run in runs}))}
+    known = {run.key: run for run in list_runs(root)[0]}  # a tuned network stands beside its start
+    nothing: dict[str, Any] = {"images": False, "identifiers": False, "saliency": False, "named": False}
+    maker = _Maker(root, headers, known, data_root=None, seed=0, progress=progress, **nothing)
+    progress.start(1, "drawing the page", "pages")
+    questions = [maker.question(name, mine) for name, mine in _questions(runs).items()]
+    methods = methods_of(runs, headers)
+    write_page(out, text_of(results_page(questions, methods.lines, _made(questions, None), bibtex=methods.bibtex)))
+    progress.finish()
+    return PageReport(out, (), len(runs), tuple(maker.notes))
+
+
 def _runs(root: Path, data: str | Sequence[str] | None, **wanted: Any) -> tuple[list[Run], list[str]]:
     found, problems = list_runs(root)
     runs = kept_runs(found, **wanted) if found else []
@@ -185,7 +211,7 @@ def _on_val(run: Run) -> float:
 
 @dataclass
 class _Maker:
-    """Gathers what the page shows of a question; `notes` keeps what must be said."""
+    """Gathers what the page shows of a question; `notes` keeps what must be said. `named`: images by their names."""
 
     root: Path
     headers: Mapping[str, StoreHeader]
@@ -196,6 +222,7 @@ class _Maker:
     data_root: str | Path | None
     seed: int
     progress: Progress
+    named: bool = True
 
     def __post_init__(self) -> None:
         self.notes: list[str] = []
@@ -210,7 +237,7 @@ class _Maker:
         except (OSError, ValueError) as error:
             how = command("probe", cache_dir=elsewhere(self.root))
             notes.append(f"the scores of {best.key[:12]} cannot be read ({error}): {how} makes them again")
-        found, said = self._mistakes(best, stored) if stored is not None else ((), [])
+        found, said = self._mistakes(best, stored) if stored is not None and self.named else ((), [])
         notes += said
         attended = self._attended(best, notes)
         official = best.task["name"] == OFFICIAL and best.dataset in published.datasets()
@@ -224,7 +251,7 @@ class _Maker:
             scores=None if stored is None else stored["test_scores"],
             mistakes=found,
             attended=tuple(attended),
-            audit=tuple(self._audit(best)),
+            audit=tuple(self._audit(best)) if self.named else (),
             patients=None if stored is None else patients_of(best, stored, seed=self.seed),
             curves=self._curves(runs),
             commands=tuple(made_again(run, self.headers, self.known) for run in runs),

@@ -20,7 +20,7 @@ from printed_commands import PAGES, SOURCES, TREE, all_commands, examples_of, pr
 pytestmark = pytest.mark.timeout(900)  # a page is dozens of commands, and the machine may be busy
 
 # Whose blocks are run by a test of the page, with what their Python makes in between.
-RUN_BY_THEIR_PAGE = {"new-tasks.md", "looking.md", "own-images.md", "extend.md"}
+RUN_BY_THEIR_PAGE = {"new-tasks.md", "looking.md", "own-images.md", "extend.md", "study.md"}
 
 # What a reader puts in the place of a word, by the word or option before it.
 STANDS_FOR = {
@@ -34,6 +34,8 @@ STANDS_FOR = {
     "OUT": "out.npz",
     "DIR": "tables",
     "COMMAND": "extract",
+    "GRID.toml": "small.toml",
+    "FOLDER": "study-small",
     "VOLUMES": "adrenalmnist3d",
     "N": "2",
     "DIGEST": "STORE",
@@ -154,7 +156,7 @@ def test_every_example_of_a_help_text_runs(desk, capsys):
 
 # What a message puts in where the code has no text; what is not here is said only where somebody asked for it.
 PUT_IN = {"data": "breastmnist", "backbone": "resnet18", "head": "linear", "run": "RUN", "cache_dir": "cache"}
-PUT_BEHIND = {"import": "features.npz", "rm": "STORE", "repair": "STORE", "verify": "STORE"}
+PUT_BEHIND = {"import": "features.npz", "rm": "STORE", "repair": "STORE", "verify": "STORE", "study": "small.toml"}
 
 
 def spelled(call: ast.Call) -> str:

@@ -47,6 +47,8 @@ def where(tmp_path, capsys):
         (["extract", "-d", "synthetic", "-b", "stats", "--seed", "3"], "--seed has no effect without --weights random"),
         (["runs", "show", "abc", "--data", "bloodmnist"], "--data has no effect without best"),
         (["compare", "--data", "bloodmnist", "--format", "csv", "--json"], "--format has no effect without text"),
+        (["study", "course", "--dry-run", "--jobs", "2"], "--jobs has no effect without a study that runs"),
+        (["study", "course", "--slurm", "--json"], "--json has no effect without a result, and a script is none"),
         (["cache", "verify", "--device", "cpu"], "--device has no effect without --canary"),
     ],
 )

@@ -20,6 +20,7 @@ from medfeat_cli.commands import (
     report,
     runs,
     search,
+    study,
 )
 
 
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
     app.command("extract")(extract.extract)
     app.command("probe")(probe.probe)
     app.command("finetune")(finetune.finetune)
+    app.command("study")(study.study)
     app.command("predict")(predict.predict)
     app.command("export")(export.export)
     app.command("search")(search.search)

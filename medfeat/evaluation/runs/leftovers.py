@@ -7,7 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
-from medfeat.evaluation.runs.places import RUNS, WRITER_LOCK, runs_roots
+from medfeat.evaluation.runs.places import OF_STUDIES, RUNS, WRITER_LOCK, runs_roots
 from medfeat_cache import Garbage
 from medfeat_cache.lock import is_stale
 
@@ -17,12 +17,14 @@ _FILE = re.compile(r"\..+\.[0-9]+-[0-9a-f]{8}\.tmp")
 # Notes are written in a moment: a temporary one this old is nobody's any more. A run of an older medfeat has no lock.
 FILE_HOURS, RUN_HOURS = 1, 24
 # Where medfeat writes files beside its stores, which the store's own collection looks after.
-_PLACES = (".*.tmp", ".asked/.*.tmp", "*/.*.tmp", "*/tasks/.*.tmp", "*/*/.*.tmp", "*/*/tasks/.*.tmp")
+_PLACES = (
+    ".*.tmp", ".asked/.*.tmp", f"{OF_STUDIES}/.*.tmp", "*/.*.tmp", "*/tasks/.*.tmp", "*/*/.*.tmp", "*/*/tasks/.*.tmp",
+)  # fmt: skip
 _WHY = "left by a killed process"
 
 
 def collect_leftovers(root: Path, *, dry_run: bool = False) -> list[Garbage]:
-    """Remove hidden folders of runs, and temporary files, that no living process writes.
+    """Remove hidden folders of runs, temporary files, and locks of cells of studies, that no living process holds.
 
     Parameters
     ----------
@@ -39,7 +41,9 @@ def collect_leftovers(root: Path, *, dry_run: bool = False) -> list[Garbage]:
     hidden = (path for one in runs_roots(root) for path in sorted(one.glob(f"{RUNS}/*/.*")))
     runs = [path for path in hidden if _RUN.fullmatch(path.name) and path.is_dir()]
     files = sorted({path for place in _PLACES for path in root.glob(place) if _is_file_of_ours(path)})
+    locks = (path for one in runs_roots(root) for path in sorted(one.glob(f"{OF_STUDIES}/*.lock")))
     gone = [Garbage(path, _bytes(path), _WHY) for path in runs if _is_abandoned(path)]
+    gone += [Garbage(path, _bytes(path), _WHY) for path in locks if is_stale(path)]
     gone += [Garbage(path, _bytes(path), _WHY) for path in files if _hours(path) > FILE_HOURS]
     if not dry_run:
         for one in gone:

@@ -15,6 +15,8 @@ RUN_FILE = "run.json"
 WRITER_LOCK = ".writer.lock"
 # Of a user's own cache: what was made of caches that are only read. Hidden, so that no store is looked for in it.
 OF_OTHERS = ".of-others"
+# What cells of studies took, and who makes them.
+OF_STUDIES = ".study"
 
 
 def runs_root(root: Path) -> Path:

@@ -101,6 +101,7 @@ def plan_to_fetch(entry: DatasetEntry, backbone: str, request: Request, *, lengt
             images=counts,
             disk_bytes=4 * dim * counts if (dim := dims[view]) is not None else None,
             seconds=None,
+            to_fetch=True,
         )
         for view in request.views
     ]

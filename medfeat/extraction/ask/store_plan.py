@@ -94,6 +94,10 @@ class StorePlan:
         Room the embeddings would take; None when the dimension is not known before the network is loaded.
     seconds
         Estimated from earlier extractions of the same network on this machine and device, None when there were none.
+    to_fetch
+        Whether the data is not here, and would be fetched first.
+    passes
+        Images of the network's input that these become, all slices and copies; None where nobody knows.
     """
 
     action: Action
@@ -105,6 +109,8 @@ class StorePlan:
     images: int
     disk_bytes: int | None
     seconds: float | None
+    to_fetch: bool = False
+    passes: float | None = None
 
 
 def decide(

@@ -35,7 +35,7 @@ class Paces:
 
     def __call__(self, info: DatasetInfo, asked: Asked, earlier: Iterable[StoreHeader]) -> Pace | None:
         """Return the pace of the best of the earlier extractions that compare, None where none does."""
-        mine = _passes(info.ndim, info.size, asked.view.slices, asked.copies, takes_raw(asked.backbone))
+        mine = passes_an_image(info.ndim, info.size, asked.view.slices, asked.copies, takes_raw(asked.backbone))
         if mine is None:
             return None
         paces = []
@@ -59,7 +59,7 @@ class Paces:
         slices, raw = str(then.get("slices") or ""), takes_raw(asked.backbone)
         if number_kept(slices) and environment.get("views") != 1:
             return None  # another view of the same pass may have needed every slice
-        passes = _passes(_number(data, "ndim"), _number(data, "size"), slices, str(then.get("copies", "")), raw)
+        passes = passes_an_image(_number(data, "ndim"), _number(data, "size"), slices, str(then.get("copies", "")), raw)
         return None if passes is None else rate * passes
 
     def _reads_alike(self, data: Mapping[str, Any], info: DatasetInfo, asked: Asked) -> bool:
@@ -98,8 +98,18 @@ def _is_the_same_network(then: Mapping[str, Any], asked: Asked) -> bool:
     return all(then.get(name) == now[name] for name in same) and projected[0] == projected[1]
 
 
-def _passes(ndim: float, side: float, slices: str | None, copies: str, raw: bool) -> float | None:
-    """Count the images of a network's input that an image or volume becomes; None where its size is not known."""
+def passes_an_image(ndim: float, side: float, slices: str | None, copies: str, raw: bool) -> float | None:
+    """Count the images of a network's input that an image or volume becomes; None where its size is not known.
+
+    Parameters
+    ----------
+    ndim, side
+        2 for images, 3 for volumes, and the side of these in pixels.
+    slices, copies
+        As a request spells them.
+    raw
+        Whether the network takes images as they are.
+    """
     if raw or ndim == 2:
         return float(number_of_copies(copies))
     policy = slices or DEFAULT_POLICY

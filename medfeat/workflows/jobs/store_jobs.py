@@ -84,6 +84,8 @@ class ProbeRequest:
         A file of texts for classes; None means those that are known of the dataset.
     cache_dir
         Where stores live; None means the usual place.
+    one_of_all
+        Whether its one head is here because all were asked for, somewhere else.
     """
 
     data: str | Sequence[str] | None = None
@@ -95,6 +97,12 @@ class ProbeRequest:
     seed: int = 0
     prompts: str | Path | None = None
     cache_dir: str | Path | None = None
+    one_of_all: bool = False
+
+    @property
+    def of_all(self) -> bool:
+        """Whether all heads were asked for, of which some may not suit the task."""
+        return self.head == "all" or self.one_of_all
 
     def catalogue(self) -> Catalogue:
         """Return the stores of its cache, which are looked at once."""

@@ -89,10 +89,11 @@ class ExtractReport(Shown):
 
 @dataclass(frozen=True)
 class PlanReport:
-    """What `extract` would do."""
+    """What `extract` would do; `errors` are what its failures were raised as."""
 
     plans: tuple[StorePlan, ...]
     failures: tuple[Failure[Pair], ...]
+    errors: tuple[Exception, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""

@@ -1,0 +1,1 @@
+"""Studies that come with medfeat, each a TOML file."""
