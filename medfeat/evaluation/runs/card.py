@@ -28,7 +28,6 @@ def card(run: Run, info: Mapping[str, Any]) -> str:
     data, network = info.get("dataset") or {}, info.get("backbone") or {}
     predict = command("predict", run=run.key[:12], images="IMAGES")
     features = ", ".join(filter(None, (run.store["embedding"], f"{run.store['dim']} numbers")))
-    settings = wording.chosen(run.choice["settings"]) or "none"
     lines = [
         f"# {run.head} head on {run.backbone} features of {run.dataset}",
         "",
@@ -39,7 +38,7 @@ def card(run: Run, info: Mapping[str, Any]) -> str:
         f"- Question: {run.task['name']} ({run.task['type']}; {run.task['origin']})",
         f"- Answers: {listed(run.task['classes'])}",
         f"- Images: {run.protocol['pixels']}; features: {features}",
-        f"- Head: {run.head}, {settings}; chosen by {run.choice['rule']}",
+        f"- Head: {run.head}, {wording.chosen(run.choice['settings']) or 'none'}; chosen by {run.choice['rule']}",
         "- For research. Not a medical device: no diagnosis may rest on it.",
         "",
         "## What it was made from",
