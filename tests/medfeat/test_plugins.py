@@ -61,7 +61,7 @@ def test_all_three_are_listed_and_found(clinic):
     assert "edges" in backbone_names() and "rings" in dataset_names() and "centroid" in all_heads()
     assert ("centroid", "The mean embedding of each class, three temperatures.") in listing("heads").rows
     assert any(row[0] == "edges" for row in listing("backbones").rows)
-    assert any(row[0] == "rings" and row[4] == "60 / 30 / 30" for row in listing("datasets").rows)
+    assert any(row[0] == "rings" and row[4] == "60/30/30" for row in listing("datasets").rows)
 
 
 def test_names_are_completed_without_importing_the_package(clinic):

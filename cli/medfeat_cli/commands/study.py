@@ -9,13 +9,16 @@ import typer
 
 from medfeat_cli import options, output
 from medfeat_cli.given import refuse_without
+from medfeat_cli.helping import at_least
 from medfeat_cli.progress import for_terminal
 
 Which = Annotated[
     str | None, typer.Argument(help="A TOML file whose keys are long options; or course, medmnist+ or all.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder to send: study, figures, page; default: study-NAME.")]
-Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Processes that share the cells; of --slurm, array tasks.")]
+Jobs = Annotated[
+    int, typer.Option("--jobs", callback=at_least(1), help="Processes that share the cells; of --slurm, array tasks.")
+]
 Hours = Annotated[float | None, typer.Option("--max-hours", help="Stop between cells after so many hours.")]
 Disk = Annotated[float | None, typer.Option("--max-disk", help="Stop before the cache takes more than so many GB.")]
 Slurm = Annotated[bool, typer.Option("--slurm", help="Print a script for sbatch whose tasks share the cells.")]
