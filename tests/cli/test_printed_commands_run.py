@@ -163,7 +163,9 @@ def spelled(call: ast.Call) -> str:
     """Return the command that a place in the code spells, with something there where it has a variable."""
     parts = [one.value if isinstance(one, ast.Constant) else None for one in call.args]
     options = {one.arg: one.value for one in call.keywords if one.arg not in (None, "root")}
-    if call.func.id.startswith("extract"):
+    # What is handed on as a whole names images and network; that it does, tests of those commands say.
+    handed_on = parts[:1] == ["extract"] and any(one.arg is None for one in call.keywords)
+    if call.func.id.startswith("extract") or handed_on:
         parts, options = ["extract"], {"data": call, "backbone": call, **options}
     words = [part if part is not None else PUT_BEHIND[parts[-2]] for part in parts]
     for name, value in options.items():

@@ -62,8 +62,8 @@ def _extract(recipe: Mapping[str, Any], header: StoreHeader | None, run: Run) ->
     if header is None:
         words = network_words(recipe, {})
         weights = words.pop("weights", None) or str(run.store.get("weights") or "") or None
-        data, backbone, size = run.dataset, words.pop("backbone"), recipe.get("size") or None
-        return command_line("extract", data=data, size=size, backbone=backbone, **words, weights=weights)
+        size = recipe.get("size") or None
+        return command_line("extract", data=run.dataset, size=size, **words, weights=weights)
     return extract_line(header, **network_words(recipe, header.info)) if can_be_extracted(header) else ""
 
 

@@ -137,5 +137,4 @@ def extract_first(cache: Catalogue, data: str | None = None, backbone: str | Non
             return f"the program that holds the images of {named}, for {backbone or _NAME},"
         place = elsewhere(cache.root)
         return command("cache", "import", "FILE", data=named, backbone=backbone or _NAME, cache_dir=place)
-    name = network.pop("backbone")
-    return command("extract", data=data or _NAME, backbone=name, **network, cache_dir=elsewhere(cache.root))
+    return command("extract", data=data or _NAME, **network, cache_dir=elsewhere(cache.root))

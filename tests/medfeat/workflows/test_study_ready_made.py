@@ -55,7 +55,9 @@ def test_it_is_planned_without_its_data(name, tmp_path, monkeypatch):
     assert not (tmp_path / "cache").exists()
 
 
-@pytest.mark.parametrize("name", ["course", "medmnist+", "all"])
+@pytest.mark.parametrize(
+    "name", ["course", *(pytest.param(name, marks=pytest.mark.slow) for name in ("medmnist+", "all"))]
+)
 def test_it_runs_on_made_up_files_of_the_same_form(name, home):
     whole = study_named(name)
     sets = ("bloodmnist", "breastmnist", "adrenalmnist3d")

@@ -75,6 +75,7 @@ def test_two_commands_started_by_hand_share_the_work(desk, alone):
     assert equal(alone, "cache")
 
 
+@pytest.mark.slow
 def test_the_cell_of_a_killed_worker_is_taken_over(desk, alone):
     command = start(desk, "--jobs", "2", "--json")
     killed = False
@@ -98,6 +99,7 @@ def read(path):
     return ""
 
 
+@pytest.mark.slow
 def test_a_cell_that_ends_its_process_each_time_is_named_and_the_others_are_made(desk, monkeypatch):
     (desk / "deadly.py").write_text(
         "import os, signal\n"
