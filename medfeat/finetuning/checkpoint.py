@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,15 @@ class Keeper:
         """Remove everything a training kept here."""
         for path in (*self.folder.glob("epoch-*.pt"), *self.folder.glob(".*.tmp"), self.folder / _STATE_FILE):
             path.unlink(missing_ok=True)
+
+    def forget_own(self) -> None:
+        """Remove what a training of these very settings kept here, and the folder; that of others stays."""
+        path = self.folder / _STATE_FILE
+        with suppress(DataError, OSError):  # what cannot be read is said to whoever goes on with it
+            if path.is_file() and differing_fields(_read(path)["settings"], self.settings.to_dict()):
+                return
+            self.forget()
+            self.folder.rmdir()
 
     def _best(self, number: int) -> Path:
         return self.folder / f"epoch-{number:03d}.pt"

@@ -119,6 +119,8 @@ def train(job: TrainingJob, unfinished: Path, identity: Mapping[str, Any], *, em
     folder = job.folder / _key(facts)
     found = finished_run(folder)
     if found is not None:
+        if unfinished.is_dir():  # a kill fell between the run and the end of its checkpoints
+            Keeper(unfinished, settings).forget_own()
         return Tuned(found, reused=True)
     keeper = Keeper(unfinished, settings)
     if restart:

@@ -73,6 +73,24 @@ def test_a_repeated_command_trains_nothing(cache_root, tuned, monkeypatch):
     assert again.reused == 1 and again.runs[0].key == tuned.runs[0].key
 
 
+def test_checkpoints_that_a_kill_left_beside_the_finished_run_go_and_those_of_other_settings_stay(
+    tmp_path, monkeypatch
+):
+    root = tmp_path / "cache"
+    with monkeypatch.context() as patched:
+        patched.setattr(finetune_training.Keeper, "forget", lambda _self: sys.exit(9))  # the moment of the kill
+        with pytest.raises(SystemExit):
+            tune(root)
+    (left,) = (root / "tuned").rglob(".unfinished-*")
+    assert left.is_dir() and list(left.iterdir())
+    assert tune(root).reused == 1 and not left.exists()
+    with monkeypatch.context() as patched:
+        patched.setattr(finetune_training.Keeper, "forget", lambda _self: sys.exit(9))
+        with pytest.raises(SystemExit):
+            tune(root, epochs=1)
+    assert tune(root).reused == 1 and left.exists()
+
+
 def test_extract_takes_the_tuned_weights_and_the_head_gives_the_runs_scores(cache_root, tuned):
     run = tuned.runs[0]
     store = extract(
