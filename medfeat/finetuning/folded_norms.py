@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from medfeat.float32 import full_float32
+
 # Of the length of a row: what another order of sums may change in float32.
 _MAX_APART = 1e-3
 
@@ -34,7 +36,7 @@ def fold_norms(network: nn.Module, size: int) -> int:
     """
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     sample = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0)).to(device)
-    with torch.no_grad():
+    with torch.no_grad(), full_float32():  # rounded to TF32, the same features would pass for others
         pairs, before = _pairs(network, sample)
         for convolution, norm in pairs:
             _fold(convolution, norm)

@@ -132,3 +132,16 @@ def test_known_networks_are_folded_throughout(name, pairs):
 
         assert fold_norms(FirstView(backbone.module).eval(), 64) == pairs
         torch.testing.assert_close(backbone.module(x)[0], before, rtol=1e-3, atol=1e-4)
+
+
+def test_what_the_callers_program_set_for_float32_does_not_decide_whether_norms_are_folded():
+    """Where a processor may round convolutions to bf16, features differ by more than folding allows."""
+    backbone, conv = load_backbone("resnet18", weights="random"), torch.backends.mkldnn.conv
+    unlike_its_start(backbone.module.network)
+    before = conv.fp32_precision
+    conv.fp32_precision = "bf16"
+    try:
+        assert fold_norms(FirstView(backbone.module).eval(), 64) == 20
+        assert conv.fp32_precision == "bf16"
+    finally:
+        conv.fp32_precision = before

@@ -73,24 +73,6 @@ def test_a_repeated_command_trains_nothing(cache_root, tuned, monkeypatch):
     assert again.reused == 1 and again.runs[0].key == tuned.runs[0].key
 
 
-def test_checkpoints_that_a_kill_left_beside_the_finished_run_go_and_those_of_other_settings_stay(
-    tmp_path, monkeypatch
-):
-    root = tmp_path / "cache"
-    with monkeypatch.context() as patched:
-        patched.setattr(finetune_training.Keeper, "forget", lambda _self: sys.exit(9))  # the moment of the kill
-        with pytest.raises(SystemExit):
-            tune(root)
-    (left,) = (root / "tuned").rglob(".unfinished-*")
-    assert left.is_dir() and list(left.iterdir())
-    assert tune(root).reused == 1 and not left.exists()
-    with monkeypatch.context() as patched:
-        patched.setattr(finetune_training.Keeper, "forget", lambda _self: sys.exit(9))
-        with pytest.raises(SystemExit):
-            tune(root, epochs=1)
-    assert tune(root).reused == 1 and left.exists()
-
-
 def test_extract_takes_the_tuned_weights_and_the_head_gives_the_runs_scores(cache_root, tuned):
     run = tuned.runs[0]
     store = extract(
@@ -136,11 +118,10 @@ def test_embedded_afresh_the_head_gives_the_runs_scores_and_a_fresh_probe_comes_
         features = gather(opened, official(opened)).test.X
     np.testing.assert_allclose(load_probe(run.folder).scores(features), expected, atol=1e-5)
     fresh = probe("blobs", store.stores[0].backbone, cache_dir=elsewhere, resamples=20).runs[0]
-    agree, frozen = (
-        spearmanr(read_scores(one.folder)["test_scores"][:, 1], expected[:, 1]).statistic
-        for one in (fresh, report.probe)
-    )
-    assert agree > 0.95 and agree > frozen  # more than a probe of the network before it was tuned
+    probed, frozen = (read_scores(one.folder)["test_scores"] for one in (fresh, report.probe))
+    agree, before = (spearmanr(scores[:, 1], expected[:, 1]).statistic for scores in (probed, frozen))
+    assert agree > 0.95 and agree > before  # nearer than a probe of the network before it was tuned
+    assert np.abs(probed - expected).mean() < np.abs(frozen - expected).mean()
     assert fresh.test.auc.value == pytest.approx(run.test.auc.value, abs=0.03)
 
 

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from medfeat.workflows.tuning import finetune_training
+
+from .trainings import tune
+
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import dataclasses, json, sys
@@ -41,3 +45,21 @@ def test_thirty_kills(tmp_path):
     (machine.RESULTS / "soak_training_kills.json").write_text(
         json.dumps({"machine": machine.describe(), **tally}, indent=1) + "\n"
     )
+
+
+def test_checkpoints_that_a_kill_left_beside_the_finished_run_go_and_those_of_other_settings_stay(
+    tmp_path, monkeypatch
+):
+    root = tmp_path / "cache"
+    with monkeypatch.context() as patched:
+        patched.setattr(finetune_training.Keeper, "forget", lambda _self: sys.exit(9))  # the moment of the kill
+        with pytest.raises(SystemExit):
+            tune(root)
+    (left,) = (root / "tuned").rglob(".unfinished-*")
+    assert left.is_dir() and list(left.iterdir())
+    assert tune(root).reused == 1 and not left.exists()
+    with monkeypatch.context() as patched:
+        patched.setattr(finetune_training.Keeper, "forget", lambda _self: sys.exit(9))
+        with pytest.raises(SystemExit):
+            tune(root, epochs=1)
+    assert tune(root).reused == 1 and left.exists()
