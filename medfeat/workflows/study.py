@@ -16,6 +16,7 @@ from medfeat.types import Progress
 from medfeat.workflows.jobs.each import Failure
 from medfeat.workflows.report import page_of_runs
 from medfeat.workflows.studying.cells import Cell, cells_of
+from medfeat.workflows.studying.cluster import by_cluster
 from medfeat.workflows.studying.doing import machine_here
 from medfeat.workflows.studying.manifest import PAGE, TOML, read_folder, write_folder
 from medfeat.workflows.studying.notes import new_run
@@ -111,6 +112,7 @@ def study(
     cache_dir: str | Path | None = None,
     device: str = "auto",
     offline: bool = False,
+    scheduler: str | Path | None = None,
     progress: Progress | None = None,
     worker_progress: Callable[[], Progress] | None = None,
 ) -> StudyReport:
@@ -128,6 +130,8 @@ def study(
         Stop between two cells after so many hours, or before the cache takes more than so many GB.
     data_root, cache_dir, device, offline
         As `medfeat.extract` takes them.
+    scheduler
+        Address of a Dask cluster, or its scheduler file: its workers share the cells, instead of processes here.
     progress
         Told of each cell.
     worker_progress
@@ -141,10 +145,14 @@ def study(
     Raises
     ------
     UsageError
-        A study that cannot be meant.
+        A study that cannot be meant, or a cluster that cannot work on it.
+    MissingExtraError
+        A scheduler is given, and the package of its client is not installed.
     """
     if jobs < 1:
         raise UsageError(f"--jobs must be 1 or more, got {jobs}")
+    if scheduler is not None and jobs != 1:
+        raise UsageError("--jobs counts processes here, and a cluster has the workers it has: leave one of them out")
     for name, limit in (("hours", max_hours), ("disk", max_disk)):
         if limit is not None and not limit > 0:
             raise UsageError(f"--max-{name} must be above 0, got {limit}")
@@ -153,7 +161,9 @@ def study(
     planned = plan_of(asked.name, cells, here, progress)
     progress.say(f"study {asked.name}: {len(planned.missing)} of {len(cells)} cells to make, {planned.time()}")
     run = new_run()
-    if jobs == 1 or not planned.missing:
+    if scheduler is not None and planned.missing:
+        worked = by_cluster(cells, here, run, limits, scheduler=str(scheduler), progress=progress)
+    elif jobs == 1 or not planned.missing:
         worked = Worker(cells, here, run, limits, progress).work()
     else:
         worked = by_processes(cells, here, run, limits, jobs=jobs, progress=progress, told=worker_progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,6 +21,12 @@ Jobs = Annotated[
 ]
 Hours = Annotated[float | None, typer.Option("--max-hours", help="Stop between cells after so many hours.")]
 Disk = Annotated[float | None, typer.Option("--max-disk", help="Stop before the cache takes more than so many GB.")]
+Engine = Annotated[
+    Literal["local", "dask"], typer.Option("--engine", help="Who makes the cells: this machine, or a Dask cluster.")
+]
+Scheduler = Annotated[
+    str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Of the cluster, or its scheduler file.")
+]
 Slurm = Annotated[bool, typer.Option("--slurm", help="Print a script for sbatch whose tasks share the cells.")]
 Verify = Annotated[
     Path | None, typer.Option("--verify", help="Folder of a study: say which figures this cache reproduces.")
@@ -35,6 +41,8 @@ def study(
     jobs: Jobs = 1,
     max_hours: Hours = None,
     max_disk: Disk = None,
+    engine: Engine = "local",
+    scheduler: Scheduler = None,
     slurm: Slurm = False,
     verify: Verify = None,
     device: options.Device = "auto",
@@ -51,6 +59,9 @@ def study(
     if (which is None) == (verify is None):
         raise typer.BadParameter("give the file of a study, or --verify and the folder of one")
     _refuse_idle(context, runs=verify is None and not dry_run, verify=verify is not None, slurm=slurm)
+    refuse_without(context, "scheduler", needs="--engine dask", there=engine == "dask")
+    if engine == "dask" and scheduler is None:
+        raise typer.BadParameter("--engine dask needs --scheduler, the address that `dask scheduler` prints")
     if verify is not None:
         _verify(verify, data_root=data_root, cache_dir=cache_dir, device=device, wide=wide, json=json)
     elif dry_run:
@@ -72,7 +83,7 @@ def study(
 
         report = run(
             which or "", out=out, jobs=jobs, max_hours=max_hours, max_disk=max_disk, data_root=data_root,
-            cache_dir=cache_dir, device=device, offline=offline, progress=for_terminal(),
+            cache_dir=cache_dir, device=device, offline=offline, scheduler=scheduler, progress=for_terminal(),
             worker_progress=for_terminal,
         )  # fmt: skip
         if json:
@@ -89,9 +100,10 @@ def study(
 def _refuse_idle(context: typer.Context, *, runs: bool, verify: bool, slurm: bool) -> None:
     """Refuse options that would do nothing beside what was given."""
     needs = "a study that runs"
-    refuse_without(context, "out jobs max_hours max_disk offline slurm", needs=needs, there=runs)
+    refuse_without(context, "out jobs max_hours max_disk offline slurm engine", needs=needs, there=runs)
     refuse_without(context, "dry_run", needs="a study of which it speaks", there=not verify)
     refuse_without(context, "json wide", needs="a result, and a script is none", there=not slurm)
+    refuse_without(context, "engine", needs="a study that runs here", there=not slurm)
 
 
 def _verify(

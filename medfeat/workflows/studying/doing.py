@@ -52,13 +52,13 @@ class Maker:
             fresh, note = self._made(cell, known, note)
         except UnsuitedHeadError as error:
             if not cell.any_head:
-                keep_note(self.here.root, cell, replace(note, failed=in_one_line(error)))
+                self._note_failure(cell, note, error)
                 raise
             said_why, head = in_one_line(error), head_identity(str(cell.options["head"]))
             keep_note(self.here.root, cell, replace(note, unsuited=said_why, head=head))
             return Standing(LEFT_OUT, said_why)
         except Exception as error:
-            keep_note(self.here.root, cell, replace(note, failed=in_one_line(error)))
+            self._note_failure(cell, note, error)
             raise
         if not fresh and before is not None:  # what was found took no time that says anything
             note = replace(note, seconds=before.seconds, work=before.work, machine=before.machine)
@@ -66,6 +66,10 @@ class Maker:
             note = replace(note, seconds=work() if fresh else 0.0)
         keep_note(self.here.root, cell, note)
         return known.of(cell)
+
+    def _note_failure(self, cell: Cell, note: Note, error: Exception) -> None:
+        where = f" (on {self.here.worker})" if self.here.worker else ""
+        keep_note(self.here.root, cell, replace(note, failed=in_one_line(error) + where))
 
     def _made(self, cell: Cell, known: Known, note: Note) -> tuple[bool, Note]:
         """Call the workflow of a cell; return whether all of it was made now, and the note."""

@@ -32,12 +32,15 @@ class Here:
         Where stores and dataset files live; None means the usual places.
     device, offline
         As `medfeat.extract` takes them.
+    worker
+        What a cluster calls this machine; empty where it is the one the command was given on.
     """
 
     cache_dir: str | Path | None = None
     data_root: str | Path | None = None
     device: str = "auto"
     offline: bool = False
+    worker: str = ""
 
     @property
     def root(self) -> Path:

@@ -39,7 +39,7 @@ def by_processes(
     limits, found, in_vain = replace(limits, worker_of=os.getpid()), Worked(), 0
     tasks = [(cells, here, run, limits, told)] * jobs
     while not _in_processes(tasks, jobs, found):
-        held = _left_by_the_dead(cells, here)
+        held = left_by_the_dead(cells, here)
         in_vain = 0 if held else in_vain + 1
         if in_vain == _MOST_IN_VAIN:
             raise ProcessesLostError(f"processes ended {in_vain} times before they took a cell: try --jobs 1")
@@ -49,7 +49,7 @@ def by_processes(
             needed = [one for one in (cell.of, cell) if one is not None]
             if not _in_processes([(needed, here, run, limits, told)], 2, found):
                 keep_note(here.root, cell, Note(cell.kind, said(cell), failed=_ENDED, run=run))
-    _gather_failures(cells, here, run, found)
+    gather_failures(cells, here, run, found)
     return found
 
 
@@ -64,10 +64,7 @@ def _in_processes(tasks: Iterable[tuple[Sequence[Cell], Here, str, Limits, Told]
         )
     except TerminatedWorkerError:
         return False
-    for one in done:
-        found.made += one.made
-        found.seconds += one.seconds
-        found.stopped = found.stopped or one.stopped
+    add_up(done, found)
     return True
 
 
@@ -76,13 +73,21 @@ def _work(cells: Sequence[Cell], here: Here, run: str, limits: Limits, told: Tol
     return replace(Worker(cells, here, run, limits, progress).work(), failed=[])
 
 
-def _left_by_the_dead(cells: Sequence[Cell], here: Here) -> list[Cell]:
+def add_up(done: Iterable[Worked], found: Worked) -> None:
+    """Add what several workers did to what was found; failures are gathered from the notes."""
+    for one in done:
+        found.made += one.made
+        found.seconds += one.seconds
+        found.stopped = found.stopped or one.stopped
+
+
+def left_by_the_dead(cells: Sequence[Cell], here: Here) -> list[Cell]:
     """Return the cells whose locks no living process holds."""
     folder = folder_of(here.root)
     return [cell for cell in cells if (lock := folder / f"{cell.key}.lock").exists() and is_stale(lock)]
 
 
-def _gather_failures(cells: Sequence[Cell], here: Here, run: str, found: Worked) -> None:
+def gather_failures(cells: Sequence[Cell], here: Here, run: str, found: Worked) -> None:
     """Add the failures of this run, whichever process had them, and what could not be done without."""
     why: dict[str, str] = {}
     for cell in cells:

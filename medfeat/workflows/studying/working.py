@@ -18,6 +18,7 @@ from medfeat.workflows.studying.notes import lock_of, note_of
 from medfeat.workflows.studying.requests import Here
 from medfeat.workflows.studying.standing import DONE, LEFT_OUT, Known, Standing
 from medfeat_cache import StoreBusy
+from medfeat_cache.lock import is_stale
 
 _POLL_S = 0.5
 _GB = 1e9
@@ -35,11 +36,14 @@ class Limits:
         That the cache may take in all; None for no limit.
     worker_of
         The process that a worker belongs to: where that has ended, so does the worker. 0 for none.
+    command
+        The lock of a command elsewhere that a worker belongs to: where nobody holds it, the worker ends. None for none.
     """
 
     until: float | None = None
     disk_bytes: float | None = None
     worker_of: int = 0
+    command: Path | None = None
 
     @classmethod
     def of(cls, hours: float | None, gigabytes: float | None) -> Limits:
@@ -59,7 +63,8 @@ class Limits:
         """
         if self.until is not None and time.time() >= self.until:
             return "the hours of --max-hours are over"
-        if self.worker_of and os.getppid() != self.worker_of:
+        orphan = self.command is not None and (not self.command.exists() or is_stale(self.command))
+        if orphan or (self.worker_of and os.getppid() != self.worker_of):
             return "the command it works for has ended"
         if self.disk_bytes is not None:
             taken = _bytes_below(root)
