@@ -21,7 +21,7 @@ TaskName = Annotated[str | None, typer.Option("--name", help="Save the task unde
 Partial = Annotated[bool, typer.Option("--partial", help="Labels may lack stored images, which are left out.")]
 
 Prompts = Annotated[
-    Path | None, typer.Option("--prompts", help="JSON of texts for classes, for the heads zero-shot and text-linear.")
+    Path | None, typer.Option("--prompts", help="JSON of texts for classes, for zero-shot, text-linear and lp++.")
 ]
 Shots = Annotated[
     str | None, typer.Option("--shots", help="Few labels: samples a class, such as 1,2,5,10,20,50,all; gives a curve.")

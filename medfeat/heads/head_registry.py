@@ -80,9 +80,14 @@ _BUILTIN = {
         "medfeat.heads.text_linear:TextLinearHead",
         "linear probe that starts from texts, 24 settings; for projected embeddings",
     ),
+    "lp++": (
+        "medfeat.heads.lp_plus:LPPlusHead",
+        "for few labels: class means moved down the loss, 12 settings; with texts where embeddings are projected",
+    ),
     "majority": ("medfeat.heads.majority:MajorityHead", "class frequencies of train: the baseline to beat"),
 }
 _READS_TEXTS = ("zero-shot", "text-linear")
+_MAY_READ_TEXTS = (*_READS_TEXTS, "lp++")
 for _name, (_target, _summary) in _BUILTIN.items():
     HEADS.add(_name, LazyHead(_target, _summary))
 
@@ -147,8 +152,13 @@ def head_identity(name: str, budget: float | None = None) -> str:
 
 
 def reads_texts(name: str) -> bool:
-    """Tell whether the head called `name` compares images with texts."""
+    """Tell whether the head called `name` compares images with texts, and is nothing without them."""
     return name in _READS_TEXTS
+
+
+def may_read_texts(name: str) -> bool:
+    """Tell whether the head called `name` compares images with texts where there are any."""
+    return name in _MAY_READ_TEXTS
 
 
 def weighted_head(name: str, class_weight: str, budget: float | None = None, texts: TextSource | None = None) -> Head:

@@ -36,6 +36,7 @@ PROBES = (
     "medfeat.heads.attention.AttentionProbe",
     "medfeat.heads.zero_shot.ZeroShotProbe",
     "medfeat.heads.text_linear.TextLinearProbe",
+    "medfeat.heads.lp_plus.LPPlusProbe",
     "medfeat.heads.majority.Majority",
 )
 # Beside scikit-learn's own estimators and plain numpy, which skops trusts by itself.

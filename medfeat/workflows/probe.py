@@ -149,7 +149,7 @@ def probe(
         Seconds of one core that training a head on a store may take, turned into fewer candidates and rounds before
         it trains, so that the same call gives the same result; ``xgboost`` knows budgets. None tries everything.
     prompts
-        A JSON file of texts for the classes, for ``zero-shot`` and ``text-linear``; see
+        A JSON file of texts for the classes, for ``zero-shot``, ``text-linear`` and ``lp++``; see
         `medfeat.tasks.prompts.prompts_for`. None means those that are known of the 18 sets.
     progress
         Told of runs, candidates and resamples.

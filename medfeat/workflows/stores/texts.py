@@ -10,7 +10,7 @@ import numpy as np
 from medfeat.backbones.features.pooling import PROJECTED
 from medfeat.errors import NoTextsError
 from medfeat.extraction.ask.made_from import MadeFrom, NetworkThen, RemakeOptions
-from medfeat.heads import reads_texts
+from medfeat.heads import may_read_texts, reads_texts
 from medfeat.heads.texts import ClassTexts, TextSource, directions
 from medfeat.tasks.prompts import Prompts, prompts_for
 from medfeat.tasks.readable import Probed
@@ -21,7 +21,7 @@ from medfeat_cache.commands import command
 def source_for(
     head: str, store: Probed, task: Task, prompts: str | Path | None, progress: Progress
 ) -> TextSource | None:
-    """Return what gives a head its texts; None for a head that reads none.
+    """Return what gives a head its texts; None for a head that reads none, or none of this store's network.
 
     Parameters
     ----------
@@ -41,9 +41,11 @@ def source_for(
     UsageError, DataError
         No texts for these classes, or a file of another form.
     """
-    if not reads_texts(head):
+    if not may_read_texts(head):
         return None
     network = MadeFrom.of(store.recipe, store.info).network if store.recipe.get("pool") == PROJECTED else None
+    if network is None and not reads_texts(head):
+        return None
     if network is None:
         raise NoTextsError(
             f"the {head} head compares images with texts, and this store holds {store.recipe.get('pool')} features: "

@@ -18,6 +18,7 @@ LEARNS = {
     "linear": CLASSES,
     "svm": CLASSES,
     "prototypes": CLASSES,
+    "lp++": CLASSES,
     "ordinal": {"binary-class", "ordinal-regression"},
     "ridge": {"regression"},
     "zero-shot": set(),  # these two compare with texts: tests/medfeat/workflows/test_texts.py

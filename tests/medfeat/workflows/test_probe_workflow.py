@@ -109,7 +109,9 @@ def test_imported_features_without_a_task_ask_for_labels_in_one_line(cache_root)
 def test_all_heads_are_those_that_can_learn_the_task(make_store, cache_root):
     make_store(dataset="retinamnist", task="ordinal-regression", n=(100, 50, 50))
     report = probe(head="all", cache_dir=cache_root, **QUICK)
-    assert {run.head for run in report.runs} == {"linear", "knn", "svm", "prototypes", "xgboost", "ordinal", "mlp"}
+    assert {run.head for run in report.runs} == {
+        "linear", "knn", "svm", "prototypes", "lp++", "xgboost", "ordinal", "mlp",
+    }  # fmt: skip
     assert not report.failed
     assert all(run.test.auc.value > 0.5 for run in report.runs)
 
@@ -118,7 +120,7 @@ def test_of_all_heads_those_left_out_are_said_once_and_none_is_run_under_a_secon
     for backbone in ("resnet18", "vgg16"):
         make_store(dataset="breastmnist", backbone=backbone, task="binary-class")
     report = probe(head="all", cache_dir=cache_root, **QUICK)
-    assert {run.head for run in report.runs} == {"linear", "knn", "svm", "prototypes", "xgboost", "mlp"}
+    assert {run.head for run in report.runs} == {"linear", "knn", "svm", "prototypes", "lp++", "xgboost", "mlp"}
     said = [line for line in report.notes if line.startswith("left out: ")]
     assert said == [
         "left out: the ordinal head is the linear head where the task is binary-class",

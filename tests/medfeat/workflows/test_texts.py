@@ -14,6 +14,7 @@ from medfeat.backbones import load_backbone
 from medfeat.backbones.text_tower import text_tower
 from medfeat.datasets.medmnist_table import medmnist_sets
 from medfeat.errors import MissingFileError, UnsuitedHeadError, UsageError
+from medfeat.heads.saving import load_model
 from medfeat.heads.text_linear import TextLinearProbe
 from medfeat.tasks.prompts import prompts_for
 from medfeat.types import View
@@ -191,10 +192,28 @@ def test_few_labels_are_learnt_from_with_texts(clip, cache_root, tmp_path):
     file = tmp_path / "prompts.json"
     file.write_text(json.dumps(PROMPTS))
     report = few_shot(
-        "shades", head="text-linear,zero-shot", shots="2", draws=2, prompts=file, cache_dir=cache_root, resamples=20
+        "shades",
+        head="text-linear,zero-shot,lp++",
+        shots="2",
+        draws=2,
+        prompts=file,
+        cache_dir=cache_root,
+        resamples=20,
     )
     scores = {curve.head: curve.points[0].values["auc"].value for curve in report.curves}
-    assert set(scores) == {"text-linear", "zero-shot"} and scores["text-linear"] > 0.9
+    assert set(scores) == {"text-linear", "zero-shot", "lp++"}
+    assert min(scores["text-linear"], scores["lp++"]) > 0.9
+
+
+def test_class_means_are_blended_with_texts_where_the_network_reads_any(clip, cache_root, tmp_path):
+    projected(clip[0], cache_root)
+    extract(pairs(), "stats", name="shades", classes="dark,bright", cache_dir=cache_root)
+    file = tmp_path / "prompts.json"
+    file.write_text(json.dumps(PROMPTS))
+    report = probe("shades", "hf:clinic/both,stats", head="lp++", prompts=file, cache_dir=cache_root, resamples=20)
+    assert not report.failed
+    multipliers = {run.backbone: load_model(run.folder / "model").multipliers_ for run in report.runs}
+    assert (multipliers["hf:clinic/both"] > 1).all() and (multipliers["stats"] == 0).all()
 
 
 @pytest.mark.parametrize("kind", ["multi-class", "multi-label"])
