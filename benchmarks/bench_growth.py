@@ -26,10 +26,11 @@ CLASSES = 8
 
 def measured(*command):
     """Run `medfeat` and return what it printed, with its processor seconds, seconds and peak memory."""
-    return _child([sys.executable, "-m", "medfeat", *map(str, command)])
+    return child([sys.executable, "-m", "medfeat", *map(str, command)])
 
 
-def _child(command):
+def child(command):
+    """Run a command and return what it printed, with its processor seconds, seconds and peak memory."""
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     # A process between, so that the peak is this command's and not the largest so far.
     code = (
