@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CAUTION = "CAUTION:"
 """How a note begins that must not be overlooked."""
 _GAP, _EDGES = 3, 2  # letters that are drawn between two columns, and at both ends of a line
-_PROSE = 12  # letters that a column of prose has at least
+_PROSE = 11  # letters that a column of prose has at least
 _WORD = 36  # of prose: longer ones are paths and addresses, and are broken where they have to be
 _DASHES = ("–", "-")  # what `number` gives where there is none, in every encoding
 _NUMERIC = frozenset("0123456789+-.,[] %±*()/≠•†–")
@@ -45,7 +45,8 @@ class Table:
     prose
         Columns whose cells may be broken between words; no other cell is ever broken.
     either
-        Columns of which each row that has a value in one of them keeps a value: the score that a paper gives stays.
+        Columns of which each row that has a value in one of them keeps a value: the score that a paper gives stays, and
+        the intervals of others in its column go.
     turns
         Whether rows and columns are of one rank, so that it may be turned where that makes it fit.
     """
@@ -210,17 +211,35 @@ def fitted(table: Table, width: int | None) -> tuple[Table, tuple[str, ...]]:
     empty = {name for name in table.less if not any(_cells(table, name))}
     dashes = [name for name in (*table.either, *table.less) if name not in empty and not _told(_cells(table, name))]
     gone: list[str] = []
+    brief: list[str] = []
+
+    def fits(without: Collection[str], bare: Collection[str]) -> bool:
+        return width is None or _least(_without(_bare(table, bare), {*empty, *without})) <= width
+
     for name in dict.fromkeys((*dashes, *table.less)):
-        if width is None or _least(_without(table, {*empty, *gone})) <= width:
+        if fits(gone, brief):
             break
         narrower = _without(table, {*empty, *gone, name})
-        same = len(set(narrower.rows)) == len(set(table.rows))
-        if name not in empty and same and not _silenced(table, narrower):
-            gone.append(name)
+        if name in empty or len(set(narrower.rows)) < len(set(table.rows)):
+            continue
+        (brief if _silenced(table, narrower) else gone).append(name)
+    if not fits(gone, brief):  # rather no score of some rows than no table
+        gone, brief = [*gone, *brief], []
     for name in reversed(gone):  # what had to go last may have made room for what went before
-        if width is not None and _least(_without(table, {*empty, *gone} - {name})) <= width:
+        if fits({*gone} - {name}, brief):
             gone.remove(name)
-    return _without(table, {*empty, *gone}), tuple(gone)
+    brief = [name for name in brief if not fits(gone, {*brief} - {name})]
+    return _without(_bare(table, brief), {*empty, *gone}), (*gone, *(f"intervals of {name}" for name in brief))
+
+
+def _bare(table: Table, names: Collection[str]) -> Table:
+    """Return a table with the numbers of some columns alone, without their intervals."""
+    bare = [name in names for name in table.columns]
+    rows = (
+        tuple(cell.partition(" [")[0] if cut else cell for cut, cell in zip(bare, row, strict=True))
+        for row in table.rows
+    )
+    return replace(table, rows=tuple(rows)) if names else table
 
 
 def _cells(table: Table, name: str) -> list[str]:
