@@ -9,7 +9,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from medfeat.types import Progress, SilentProgress
@@ -30,6 +30,37 @@ class WholeProgress(Progress, Protocol):
     def whole(self, done: int, total: int, what: str) -> None:
         """Say that `done` of `total` are done and the next one begins; all of them done ends it."""
         ...
+
+
+@dataclass(frozen=True)
+class SaidOnce:
+    """A `Progress` that says each line once, however many stores the same labels or weights are read for."""
+
+    progress: Progress
+    said: set[str] = field(default_factory=set)
+
+    def start(self, total: int, label: str, unit: str = "images") -> None:
+        """Begin a stretch."""
+        self.progress.start(total, label, unit)
+
+    def advance(self, count: int) -> None:
+        """Report more units done."""
+        self.progress.advance(count)
+
+    def say(self, message: str) -> None:
+        """Show a line that was not shown before."""
+        if message not in self.said:
+            self.said.add(message)
+            self.progress.say(message)
+
+    def finish(self) -> None:
+        """End the stretch."""
+        self.progress.finish()
+
+    def whole(self, done: int, total: int, what: str) -> None:
+        """Say how far the whole command is."""
+        if isinstance(self.progress, WholeProgress):
+            self.progress.whole(done, total, what)
 
 
 def heard(progress: Progress | None) -> Progress:

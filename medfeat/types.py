@@ -22,8 +22,8 @@ LabelArray = NDArray[np.int64] | NDArray[np.float64]
 IdArray = NDArray[np.str_]
 
 TASK_TYPES: tuple[TaskType, ...] = ("binary-class", "multi-class", "multi-label", "ordinal-regression", "regression")
-OFFICIAL_GROUPS = ("train", "val", "test")
-OWN_GROUP = "all"
+OFFICIAL_GROUPS, OWN_GROUP = ("train", "val", "test"), "all"
+NOT_KNOWN, UNTRAINED = "not known (own weights)", "none: random weights"  # said of pretraining
 # Where sets come from whose names stand for known images, which have no versions.
 OFFICIAL_SOURCES = ("medmnist", "synthetic")
 EVERY, QUARTER = LAYER_WORDS = ("every", "quarter")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from medfeat.types import BackboneInfo, View
+from medfeat.types import UNTRAINED, BackboneInfo, View
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,7 +48,7 @@ def untrained(info: BackboneInfo, seed: int) -> BackboneInfo:
         info,
         name=f"{info.name}-random{seed}",
         origin="random",
-        pretraining="none: random weights",
+        pretraining=UNTRAINED,
         overlap=(),
         note="; ".join(part for part in ("untrained, random weights", info.note) if part),
     )

@@ -20,8 +20,9 @@ from medfeat.backbones.library import Access, Network, on_meta
 from medfeat.backbones.naming import find, library_of
 from medfeat.backbones.weights.fitting import left_out, refuse_other_patches, resampled
 from medfeat.backbones.weights.network_in_file import without_twins
+from medfeat.backbones.weights.own_weights import own_weights
 from medfeat.backbones.weights.part_spelling import split_part
-from medfeat.backbones.weights.weights_file import read_part, refuse_list, tuning_of, weights_digest
+from medfeat.backbones.weights.weights_file import read_part, refuse_list, weights_digest
 from medfeat.errors import UsageError
 from medfeat.types import BackboneInfo, Progress, SilentProgress, View
 
@@ -87,8 +88,7 @@ def load_backbone(
     if str(weights) == RANDOM:
         return _random(entry, views, access=access, seed=seed)
     refuse_list(place)
-    info = _as_tuned(replace(entry.info, origin="file"), place)
-    return _filled(entry, info, views, place, access=access, part=part, adapt=adapt)
+    return _filled(entry, own_weights(entry.info, place), views, place, access=access, part=part, adapt=adapt)
 
 
 def layers_by_depth(
@@ -124,16 +124,6 @@ def layers_by_depth(
 def _access(weights: str | Path | None, *, offline: bool, trust_remote_code: bool, progress: Progress | None) -> Access:
     place = split_part(weights)[0].expanduser() if weights is not None else None
     return Access(offline, trust_remote_code, place if place and place.is_dir() else None, progress or SilentProgress())
-
-
-def _as_tuned(info: BackboneInfo, file: Path) -> BackboneInfo:
-    """Say of weights that medfeat tuned on which dataset: a probe there must not pass for one of a frozen network."""
-    story = tuning_of(file)
-    if story is None:
-        return info
-    dataset, before = str(story["dataset"]), story["started_from"].get("pretraining", "unknown")
-    overlap = tuple(dict.fromkeys((*info.overlap, dataset)))
-    return replace(info, pretraining=f"{before}, then tuned by medfeat on {dataset}", overlap=overlap)
 
 
 def _for_views(entry: Entry, views: Sequence[View]) -> Entry:

@@ -33,6 +33,7 @@ from medfeat.extraction.network.devices import settings_on
 from medfeat.extraction.network.forward import RowEmbedder
 from medfeat.extraction.network.layers_meant import with_layers
 from medfeat.extraction.network.volumes import views_for
+from medfeat.saying import SaidOnce
 from medfeat.types import Dataset, Precision, Progress, View
 from medfeat_cache import find_stores, recipe_digest, store_path, tidy
 
@@ -49,6 +50,7 @@ def embed(
     device: torch.device,
     progress: Progress,
     beside: Sequence[torch.device] = (),
+    of_weights: SaidOnce | None = None,
 ) -> list[StoreOutcome]:
     """Make, finish or find the store of each view.
 
@@ -68,6 +70,8 @@ def embed(
         Hears of every batch.
     beside
         More devices: each of all of them then gets a process of its own, over images of its own.
+    of_weights
+        Hears what was left out of weights, or changed, which is the same for every dataset; None is `progress`.
 
     Returns
     -------
@@ -86,10 +90,12 @@ def embed(
             tidy(path)  # its writer may have been killed after the note, with the lock still there
             outcomes[view] = reused(path, view)
     left = {view: question for view, question in asked.items() if view not in outcomes}
+    once = of_weights or SaidOnce(progress)
     for together in _by_network(left):
         session = _Session(
-            dataset, backbone, request, together, root=root, devices=(device, *beside), progress=progress
-        )
+            dataset, backbone, request, together,
+            root=root, devices=(device, *beside), progress=progress, of_weights=once,
+        )  # fmt: skip
         outcomes |= session.run()
     return [outcomes[view] for view in request.views]
 
@@ -117,6 +123,7 @@ class _Session:
         root: Path,
         devices: tuple[torch.device, ...],
         progress: Progress,
+        of_weights: SaidOnce,
     ) -> None:
         self.dataset, self.name, self.request, self.asked = dataset, name, request, asked
         self.root, self.devices, self.progress = root, devices, progress
@@ -142,7 +149,7 @@ class _Session:
         for line in self.backbone.reported:
             # that published weights come with a classifier is no news
             if request.weights is not None or not line.startswith("classifier"):
-                progress.say(line)
+                of_weights.say(line)
 
     def run(self) -> dict[View, StoreOutcome]:
         """Find what the weights' digest reveals to be there already, and make the rest."""

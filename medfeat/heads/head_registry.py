@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, cast
 
 from medfeat.errors import UnsuitedHeadError
 from medfeat.heads.class_weights import NONE, check_class_weight
+from medfeat.heads.inputs import CLASS_TASKS, refuse_task
 from medfeat.identity import identity
 from medfeat.registry import Registry
-from medfeat.types import Head, TaskType
+from medfeat.types import TASK_TYPES, Head, TaskType
 from medfeat_cache.commands import command
 
 if TYPE_CHECKING:
@@ -88,6 +89,13 @@ _BUILTIN = {
 }
 _READS_TEXTS = ("zero-shot", "text-linear")
 _MAY_READ_TEXTS = (*_READS_TEXTS, "lp++")
+_LABELS = (*CLASS_TASKS, "multi-label")
+_LEARNS: dict[str, tuple[str, ...]] = {
+    "ordinal": ("ordinal-regression", "binary-class"),
+    "ridge": ("regression",),
+    **dict.fromkeys(("linear", "svm", "prototypes", *_MAY_READ_TEXTS), _LABELS),
+}
+"""What those learn that refuse something, by which they are left out before they are named."""
 for _name, (_target, _summary) in _BUILTIN.items():
     HEADS.add(_name, LazyHead(_target, _summary))
 
@@ -103,6 +111,17 @@ def all_heads() -> tuple[str, ...]:
     """Return every head that ``all`` stands for: each on its own, without the baseline and what a package broke."""
     broken = HEADS.problems()
     return tuple(name for name in HEADS if name not in ("majority", "auto") and name not in broken)
+
+
+def refuse_unsuited(name: str, task_type: TaskType) -> None:
+    """Refuse a built-in head that cannot learn such a task, before it is made ready.
+
+    Raises
+    ------
+    UnsuitedHeadError
+        Naming what it learns. A head of a package refuses when it is trained.
+    """
+    refuse_task(name, task_type, _LEARNS.get(name, TASK_TYPES))
 
 
 def refuse_repetition(name: str, task_type: TaskType) -> None:

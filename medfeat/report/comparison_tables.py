@@ -78,6 +78,7 @@ def comparison_table(comparison: Comparison, *, shown: int = _SHOWN_RUNS) -> Tab
         strong=frozenset(range(len(ours))),
         less=("confidence", "source", *reversed(_run_columns(runs)), "val AUC", "ACC", "pixels"),
         prose=("system", "training", "pixels"),
+        either=("AUC", "ACC"),
     )
 
 

@@ -44,7 +44,7 @@ def _table(runs: Sequence[Run], extra: set[str]) -> Table:
     rows += _majority(first)
     return Table(_title(first), columns, tuple(rows), (*_notes(ordered), *_grades(first), *_numbers(ordered)),
                  less=("Wh", "extract s", "probe s", "chosen on val", scores[2], "embedding", "px", "run"),
-                 prose=("chosen on val", "note"))  # fmt: skip
+                 prose=("chosen on val", "note"), either=scores[1:])  # fmt: skip
 
 
 def _notes(runs: Sequence[Run]) -> list[str]:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 CAUTION = "CAUTION:"
 """How a note begins that must not be overlooked."""
 _GAP, _EDGES = 3, 2  # letters that are drawn between two columns, and at both ends of a line
-_PROSE = 12  # letters that a column of prose has at least
+_PROSE = 11  # letters that a column of prose has at least
 _WORD = 36  # of prose: longer ones are paths and addresses, and are broken where they have to be
+_DASHES = ("–", "-")  # what `number` gives where there is none, in every encoding
 _NUMERIC = frozenset("0123456789+-.,[] %±*()/≠•†–")
 
 
@@ -43,6 +44,9 @@ class Table:
         Columns that a narrow terminal can do without, the first one first. One that tells two rows apart stays.
     prose
         Columns whose cells may be broken between words; no other cell is ever broken.
+    either
+        Columns of which each row that has a value in one of them keeps a value: the score that a paper gives stays, and
+        the intervals of others in its column go.
     turns
         Whether rows and columns are of one rank, so that it may be turned where that makes it fit.
     """
@@ -54,6 +58,7 @@ class Table:
     strong: frozenset[int] = frozenset()
     less: tuple[str, ...] = ()
     prose: tuple[str, ...] = ()
+    either: tuple[str, ...] = ()
     turns: bool = False
 
     def __post_init__(self) -> None:
@@ -199,22 +204,60 @@ def fitted(table: Table, width: int | None) -> tuple[Table, tuple[str, ...]]:
     Parameters
     ----------
     table
-        Whose `less` is obeyed.
+        Whose `less` is obeyed, after the columns that hold dashes alone.
     width
         Letters in a line; None for as many as it takes.
     """
-    empty = {name for i, name in enumerate(table.columns) if not any(row[i] for row in table.rows)} & set(table.less)
+    empty = {name for name in table.less if not any(_cells(table, name))}
+    dashes = [name for name in (*table.either, *table.less) if name not in empty and not _told(_cells(table, name))]
     gone: list[str] = []
-    for name in table.less:
-        if width is None or _least(_without(table, {*empty, *gone})) <= width:
+    brief: list[str] = []
+
+    def fits(without: Collection[str], bare: Collection[str]) -> bool:
+        return width is None or _least(_without(_bare(table, bare), {*empty, *without})) <= width
+
+    for name in dict.fromkeys((*dashes, *table.less)):
+        if fits(gone, brief):
             break
         narrower = _without(table, {*empty, *gone, name})
-        if name not in empty and len(set(narrower.rows)) == len(set(table.rows)):
-            gone.append(name)
+        if name in empty or len(set(narrower.rows)) < len(set(table.rows)):
+            continue
+        (brief if _silenced(table, narrower) else gone).append(name)
+    if not fits(gone, brief):  # rather no score of some rows than no table
+        gone, brief = [*gone, *brief], []
     for name in reversed(gone):  # what had to go last may have made room for what went before
-        if width is not None and _least(_without(table, {*empty, *gone} - {name})) <= width:
+        if fits({*gone} - {name}, brief):
             gone.remove(name)
-    return _without(table, {*empty, *gone}), tuple(gone)
+    brief = [name for name in brief if not fits(gone, {*brief} - {name})]
+    return _without(_bare(table, brief), {*empty, *gone}), (*gone, *(f"intervals of {name}" for name in brief))
+
+
+def _bare(table: Table, names: Collection[str]) -> Table:
+    """Return a table with the numbers of some columns alone, without their intervals."""
+    bare = [name in names for name in table.columns]
+    rows = (
+        tuple(cell.partition(" [")[0] if cut else cell for cut, cell in zip(bare, row, strict=True))
+        for row in table.rows
+    )
+    return replace(table, rows=tuple(rows)) if names else table
+
+
+def _cells(table: Table, name: str) -> list[str]:
+    return [row[table.columns.index(name)] for row in table.rows]
+
+
+def _told(cells: Iterable[str]) -> bool:
+    """Whether any cell holds more than a dash."""
+    return any(cell not in ("", *_DASHES) for cell in cells)
+
+
+def _silenced(table: Table, narrower: Table) -> bool:
+    """Whether a row loses all it has in the columns of which one must speak."""
+    before, after = (
+        [_told(row[one.columns.index(name)] for name in one.either if name in one.columns) for row in one.rows]
+        for one in (table, narrower)
+    )
+    return any(was and not still for was, still in zip(before, after, strict=True))
 
 
 def _turned(table: Table, width: int | None) -> Table:

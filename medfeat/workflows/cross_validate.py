@@ -22,13 +22,14 @@ from medfeat.heads.class_weights import NONE, check_class_weight
 from medfeat.report.rotation import rotation_table
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
-from medfeat.saying import heard
+from medfeat.saying import SaidOnce, heard
 from medfeat.tasks.check import examples
 from medfeat.tasks.labels_file import read_column
 from medfeat.types import IdArray, Progress, Task
-from medfeat.workflows.asking.question import Question, SaidOnce
+from medfeat.workflows.asking.question import Question
 from medfeat.workflows.jobs.each import Failure, each
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
+from medfeat.workflows.jobs.suited import only_suited
 from medfeat.workflows.results.kept import keep_result
 from medfeat_cache import FeatureStore
 
@@ -201,7 +202,7 @@ def cross_validate_of(
     check_way(options.choose)
     check_class_weight(options.class_weight)
     cache, progress = asked.catalogue(), heard(progress)
-    once, kind = SaidOnce(progress, set()), FOLDS if parts.column is None else GROUPS
+    once, kind = SaidOnce(progress), FOLDS if parts.column is None else GROUPS
 
     def rotated(job: StoreJob) -> Rotated:
         progress.say(f"leaving out {kind}: {job.name}")
@@ -217,7 +218,8 @@ def cross_validate_of(
         keep_result(cache.root, str(job.header.recipe["dataset"]), kind, one.to_dict(), key=key)
         return one
 
-    done = each(asked.jobs(cache, asked.stores(cache)), rotated)
+    jobs = only_suited(asked, asked.jobs(cache, asked.stores(cache)), once, class_weight=options.class_weight)
+    done = each(jobs, rotated)
     done.raise_if_alone()
     return CrossValidateReport(done.results, done.failures)
 

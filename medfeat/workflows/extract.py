@@ -22,7 +22,7 @@ from medfeat.extraction.network.devices import resolve_devices
 from medfeat.extraction.network.embedding_length import embedding_length
 from medfeat.extraction.network.layers_meant import with_layers
 from medfeat.extraction.session import embed
-from medfeat.saying import heard, warn_of
+from medfeat.saying import SaidOnce, heard, warn_of
 from medfeat.types import Dataset, DatasetInfo, Progress, TaskType
 from medfeat.workflows.asking.claiming import Claim, claim, remember_labels
 from medfeat.workflows.asking.data_options import DataOptions, Source
@@ -179,7 +179,7 @@ def extract_wanted(
     alone, where = len(sources) * len(networks) == 1, resolve_devices(device)
     root = resolve_root(wanted.cache_dir)
     overall = Overall(progress, "store", len(sources) * len(networks))
-    run = _Run(wanted.options, wanted.request, root, where, progress, networks, alone, overall)
+    run = _Run(wanted.options, wanted.request, root, where, progress, networks, alone, overall, SaidOnce(progress))
     if len(networks) == 1 and ":" not in networks[0]:
         describe(networks[0])  # a mistyped name is said before a gigabyte of images is fetched
     named = ", ".join(map(str, where))
@@ -241,6 +241,7 @@ class _Run:
     networks: tuple[str, ...]
     alone: bool
     overall: Overall
+    of_weights: SaidOnce
 
     def dataset(self, source: Source) -> Done[Pair, list[StoreOutcome]]:
         """Open one dataset and send it through every network; an error that is all there is gets raised."""
@@ -303,6 +304,7 @@ class _Opened:
                 device=run.devices[0],
                 beside=run.devices[1:],
                 progress=run.progress,
+                of_weights=run.of_weights,
             )
         finally:
             run.progress.finish()

@@ -17,11 +17,12 @@ from medfeat.heads.texts import TextSource
 from medfeat.report.few_shot import curve_tables, draw_curves
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
-from medfeat.saying import heard
+from medfeat.saying import SaidOnce, heard
 from medfeat.types import Progress, SilentProgress, Task
-from medfeat.workflows.asking.question import Question, SaidOnce
+from medfeat.workflows.asking.question import Question
 from medfeat.workflows.jobs.each import Failure, Overall, each
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
+from medfeat.workflows.jobs.suited import only_suited
 from medfeat.workflows.results.kept import keep_result, kept_result
 from medfeat.workflows.stores.texts import source_for
 from medfeat_cache import FeatureStore
@@ -139,7 +140,7 @@ def few_shot_of(
     cache, progress = asked.catalogue(), heard(progress)
     words = as_names(shots) if isinstance(shots, str) else tuple(map(str, shots))
     options = CurveOptions(words, draws, asked.seed, resamples)
-    once = SaidOnce(progress, set())
+    once = SaidOnce(progress)
 
     def curve_of(job: StoreJob) -> Curve:
         with FeatureStore(job.header.path) as store:
@@ -148,7 +149,7 @@ def few_shot_of(
             curve = _curve(store, task, job.head, options, root=cache.root, texts=texts, progress=progress)
         return replace(curve, dataset=job.dataset)
 
-    jobs = asked.jobs(cache, asked.stores(cache))
+    jobs = only_suited(asked, asked.jobs(cache, asked.stores(cache)), once)
     overall = Overall(progress, "curve", len(jobs))
     done = each(jobs, curve_of, overall=overall)
     overall.end()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medfeat.errors import DataError, NoTextsError, OneVectorError, UnsuitedHeadError, UsageError
+from medfeat.errors import DataError, OneVectorError, UnsuitedHeadError, UsageError
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.judging.cross_validation import VAL
 from medfeat.evaluation.judging.probe_store import Options, existing_run, probe_store
@@ -15,21 +15,22 @@ from medfeat.evaluation.judging.reading import takes_bags
 from medfeat.evaluation.judging.select_stores import Contender, Selection, contender, select_contender
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs.run import Run
-from medfeat.heads import HEADS, reads_texts, refuse_repetition, takes_budget
+from medfeat.heads import HEADS, reads_texts, takes_budget
 from medfeat.heads.class_weights import NONE
 from medfeat.report.pivot import pivot_table
 from medfeat.report.run_tables import runs_tables, selection_tables
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
-from medfeat.saying import heard, warn_of
+from medfeat.saying import SaidOnce, heard, warn_of
 from medfeat.tasks.readable import Probed
 from medfeat.tasks.versions import split_name
 from medfeat.types import Progress, SilentProgress, Task
 from medfeat.workflows.asking.given_names import asked_names
-from medfeat.workflows.asking.question import Question, SaidOnce
+from medfeat.workflows.asking.question import Question
 from medfeat.workflows.jobs.each import Failure, Overall, each
 from medfeat.workflows.jobs.side_by_side import joined
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob, heads_for
+from medfeat.workflows.jobs.suited import left_out, suited
 from medfeat.workflows.stores.how_to_extract import can_be_extracted, extract_as
 from medfeat.workflows.stores.store_names import find_meant, other_versions, versions_of
 from medfeat.workflows.stores.texts import source_for
@@ -205,8 +206,9 @@ def probe_stores(
     jobs = asked.jobs(cache, stores)
     if budget is not None and not any(takes_budget(job.head) for job in jobs):
         raise UsageError("--budget is for heads that train in rounds: ask for --head xgboost, or leave it out")
-    work = _Work(cache.root, asked.question, options, SaidOnce(heard(progress), set()), asked.of_all, asked.prompts)
-    # all heads were asked for, and some cannot learn such a task
+    work = _Work(cache.root, asked.question, options, SaidOnce(heard(progress)), asked.of_all, asked.prompts)
+    jobs, unsuited = suited(asked, jobs, work.progress, class_weight=class_weight)
+    # all heads were asked for, and some turn out to be unable to learn these samples
     passed_over: tuple[type[Exception], ...] = (UnsuitedHeadError,) if work.all_heads else ()
     if any(len(header.shape) > 1 for header in stores):
         passed_over = (*passed_over, OneVectorError)  # named for the stores that it is for
@@ -231,7 +233,7 @@ def probe_stores(
         failed=(*failures, *extra.failures),
         notes=(
             *_remarks(cache, asked, runs, stores, reused),
-            *_unsuited((*stood.passed_over, *chosen.passed_over)),
+            *left_out((*unsuited, *stood.passed_over, *chosen.passed_over)),
         ),
         selections=tuple(selection for selection, _ in selections),
     )
@@ -242,7 +244,8 @@ def probed_before(asked: ProbeRequest, options: Options) -> list[tuple[StoreJob,
     cache = asked.catalogue()
     work = _Work(cache.root, asked.question, options, SilentProgress(), asked.of_all, asked.prompts)
     passed_over: tuple[type[Exception], ...] = (UnsuitedHeadError,) if asked.of_all else ()
-    done = each(asked.jobs(cache, asked.stores(cache)), work.known, passed_over=passed_over)
+    jobs, _ = suited(asked, asked.jobs(cache, asked.stores(cache)), work.progress, class_weight=options.class_weight)
+    done = each(jobs, work.known, passed_over=passed_over)
     if done.errors:
         raise done.errors[0]
     return list(done.results)
@@ -272,20 +275,20 @@ class _Work:
     def probe(self, job: StoreJob) -> Run:
         """Let val choose, and read test once."""
         with job.opened() as store:
-            task = self._task(store, job.head)
+            task = self._task(store)
             run = probe_store(store, task, self.root, self._options(job, store, task), progress=self.progress)
         return replace(run, data=job.dataset)
 
     def known(self, job: StoreJob) -> tuple[StoreJob, Run | None]:
         """Look for the run that was made before."""
         with job.opened() as store:
-            task = self._task(store, job.head)
+            task = self._task(store)
             return job, existing_run(store, task, self.root, self._options(job, store, task))
 
     def stand(self, job: StoreJob) -> _Stood:
         """See what val says, with test closed."""
         with job.opened() as store:
-            task = self._task(store, job.head)
+            task = self._task(store)
             options = self._options(job, store, task)
             return _Stood(job, task, contender(store, task, self.root, options, progress=self.progress))
 
@@ -308,14 +311,11 @@ class _Work:
             words["prompts"] = str(Path(self.prompts).absolute())
         return replace(self.options, head=job.head, budget=budget, texts=texts, asked=words)
 
-    def _task(self, store: Probed, head: str) -> Task:
+    def _task(self, store: Probed) -> Task:
         if self.question.plain and not store.info.get("dataset"):
             name = store.recipe["dataset"]
             raise DataError(f"{name} was imported without a task: give labels with --labels FILE.csv (id,label,split)")
-        task = self.question.of(store, self.progress)
-        if self.all_heads:
-            refuse_repetition(head, task.task_type)
-        return task
+        return self.question.of(store, self.progress)
 
 
 @dataclass(frozen=True)
@@ -378,16 +378,6 @@ def _unreadable(cache: Catalogue) -> list[str]:
 def _broken(head: str | Sequence[str] | None) -> list[str]:
     """Return a line for each head that an installed package brings broken, where all were asked for."""
     return [f"left out: {problem}" for problem in HEADS.problems().values()] if head == "all" else []
-
-
-def _unsuited(errors: Sequence[Exception]) -> list[str]:
-    """Return a line for each head that was left out of all, however many stores it was left out for."""
-    several: dict[type[Exception], str] = {
-        OneVectorError: "heads that weigh several vectors of a sample, where a store has one",
-        NoTextsError: "heads that compare images with texts, where a store is not of --pool projected",
-    }
-    said = (several.get(type(one), str(one).removesuffix(": choose another head")) for one in errors)
-    return [f"left out: {line}" for line in dict.fromkeys(said)]
 
 
 def _order(run: Run) -> tuple[str, float]:

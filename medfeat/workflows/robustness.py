@@ -16,11 +16,12 @@ from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
 from medfeat.report.robustness import draw_robustness, robustness_table
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
-from medfeat.saying import heard
+from medfeat.saying import SaidOnce, heard
 from medfeat.types import IdArray, Progress, Task
-from medfeat.workflows.asking.question import Question, SaidOnce
+from medfeat.workflows.asking.question import Question
 from medfeat.workflows.jobs.each import Failure, each
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
+from medfeat.workflows.jobs.suited import only_suited
 from medfeat.workflows.results.kept import keep_result
 from medfeat.workflows.stores.remake import Remake
 from medfeat_cache import FeatureStore, StoreHeader
@@ -115,7 +116,7 @@ def robustness_of(
 ) -> RobustnessReport:
     """Do what `robustness` says, with what is asked in values."""
     cache, progress = asked.catalogue(), heard(progress)
-    once = SaidOnce(progress, set())
+    once = SaidOnce(progress)
 
     def judged(job: StoreJob) -> Robustness:
         with FeatureStore(job.header.path) as store:
@@ -129,7 +130,7 @@ def robustness_of(
         keep_result(cache.root, run.dataset, "robustness", found.to_dict())
         return found
 
-    done = each(asked.jobs(cache, asked.stores(cache)), judged)
+    done = each(only_suited(asked, asked.jobs(cache, asked.stores(cache)), once), judged)
     done.raise_if_alone()
     drawn = draw_robustness(done.results, Path(figure)) if figure is not None and done.results else None
     return RobustnessReport(done.results, done.failures, drawn)

@@ -20,7 +20,7 @@ from medfeat.evaluation.runs.saved_probe import SavedProbe, load_probe
 from medfeat.report.run_tables import NAMES
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table, number, with_interval
-from medfeat.saying import heard
+from medfeat.saying import SaidOnce, heard
 from medfeat.task_types import shortened
 from medfeat.tasks import Split, align, gather
 from medfeat.tasks.bags import blocks
@@ -28,6 +28,7 @@ from medfeat.types import OFFICIAL_GROUPS, FloatArray, Progress, Task
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.jobs.each import Failure, Overall, each
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
+from medfeat.workflows.jobs.suited import only_suited
 from medfeat.workflows.predict import matching_store
 from medfeat.workflows.results.kept import keep_result
 from medfeat.workflows.stores.store_names import shown_name
@@ -209,7 +210,8 @@ def transfer_of(
             shown = shown_name(read_header(other_path), cache)
             return _test(replace(run, data=job.dataset), store, other, there, split=split, onto=shown)
 
-    jobs = asked.jobs(cache, asked.stores(cache), onto=onto)
+    asks = replace(asked, question=here)
+    jobs = only_suited(asks, asked.jobs(cache, asked.stores(cache), onto=onto), SaidOnce(progress))
     overall = Overall(progress, "transfer", len(jobs))
     done = each(jobs, tested, overall=overall)
     overall.end()

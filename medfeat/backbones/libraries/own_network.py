@@ -21,6 +21,7 @@ from medfeat.backbones.features.row_an_image import refuse_mixed_rows
 from medfeat.backbones.features.views_of import Anatomy, FrozenViews, ViewPlan, plan_views
 from medfeat.backbones.weights.fitting import left_out, load_strictly
 from medfeat.backbones.weights.network_in_file import without_twins
+from medfeat.backbones.weights.own_weights import own_weights
 from medfeat.backbones.weights.part_spelling import split_part
 from medfeat.backbones.weights.weights_file import read_part, refuse_list, weights_digest
 from medfeat.errors import UsageError
@@ -178,7 +179,7 @@ def _with_weights(entry: Entry, weights: str | Path | None, seed: int) -> tuple[
     if part:
         read = [f"weights under {part!r} were read", *read]
     told = [*read, *load_strictly(module, state, heads=(), adapt=None, origin=origin)]
-    return replace(entry.info, origin="file"), module, [*told, *left_out(state, wanted, told)]
+    return own_weights(entry.info, place), module, [*told, *left_out(state, wanted, told)]
 
 
 def _built(entry: Entry) -> nn.Module:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeGuard
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safet
 INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 """What Hugging Face puts beside a checkpoint that is cut into several files."""
 TUNING = "medfeat"
-"""Under which `medfeat finetune` writes how it tuned them into the header of its weights."""
+"""Under which medfeat writes what it knows of weights, and how it tuned them, into the header of their file."""
 _PIECES = (".safetensors", ".bin")
 
 
@@ -213,21 +213,37 @@ def tuning_of(path: str | Path) -> dict[str, Any] | None:
     path
         As for `_read_named`; what cannot be read has nothing to say.
     """
+    found = header_of(path)
+    return found if is_tuning(found) else None
+
+
+def is_tuning(found: object) -> TypeGuard[dict[str, Any]]:
+    """Whether this is what `medfeat finetune` says of weights."""
+    return isinstance(found, dict) and "dataset" in found and isinstance(found.get("started_from"), dict)
+
+
+def header_of(path: str | Path) -> dict[str, Any]:
+    """Return what medfeat wrote into the header of a file of weights; nothing for any other file.
+
+    Parameters
+    ----------
+    path
+        As for `_read_named`; what cannot be read has nothing to say.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         file = _file_at(Path(path).expanduser())
     except MissingFileError:
-        return None
+        return {}
     if file.suffix != ".safetensors":
-        return None
+        return {}
     try:
         with safe_open(file, "pt") as opened:
             found = json.loads((opened.metadata() or {}).get(TUNING, "{}"))
-        known = isinstance(found, dict) and {"dataset", "started_from"} <= found.keys()
-        return found if known else None
     except (SafetensorError, OSError, ValueError):
-        return None
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _reason(error: Exception) -> str:

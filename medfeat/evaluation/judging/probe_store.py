@@ -29,7 +29,7 @@ from medfeat.evaluation.runs.places import run_folder
 from medfeat.evaluation.runs.reuse import believed_run
 from medfeat.evaluation.runs.run import MODEL_FOLDER, NOT_SAVED, Run, RunSpec, headline, task_digest
 from medfeat.evaluation.runs.saved_probe import write_probe
-from medfeat.heads import head_identity, trusted_types, weighted_head
+from medfeat.heads import head_identity, refuse_unsuited, trusted_types, weighted_head
 from medfeat.heads.class_weights import NONE, check_class_weight
 from medfeat.heads.devices import has_gpu
 from medfeat.heads.saving import save_model
@@ -125,10 +125,11 @@ def probe_store(store: Probed, task: Task, root: Path, options: Options, *, prog
     folder = run_folder(root, store.recipe["dataset"], spec.key)
     if not folder.is_relative_to(root):
         progress.say(f"{root} cannot be written: the run goes to {folder}")
-    network = wording.network(str(store.recipe["backbone"]), wording.weights(store.info))
-    progress.say(f"probing {store.recipe['dataset']} / {network} / {options.head}")
     head = weighted_head(options.head, options.class_weight, options.budget, options.texts)
     samples = gather_for(head, store, task)
+    refuse_unsuited(options.head, task.task_type)  # before it is named: of all heads, some are left out
+    network = wording.network(str(store.recipe["backbone"]), wording.weights(store.info))
+    progress.say(f"probing {store.recipe['dataset']} / {network} / {options.head}")
     with recording.writing(folder) as hidden:
         run = _probe(samples, store, spec, hidden, head=head, asked=options.asked, progress=progress)
     return replace(run, folder=folder)

@@ -24,13 +24,23 @@ def gather_for(head: Head, store: Readable, task: Task) -> Samples:
     DataError
         As `medfeat.tasks.gather`.
     """
-    bags = takes_bags(head)
-    if bags and len(getattr(store, "shape", ())) < 2:
+    refuse_one_vector(head, store)
+    return gather(store, task, bags=takes_bags(head))
+
+
+def refuse_one_vector(head: Head, store: Readable) -> None:
+    """Refuse a store that has one vector a sample where a head weighs several.
+
+    Raises
+    ------
+    OneVectorError
+        It does.
+    """
+    if takes_bags(head) and len(getattr(store, "shape", ())) < 2:
         raise OneVectorError(
             f"the {head.name} head weighs several vectors of a sample, and {store.path} has one: "
             "extract with --slices keep (volumes) or --pool tokens, or choose another head"
         )
-    return gather(store, task, bags=bags)
 
 
 def stored_shape(store: Probed) -> tuple[int, ...]:

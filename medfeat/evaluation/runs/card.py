@@ -8,10 +8,11 @@ from typing import Any
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import Run
 from medfeat.task_types import listed
-from medfeat.types import Interval
+from medfeat.types import NOT_KNOWN, Interval
 from medfeat_cache.commands import command
 
 CARD_FILE = "card.md"
+_TAGGED = ("timm", "torchvision")  # whose ids name the published weights behind a dot
 _HEADLINES = ("auc", "acc", "balanced_accuracy", "macro_f1", "quadratic_kappa", "ece", "r2", "mae", "rmse", "spearman")
 
 
@@ -44,9 +45,7 @@ def card(run: Run, info: Mapping[str, Any]) -> str:
         "## What it was made from",
         "",
         f"- Data: {run.dataset}, licence {data.get('licence', 'unknown')}. {data.get('citation', '')}".rstrip(),
-        f"- Network: {network.get('source', '')} {network.get('source_id', run.backbone)}, weights "
-        f"{network.get('origin', 'unknown')} ({run.store['recipe'].get('weights_digest') or 'none'}), licence "
-        f"{network.get('licence', 'unknown')}, pretrained on {network.get('pretraining', 'unknown')}",
+        f"- Network: {_network(run, network)}",
         "",
         "## How good it is",
         "",
@@ -60,11 +59,30 @@ def card(run: Run, info: Mapping[str, Any]) -> str:
         "",
         "## What to mind",
         "",
-        *(f"- {line}" for line in (*run.cautions, *run.notes)),
+        *(f"- {line}" for line in (*run.cautions, *run.notes, *_unknown(network))),
         "- Other scanners, patients or image sizes than those above were not tested; val cannot vouch for them.",
         f"- Feed it images embedded by the same recipe: {predict} refuses any other.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _network(run: Run, network: Mapping[str, Any]) -> str:
+    """Say which network it is and whose weights it has; the id of published weights is not that of own ones."""
+    source, name = str(network.get("source", "")), str(network.get("source_id", run.backbone))
+    digest = run.store["recipe"].get("weights_digest") or "none"
+    given = ""
+    if network.get("origin") == "file":
+        name = name.partition(".")[0] if source in _TAGGED else name
+        given = f" {run.store['weights']}".rstrip()
+    licence, seen = network.get("licence", "unknown"), network.get("pretraining", "unknown")
+    weights = f"weights {network.get('origin', 'unknown')}{given} ({digest})"
+    return f"{source} {name}, {weights}, licence {licence}, pretrained on: {seen}"
+
+
+def _unknown(network: Mapping[str, Any]) -> list[str]:
+    """Say that leaks cannot be ruled out where nobody knows what the weights were trained on."""
+    own = network.get("origin") == "file" and str(network.get("pretraining", "")).startswith(NOT_KNOWN)
+    return ["What its weights were trained on is not known: these images may have been among it."] if own else []
 
 
 def _row(name: str, run: Run) -> str:

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from medfeat.task_types import shortened
-from medfeat.types import OFFICIAL_GROUPS, Task
+from medfeat.types import OFFICIAL_GROUPS, UNTRAINED, Task
 
 _NONE: Mapping[str, Any] = {}
 TRAINING = {"linear": "linear probe", "knn": "kNN", "finetune": "fine-tuned", "zero-shot": "zero-shot"}
@@ -194,7 +194,7 @@ def cautions(dataset: str, backbone: Mapping[str, Any]) -> tuple[str, ...]:
         ``info["backbone"]`` of the store.
     """
     found = []
-    if backbone.get("origin") == "random" or backbone.get("source") == "random":
+    if "random" in (backbone.get("origin"), backbone.get("source")) or backbone.get("pretraining") == UNTRAINED:
         found.append("random weights")
     if dataset in (backbone.get("overlap") or ()):
         found.append("pretraining data overlaps this dataset")

@@ -10,7 +10,6 @@ from typing import Any
 from medfeat.datasets.labels.class_spelling import class_list
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.runs.run import task_digest
-from medfeat.saying import WholeProgress
 from medfeat.tasks import OFFICIAL, bound, check_task, drop, find_task, from_csv, keep, keep_task, official, relabel
 from medfeat.tasks.classes import in_order
 from medfeat.tasks.readable import Readable
@@ -135,34 +134,3 @@ def _given(task: Task, store: Readable) -> Task:
     except DataError:
         same = False
     return task if same else replace(task, name=_GIVEN)
-
-
-@dataclass(frozen=True)
-class SaidOnce:
-    """A `Progress` that says each line once, however many stores the same labels are read for."""
-
-    progress: Progress
-    said: set[str]
-
-    def start(self, total: int, label: str, unit: str = "images") -> None:
-        """Begin a stretch."""
-        self.progress.start(total, label, unit)
-
-    def advance(self, count: int) -> None:
-        """Report more units done."""
-        self.progress.advance(count)
-
-    def say(self, message: str) -> None:
-        """Show a line that was not shown before."""
-        if message not in self.said:
-            self.said.add(message)
-            self.progress.say(message)
-
-    def finish(self) -> None:
-        """End the stretch."""
-        self.progress.finish()
-
-    def whole(self, done: int, total: int, what: str) -> None:
-        """Say how far the whole command is."""
-        if isinstance(self.progress, WholeProgress):
-            self.progress.whole(done, total, what)

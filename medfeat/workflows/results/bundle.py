@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from medfeat.backbones.weights.own_weights import KNOWN, facts_to_keep
 from medfeat.evaluation.runs.card import CARD_FILE
 from medfeat.evaluation.runs.places import RUN_FILE
 from medfeat.evaluation.runs.run import CHOICE_FILE, MODEL_FOLDER, SCORES_FILE
@@ -76,7 +77,14 @@ def write_bundle(probe: SavedProbe, network: nn.Module, story: Mapping[str, Any]
         words = network_words(probe.recipe, probe.info) | {"weights": "THIS_FOLDER", "seed": None}
         extract = command_line("extract", **words, data="NAME")
         (folder / README).write_text(card + _USE.format(predict=predict, extract=extract), encoding="utf-8")
-    write_weights(network, folder / BUNDLED_WEIGHTS, story)
+    write_weights(network, folder / BUNDLED_WEIGHTS, {KNOWN: _known(probe.info), **(story or {})})
+
+
+def _known(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the store of a run says of its network's weights, for the file that they go into."""
+    said = info.get("backbone") or {}
+    pretraining, licence = (str(said.get(name, "unknown")) for name in ("pretraining", "licence"))
+    return facts_to_keep(pretraining, licence, tuple(said.get("overlap") or ()))
 
 
 def _without_folders(run: dict[str, Any]) -> dict[str, Any]:

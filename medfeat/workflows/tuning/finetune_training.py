@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from medfeat.backbones import Backbone, describe, load_backbone
+from medfeat.backbones.weights.own_weights import KNOWN, facts_to_keep
 from medfeat.backbones.weights.weights_file import tuning_of
 from medfeat.cost import EnergyMeter
 from medfeat.datasets.changes import allowed_for
@@ -282,13 +283,16 @@ def _fed(
 
 def _story(backbone: Backbone, job: TrainingJob, facts: Mapping[str, Any], trained: Trained) -> dict[str, Any]:
     """Say what the tuned weights were made from; their file carries it along."""
+    info, dataset = backbone.info, job.dataset.info.name
+    seen = tuple(dict.fromkeys((*info.overlap, dataset)))
     return {
         "format": FORMAT,
         "version": VERSION,
         "backbone": job.network.backbone,
-        "source_id": backbone.info.source_id,
+        "source_id": info.source_id,
         "started_from": _parent(backbone, job),
-        "dataset": job.dataset.info.name,
+        "dataset": dataset,
+        KNOWN: facts_to_keep(f"{info.pretraining}, then tuned by medfeat on {dataset}", info.licence, seen),
         "epoch": trained.best,
         **({} if trained.soup is None else {"average_of_epochs": list(trained.soup.epochs)}),
         **facts,

@@ -15,9 +15,11 @@ from medfeat.errors import MedfeatError
 from medfeat.evaluation.judging.probe_store import Options, probe_store
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs import write_run as recording
+from medfeat.evaluation.runs.card import card
 from medfeat.evaluation.runs.run import list_runs, load_run_model, read_run, read_scores
 from medfeat.evaluation.runs.vouching import vouch
 from medfeat.tasks import official, subset
+from medfeat.types import NOT_KNOWN
 from medfeat_cache import FeatureStore
 
 QUICK = Options(resamples=20)
@@ -78,6 +80,19 @@ def test_random_weights_and_overlap_are_said(make_store, cache_root):
     overlap = probed(make_store(backbone="rad_dino", backbone_info={"overlap": ["bloodmnist"]}), cache_root)
     assert random.cautions == ("random weights",)
     assert overlap.cautions == ("pretraining data overlaps this dataset",)
+
+
+def test_a_card_says_of_own_weights_that_nothing_is_known(make_store, cache_root):
+    """The id of published weights names other ones; that of a network brought by hand has no such ending."""
+    own = {"origin": "file", "source": "timm", "source_id": "vgg16.tv_in1k", "pretraining": NOT_KNOWN}
+    given = {"asked": {"weights": {"origin": "file", "path": "mine.pth"}}}
+    with FeatureStore(make_store(backbone_info=own)) as store:
+        run = probe_store(store, official(store), cache_root, QUICK)
+        found = card(replace(run, store={**run.store, "weights": "mine.pth"}), {**store.info, **given})
+        published = card(run, {"backbone": own | {"origin": "pretrained", "pretraining": "ImageNet-1k"}})
+    assert "- Network: timm vgg16, weights file mine.pth (none)" in found and f"pretrained on: {NOT_KNOWN}" in found
+    assert "What its weights were trained on is not known" in found
+    assert "timm vgg16.tv_in1k, weights pretrained (none)" in published and "is not known" not in published
 
 
 def test_scores_are_kept_a_sample_without_pickle(make_store, cache_root):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -71,6 +72,35 @@ def test_a_column_that_tells_two_rows_apart_stays():
 
 def table_less() -> tuple[str, ...]:
     return ("a long name of a column_______________", "px")
+
+
+PAPERS = Table(
+    "", ("system", "AUC", "ACC", "pixels"), (("a" * 20, "–", "0.851", "28 native"), ("b" * 20, "–", "0.863", "224")),
+    less=("ACC", "pixels"), either=("AUC", "ACC"),
+)  # fmt: skip
+
+
+def test_a_column_of_dashes_goes_before_all_others():
+    shown, gone = fitted(PAPERS, 46)
+    assert shown.columns == ("system", "ACC", "pixels") and gone == ("AUC",)
+    assert fitted(PAPERS, 60) == (PAPERS, ())
+
+
+def test_the_only_score_of_a_row_stays_whatever_its_rank():
+    rows = (("a" * 20, INTERVAL, INTERVAL, "28 native"), ("b" * 20, "–", "0.863", "224"))
+    shown, gone = fitted(replace(PAPERS, rows=rows), 60)
+    assert shown.columns == ("system", "AUC", "ACC") and gone == ("pixels", "intervals of ACC")
+    assert shown.rows[0] == ("a" * 20, INTERVAL, "0.740")
+    both = tuple((*row[:1], INTERVAL, *row[2:]) for row in rows)
+    assert fitted(replace(PAPERS, rows=both), 60)[1] == ("ACC",)
+    none = tuple((*row[:2], "–", *row[3:]) for row in rows)  # nothing is lost with a dash
+    assert fitted(replace(PAPERS, rows=none), 60)[1] == ("ACC",)
+
+
+def test_a_table_stays_one_where_even_bare_scores_are_too_wide():
+    rows = (("a" * 20, INTERVAL, INTERVAL, "28 native"), ("b" * 20, "–", "0.863", "224"))
+    shown, gone = fitted(replace(PAPERS, rows=rows), 48)
+    assert shown.columns == ("system", "AUC") and gone == ("pixels", "ACC")
 
 
 def test_an_empty_column_of_some_rank_takes_no_place():

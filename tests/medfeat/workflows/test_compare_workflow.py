@@ -9,10 +9,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rich.table import Table as Drawn
 
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.compare import published
 from medfeat.evaluation.compare.paired import compare_runs
+from medfeat.report.comparison_tables import comparison_table
+from medfeat.report.tables import fitted, terminal
 from medfeat.workflows.compare import compare
 from medfeat.workflows.probe import probe
 
@@ -52,6 +55,23 @@ def test_our_run_stands_in_the_table_with_its_interval_and_flags(make_store, cac
     val, test = (f"{found.auc.value:.3f}" for found in (run.val, run.test))
     assert f"ours: resnet18 (random weights)\t{val}\tlinear probe\t28 enlarged to 224\t{test} [" in text
     assert "≠" in text and "vs resnet18 linear" in text
+
+
+def test_no_row_loses_its_only_score_for_want_of_width(make_store, cache_root):
+    """Some papers give ACC alone: beside AUC with an interval, at 80 columns, it was the first to go."""
+    make_store(backbone="efficientnet_lite0")
+    probe(cache_dir=cache_root, resamples=20)
+    rows = {name: published.rows(name) for name in published.datasets()}
+    assert any(row.auc is None and row.acc is not None for row in rows["bloodmnist"])
+    for one in compare("all", cache_dir=cache_root).comparisons:
+        table = comparison_table(one)
+        shown, _ = fitted(table, 80)
+        (drawn,) = (part for part in terminal([table], 80) if isinstance(part, Drawn))  # and does not turn into lines
+        assert drawn.row_count == len(table.rows)
+        scores = [i for i, column in enumerate(shown.columns) if column in ("AUC", "ACC")]
+        words = {row[0].partition(" (chosen")[0]: [row[i] for i in scores] for row in shown.rows}
+        for row in rows[one.dataset]:
+            assert set(words[row.system]) != {"–"} or (row.auc, row.acc) == (None, None), (one.dataset, row.system)
 
 
 def test_markdown_csv_and_json_hold_the_comparison(make_store, cache_root):

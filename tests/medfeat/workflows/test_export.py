@@ -60,6 +60,15 @@ def test_a_folder_of_tuned_weights_says_what_they_have_seen(cache_root, tuned, t
     assert any("overlaps this dataset" in caution for caution in run.cautions)
 
 
+def test_what_is_known_of_weights_goes_with_them(cache_root, tmp_path):
+    """Of a file of weights nothing is known but what medfeat wrote into it: that these are random, for one."""
+    run = probed(cache_root, small(tmp_path))
+    assert run.cautions == ("random weights",)
+    report = export(run.folder, tmp_path / "given", cache_dir=cache_root)
+    extract(small(tmp_path), CNN, weights=report.folder, cache_dir=tmp_path / "other", **FRESH)
+    assert probe(cache_dir=tmp_path / "other", resamples=20).runs[0].cautions == ("random weights",)
+
+
 def test_it_holds_no_ids_no_paths_and_nothing_that_could_run(cache_root, tuned, tmp_path):
     report = export(tuned.folder, tmp_path / "given", cache_dir=cache_root)
     assert {name.rpartition(".")[2] for name in report.files} == {"json", "md", "npz", "safetensors", "skops"}

@@ -14,6 +14,7 @@ from medfeat.errors import WeightsError
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
 from medfeat.extraction.ask.request import Request
 from medfeat.extraction.remake import load_again
+from medfeat.types import SilentProgress
 from medfeat.workflows.asking.wanted import Wanted
 from medfeat.workflows.cache import repair, verify
 from medfeat.workflows.extract import extract, plan
@@ -108,3 +109,15 @@ def test_resampled_patches_are_allowed_once_and_read_again(cache_root: Path, dat
     assert header.info["asked"]["weights"]["adapt"] is True
     assert again(header).info.weights_digest == header.recipe["weights_digest"]
     json.dumps(header.info["asked"])
+
+
+def test_what_is_left_out_of_weights_is_said_once_however_many_datasets(cache_root: Path, data: Path, file: Path):
+    other = data.with_name("other.npz")
+    with np.load(data) as arrays:
+        np.savez(other, **{name: array[::-1] for name, array in arrays.items()})
+    said = SilentProgress()
+    options = {"precision": "fp32", "batch_size": 16, "device": "cpu", "compile": False, "progress": said}
+    report = extract(f"{data},{other}", NAME, weights=f"{file}::online", cache_dir=cache_root, **options)
+    assert len(report.stores) == 2
+    told = [line for line in said.said if "classifier" in line or "were read" in line]
+    assert len(told) == len(set(told)) == 3, told
