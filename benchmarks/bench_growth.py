@@ -15,7 +15,7 @@ import time
 
 import numpy as np
 
-from machine import MEASURING, RESULTS, keep
+from machine import MEASURING, RESULTS, describe, keep
 
 STORES, RUNS = (2_000, 5_000) if MEASURING else (40, 60)
 AUDITED = (100_000, 2_048) if MEASURING else (400, 16)
@@ -38,7 +38,9 @@ def child(command):
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); print(done.stderr, file=sys.stderr);"
         "print(done.stdout); sys.exit(done.returncode)"
     )
-    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=False)
+    # Compiled code is kept, as where medfeat is installed, whatever the caller's environment says.
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=False, env=kept)
     assert done.returncode == 0, done.stderr
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     peak, _, printed = done.stdout.partition("\n")
@@ -84,10 +86,13 @@ def published_labels(n):
 
 
 def note(name, facts):
-    """Keep one measurement beside the others of this file."""
+    """Keep one measurement beside the others of this file, each with its machine, and with what it was before."""
     path = RESULTS / "growth.json"
     known = json.loads(path.read_text()) if MEASURING and path.exists() else {}
-    keep("growth", {**{key: value for key, value in known.items() if key != "machine"}, name: facts})
+    machine = known.pop("machine", None)
+    rows = {key: {"machine": machine} | row for key, row in known.items()}
+    before = {key: value for key, value in rows.get(name, {}).items() if key == "before"}
+    keep("growth", rows | {name: {"machine": describe()} | facts | before})
 
 
 def test_many_stores_are_listed(tmp_path):
@@ -95,6 +100,7 @@ def test_many_stores_are_listed(tmp_path):
         recipe = recipe_of(f"set{i % 20:02d}", f"network{i // 20 % 50:02d}", number=i)
         write_store(tmp_path, recipe, {"train": np.arange(4)}, 4, info=made_up_info(recipe["dataset"]))
     time.sleep(2.1)  # younger files are not remembered
+    measured("cache", "ls", "--cache-dir", tmp_path / "empty")  # what is imported is compiled once
     first, cost = measured("cache", "ls", "--cache-dir", tmp_path)
     again, known = measured("cache", "ls", "--cache-dir", tmp_path)
     # and nothing of notes below the table

@@ -10,7 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from medfeat_cache.layout import open_layout
+from medfeat_cache.errors import StoreError
+from medfeat_cache.format import Layout
+from medfeat_cache.header_bytes import read_layout
+from medfeat_cache.layout import checked, open_layout
+from medfeat_cache.reading import look_at
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,32 @@ def read_header(path: str | Path) -> StoreHeader:
     layout, file = open_layout(path)
     with file:
         size = os.fstat(file.fileno()).st_size
+    return _header(path, layout, size)
+
+
+def listed_header(path: Path) -> StoreHeader:
+    """Read as `read_header` does, for lists of thousands: without HDF5 where the file is laid out as ours are.
+
+    What the root digest covers is checked all the same. Where the columns lie is not, so that a store can be listed of
+    which whoever opens it learns that this is damaged.
+
+    Raises
+    ------
+    StoreNotFoundError, StoreDamaged, StoreVersionError
+        As `read_header`, which says it.
+    """
+    try:
+        look_at(path)  # a pipe of that name would wait for ever
+        with path.open("rb", buffering=0) as file:
+            layout, size = read_layout(file), os.fstat(file.fileno()).st_size
+        if layout is not None:
+            return _header(path, checked(path, layout, size), size)
+    except (StoreError, OSError):  # said the same way wherever it is found
+        pass
+    return read_header(path)
+
+
+def _header(path: Path, layout: Layout, size: int) -> StoreHeader:
     facts = layout.attributes
     counts = {name: layout.groups[name].columns["embeddings"].shape[0] for name in json.loads(facts["groups"])}
     embeddings = layout.groups[next(iter(counts))].columns["embeddings"]

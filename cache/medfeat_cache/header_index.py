@@ -16,14 +16,14 @@ from typing import Any
 
 from medfeat_cache.errors import StoreError
 from medfeat_cache.files import write_whole
-from medfeat_cache.header import StoreHeader, read_header
+from medfeat_cache.header import StoreHeader, listed_header
 from medfeat_cache.key import digest, recipe_digest
 from medfeat_cache.stamp import Stamp
 
 _INDEX_NAME = "headers.json"
 VERSION = 2
 _KEPT = ("digest", "recipe", "info", "counts", "dim", "dtype", "shape", "created_by", "created_utc")
-# Reading a header costs about 10 ms: below a third of a second of that, a cache is spared the file.
+# Reading a header costs less than a millisecond, on network folders ten: fewer spare a cache the file.
 WORTH_WRITING = 32
 
 
@@ -49,7 +49,7 @@ class HeaderIndex:
             found = _header(path, entry.get("header"), before.size)
             if found is not None:
                 return found
-        now, header = time.time_ns(), read_header(path)
+        now, header = time.time_ns(), listed_header(path)
         if before is not None and before.settled(now) and before == _stamp(path):
             self._new[name] = {"stamp": vars(before), "header": {key: getattr(header, key) for key in _KEPT}}
         return header

@@ -67,15 +67,21 @@ def open_layout(path: Path) -> tuple[Layout, BinaryIO]:
             ) from error
         raise
     try:
-        layout = _read_header(path, file)
-        _check_header(path, layout)
-        layout = upgraded(path, layout)
-        _check_facts(path, layout)
-        _check_shapes(path, layout, os.fstat(file.fileno()).st_size)
+        layout = checked(path, _read_header(path, file), os.fstat(file.fileno()).st_size)
     except BaseException:
         file.close()
         raise
     return layout, file
+
+
+def checked(path: Path, layout: Layout, size: int) -> Layout:
+    """Return the layout that was read from a file of `size` bytes in the newest format; raise what is wrong with it."""
+    _check_version(path, layout.attributes)
+    _check_header(path, layout)
+    layout = upgraded(path, layout)
+    _check_facts(path, layout)
+    _check_shapes(path, layout, size)
+    return layout
 
 
 def _read_header(path: Path, opened: BinaryIO) -> Layout:

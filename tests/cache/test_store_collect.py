@@ -208,8 +208,8 @@ def test_only_donors_with_the_fields_that_matter_are_opened(
     elsewhere = new_source(recipe={**source.recipe, "dataset": "elsewhere"}).make(cache_root)
     recipe = {**source.recipe, "fingerprint": "new"}
     opened: list[Path] = []
-    read = header_index.read_header
-    monkeypatch.setattr(header_index, "read_header", lambda path: opened.append(path) or read(path))
+    read = header_index.listed_header
+    monkeypatch.setattr(header_index, "listed_header", lambda path: opened.append(path) or read(path))
 
     def paths(**options: Any) -> set[Path]:
         opened.clear()

@@ -9,7 +9,7 @@ from medfeat.datasets.decoding.bad_file import BadFile
 # Start of codestream and of its SIZ segment (ITU-T T.800, A.4.2 and A.5.1).
 _CODESTREAM = b"\xff\x4f\xff\x51"
 _LOOKED_THROUGH = 1 << 22
-COMPONENTS, FIRST_COMPONENT, COMPONENT_BYTES = 40, 42, 3
+TILE_SIZE, COMPONENTS, FIRST_COMPONENT, COMPONENT_BYTES = 24, 40, 42, 3
 SIGNED = 0x80
 
 
@@ -21,9 +21,7 @@ def bits_of(path: Path) -> int:
     BadFile
         For signed samples, more than 8 bits in colour, and fewer than 8 or more than 16.
     """
-    with path.open("rb") as file:
-        head = file.read(_LOOKED_THROUGH)
-    start = head.find(_CODESTREAM)
+    head, start = _head(path)
     found = head[start + FIRST_COMPONENT :] if start >= 0 else b""
     count = int.from_bytes(head[start + COMPONENTS : start + FIRST_COMPONENT], "big") if start >= 0 else 0
     if not count or len(found) < COMPONENT_BYTES * count:
@@ -37,3 +35,25 @@ def bits_of(path: Path) -> int:
     if not 8 <= min(bits) <= max(bits) <= 16:
         raise BadFile(f"a JPEG 2000 file of {min(bits)}-bit samples; save 8 to 16 bits")
     return max(bits)
+
+
+def tile_of(path: Path) -> tuple[int, int]:
+    """Return width and height of a tile of a JPEG 2000 file, which are decoded one by one.
+
+    Raises
+    ------
+    BadFile
+        For a file whose head is damaged.
+    """
+    head, start = _head(path)
+    found = head[start + TILE_SIZE : start + TILE_SIZE + 8]
+    if start < 0 or len(found) < 8:
+        raise BadFile("a JPEG 2000 file whose head is damaged")
+    return int.from_bytes(found[:4], "big"), int.from_bytes(found[4:], "big")
+
+
+def _head(path: Path) -> tuple[bytes, int]:
+    """Return the first bytes of a file, and where in them its codestream starts; -1 where it does not."""
+    with path.open("rb") as file:
+        head = file.read(_LOOKED_THROUGH)
+    return head, head.find(_CODESTREAM)

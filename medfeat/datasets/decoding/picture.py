@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from medfeat.datasets.decoding.bad_file import BadFile, refuse_bomb
 from medfeat.datasets.decoding.intensity import Stored
 from medfeat.datasets.decoding.jpeg2000 import bits_of
+from medfeat.datasets.decoding.picture_room import refuse_too_much, taken_bytes
 from medfeat.datasets.decoding.room import Reserve, no_bound
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "JPEG2000")
@@ -34,6 +36,8 @@ _PILLOW: Any = Image  # whose core has no types
 if hasattr(_PILLOW.core, "set_block_size"):
     _PILLOW.core.set_block_size(64 << 20)
 _COPIED_BYTES = 1 << 20
+_LYING = (5, 6, 7, 8)  # orientations of EXIF in which rows are columns
+_BACK = {6: 8, 8: 6}  # the others undo themselves
 DEEP = (";16B", ";16L", ";16N")
 # First bytes, and where they stand, of what people name like a picture.
 _STRANGERS = (
@@ -67,8 +71,9 @@ def read_picture(path: Path, reserve: Reserve = no_bound) -> Stored:
             _check(image)
             count, bands = image.width * image.height, len(image.getbands())
             refuse_bomb(path, count * bands)
-            # as Pillow holds it, four bytes a pixel unless it is grey of 8 bits, and as it is returned
-            reserve(count * (2 if image.mode in ("1", "L") else 4 + bands))
+            taken = taken_bytes(image, path)
+            refuse_too_much(taken)
+            reserve(taken)
             return stored_picture(image)
     except UnidentifiedImageError as error:
         raise BadFile(_unidentified(path)) from error
@@ -142,47 +147,64 @@ def _stored(image: Image.Image) -> Stored:
     if image.mode.startswith(("I", "F")):
         # Pillow inverts white-is-zero for 8 bits and not for more.
         inverted = tags.get(PHOTOMETRIC) == _WHITE_IS_ZERO if tags else False
-        values = np.asarray(_upright(image))
-        values = values.astype(values.dtype.newbyteorder("="))
+        values = _upright(image, _native)
         if values.dtype == np.int32 and tags and kind == UNSIGNED and tags.get(BITS, (1,))[0] == 32:
             values = values.view(np.uint32)  # Pillow has no mode for it, and shows the upper half as negative
         return Stored(values, inverted=inverted)
     if kind == SIGNED and image.mode == "L":
-        return Stored(np.asarray(_upright(image)).view(np.int8))  # Pillow has no mode for this either
-    return Stored(_eight_bit(_upright(image)))
+        return Stored(_upright(image, np.asarray).view(np.int8))  # Pillow has no mode for this either
+    return Stored(_eight_bit(image))
+
+
+def _native(part: Image.Image) -> NDArray[Any]:
+    values = np.asarray(part)
+    return values.astype(values.dtype.newbyteorder("="))
 
 
 def _stored_jpeg2000(image: Image.Image, bits: int) -> Stored:
     if bits == 8:
-        return Stored(_eight_bit(_upright(image)))
+        return Stored(_eight_bit(image))
     # Pillow spreads the samples over 16 bits (j2ku_gray_i in its Jpeg2KDecode.c).
-    return Stored(np.asarray(_upright(image)).astype(np.uint16) >> np.uint16(16 - bits))
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Turn an image as its EXIF says; one that stands upright is not copied."""
-    image.load()  # a TIFF turns itself then, and no longer says that it should be turned
-    return image if image.getexif().get(ExifTags.Base.Orientation, 1) == 1 else ImageOps.exif_transpose(image)
+    return Stored(_upright(image, lambda part: np.asarray(part).astype(np.uint16) >> np.uint16(16 - bits)))
 
 
 def _eight_bit(image: Image.Image) -> NDArray[np.uint8]:
     if image.has_transparency_data:
-        return _on_black(image)
-    if image.mode in ("1", "L"):
-        return _pixels(_as_mode(image, "L"))
-    return _pixels(_as_mode(image, "RGB"))
+        grey = image.mode in ("1", "L", "LA", "La")
+        return _upright(image, lambda part: _on_black(np.asarray(_as_mode(part, "RGBA")), grey))
+    mode = "L" if image.mode in ("1", "L") else "RGB"
+    return _upright(image, lambda part: np.asarray(_as_mode(part, mode)))
 
 
-def _pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """Copy an image, a large one row by row: at once, Pillow makes two copies of it before there is an array."""
+def _upright(image: Image.Image, values_of: Callable[[Image.Image], NDArray[Any]]) -> NDArray[Any]:
+    """Return the values of an image as its EXIF says it stands, of a large one strip by strip.
+
+    Each strip is converted, and goes where it belongs: to turn or convert the whole takes another image of four bytes a
+    pixel, and to make an array of it at once two copies.
+    """
+    image.load()  # a TIFF turns itself then, and no longer says that it should be turned
+    turn = int(image.getexif().get(ExifTags.Base.Orientation, 1))
     width, height = image.size
-    pixels = np.empty((height, width, *([] if image.mode == "L" else [len(image.mode)])), np.uint8)
-    step = max(1, _COPIED_BYTES // max(1, pixels[:1].nbytes))
+    step = max(1, _COPIED_BYTES // (4 * width))
     if step >= height:
-        return np.asarray(image)
+        whole = values_of(image)
+        return whole if turn == 1 else np.ascontiguousarray(_turned(whole, turn))
+    part = values_of(image.crop((0, 0, width, step)))
+    shape = (width, height) if turn in _LYING else (height, width)
+    upright = np.empty((*shape, *part.shape[2:]), part.dtype)
+    as_it_lies = _turned(upright, _BACK.get(turn, turn))
     for top in range(0, height, step):
-        pixels[top : top + step] = np.asarray(image.crop((0, top, width, min(top + step, height))))
-    return pixels
+        as_it_lies[top : top + step] = values_of(image.crop((0, top, width, min(top + step, height))))
+    return upright
+
+
+def _turned(values: NDArray[Any], turn: int) -> NDArray[Any]:
+    """Return a view of pixels that lie as EXIF's orientation says, upright."""
+    if turn in _LYING:
+        values = values.swapaxes(0, 1)
+    if turn in (3, 4, 7, 8):
+        values = values[::-1]
+    return values[:, ::-1] if turn in (2, 3, 6, 7) else values
 
 
 def _as_mode(image: Image.Image, mode: str) -> Image.Image:
@@ -190,14 +212,6 @@ def _as_mode(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _on_black(image: Image.Image) -> NDArray[np.uint8]:
-    grey = image.mode in ("1", "L", "LA", "La")
-    pixels = _pixels(_as_mode(image, "RGBA"))
-    height, width = pixels.shape[:2]
-    laid = np.empty((height, width) if grey else (height, width, 3), np.uint8)
-    step = max(1, _COPIED_BYTES // max(1, 8 * pixels[:1].nbytes))
-    for top in range(0, height, step):
-        part = pixels[top : top + step]
-        colour = np.rint(part[..., :3] * (part[..., 3:] / 255.0))
-        laid[top : top + step] = colour[..., 0] if grey else colour
-    return laid
+def _on_black(pixels: NDArray[np.uint8], grey: bool) -> NDArray[np.uint8]:
+    laid = np.rint(pixels[..., :3] * (pixels[..., 3:] / 255.0)).astype(np.uint8)
+    return np.ascontiguousarray(laid[..., 0]) if grey else laid

@@ -19,7 +19,7 @@ class DecodedAhead:
 
     An image says what it will take before it is decoded, and waits until that fits beside what is there already: what
     other threads decode, what was decoded and not yet taken, and the one that was taken last. The next in order goes
-    on alone, however large it is.
+    on alone, however large it is, and says so before others do.
 
     Parameters
     ----------
@@ -90,6 +90,8 @@ class DecodedAhead:
     def _fits(self, place: int, count: int) -> bool:
         if place == self._next and not self._lent:
             return True  # whoever waits for it takes nothing else before
+        if place != self._next and self._next not in self._taken:
+            return False  # what the next one takes is not known yet, and it may be much
         return sum(self._taken.values()) + self._lent + count <= self._most
 
     def _first(self, waiting: deque[tuple[int, Future[UInt8Array | BadImage]]]) -> tuple[int, UInt8Array | BadImage]:

@@ -169,13 +169,13 @@ def _embed(
     mark = time.perf_counter()
     waited = figures.stages["read"]
     halved = len(embedder.backoff)
-    for done in stream(embedder, ((read, read.images) for read in reads)):
+    # What goes along has no images: those of a batch would be held until the next one is embedded.
+    for done in stream(embedder, ((replace(read, images=[]), read.images) for read in reads)):
         _refuse_nonfinite(done.rows, ids[done.item.group][done.item.rows])
         if len(embedder.backoff) > halved:
             halved = len(embedder.backoff)
             save.note_backoff(embedder.backoff[-1])
-        # The images have done their duty; only what a part keeps stays in memory.
-        part.reads.append(replace(done.item, images=[]))
+        part.reads.append(done.item)
         part.outputs.append(done.rows)
         figures.embedded += len(done.item.rows)
         figures.bad.extend(done.item.bad)

@@ -200,7 +200,6 @@ def preprocess_list(preprocess: Preprocess, images: Sequence[UInt8Array]) -> tor
     Tensor
         (n, 3, S, S).
     """
-    import numpy as np
     import torch
 
     alike: dict[tuple[int, ...], list[int]] = {}
@@ -212,6 +211,13 @@ def preprocess_list(preprocess: Preprocess, images: Sequence[UInt8Array]) -> tor
         step = max(1, _COPIED_BYTES // images[positions[0]].nbytes)
         for start in range(0, len(positions), step):
             some = positions[start : start + step]
-            batch = torch.from_numpy(np.stack([images[position] for position in some])).to(preprocess.device)
-            output[some] = preprocess(batch).permute(0, 2, 3, 1)
+            batch = _together([images[position] for position in some])
+            output[some] = preprocess(torch.from_numpy(batch).to(preprocess.device)).permute(0, 2, 3, 1)
     return output.permute(0, 3, 1, 2)
+
+
+def _together(images: Sequence[UInt8Array]) -> UInt8Array:
+    """Return images of one shape as one array that torch may take; a single one is not copied."""
+    import numpy as np
+
+    return np.stack(images) if len(images) > 1 else np.require(images[0][None], None, ["C", "W"])

@@ -62,7 +62,7 @@ def test_an_error_that_is_all_there_is_gets_raised(values, raised):
 def looks(monkeypatch):
     """What is looked at while stores are found: listings of the cache, and stores whose headers are read."""
     listed, read = [], []
-    files, header = finding.store_files, header_index.read_header
+    files, header = finding.store_files, header_index.listed_header
 
     def listing(*args, **query):
         listed.append(query)
@@ -73,7 +73,7 @@ def looks(monkeypatch):
         return header(path)
 
     monkeypatch.setattr(finding, "store_files", listing)
-    monkeypatch.setattr(header_index, "read_header", reading)
+    monkeypatch.setattr(header_index, "listed_header", reading)
     return listed, read
 
 
