@@ -58,19 +58,25 @@ def draw(curves: Mapping[str, Curve]) -> None:
 def table(curves: Mapping[str, Curve], machine: Mapping[str, Any]) -> str:
     """Return the table: first and last point of each curve, how steep its end is, and why it ended there."""
     lines = [
-        f"Measured {machine['date']} on {machine['cores']} cores of {machine['processor']}, each point a process of its own.",
+        f"Measured {machine['date']} on {machine['cores']} cores of {machine['processor']}, each point a process.",
         "",
         "| what | from | to | processor seconds | peak MiB | steepness | why no further |",
         "|---|---:|---:|---:|---:|---:|---|",
     ]
-    for name, found in sorted(curves.items(), key=lambda one: [axis for axis, _ in PANELS].index(one[1]["axis"]) if one[1]["axis"] != "cores" else 99):
+    order = [*(axis for axis, _ in PANELS), "cores"]
+    for name, found in sorted(curves.items(), key=lambda one: order.index(one[1]["axis"])):
         points, axis = found["points"], found["axis"]
         first, last = points[0], points[-1]
-        lines.append(
-            f"| {name} | {first[axis]:,} | {last[axis]:,} | {first['processor_seconds']:.3g} to "
-            f"{last['processor_seconds']:.3g} | {first['peak_mib']:,.0f} to {last['peak_mib']:,.0f} | {steepness(points, axis)} "
-            f"| {found['end']} |"
+        cells = (
+            name,
+            f"{first[axis]:,}",
+            f"{last[axis]:,}",
+            f"{first['processor_seconds']:.3g} to {last['processor_seconds']:.3g}",
+            f"{first['peak_mib']:,.0f} to {last['peak_mib']:,.0f}",
+            steepness(points, axis),
+            found["end"],
         )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
