@@ -125,6 +125,24 @@ def _joined(arrays: Mapping[str, NDArray[Any]], path: Path) -> dict[str, NDArray
     return kept | {"embeddings": _matrix([arrays[name] for name in names], path)}
 
 
+def listed(cells: NDArray[np.str_], where: str) -> NDArray[Any]:
+    """Return the vectors of a column of which each cell is one, as ``0.5,1.5``, with brackets or without, (n, d).
+
+    Raises
+    ------
+    StoreInputError
+        A cell that is no list of numbers, or lists of several lengths.
+    """
+    lists = [cell.strip().strip("[]()").replace(",", " ").split() for cell in cells.tolist()]
+    lengths = {len(one) for one in lists}
+    if len(lengths) != 1 or lengths == {0}:
+        raise StoreInputError(f"{where} must hold lists of numbers of one length")
+    try:
+        return np.array(lists, dtype=np.float64).astype(np.float32)
+    except ValueError as error:
+        raise StoreInputError(f"{where} holds what is no list of numbers ({error})") from error
+
+
 def _matrix(columns: Sequence[NDArray[Any]], path: Path) -> NDArray[Any]:
     if all(column.dtype == np.float16 for column in columns):
         return np.stack(columns, axis=1)

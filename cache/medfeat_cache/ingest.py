@@ -17,7 +17,7 @@ from medfeat_cache.coverage import GroupSpec, as_ids
 from medfeat_cache.errors import StoreInputError, StoreNotFoundError, saying
 from medfeat_cache.files import raw
 from medfeat_cache.foreign import EXPORT_FACTS, read_export, read_hdf5, read_npy, read_npz
-from medfeat_cache.foreign_tables import read_csv, read_parquet
+from medfeat_cache.foreign_tables import listed, read_csv, read_parquet
 from medfeat_cache.format import HASH_BYTES
 from medfeat_cache.key import recipe_digest
 from medfeat_cache.reading import TABLE_BYTES, read_bounded, read_json
@@ -242,7 +242,7 @@ def named_features(
         named = {prefix.sub("", name, count=1).lower(): name for name in arrays if prefix.match(name)}
         if group == "all" and not found:
             named = {name.lower(): name for name in arrays} | named
-        one = _pick(arrays, named)
+        one = _pick(arrays, named, source)
         if one is None:
             continue
         names = given if given is not None and group == "all" else one.ids
@@ -296,7 +296,7 @@ def _rows_of(one: Features, kept: NDArray[np.bool_]) -> Features:
     )
 
 
-def _pick(arrays: Mapping[str, NDArray[Any]], named: dict[str, str]) -> Features | None:
+def _pick(arrays: Mapping[str, NDArray[Any]], named: dict[str, str], source: str | Path) -> Features | None:
     def first(names: Sequence[str]) -> NDArray[Any] | None:
         return next((arrays[named[name]] for name in names if name in named), None)
 
@@ -307,6 +307,8 @@ def _pick(arrays: Mapping[str, NDArray[Any]], named: dict[str, str]) -> Features
     embeddings = first(_EMBEDDING_NAMES)
     if embeddings is None:
         return None
+    if embeddings.dtype.kind == "U" and embeddings.ndim == 1:
+        embeddings = listed(embeddings, f"{source}: its features")
     ids, labels, hashes = words(_ID_NAMES), first(_LABEL_NAMES), first(("image_hash",))
     if labels is None:  # one column a label, as a table writes it
         columns = [arrays[named[name]] for name in sorted(named) if re.fullmatch(r"label[_.]\d+", name)]

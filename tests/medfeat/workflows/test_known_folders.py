@@ -1,6 +1,8 @@
-"""Folders as thingsvision, CLIP_benchmark and TRIDENT leave them, made by hand."""
+"""Folders and tables that thingsvision, CLIP_benchmark, TRIDENT, embedding-atlas and FiftyOne leave, made by hand."""
 
 from __future__ import annotations
+
+import csv
 
 import h5py
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 from medfeat.errors import DataError
 from medfeat.tasks import official
 from medfeat.workflows.stores.importing import import_store
-from medfeat_cache import FeatureStore
+from medfeat_cache import FeatureStore, StoreInputError
 
 VECTORS = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
 NAMES = {"data": "study", "backbone": "theirs"}
@@ -59,3 +61,47 @@ def test_patches_of_a_slide_and_other_folders_are_one_line(tmp_path, cache_root)
         file["features"], file["coords"] = VECTORS, np.zeros((30, 2))
     with pytest.raises(DataError, match="30 vectors, one a patch"):
         import_store(tmp_path, cache_dir=cache_root, **NAMES)
+
+
+PICTURES = [f"images/{row}.jpg" for row in range(30)]
+LABELS = ["well" if row % 2 else "ill" for row in range(30)]
+
+
+def test_a_table_of_embedding_atlas_keeps_vectors_and_labels(tmp_path, cache_root):
+    """It writes its map and neighbours beside the columns it was given; pictures are structs of bytes and path."""
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = {
+        "id": PICTURES, "label": LABELS, "embedding": pa.array(VECTORS.tolist(), pa.list_(pa.float32())),
+        "projection_x": VECTORS[:, 0].astype(float), "projection_y": VECTORS[:, 1].astype(float),
+        "neighbors": pa.array([{"ids": [0, 1], "distances": [0.0, 0.1]}] * 30),
+        "image": pa.array([{"bytes": b"no picture", "path": "x"}] * 30),
+    }  # fmt: skip
+    parquet.write_table(pa.table(columns), tmp_path / "atlas.parquet")
+    with FeatureStore(import_store(tmp_path / "atlas.parquet", cache_dir=cache_root, **NAMES)) as store:
+        np.testing.assert_array_equal(store.take(PICTURES), VECTORS)
+        assert official(store).classes == ("ill", "well")
+
+
+def cells(shape: str) -> list[str]:
+    """The vectors as cells: FiftyOne writes the numbers with commas between them, others lists with brackets."""
+    return [shape.format(",".join(map(str, row))) for row in VECTORS]
+
+
+@pytest.mark.parametrize("shape", ["{}", "[{}]"])
+def test_a_table_of_fiftyone_has_a_vector_a_cell(tmp_path, cache_root, shape):
+    with (tmp_path / "labels.csv").open("w", newline="") as file:
+        table = csv.writer(file, quoting=csv.QUOTE_MINIMAL)
+        table.writerow(["filepath", "label", "embedding"])
+        table.writerows(zip(PICTURES, LABELS, cells(shape), strict=True))
+    with FeatureStore(import_store(tmp_path / "labels.csv", cache_dir=cache_root, **NAMES)) as store:
+        np.testing.assert_array_equal(store.take(PICTURES), VECTORS)
+        assert official(store).classes == ("ill", "well")
+
+
+@pytest.mark.parametrize(("cell", "said"), [("1,2", "of one length"), ("1,2,x,4", "no list of numbers")])
+def test_cells_that_are_no_vectors_of_one_length_are_one_line(tmp_path, cache_root, cell, said):
+    rows = [f'{name},"{text}"' for name, text in zip(PICTURES, [*cells("{}")[:-1], cell], strict=True)]
+    (tmp_path / "labels.csv").write_text("\n".join(["id,embedding", *rows]) + "\n")
+    with pytest.raises(StoreInputError, match=said) as error:
+        import_store(tmp_path / "labels.csv", cache_dir=cache_root, **NAMES)
+    assert "\n" not in str(error.value)
