@@ -29,6 +29,15 @@ Data = Annotated[
     str | None,
     typer.Option("--data", "-d", help=_DATA_HELP, autocompletion=_datasets),
 ]
+OneDataset = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        "-d",
+        help="A dataset in the cache (`name@2` is a version of own images), or its folder, CSV or npz.",
+        autocompletion=_datasets,
+    ),
+]
 DataRequired = Annotated[
     str,
     typer.Option("--data", "-d", help=_DATA_HELP, autocompletion=_datasets),
@@ -36,6 +45,10 @@ DataRequired = Annotated[
 BackboneName = Annotated[
     str | None,
     typer.Option("--backbone", "-b", help="Backbone names (comma list) or `all`.", autocompletion=_backbones),
+]
+OneBackbone = Annotated[
+    str | None,
+    typer.Option("--backbone", "-b", help="Name of a backbone.", autocompletion=_backbones),
 ]
 BackboneRequired = Annotated[
     str,
@@ -71,6 +84,13 @@ Seed = Annotated[int, typer.Option("--seed", callback=at_least(0), help="Seed of
 Weights = Annotated[
     str | None,
     typer.Option("--weights", help="Own weights: a file, FILE::PREFIX, a Hugging Face folder, or `random`."),
+]
+WeightsNow = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        help="Where the network's weights are now, if elsewhere: a file, FILE::PREFIX or a folder.",
+    ),
 ]
 
 # What only `extract` takes, but as long as its own list of options.

@@ -79,6 +79,12 @@ def note(message: str) -> None:
     typer.echo(_for_people(harmless(message), sys.stderr), err=True)
 
 
+def notes(messages: Iterable[str]) -> None:
+    """Print lines that are no result."""
+    for message in messages:
+        note(message)
+
+
 def _for_people(message: str, stream: TextIO | None) -> str:
     """Return a line as a terminal shows it, broken between words; files and pipes have it in one."""
     if stream is None or not stream.isatty():  # None where it was closed

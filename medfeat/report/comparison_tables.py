@@ -233,11 +233,15 @@ def difference_table(differences: Sequence[tuple[str, Difference]]) -> Table:
          number(one.p_holm))
         for dataset, one in differences
     )  # fmt: skip
+    best = [
+        f"the best of {dataset} on val: {first}"
+        for dataset, first in dict.fromkeys((d, one.first) for d, one in differences)
+    ]
     note = (
         "scores swapped in pairs, or a paired bootstrap for what is no AUC or ACC; p is two-sided, Holm's correction is"
         " over a metric's pairs"
     )
-    return Table("Our best run on val against the others", columns, rows, (note,), less=("p", "dataset"),
+    return Table("Our best run on val against the others", columns, rows, (*best, note), less=("p", "dataset", "run"),
                  prose=("run", "minus"))  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,9 @@ from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
 from medfeat.extraction.network.device import resolve_device
 from medfeat.saying import heard
 from medfeat.tasks import official
-from medfeat.tasks.versions import image_key
+from medfeat.tasks.versions import image_key, split_name
 from medfeat.types import OWN_GROUP, Dataset, Progress
-from medfeat.workflows.asking.given_names import asked_names
+from medfeat.workflows.asking.given_names import asked_datasets, asked_names
 from medfeat.workflows.stores.cache_report import Repaired, Verified
 from medfeat.workflows.stores.canary import sing
 from medfeat.workflows.stores.kept_work import kept_work, remove_work, unused_work
@@ -73,6 +73,23 @@ def list_stores(
             keys = versions_of(cache, one.name).numbered(one.number).keys
             found += [header for header in where if image_key(header.info) in keys]
     return Found(sorted({header.path: header for header in found}.values(), key=lambda one: one.path), problems.items())
+
+
+def not_stored(
+    found: Iterable[StoreHeader],
+    *,
+    data: str | Sequence[str] | None = None,
+    backbone: str | Sequence[str] | None = None,
+) -> list[str]:
+    """Return a line for each dataset and backbone that was named and that no listed store is of."""
+    there = list(found)
+    names = {"dataset": asked_datasets(data), "backbone": asked_names(backbone)}
+    return [
+        f"no store of {what} {name}"
+        for what, asked in names.items()
+        for name in asked or ()
+        if split_name(name)[0] not in {str(header.recipe.get(what)) for header in there}
+    ]
 
 
 def all_paths(*, cache_dir: str | Path | None = None) -> list[Path]:

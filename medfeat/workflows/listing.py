@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from medfeat.comma_lists import as_names
 from medfeat.errors import unknown_name
 from medfeat.report.tables import Table
 
@@ -105,7 +106,7 @@ def _heads(_data: str | None) -> Listing:
 def _published(data: str | None) -> Listing:
     from medfeat.evaluation.compare import published
 
-    datasets = [data] if data else published.datasets()
+    datasets = published.datasets() if data in (None, "all") else as_names(data)
     columns = ("dataset", "method", "protocol", "AUC", "ACC", "source", "confidence", "note")
     rows = [
         (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medfeat.errors import DataError, UsageError
+from medfeat.errors import DataError, UsageError, unknown_name
 from medfeat.evaluation.runs.card import CARD_FILE
 from medfeat.evaluation.runs.places import run_folders
 from medfeat.evaluation.runs.run import NOT_SAVED, Run, list_runs, read_run
@@ -178,11 +178,22 @@ def named_run(root: Path, run: str | Path, *, data: str | None = None) -> Path:
 
 
 def of_data(runs: Sequence[Run], data: str | Sequence[str] | None, root: Path) -> list[Run]:
-    """Keep the runs on the datasets, of the versions, that are named; each says its version where it has several."""
+    """Keep the runs on the datasets, of the versions, that are named; each says its version where it has several.
+
+    Raises
+    ------
+    UsageError
+        A dataset of several that has no run.
+    """
     cache = Catalogue(root)
     named = meant(cache, data)
     if named is not None:
-        runs = [run for run in runs if any(_is_of(cache, run, one.name, one.number) for one in named)]
+        of_each = [[run for run in runs if _is_of(cache, run, one.name, one.number)] for one in named]
+        if any(of_each) and not all(of_each):  # of none at all the callers say more
+            wrong = next(one.name for one, mine in zip(named, of_each, strict=True) if not mine)
+            error = unknown_name("dataset of a run", wrong, {run.dataset for run in runs})
+            raise UsageError(f"{error}; {command('probe', cache_dir=elsewhere(root))} makes runs")
+        runs = [run for run in runs if any(run in mine for mine in of_each)]
     own = {run.dataset: versions_of(cache, run.dataset) for run in runs if run.task.get("images")}
     return [replace(run, data=own[run.dataset].name(run.task["images"])) if run.dataset in own else run for run in runs]
 

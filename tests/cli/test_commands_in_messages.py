@@ -65,6 +65,22 @@ def test_every_spelled_command_has_the_options_that_are_given():
                 assert f"--{keyword.arg.replace('_', '-')}" in known, ast.unparse(call)
 
 
+# Whose words with two dashes are of other languages: styles of pages, options of sbatch and of `hf`, half a name.
+OF_OTHERS = ("page/results.py", "page/svg.py", "studying/slurm.py", "weights/hub.py", "workflows/study.py")
+
+
+def test_every_option_that_is_named_anywhere_is_one_of_a_command():
+    named = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+    known = {option for _, one in all_commands() for found in one.params for option in found.opts}
+    known |= {"--help", "--version", "--install-completion", "--show-completion"}
+    sources = {path: list(texts_in(ast.parse(path.read_text(encoding="utf-8")))) for path in SOURCES}
+    texts = {path: found for path, found in sources.items() if not path.as_posix().endswith(OF_OTHERS)}
+    texts |= {page: [page.read_text(encoding="utf-8")] for page in PAGES}
+    for path, found in texts.items():
+        wrong = {option for text in found for option in named.findall(text)} - known
+        assert not wrong, (path, wrong)
+
+
 @pytest.mark.parametrize("words", [words for words, _ in all_commands()], ids=" ".join)
 def test_every_help_text_has_an_example(words, capsys):
     assert run([*words, "--help"]) == 0

@@ -14,8 +14,8 @@ from medfeat_cli.progress import for_terminal
 
 def audit(
     context: typer.Context,
-    data: options.Data = None,
-    backbone: options.BackboneName = None,
+    data: options.OneDataset = None,
+    backbone: options.OneBackbone = None,
     store: options.Store = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for duplicates.csv and label_errors.csv.")] = None,
     threshold: Annotated[
@@ -27,7 +27,7 @@ def audit(
     labels: task_options.Labels = None,
     classes: options.Classes = None,
     seed: options.Seed = 0,
-    weights: options.Weights = None,
+    weights: options.WeightsNow = None,
     data_root: options.DataRoot = None,
     device: options.Device = "auto",
     offline: options.Offline = False,

@@ -35,7 +35,7 @@ def ls(
     Example: medfeat cache ls --data bloodmnist
     """
     from medfeat.report.stores import garbage_dict, kept_line, store_dict, store_table
-    from medfeat.workflows.cache import kept_beside, list_stores
+    from medfeat.workflows.cache import kept_beside, list_stores, not_stored
     from medfeat.workflows.stores.store_names import names_of
 
     found = list_stores(data=data, backbone=backbone, size=size, cache_dir=cache_dir)
@@ -46,6 +46,7 @@ def ls(
     else:
         output.tables([store_table(found, names)], wide=wide)
         output.lines(kept_line(kept, cache_dir))
+        output.notes(not_stored(found, data=data, backbone=backbone))
     for path, problem in found.problems:
         output.error(f"{path}: {problem}")
     raise typer.Exit(int(bool(found.problems)))
@@ -76,7 +77,7 @@ def verify(
     canary: Annotated[bool, typer.Option("--canary", help="Also embed a few rows again and compare.")] = False,
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
-    weights: options.Weights = None,
+    weights: options.WeightsNow = None,
     offline: options.Offline = False,
     trust_remote_code: options.TrustRemoteCode = False,
     cache_dir: options.CacheDir = None,
@@ -129,7 +130,7 @@ def repair(
     store: Store,
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
-    weights: options.Weights = None,
+    weights: options.WeightsNow = None,
     offline: options.Offline = False,
     trust_remote_code: options.TrustRemoteCode = False,
     cache_dir: options.CacheDir = None,

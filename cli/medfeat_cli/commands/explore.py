@@ -12,7 +12,7 @@ from medfeat_cli.progress import for_terminal
 
 
 def explore(
-    data: options.Data = None,
+    data: options.OneDataset = None,
     backbone: options.BackboneName = None,
     store: options.Store = None,
     out: Annotated[Path | None, typer.Option("--out", help="The page; default: explore-NAME.html here.")] = None,

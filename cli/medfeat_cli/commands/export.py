@@ -17,7 +17,7 @@ def export(
     onnx: Annotated[
         bool, typer.Option("--onnx", help="Also one ONNX graph from pixels to scores, checked (extra: onnx).")
     ] = False,
-    weights: options.Weights = None,
+    weights: options.WeightsNow = None,
     offline: options.Offline = False,
     trust_remote_code: options.TrustRemoteCode = False,
     cache_dir: options.CacheDir = None,

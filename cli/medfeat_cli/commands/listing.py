@@ -17,7 +17,9 @@ def _kinds(incomplete: str) -> list[str]:
 def list_names(
     context: typer.Context,
     kind: Annotated[str, typer.Argument(help="datasets, backbones, heads or published.", autocompletion=_kinds)],
-    data: options.Data = None,
+    data: Annotated[
+        str | None, typer.Option("--data", "-d", help="With published: of which datasets (comma list), or `all`.")
+    ] = None,
     wide: options.Wide = False,
     json: options.Json = False,
 ) -> None:

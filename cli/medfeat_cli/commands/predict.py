@@ -31,7 +31,7 @@ def predict(
     path_column: options.PathColumn = None,
     volumes: options.Volumes = None,
     skip_bad: options.SkipBad = False,
-    weights: options.Weights = None,
+    weights: options.WeightsNow = None,
     device: options.Device = "auto",
     data_root: options.DataRoot = None,
     offline: options.Offline = False,

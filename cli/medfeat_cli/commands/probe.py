@@ -48,7 +48,7 @@ def probe(
     figure: task_options.Figure = None,
     corrupt: task_options.Corrupt = False,
     data_root: options.DataRoot = None,
-    weights: options.Weights = None,
+    weights: options.WeightsNow = None,
     device: options.Device = "auto",
     trust_remote_code: options.TrustRemoteCode = False,
     folds: task_options.Folds = None,

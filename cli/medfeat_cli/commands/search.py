@@ -14,8 +14,8 @@ from medfeat_cli.progress import for_terminal
 
 def search(
     context: typer.Context,
-    data: options.Data = None,
-    backbone: options.BackboneName = None,
+    data: options.OneDataset = None,
+    backbone: options.OneBackbone = None,
     store: options.Store = None,
     image: Annotated[Path | None, typer.Option("--image", help="File to embed by the store's recipe.")] = None,
     id: Annotated[str | None, typer.Option("--id", help="Or a stored image, such as test/7.")] = None,
@@ -23,7 +23,7 @@ def search(
     size: options.Size = None,
     task: Annotated[str | None, typer.Option("--task", help="Saved task whose labels are shown.")] = None,
     intensity: options.Intensity = None,
-    weights: options.Weights = None,
+    weights: options.WeightsNow = None,
     device: options.Device = "auto",
     offline: options.Offline = False,
     trust_remote_code: options.TrustRemoteCode = False,

@@ -72,6 +72,9 @@ def one_store(
     if found.problems:
         path, problem = found.problems[0]
         raise DataError(f"no readable store of {what} in {root}; {path.name}: {problem}")
+    for option, given in (("data", data), ("backbone", backbone)):
+        if given is not None and (given == "all" or len(as_names(given)) > 1):
+            raise UsageError(f"--{option} names one here, got {given!r}: ask for each alone")
     raise UsageError(f"no store of {what} in {root}: run {extract_first(cache, data, backbone)} first")
 
 
