@@ -151,7 +151,7 @@ def _spelled(table: Table, encoding: str) -> Table:
     (title,) = words([table.title])
     return replace(
         table, title=title, columns=words(table.columns), rows=rows, notes=words(table.notes), less=words(table.less),
-        prose=words(table.prose), either=words(table.either),
+        prose=words(table.prose), either=words(table.either), bare=words(table.bare),
     )  # fmt: skip
 
 

@@ -32,7 +32,8 @@ def robustness_table(one: Robustness) -> Table:
     notes = ("severities after MedMNIST-C; 0 is test as it is; in brackets: 95 % interval of the test samples",)
     between = [str(one) for one in severities[1:-1]]
     less = (*between[::2], *between[1::2], "0")
-    return Table(title, columns, tuple(rows), notes, less=less)
+    ends = [str(one) for one in (*severities[:1], *severities[-1:])]
+    return Table(title, columns, tuple(rows), notes, less=less, bare=(*between, *dict.fromkeys(ends), "0"))
 
 
 def draw_robustness(found: Sequence[Robustness], path: Path) -> Path:

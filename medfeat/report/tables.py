@@ -47,6 +47,8 @@ class Table:
     either
         Columns of which each row that has a value in one of them keeps a value: the score that a paper gives stays, and
         the intervals of others in its column go.
+    bare
+        Columns whose intervals a narrow terminal can do without, the first one first, before any column goes.
     turns
         Whether rows and columns are of one rank, so that it may be turned where that makes it fit.
     """
@@ -59,6 +61,7 @@ class Table:
     less: tuple[str, ...] = ()
     prose: tuple[str, ...] = ()
     either: tuple[str, ...] = ()
+    bare: tuple[str, ...] = ()
     turns: bool = False
 
     def __post_init__(self) -> None:
@@ -216,6 +219,8 @@ def fitted(table: Table, width: int | None) -> tuple[Table, tuple[str, ...]]:
     def fits(without: Collection[str], bare: Collection[str]) -> bool:
         return width is None or _least(_without(_bare(table, bare), {*empty, *without})) <= width
 
+    for name in table.bare:
+        brief += [] if fits(gone, brief) else [name]
     for name in dict.fromkeys((*dashes, *table.less)):
         if fits(gone, brief):
             break
@@ -224,12 +229,16 @@ def fitted(table: Table, width: int | None) -> tuple[Table, tuple[str, ...]]:
             continue
         (brief if _silenced(table, narrower) else gone).append(name)
     if not fits(gone, brief):  # rather no score of some rows than no table
-        gone, brief = [*gone, *brief], []
+        gone += [name for name in brief if name in table.either]
     for name in reversed(gone):  # what had to go last may have made room for what went before
         if fits({*gone} - {name}, brief):
             gone.remove(name)
-    brief = [name for name in brief if not fits(gone, {*brief} - {name})]
-    return _without(_bare(table, brief), {*empty, *gone}), (*gone, *(f"intervals of {name}" for name in brief))
+    for name in reversed(brief):
+        if fits(gone, {*brief} - {name}):
+            brief = [one for one in brief if one != name]
+    said = [name for name in brief if name not in gone]
+    words = (f"intervals of {', '.join(said)}",) if said else ()
+    return _without(_bare(table, brief), {*empty, *gone}), (*gone, *words)
 
 
 def _bare(table: Table, names: Collection[str]) -> Table:

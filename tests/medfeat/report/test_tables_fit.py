@@ -97,6 +97,17 @@ def test_the_only_score_of_a_row_stays_whatever_its_rank():
     assert fitted(replace(PAPERS, rows=none), 60)[1] == ("ACC",)
 
 
+def test_intervals_go_before_columns_where_a_curve_is_read_along_a_row():
+    row = ("gaussian noise", *[INTERVAL] * 4, "0.602")
+    curve = Table("", ("kind", "0", "1", "3", "5", "mean"), (row,), less=("3", "0"), bare=("3", "1", "5", "0"))
+    shown, gone = fitted(curve, 100)
+    assert shown.columns == curve.columns and gone == ("intervals of 3, 1",)
+    assert shown.rows == (("gaussian noise", INTERVAL, "0.740", "0.740", INTERVAL, "0.602"),)
+    assert fitted(curve, 60)[1] == ("intervals of 3, 1, 5, 0",)
+    assert fitted(curve, 50)[1] == ("3", "intervals of 1, 5, 0")
+    assert fitted(curve, 200) == (curve, ())
+
+
 def test_a_table_stays_one_where_even_bare_scores_are_too_wide():
     rows = (("a" * 20, INTERVAL, INTERVAL, "28 native"), ("b" * 20, "–", "0.863", "224"))
     shown, gone = fitted(replace(PAPERS, rows=rows), 48)
