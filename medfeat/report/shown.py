@@ -39,7 +39,7 @@ class Shown:
 
 # Of a notebook: an interval is not broken, numbers stand below each other, a wide table scrolls.
 _STYLE = (
-    "<style>.medfeat td, .medfeat th { white-space: nowrap; text-align: left; } "
+    "<style>.medfeat td, .medfeat th { white-space: nowrap; text-align: left; padding: 0.2em 0.6em; } "
     ".medfeat caption { text-align: left; font-weight: bold; white-space: nowrap; } "
     ".medfeat .number { text-align: right; } .medfeat div { overflow-x: auto; }</style>"
 )
@@ -53,6 +53,6 @@ def _fact(name: str, value: Any) -> str:
         return f"{name}={shown!r}" if text else ""
     if isinstance(value, bool | int | float):
         return f"{name}={value}"
-    if isinstance(value, tuple | list | Mapping):
-        return f"{len(value)} {name}" if value else ""
-    return f"{len(value)} {name}" if isinstance(value, np.ndarray) else ""
+    if isinstance(value, tuple | list | Mapping | np.ndarray) and len(value):
+        return f"{len(value)} {name.removesuffix('s') if len(value) == 1 else name}"
+    return ""
