@@ -72,8 +72,9 @@ class ExtractReport(Shown):
             (store.dataset, store.backbone, store.action, f"{store.images:,} x {store.dim:,}", str(store.path))
             for store in self.stores
         )
-        columns = ("dataset", "backbone", "", "embeddings", "store")
-        return [Table(f"{len(rows)} stores on {self.device}", columns, rows, tuple(self.problem_lines()))]
+        columns = ("dataset", "backbone", "action", "embeddings", "store")
+        count = "1 store" if len(rows) == 1 else f"{len(rows)} stores"
+        return [Table(f"{count} on {self.device}", columns, rows, tuple(self.problem_lines()))]
 
     def problem_lines(self) -> list[str]:
         """Return a line for each image that could not be read and each pair that failed."""
