@@ -37,13 +37,13 @@ class Shown:
         return f'<div class="medfeat">{_STYLE}{shown}</div>'
 
 
-# Of a notebook: an interval is not broken, numbers stand below each other, a wide table scrolls. As many words before
-# each name as it takes to count for more than the styles of notebooks, which set all cells to the right.
+# Of a notebook: an interval is not broken, numbers stand below each other, a wide table scrolls. Three times the name
+# count for more than the styles of notebooks, which set all cells to the right.
+_OURS = ".medfeat.medfeat.medfeat"
 _STYLE = (
-    "<style>div.medfeat table tr td, div.medfeat table tr th { white-space: nowrap; text-align: left; "
-    "padding: 0.2em 0.6em; } "
-    "div.medfeat table caption { text-align: left; font-weight: bold; white-space: nowrap; } "
-    "div.medfeat table tr .number { text-align: right; } .medfeat div { overflow-x: auto; }</style>"
+    f"<style>{_OURS} td, {_OURS} th {{ white-space: nowrap; text-align: left; padding: 0.2em 0.6em; }} "
+    f"{_OURS} caption {{ text-align: left; font-weight: bold; white-space: nowrap; }} "
+    f"{_OURS} .number {{ text-align: right; }} {_OURS} div {{ overflow-x: auto; }}</style>"
 )
 
 

@@ -12,7 +12,11 @@ from medfeat.report.tables import Table
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 # As JupyterLab and nbconvert have it, behind what a result brings along.
-NOTEBOOK = ".jp-RenderedHTMLCommon td, .jp-RenderedHTMLCommon th { text-align: right; padding: 0; white-space: normal }"
+NOTEBOOK = (
+    ".jp-RenderedHTMLCommon td, .jp-RenderedHTMLCommon th { padding: 0; white-space: normal } "
+    ":not(.jp-RenderedMarkdown).jp-RenderedHTMLCommon td, :not(.jp-RenderedMarkdown).jp-RenderedHTMLCommon th "
+    "{ text-align: right }"
+)
 STYLES = (
     "() => [...document.querySelectorAll('td')].map(one => getComputedStyle(one)).map(s => [s.textAlign, s.whiteSpace])"
 )
