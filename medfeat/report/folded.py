@@ -8,6 +8,8 @@ from collections.abc import Iterator
 # What stays on one line: a command in its backticks, a number with its interval, a word.
 _UNITS = re.compile(r"[^\s`]*`[^`]*`[^\s`]*|[+-]?\d[\d.,]* \[[^\][]*\]\S*|\S+")
 
+_OWN_LINE = "    "
+
 
 def folded(text: str, width: int) -> str:
     """Return a line of words as lines of at most `width` letters; a longer unit has a line of its own, unbroken.
@@ -41,8 +43,13 @@ def _lines(text: str, width: int) -> Iterator[str]:
 
 
 def beside(left: str, text: str, width: int) -> str:
-    """Return a name and what is said of it, folded under itself where the line has room for that."""
+    """Return a name and what is said of it, folded under itself where the line has room for that.
+
+    What would be broken there, such as a digest, begins on a line of its own.
+    """
     from rich.cells import cell_len
 
-    start = cell_len(left)
+    start, longest = cell_len(left), max((cell_len(unit[0]) for unit in _UNITS.finditer(text)), default=0)
+    if width - start < longest <= width - len(_OWN_LINE):
+        return left.rstrip() + f"\n{_OWN_LINE}" + folded(text, width - len(_OWN_LINE)).replace("\n", f"\n{_OWN_LINE}")
     return left + folded(text, width - start).replace("\n", "\n" + " " * start) if width > start else left + text

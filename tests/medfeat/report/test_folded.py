@@ -31,7 +31,9 @@ def test_what_fits_is_left_alone_and_columns_stay_apart():
 
 def test_a_long_cell_goes_on_below_itself():
     assert beside("found  ", "a b c d e", 12) == "found  a b c\n       d e"
-    assert beside("a long name of a cell  ", "word", 10) == "a long name of a cell  word"
+    assert beside("a long name of a cell  ", "word", 10) == "a long name of a cell\n    word"
+    assert beside("a name  ", "longer than the line", 10) == "a name\n    longer\n    than\n    the\n    line"
+    assert beside("a long name of a cell  ", "unbreakable", 10) == "a long name of a cell  unbreakable"
 
 
 def drawn(table: Table, width: int) -> str:

@@ -122,6 +122,7 @@ def test_an_empty_column_of_some_rank_takes_no_place():
 def test_what_fits_nowhere_becomes_lines_with_every_cell_whole():
     text = drawn(DIGEST, 40)
     assert text.replace("\n", "") == f"digest  {DIGEST.rows[0][1]}"
+    assert f"digest\n    {DIGEST.rows[0][1]}\n" in drawn(DIGEST, 70)  # there it is whole on a line of its own
     wide = Table("runs", ("key", "backbone", "test AUC"), (("k" * 12, "b" * 60, INTERVAL),))
     lines = drawn(wide, 60).splitlines()
     assert any(line.endswith(INTERVAL) for line in lines) and any(line.endswith("b" * 48) for line in lines)

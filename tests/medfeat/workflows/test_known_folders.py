@@ -39,6 +39,8 @@ def test_what_clip_benchmark_calls_val_is_its_test(tmp_path, cache_root):
         torch.save(torch.arange(30)[rows] % 2, tmp_path / f"targets_{part}.pt")
     with FeatureStore(import_store(tmp_path, cache_dir=cache_root, **NAMES)) as store:
         np.testing.assert_array_equal(store.embeddings("test"), VECTORS[20:])
+        np.testing.assert_array_equal(store.take([f"train/{row}" for row in range(20)]), VECTORS[:20])
+        np.testing.assert_array_equal(store.take([f"test/{row}" for row in range(10)]), VECTORS[20:])
         task = official(store)
     assert task.task_type == "binary-class"
     assert (task.split[[name.startswith("test/") for name in task.ids.tolist()]] == "test").all()
