@@ -5,13 +5,17 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # One thread a worker: two workers with two threads each would fight over the cores.
 WORKERS ?= 2
+# A second environment, with the oldest versions that pyproject.toml allows; about 6 GB.
+OLDEST := .venv-oldest
+OLDEST_TESTS ?= tests/cache tests/medfeat/heads tests/medfeat/evaluation tests/medfeat/backbones
+TEST_TOOLS := datasets pytest pytest-timeout pytest-xdist psutil pyyaml statsmodels
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: help demo test lint bench gpu soak mutants docs format clean
+.PHONY: help demo test test-oldest lint bench gpu soak mutants docs format clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "medfeat needs Python 3.11 or newer, found " + sys.version.split()[0] + ": set PYTHON=/path/to/python3.11")'
@@ -24,6 +28,15 @@ demo: $(READY) ## the whole main job on made-up images, without a network, in un
 
 test: $(READY) ## all quick tests
 	$(PYTEST) -n $(WORKERS) -m "not slow and not network and not gpu"
+
+$(OLDEST)/.ready: pyproject.toml tools/oldest.py | $(READY)
+	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	$(BIN)/python tools/oldest.py $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(OLDEST)/constraints.txt --editable '.[dicom,nifti,parquet,excel,tensorboard,onnx,lite,fast,dask,gpu]' $(TEST_TOOLS)
+	@touch $@
+
+test-oldest: $(OLDEST)/.ready ## tests of store, heads, evaluation, backbones with the oldest versions that are allowed
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n $(WORKERS) -p no:cacheprovider -m "not slow and not network and not gpu" $(OLDEST_TESTS)
 
 lint: $(READY) ## ruff, mypy strict, import rules
 	$(BIN)/ruff check .
@@ -52,4 +65,4 @@ docs: $(READY) ## regenerate the pages that are made from the code, and build al
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean: ## remove the environment and every cache
-	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build
+	rm -rf $(VENV) $(OLDEST) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build

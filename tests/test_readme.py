@@ -34,3 +34,16 @@ def test_every_link_between_pages_leads_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
         if not target.startswith(("http://", "https://")):
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_variable_of_the_environment_on_a_page_is_read_somewhere(page):
+    named = set(re.findall(r"\bMEDFEAT_[A-Z_]+\b", page.read_text(encoding="utf-8")))
+    folders = ("medfeat", "cache", "cli", "benchmarks", "tests", "tools")
+    read = {
+        name
+        for folder in (folders if named else ())
+        for path in (ROOT / folder).rglob("*.py")
+        for name in re.findall(r"\bMEDFEAT_[A-Z_]+\b", path.read_text(encoding="utf-8"))
+    }
+    assert named <= read

@@ -17,7 +17,10 @@ from mkdocs.structure.files import File
 ROOT = Path(__file__).parents[1]
 _LINK = re.compile(r"(\]\()([^)#\s:]+)(#[^)\s]*)?(\))")
 # Pages at the root of the repository, by their names on the site.
-_AT_ROOT = {"README.md": "index.md", "CHANGELOG.md": "CHANGELOG.md", "CONTRIBUTING.md": "CONTRIBUTING.md"}
+_AT_ROOT = {
+    "README.md": "index.md",
+    **{name: name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "RELEASING.md")},
+}
 _COMES_ALONG = (".json", ".py", ".toml")
 
 

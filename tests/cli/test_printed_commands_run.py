@@ -20,7 +20,7 @@ from printed_commands import PAGES, SOURCES, TREE, all_commands, examples_of, pr
 pytestmark = pytest.mark.timeout(900)  # a page is dozens of commands, and the machine may be busy
 
 # Whose blocks are run by a test of the page, with what their Python makes in between.
-RUN_BY_THEIR_PAGE = {"new-tasks.md", "looking.md", "own-images.md", "extend.md", "study.md"}
+RUN_BY_THEIR_PAGE = {"new-tasks.md", "looking.md", "own-images.md", "extend.md", "study.md", "reproduce.md"}
 
 # What a reader puts in the place of a word, by the word or option before it.
 STANDS_FOR = {

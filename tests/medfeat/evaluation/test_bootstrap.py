@@ -150,7 +150,7 @@ def test_the_paired_interval_is_that_of_scipy_and_narrower_than_the_unpaired_one
     theirs = stats.bootstrap(
         (np.abs(y - a)[:, 0], np.abs(y - b)[:, 0]),
         lambda x, z, axis=-1: x.mean(axis=axis) - z.mean(axis=axis),
-        paired=True, n_resamples=4000, method="percentile", rng=np.random.default_rng(1),
+        paired=True, n_resamples=4000, method="percentile", random_state=np.random.default_rng(1),
     ).confidence_interval  # fmt: skip
     assert ours.low == pytest.approx(theirs.low, abs=0.004)
     assert ours.high == pytest.approx(theirs.high, abs=0.004)
