@@ -107,7 +107,7 @@ def _subject(header: StoreHeader, root: Path, data_root: Any, *, images: bool, p
     if images:
         dataset, why = mistakes.images_of(header, root=root, data_root=data_root, progress=progress)
     if dataset is not None:
-        listed = list_images(dataset)
+        listed = list_images(dataset, root)
     else:
         if images:
             progress.say(f"without pictures: {why}")

@@ -266,7 +266,7 @@ class _Run:
             return self.not_here(pair.source, missing)
         claimed = claim(given.dataset, self.root, source=given.place, progress=self.progress)
         if claimed is not None:
-            remember_labels(given.dataset, self.root, claimed.version.content, self.progress)
+            remember_labels(given.dataset, self.root, claimed.version.content, self.progress, claimed)
         # Read once, however many networks follow.
         images = kept_in_memory(given.dataset) if len(self.networks) > 1 else given.dataset
         return _Opened(self, images, claimed, replace(self.request, source=given.source))

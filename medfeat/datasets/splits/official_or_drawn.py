@@ -9,14 +9,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.datasets.splits.split_sizes import allot, apportion
+from medfeat.datasets.splits.earlier_places import Earlier, draw_beside
 from medfeat.errors import DataError
 from medfeat.types import OFFICIAL_GROUPS, OFFICIAL_SOURCES, Dataset, IdArray, LabelArray, Task, TaskType
 
 FRACTIONS: Mapping[str, float] = {"train": 0.7, "val": 0.1, "test": 0.2}
 _REGRESSION_BINS = 5
-# Beyond these many, the rarest classes among whole patients are evened out together.
-MOST_CLASSES = 256
 _NAMED = 5
 
 
@@ -28,7 +26,7 @@ class _Grouped(Protocol):
     patients: IdArray | None
 
 
-def source_task(dataset: Dataset, *, seed: int = 0) -> Task:
+def source_task(dataset: Dataset, *, seed: int = 0, earlier: Earlier | None = None) -> Task:
     """Return the question a dataset itself asks: its labels and its split.
 
     Official sets and .npz files with several groups keep these as the split. Own images keep the split they were
@@ -42,6 +40,8 @@ def source_task(dataset: Dataset, *, seed: int = 0) -> Task:
         Any dataset with labels.
     seed
         Of the draw; an id goes to the same split whatever the order of the images.
+    earlier
+        What was drawn of these images before: it is kept, and new images are drawn beside it.
 
     Returns
     -------
@@ -65,81 +65,12 @@ def source_task(dataset: Dataset, *, seed: int = 0) -> Task:
     official = info.source in OFFICIAL_SOURCES
     task = Task("official", info.task, info.classes, ids, labels, split=ids, group=patients)
     if given is None:
-        split, how = drawn_task_split(ids, labels, info.task, info.classes, patients=patients, seed=seed)
+        split, how = drawn_task_split(
+            ids, labels, info.task, info.classes, patients=patients, seed=seed, earlier=earlier
+        )
     else:
-        split, how = _completed(task, given, name=info.name, patients=patients, seed=seed)
+        split, how = _completed(task, given, name=info.name, patients=patients, seed=seed, earlier=earlier)
     return replace(task, split=split, origin="official labels and split" if official else f"own labels; {how}")
-
-
-def draw_split(
-    ids: IdArray,
-    strata: NDArray[np.int64],
-    fractions: Mapping[str, float],
-    *,
-    patients: IdArray | None = None,
-    seed: int = 0,
-) -> IdArray:
-    """Draw a stratified split.
-
-    Overall shares come first: without patients of several samples, every split has its share to within one sample.
-    Then classes are as even as can be (`split_sizes`), and a class of three or more is in every split
-    where the other classes can spare the place. The seed draws which samples, or patients, these are.
-
-    Parameters
-    ----------
-    ids
-        (n,) sample ids; the draw depends on these and not on their order.
-    strata
-        (n,) number of the class a sample has, or (n, k) 0 or 1 for each of its labels.
-    fractions
-        Share of each split; they sum to 1.
-    patients
-        (n,) patient a sample; all of one patient go to one split.
-    seed
-        Of the draw.
-
-    Returns
-    -------
-    ndarray
-        (n,) name of the split a sample.
-    """
-    _, who = np.unique(ids if patients is None else patients, return_inverse=True)
-    shares = np.array(list(fractions.values()))
-    kind, table = _table(who.reshape(-1), strata, shares, np.random.Generator(np.random.PCG64(seed)))
-    shuffled = np.random.Generator(np.random.PCG64(seed)).permutation(len(kind))
-    in_turn = shuffled[np.argsort(kind[shuffled], kind="stable")]
-    drawn = np.empty(len(kind), dtype=np.int64)
-    drawn[in_turn] = np.repeat(np.tile(np.arange(len(shares)), len(table)), table.reshape(-1))
-    found: IdArray = np.array(list(fractions), dtype=np.str_)[drawn[who.reshape(-1)]]
-    return found
-
-
-def _table(
-    who: NDArray[np.int64], strata: NDArray[np.int64], shares: NDArray[np.float64], rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the kind of each patient (or sample), and how many of each kind go to each split."""
-    sizes = np.bincount(who)
-    if strata.ndim == 1 and sizes.max(initial=1) == 1:
-        kind = np.empty(len(who), dtype=np.int64)
-        kinds, kind[who], counts = np.unique(strata, return_inverse=True, return_counts=True)
-        order = rng.permutation(len(kinds))
-        table = np.empty((len(kinds), len(shares)), dtype=np.int64)
-        table[order] = apportion(counts[order].astype(np.int64), shares)
-        return kind, table
-    held = np.zeros((len(sizes), 1 + _columns(strata).shape[1]), dtype=np.int64)
-    np.add.at(held, who, np.column_stack([np.ones(len(who), np.int64), _columns(strata)]))
-    kinds, kind, counts = np.unique(held, axis=0, return_inverse=True, return_counts=True)
-    return kind.reshape(-1), allot(kinds, counts.astype(np.int64), shares)
-
-
-def _columns(strata: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the classes as columns of 0 and 1; beyond `MOST_CLASSES` the rarest share the last one."""
-    if strata.ndim == 2:
-        return strata[:, :MOST_CLASSES]
-    _, number, counts = np.unique(strata, return_inverse=True, return_counts=True)
-    place = np.empty(len(counts), dtype=np.int64)
-    place[np.argsort(-counts, kind="stable")] = np.minimum(np.arange(len(counts)), MOST_CLASSES - 1)
-    return np.eye(min(len(counts), MOST_CLASSES), dtype=np.int64)[place[number.reshape(-1)]]
 
 
 def drawn_task_split(
@@ -150,19 +81,21 @@ def drawn_task_split(
     *,
     patients: IdArray | None = None,
     seed: int = 0,
+    earlier: Earlier | None = None,
 ) -> tuple[IdArray, str]:
     """Draw train, val and test for a task, and say in words how, what came of it and which classes it leaves out.
 
     Parameters
     ----------
-    ids, patients, seed
-        As `draw_split` takes them.
+    ids, patients, seed, earlier
+        As `draw_beside` takes them.
     labels, task, classes
         (n, k) labels, what they mean, and their names.
     """
-    split = draw_split(ids, _strata(labels, task), FRACTIONS, patients=patients, seed=seed)
+    strata = _strata(labels, task)
+    split, kept = draw_beside(ids, strata, FRACTIONS, patients=patients, seed=seed, earlier=earlier)
     by = " by patient" if patients is not None else ""
-    return split, f"split stratified 70/10/20{by} from seed {seed}: {_in_words(split, labels, task, classes)}"
+    return split, f"{kept}split stratified 70/10/20{by} from seed {seed}: {_in_words(split, labels, task, classes)}"
 
 
 def _in_words(split: IdArray, labels: LabelArray, task: TaskType, classes: Sequence[str]) -> str:
@@ -213,7 +146,9 @@ def _strata(labels: LabelArray, task: TaskType) -> NDArray[np.int64]:
     return whole if task == "multi-label" else whole[:, 0]
 
 
-def _completed(task: Task, given: IdArray, *, name: str, patients: IdArray | None, seed: int) -> tuple[IdArray, str]:
+def _completed(
+    task: Task, given: IdArray, *, name: str, patients: IdArray | None, seed: int, earlier: Earlier | None
+) -> tuple[IdArray, str]:
     """Return the split with the parts that are missing drawn from train, and in words where it came from."""
     missing = [part for part in OFFICIAL_GROUPS if part not in given]
     if "train" in missing:
@@ -227,16 +162,17 @@ def _completed(task: Task, given: IdArray, *, name: str, patients: IdArray | Non
     train = given == "train"
     fractions = {"train": 1.0 - sum(FRACTIONS[part] for part in missing), **{part: FRACTIONS[part] for part in missing}}
     split = given.astype("<U5")
-    split[train] = draw_split(
+    split[train], kept = draw_beside(
         task.ids[train],
         _strata(task.labels, task.task_type)[train],
         fractions,
         patients=None if patients is None else patients[train],
         seed=seed,
+        earlier=earlier,
     )
     by = " by patient" if patients is not None else ""
     drawn = f"split as given, {' and '.join(missing)} drawn from train, stratified{by} from seed {seed}"
-    return split, f"{drawn}: {_in_words(split, task.labels, task.task_type, task.classes)}"
+    return split, f"{kept}{drawn}: {_in_words(split, task.labels, task.task_type, task.classes)}"
 
 
 def _refuse_shared_patients(name: str, split: IdArray, patients: IdArray | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from medfeat.datasets import source_task
 from medfeat.datasets.decoding.decode import DECODER_VERSION
 from medfeat.datasets.folders.files_dataset import FilesDataset
 from medfeat.datasets.hashing import image_hash
-from medfeat.errors import MedfeatError, UsageError
+from medfeat.errors import UsageError
 from medfeat.evaluation.runs.run import task_digest
 from medfeat.tasks import OFFICIAL, dataset_tasks, load_task, save_task, task_names, tasks_of
 from medfeat.tasks.binding import stored_images
@@ -28,6 +28,7 @@ from medfeat.tasks.versions import (
     write_versions,
 )
 from medfeat.types import OFFICIAL_SOURCES, Dataset, Progress, Task
+from medfeat.workflows.asking.earlier_split import saved_question, split_of, split_since
 from medfeat_cache import StoreHeader, find_stores, slug
 
 _READ_BATCH = 64
@@ -36,23 +37,29 @@ _UNREADABLE = "unreadable"
 
 @dataclass(frozen=True)
 class VersionChange:
-    """How images differ from those of a version, by content: ids that are new, gone, or other names of the same."""
+    """How images differ from those of a version, by content: ids that are new, gone, or other names of the same.
+
+    `same` tells by which id the version calls an image that is in both.
+    """
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
     renamed: int
     common: int
+    same: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def between(cls, old: Mapping[str, str | bytes], new: Mapping[str, str | bytes]) -> VersionChange:
         """Compare two sets of images, each told by id and content."""
         before, after = set(old.values()), set(new.values())
+        names = {content: name for name, content in old.items()}
         same = [name for name, content in new.items() if content in before]
         return cls(
             added=tuple(sorted(name for name, content in new.items() if content not in before)),
             removed=tuple(sorted(name for name, content in old.items() if content not in after)),
             renamed=sum(old.get(name) != new[name] for name in same),
             common=len(same),
+            same={name: name if old.get(name) == new[name] else names[new[name]] for name in same},
         )
 
     @property
@@ -80,12 +87,16 @@ class Claim:
         All of them with this one, and this one; nothing of it is written down yet.
     contents
         Digests of its files by id, where they are known.
+    since, same
+        Where the version is new: the one that it follows, and how that calls each image that is in both.
     """
 
     folder: Path
     versions: Versions
     version: Version
     contents: Mapping[str, str]
+    since: Version | None = None
+    same: Mapping[str, str] = field(default_factory=dict)
 
     def settle(self) -> None:
         """Write down that the name means these images now: once a store of them is there."""
@@ -150,7 +161,7 @@ def claim(dataset: Dataset, root: Path, *, source: str, progress: Progress) -> C
         if same is None:
             new = versions.added(keys, sources=sources, images=count)
             progress.say(_new_version(new, other, change))
-            return Claim(folder, new, new.known[-1], contents)
+            return Claim(folder, new, new.known[-1], contents, other, _followed(change, contents, folder, other))
     if same is None:
         new = versions.added(keys, sources=sources, images=count)
         return Claim(folder, new, new.known[-1], contents)
@@ -163,16 +174,29 @@ def claim(dataset: Dataset, root: Path, *, source: str, progress: Progress) -> C
     return Claim(folder, versions.updated(same), same, contents)
 
 
-def remember_labels(dataset: Dataset, root: Path, content: str, progress: Progress) -> None:
-    """Keep labels and split of own images beside their stores; say what becomes of those that were there before."""
+def remember_labels(
+    dataset: Dataset, root: Path, content: str, progress: Progress, claimed: Claim | None = None
+) -> None:
+    """Keep labels and split of own images beside their stores; say what becomes of those that were there before.
+
+    A split that medfeat drew stays: of the same images, and of those that a new version, `claimed`, has from the one
+    before.
+    """
     folder = tasks_of(root, dataset.info.name, content)
-    before = _saved(folder) or _saved_unbound(dataset, dataset_tasks(root, dataset.info.name))
+    before = saved_question(folder) or _saved_unbound(dataset, dataset_tasks(root, dataset.info.name))
     if dataset.info.task is None:
         if before is not None:
             progress.say(f"{dataset.info.name}: no labels here; those given for the same images before stay in use")
         return
-    task = replace(source_task(dataset), images=content)
-    if before is not None and task_digest(before) != task_digest(task):
+    earlier = None
+    if before is not None:
+        earlier = split_of(f"{dataset.info.name} before", before)
+    elif claimed is not None and claimed.since is not None:
+        earlier = split_since(dataset.info.name, root, claimed.since, claimed.same)
+    task = replace(source_task(dataset, earlier=earlier), images=content)
+    if before is not None and task_digest(before) == task_digest(task):
+        task = replace(task, origin=before.origin)
+    elif before is not None:
         name = _put_aside(before, folder)
         progress.say(
             f"{dataset.info.name}: the images are the same, {_told(before, task)}: from now on the newer are used; "
@@ -223,6 +247,12 @@ def _another_dataset(name: str, source: str, version: Version) -> UsageError:
         f"{name!r} is the name of other images in the cache, {of}, and none of {source or 'these'} is among them: "
         "call these otherwise with --name"
     )
+
+
+def _followed(change: VersionChange, contents: Mapping[str, str], folder: Path, other: Version) -> Mapping[str, str]:
+    """Say how a version calls each image that is there still; a file that was edited is the one of its name."""
+    edited = set(contents) & set(read_contents(folder, other.content)) if change.common else set[str]()
+    return {name: name for name in edited} | dict(change.same)
 
 
 def _new_version(versions: Versions, other: Version, change: VersionChange) -> str:
@@ -276,16 +306,9 @@ def _hashes(dataset: Dataset, progress: Progress) -> dict[str, bytes]:
     return found
 
 
-def _saved(folder: Path) -> Task | None:
-    try:
-        return load_task(OFFICIAL, folder) if OFFICIAL in task_names(folder) else None
-    except MedfeatError:
-        return None  # damaged: it is about to be written anew
-
-
 def _saved_unbound(dataset: Dataset, folder: Path) -> Task | None:
     """Return the labels that an older medfeat saved by the name alone, if they are of the same ids."""
-    task = _saved(folder)
+    task = saved_question(folder)
     ids = {str(name) for group in dataset.info.counts for name in dataset.ids(group)}
     return task if task is not None and not task.images and set(task.ids.tolist()) == ids else None
 

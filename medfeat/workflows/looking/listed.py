@@ -17,6 +17,7 @@ from medfeat.errors import DataError, MissingFileError
 from medfeat.report.page.columns import UNKNOWN, PointColumn
 from medfeat.tasks import official
 from medfeat.types import OFFICIAL_GROUPS, Dataset, DatasetInfo, IdArray, LabelArray, TaskType
+from medfeat.workflows.asking.earlier_split import split_in_cache
 from medfeat.workflows.looking.look import Kinds
 from medfeat_cache import FeatureStore
 
@@ -52,8 +53,8 @@ class Listed:
     notes: tuple[str, ...] = ()
 
 
-def list_images(dataset: Dataset) -> Listed:
-    """List the images of an open dataset."""
+def list_images(dataset: Dataset, root: Path) -> Listed:
+    """List the images of an open dataset, in the split that was drawn when they were extracted into a cache."""
     info, groups = dataset.info, tuple(dataset.info.counts)
     ids = np.concatenate([dataset.ids(group) for group in groups])
     parts = [dataset.labels(group) for group in groups]
@@ -66,7 +67,7 @@ def list_images(dataset: Dataset) -> Listed:
         split = np.repeat(np.array(groups), [len(dataset.ids(group)) for group in groups])
     elif labels is not None:
         try:
-            task = source_task(dataset)
+            task = source_task(dataset, earlier=split_in_cache(dataset, root))
             split, notes = task.split, [task.origin]
         except DataError as error:  # two patients in two splits is what one wants to see here, not what stops the page
             notes = [str(error)]

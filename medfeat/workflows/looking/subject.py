@@ -57,7 +57,7 @@ class Subject:
                 raise problem or error from error
             headers, notes = [], [str(error)]  # the images of the cache are others: these can be looked at all the same
         if dataset is not None:
-            listed = list_images(dataset)
+            listed = list_images(dataset, root)
         else:
             assert problem is not None
             if not headers:

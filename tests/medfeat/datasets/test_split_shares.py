@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from medfeat.datasets.splits.official_or_drawn import FRACTIONS, draw_split, drawn_task_split
+from medfeat.datasets.splits.drawing import draw_split
+from medfeat.datasets.splits.official_or_drawn import FRACTIONS, drawn_task_split
 from medfeat.datasets.splits.split_sizes import apportion, split_sizes
 
 SHARES = np.array(list(FRACTIONS.values()))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from medfeat.datasets import source_task
-from medfeat.datasets.splits.official_or_drawn import FRACTIONS, draw_split
+from medfeat.datasets.splits.drawing import draw_split
+from medfeat.datasets.splits.official_or_drawn import FRACTIONS
 from medfeat.errors import DataError
 from medfeat.types import OWN_GROUP, DatasetInfo
 
