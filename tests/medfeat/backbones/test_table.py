@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
 import re
 import subprocess
@@ -64,6 +65,9 @@ def test_timm_rows_are_what_timm_says(name: str) -> None:
     assert (tuple(config.mean), tuple(config.std)) == (info.mean, info.std)
     assert config.interpolation == info.interpolation
     assert config.crop_mode == "center"
+    if config.license is None:  # timm stated none of most weights yet
+        assert importlib.metadata.version("timm") == "1.0.20"
+        return
     said, known = (re.sub(r"[^a-z0-9]", "", text.lower()) for text in (config.license, info.licence))
     assert said.removesuffix("license") == known.removesuffix("licence")
 
