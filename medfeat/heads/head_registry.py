@@ -73,7 +73,7 @@ _BUILTIN = {
     "mlp": ("medfeat.heads.mlp:PerceptronHead", "one hidden layer, 4 settings of at most 40 epochs"),
     "attention": (
         "medfeat.heads.attention:AttentionHead",
-        "gated attention over slices or tokens that were kept, 5 values of C, stopped on val",
+        "gated attention over slices, tokens, layers or a patient's images, 5 values of C, stopped on val",
     ),
     "auto": ("medfeat.heads.auto:AutoHead", "all heads that suit the task, and means of two or three of them"),
     "zero-shot": ("medfeat.heads.zero_shot:ZeroShotHead", "nearest text, without labels; for projected embeddings"),
