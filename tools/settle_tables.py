@@ -46,11 +46,11 @@ A fifth of train and val, drawn anew in each re-split, stands for test; of the r
 for val. Each cell: mean AUC on the held-out fifth, and in brackets its difference to the linear head on the last layer
 chosen on val, paired by re-split, with the standard error over re-splits. Test was not read. `last`: the network's last
 layer; `quarter`: the layers at each quarter of depth side by side; `all`: all stages (left out where {small} samples or
-more are held out, since they are the quarters and 16 to 24 numbers more); `fused`: the mean of what is chosen on each;
+more are held out, since they are the quarters and 16 numbers more); `fused`: the mean of what is chosen on each;
 `chosen`: the view for which what chose claims most. Volumes: three slices of each axis (`--slices keep:3`), averaged by
-axis. `auto` in the first tables is without {rounds}, which are most of its work; the last table has the whole of
-it, and attention over the layers at each quarter (images) or the {axes} x 3 slices (volumes). Pairs of which fewer than
-{fewest} re-splits were measured are left out. Made by `tools/settle_default.py` and `tools/settle_tables.py`.
+axis. `quick` is `auto` without {rounds}, which are most of its work; the whole of it, and attention over the layers at
+each quarter (images) or the {axes} x 3 slices (volumes), have a table of their own. What has fewer than {fewest}
+re-splits is left out. Made by `tools/settle_default.py` and `tools/settle_tables.py`.
 
 """
 
@@ -85,6 +85,7 @@ def cells(found: Iterable[dict[str, Any]], today: dict[int, float]) -> dict[str,
             "draws": len(by),
         }
         for name, by in held.items()
+        if len(by) >= FEWEST_DRAWS
     }
 
 
@@ -127,7 +128,8 @@ def tables(facts: dict[str, Any]) -> list[Table]:
             for view in (*VIEWS, CHOSEN)
             if one["dataset"] == dataset and f"{view}, linear, val" in one["cells"][QUICK]
         ]
-        columns = ("network", "view", "re-splits", *(f"{rule}, {way}" for rule, way in shown))
+        heads = [f"{QUICK if rule == AUTO else rule}, {way}" for rule, way in shown]
+        columns = ("network", "view", "re-splits", *heads)
         found.append(Table(f"{dataset}, by layers, head and who chooses", columns, tuple(rows)))
     rows = [
         (
