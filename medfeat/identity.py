@@ -11,7 +11,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, GenericAlias, MethodType, ModuleType, UnionType
 from typing import Any
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
@@ -60,6 +60,8 @@ class _Speller:
             ((tuple, list), lambda value: [type(value).__name__, *map(self, value)]),
             ((set, frozenset), lambda value: ["set", *sorted(json.dumps(self(inner)) for inner in value)]),
             (ModuleType, lambda value: ["module", value.__name__]),
+            # an alias of a type has whatever the type has, and is none
+            ((GenericAlias, UnionType), lambda value: ["type", str(value)]),
         )
         self._objects: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
             ((staticmethod, classmethod), lambda value: [type(value).__name__, self(value.__func__)]),

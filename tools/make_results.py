@@ -35,8 +35,13 @@ POLICIES = "mean-concat,max-concat,mean-average,max-average"
 EVERY_POLICY = f"{POLICIES},raptor"
 CHOICE = "## Which head, and chosen how"
 """Begins the section that `tools/simulate_choice.py` writes, which stands before the next."""
+DEFAULT = "## Layers, heads and who chooses"
+"""Begins the section that `tools/settle_tables.py` writes."""
+SETTLED = "## The default on test"
+"""Begins the section that `tools/settle_test.py` writes."""
 TUNED = "## Fine-tuned, beside the probe"
 """Begins the section that `tools/make_tuned_results.py` writes."""
+SECTIONS = (CHOICE, DEFAULT, SETTLED, TUNED)
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 FIGURES = PAGE.parent / "figures"
 BAR = for_terminal()
@@ -138,6 +143,16 @@ def _machine() -> str:
     return f"Measured on {usable_cores()} cores of {processor_name()}; {versions}."
 
 
+def put_section(title: str, text: str) -> None:
+    """Write one of `SECTIONS` into the page, in the place of what stands there under that title."""
+    page = PAGE.read_text(encoding="utf-8")
+    after = SECTIONS[SECTIONS.index(title) + 1 :]
+    end = min((page.index(one) for one in after if one in page), default=len(page))
+    begin = page.index(title) if title in page else end
+    page = f"{page[:begin].rstrip()}\n\n{title}\n{text.rstrip()}\n\n{page[end:]}"
+    PAGE.write_text(page.rstrip() + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Make what is missing, and write the page."""
     folder = os.environ.get("MEDFEAT_REAL_DATA")
@@ -158,7 +173,7 @@ def main() -> None:
     stick = Table("", columns, tuple(yardstick_rows(every)))
     page = HEAD.format(machine=_machine()) + YARDSTICK_HEAD + markdown([stick]) + "\n" + "\n".join(parts)
     old = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
-    others = [old.index(begins) for begins in (CHOICE, TUNED) if begins in old]
+    others = [old.index(begins) for begins in SECTIONS if begins in old]
     kept = "\n" + old[min(others) :] if others else ""
     PAGE.write_text(page + kept, encoding="utf-8")
     print(f"wrote {PAGE}")

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from make_results import CHOICE, PAGE, TUNED
+from make_results import CHOICE, PAGE, put_section
 
 from medfeat.evaluation.judging.averages import Stood
 from medfeat.evaluation.judging.cross_validation import Setting, contenders_in_folds
@@ -274,12 +274,8 @@ def write(raw: Path) -> None:
     facts = summary(records(raw))
     RESULTS.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     counts = sorted({one["draws"] for one in facts["stores"]})
-    text = PAGE.read_text(encoding="utf-8")
     words = HEAD.format(draws=" to ".join(map(str, counts)), fewest=FEWEST_DRAWS)
-    body = CHOICE + "\n" + words + markdown(tables(facts))
-    begin = text.index(CHOICE) if CHOICE in text else text.index(TUNED)
-    end = text.index(TUNED)
-    PAGE.write_text(text[:begin] + body.rstrip("\n") + "\n\n" + text[end:], encoding="utf-8")
+    put_section(CHOICE, words + markdown(tables(facts)))
     print(f"wrote {RESULTS} and {PAGE}")
 
 

@@ -23,6 +23,10 @@ Partial = Annotated[bool, typer.Option("--partial", help="Labels may lack stored
 Prompts = Annotated[
     Path | None, typer.Option("--prompts", help="JSON of texts for classes, for zero-shot, text-linear and lp++.")
 ]
+Bag = Annotated[
+    str | None,
+    typer.Option("--bag", help="What attention weighs: `layers` of a network, or all images of `patients`."),
+]
 Shots = Annotated[
     str | None, typer.Option("--shots", help="Few labels: samples a class, such as 1,2,5,10,20,50,all; gives a curve.")
 ]

@@ -1,4 +1,7 @@
-"""Gated attention over the several vectors of a sample (slices, tokens), a linear layer on their weighted mean.
+"""Gated attention over the several vectors of a sample, a linear layer on their weighted mean.
+
+They are slices, tokens, or all images of a patient; or the layers of an image, each of which keeps columns of its own,
+so that the mean over them is the layers side by side and attention says how much each counts.
 
 A light adapter on frozen features: the gate reads each vector, so that a few telling slices count more than the rest.
 Training begins at the linear (or ridge) probe of the mean over the bag, where every vector counts alike, and val stops
@@ -7,9 +10,9 @@ it: where attention finds nothing, the probe of the mean is what stays. Settings
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +21,11 @@ from sklearn.base import BaseEstimator
 from medfeat.heads.class_weights import BALANCED, NONE, refuse_numbers, sample_weights, weight_settings, weights_tried
 from medfeat.heads.gated_attention import Adam, Array, Link, Weights, even, gradients, loss, outputs
 from medfeat.heads.inputs import check_split, decide
+from medfeat.heads.layers import Layers
 from medfeat.heads.linear import LinearProbe, varying_targets
 from medfeat.heads.ridge import RidgeProbe
 from medfeat.heads.standardise import Standardiser
-from medfeat.tasks.bags import Bags, blocks
+from medfeat.tasks.bags import bag_means, blocks, present_in
 from medfeat.types import Candidate, FloatArray, LabelArray, Progress, TaskType
 
 GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -47,31 +51,39 @@ class Measured:
         (d,) by how much a vector varies more than the mean of a bag: means times `gain` have unit variance.
     means
         (n, d) means over the standardised vectors of each bag, times `gain`.
+    layers
+        Mean and spread of each layer's features, where bags are layers.
     """
 
     vectors: Standardiser
     gain: NDArray[np.float64]
     means: NDArray[np.float64]
 
+    layers: Standardiser | None = None
+
     @classmethod
-    def of(cls, X: FloatArray) -> Measured:
-        """Read (n, P, d) bags twice, a block of samples at a time."""
-        n, vectors, dim = X.shape
-        total, means = np.zeros(dim), np.empty((n, dim))
-        for some, part in blocks(X):
-            means[some] = part.mean(axis=1, dtype=np.float64)
-        mean = means.mean(axis=0)
-        for _, part in blocks(X):
-            for bag in part:
-                total += np.square(bag - mean).sum(axis=0)
-        variance = total / (n * vectors)
+    def of(cls, X: FloatArray, widths: Sequence[int] | None = None) -> Measured:
+        """Read bags twice, a block of samples at a time; with `widths`, (n, d) features are those of layers."""
+        layers = None if widths is None else Standardiser.fit(X)
+        bags = _as_bags(X, layers, widths)
+        means = np.empty((len(bags), bags.shape[2]))
+        for some, part in blocks(bags):
+            means[some] = bag_means(part, present_in(bags[some]))
+        mean, total, count = means.mean(axis=0), np.zeros(bags.shape[2]), 0
+        for some, part in blocks(bags):
+            present = present_in(bags[some])
+            for i, bag in enumerate(part):
+                there = bag if present is None else bag[present[i]]
+                total += np.square(there - mean).sum(axis=0)
+                count += len(there)
+        variance = total / count
         between = np.square(means - mean).mean(axis=0)
         # Rounding leaves constant features a variance of this size; dividing by it would blow noise up.
         noise = np.square(np.finfo(np.float32).eps * mean)
         scale = np.sqrt(np.where(variance <= noise, 1.0, variance))
         flat = between <= np.maximum(noise, np.finfo(np.float32).eps * variance)
         gain = np.where(flat, 1.0, scale / np.sqrt(np.where(flat, 1.0, between)))
-        return cls(Standardiser(mean, scale), gain, (means - mean) / scale * gain)
+        return cls(Standardiser(mean, scale), gain, (means - mean) / scale * gain, layers)
 
 
 class AttentionProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -87,6 +99,8 @@ class AttentionProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         Width of the gate, learning rate, samples a step.
     task_type, n_classes, seed, class_weight
         As in every head.
+    widths
+        Of layers side by side, which make (n, d) features bags; None where vectors come as bags.
     """
 
     def __init__(
@@ -101,6 +115,7 @@ class AttentionProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         n_classes: int = 2,
         seed: int = 0,
         class_weight: str = NONE,
+        widths: Sequence[int] | None = None,
     ) -> None:
         self.C = C
         self.rounds = rounds
@@ -111,6 +126,7 @@ class AttentionProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         self.n_classes = n_classes
         self.seed = seed
         self.class_weight = class_weight
+        self.widths = widths
 
     def fit(
         self,
@@ -124,11 +140,12 @@ class AttentionProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
 
         `measured` is what `Measured.of` found of the same vectors.
         """
-        X = _as_bags(X)
         check_split(X, y, "train")
         refuse_numbers(self.class_weight, self.task_type)
-        known = measured or Measured.of(X)
-        dtype = np.float64 if X.dtype == np.float64 else np.float32
+        known = measured or Measured.of(X, self.widths)
+        self.layer_mean_ = None if known.layers is None else known.layers.mean
+        self.layer_scale_ = None if known.layers is None else known.layers.scale
+        X, dtype = self._bags(X), np.float64 if X.dtype == np.float64 else np.float32
         self.mean_, self.scale_ = known.vectors.mean, known.vectors.scale
         self.gain_: Array = known.gain.astype(dtype)
         targets, link = self._begin(known, y, dtype)
@@ -140,7 +157,7 @@ class AttentionProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
             shuffled = order.permutation(len(X))
             for first in range(0, len(X), self.batch):
                 some = np.sort(shuffled[first : first + self.batch])
-                facts["counts"] = None if counts is None else counts[some]
+                facts["counts"], facts["present"] = None if counts is None else counts[some], present_in(X[some])
                 adam.step(weights, gradients(self._vectors(X[some]), targets[some].astype(dtype), weights, **facts))
             if val is None or best is None:
                 continue
@@ -155,7 +172,7 @@ class AttentionProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
 
     def scores(self, X: FloatArray) -> FloatArray:
         """Return (n, n_classes) probabilities, or (n, k) numbers of a regression, of (n, P, d) vectors."""
-        found = self._outputs(_as_bags(X), self._weights()).astype(np.float64)
+        found = self._outputs(self._bags(X), self._weights()).astype(np.float64)
         regression = self.task_type == "regression"
         return np.asarray(self.centre_ + found * self.spread_ if regression else self.begun_.scores_of(found))
 
@@ -166,12 +183,18 @@ class AttentionProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         return decide(self.scores(X), self.task_type)
 
     def attention(self, X: FloatArray) -> NDArray[np.float32]:
-        """Return (n, P) weights of the vectors of each sample; they are positive and add up to 1."""
-        bags, weights = _as_bags(X), self._weights()
-        found = np.empty(bags.shape[:2], np.float32)
+        """Return (n, P) weights of the vectors of each sample; they add up to 1, and are 0 where there is no vector."""
+        bags, weights = self._bags(X), self._weights()
+        found = np.zeros(bags.shape[:2], np.float32)
         for some, vectors in blocks(bags):
-            found[some] = outputs(self._vectors(vectors), weights, self.gain_)[1]
+            here = outputs(self._vectors(vectors), weights, self.gain_, present_in(bags[some]))[1]
+            found[some, : here.shape[1]] = here
         return found
+
+    def _bags(self, X: FloatArray) -> FloatArray:
+        mean = getattr(self, "layer_mean_", None)  # a probe that was saved before there were layers has none
+        layers = None if mean is None or self.layer_scale_ is None else Standardiser(mean, self.layer_scale_)
+        return _as_bags(X, layers, getattr(self, "widths", None))
 
     def _weights(self) -> Weights:
         return {name: getattr(self, f"{name}_") for name in _WEIGHTS}
@@ -188,7 +211,10 @@ class AttentionProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         return vectors
 
     def _outputs(self, bags: FloatArray, weights: Weights) -> Array:
-        parts = [outputs(self._vectors(vectors), weights, self.gain_)[0] for _, vectors in blocks(bags)]
+        parts = [
+            outputs(self._vectors(vectors), weights, self.gain_, present_in(bags[some]))[0]
+            for some, vectors in blocks(bags)
+        ]
         return np.concatenate(parts)
 
     def _begin(self, known: Measured, y: LabelArray, dtype: Any) -> tuple[NDArray[np.float64], Link]:
@@ -211,7 +237,7 @@ class AttentionProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
 
     def _loss(self, val: tuple[FloatArray, LabelArray], weights: Weights, link: Link) -> float:
         """Return the mean loss on val; of classes that train never shows nothing can be said."""
-        found = self._outputs(_as_bags(val[0]), weights).astype(np.float64)
+        found = self._outputs(self._bags(val[0]), weights).astype(np.float64)
         if self.task_type == "regression":
             return loss(found, (val[1] - self.centre_) / self.spread_, link)
         present = self.begun_.present_
@@ -222,13 +248,20 @@ class AttentionProbe(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
 
 
 class AttentionHead:
-    """Gated attention over `GRID`, strongest penalty first; val stops each."""
+    """Gated attention over `GRID`, strongest penalty first; val stops each.
+
+    Attributes
+    ----------
+    widths
+        Of layers side by side; set by whoever reads such stores for it, None where vectors come as bags.
+    """
 
     name = "attention"
     takes_bags = True
 
     def __init__(self, class_weight: str = NONE) -> None:
         self.class_weight = class_weight
+        self.widths: tuple[int, ...] | None = None
 
     def candidates(
         self,
@@ -243,14 +276,14 @@ class AttentionHead:
         """Yield one probe a value of C; (n, d) features are bags of one vector."""
         ways = weights_tried(self.class_weight)
         progress.start(len(ways) * len(GRID), self.name, unit="settings")
-        X = _as_bags(train[0])
+        X = train[0]
         check_split(X, train[1], "train")
-        check_split(_as_bags(val[0]), val[1], "val")
-        measured = Measured.of(X)
+        check_split(val[0], val[1], "val")
+        measured = Measured.of(X, self.widths)
         for how in ways:
             for C in GRID:
                 asked: dict[str, Any] = {"task_type": task_type, "n_classes": n_classes, "seed": seed}
-                probe = AttentionProbe(C=C, **asked, class_weight=how)
+                probe = AttentionProbe(C=C, **asked, class_weight=how, widths=self.widths)
                 probe.fit(X, train[1], val=val, measured=measured)
                 progress.advance(1)
                 # Fitting it again without val makes the rounds that val chose.
@@ -264,6 +297,8 @@ def _copied(weights: Weights) -> Weights:
     return {name: value.copy() for name, value in weights.items()}
 
 
-def _as_bags(X: FloatArray) -> FloatArray:
-    """Return (n, P, d) as it is, and (n, d) as bags of one vector."""
-    return X if isinstance(X, Bags) or X.ndim != 2 else X[:, None, :]
+def _as_bags(X: FloatArray, layers: Standardiser | None, widths: Sequence[int] | None) -> FloatArray:
+    """Return (n, P, d) as it is, and (n, d) as bags of its layers, or of one vector."""
+    if layers is not None and widths is not None:
+        return cast(FloatArray, Layers(X, layers, tuple(widths)))
+    return X if X.ndim != 2 else X[:, None, :]

@@ -34,6 +34,8 @@ MOST_NUMBERS = 3e7
 SMALL = tuple(one for one in PERCEPTRONS if one["hidden"] == PERCEPTRONS[0]["hidden"])
 # Of kNN: train samples squared times features.
 MOST_PAIRS = 1e13
+# What trains in rounds.
+ROUNDS = ("xgboost", "mlp")
 # Keeps candidates in the order of their heads; no head's own complexity reaches it.
 _A_HEAD = 100.0
 
@@ -105,7 +107,7 @@ class AutoHead:
         """Return a line for each head that does not stand, or not with all of its grid."""
         stood = self.standing(task_type, n, d, n_classes)
         return [
-            f"auto left out {one.name if one.head is None else f'some of {one.name}'}: {one.why}"
+            f"{self.name} left out {one.name if one.head is None else f'some of {one.name}'}: {one.why}"
             for one in stood
             if one.why
         ]
@@ -124,7 +126,7 @@ class AutoHead:
         n, d = train[0].shape
         stood = [one for one in self.standing(task_type, n, d, n_classes) if one.head is not None]
         if not stood:
-            raise UnsuitedHeadError(f"no head that stands for auto learns {task_type} with --class-weight")
+            raise UnsuitedHeadError(f"no head that stands for {self.name} learns {task_type} with --class-weight")
         for order, one in enumerate(stood):
             assert one.head is not None
             offered = one.head.candidates(train, val, task_type, n_classes, seed=seed, progress=progress)
@@ -135,6 +137,25 @@ class AutoHead:
                     complexity=_A_HEAD * order + candidate.complexity,
                     head=one.name,
                 )
+
+
+class QuickHead(AutoHead):
+    """The same without the heads that train in rounds, which are most of the work.
+
+    Parameters
+    ----------
+    class_weight
+        As of `AutoHead`.
+    """
+
+    name = "quick"
+
+    def __init__(self, class_weight: str = NONE) -> None:
+        super().__init__(class_weight)
+
+    def standing(self, task_type: TaskType, n: int, d: int, n_classes: int) -> list[Standing]:
+        """Return what stands of `AutoHead`, without `ROUNDS`."""
+        return [one for one in super().standing(task_type, n, d, n_classes) if one.name not in ROUNDS]
 
 
 def _whole(make: Callable[..., Any], name: str) -> Callable[[_Asked], Standing]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating[Any]]
 Link = Literal["softmax", "sigmoid", "identity"]
 Weights = dict[str, Array]
+Present = NDArray[np.bool_] | None
 # Adam's own (Kingma and Ba, ICLR 2015).
 _FIRST, _SECOND, _EPSILON = 0.9, 0.999, 1e-8
 
@@ -49,23 +50,27 @@ def even(out: Array, out_bias: Array, hidden: int, *, seed: int) -> Weights:
     }
 
 
-def attend(E: Array, weights: Weights) -> tuple[Array, Array, Array]:
-    """Return (n, P) attention, and the two halves (n P, hidden) of the gate, of (n, P, d) vectors."""
+def attend(E: Array, weights: Weights, present: Present = None) -> tuple[Array, Array, Array]:
+    """Return (n, P) attention, and the two halves (n P, hidden) of the gate, of (n, P, d) vectors.
+
+    What is not `present` (n, P) gets no attention, and so changes nothing else.
+    """
     n, vectors, dim = E.shape
     halves = E.reshape(n * vectors, dim) @ weights["gate"] + weights["gate_bias"]
     hidden = halves.shape[1] // 2
     tanh, sigmoid = np.tanh(halves[:, :hidden]), _sigmoid(halves[:, hidden:])
     said = ((tanh * sigmoid) @ weights["look"]).reshape(n, vectors)
+    said = said if present is None else np.where(present, said, -np.inf)
     odds = np.exp(said - said.max(axis=1, keepdims=True))
     return odds / odds.sum(axis=1, keepdims=True), tanh, sigmoid
 
 
-def outputs(E: Array, weights: Weights, gain: Array) -> tuple[Array, Array]:
+def outputs(E: Array, weights: Weights, gain: Array, present: Present = None) -> tuple[Array, Array]:
     """Return (n, c) outputs before the link, and (n, P) attention, of (n, P, d) vectors.
 
     The weighted mean of a bag is multiplied by `gain` (d,): means vary less than what they are means of.
     """
-    attention, _, _ = attend(E, weights)
+    attention, _, _ = attend(E, weights, present)
     pooled = np.matmul(attention[:, None, :], E)[:, 0] * gain
     return pooled @ weights["out"] + weights["out_bias"], attention
 
@@ -98,6 +103,7 @@ def gradients(
     link: Link,
     counts: Array | None = None,
     penalty: float = 0.0,
+    present: Present = None,
 ) -> Weights:
     """Return the gradient of the mean loss over a batch and of an L2 penalty on the linear layer.
 
@@ -111,9 +117,11 @@ def gradients(
         (n, c) how much each output of a sample counts; None for 1.
     penalty
         Of half the squares of ``out``.
+    present
+        (n, P) which vectors there are; None for all.
     """
     n, vectors, dim = E.shape
-    attention, tanh, sigmoid = attend(E, weights)
+    attention, tanh, sigmoid = attend(E, weights, present)
     pooled = np.matmul(attention[:, None, :], E)[:, 0] * gain
     wrong = linked(pooled @ weights["out"] + weights["out_bias"], link) - targets
     wrong = (wrong if counts is None else wrong * counts) / n

@@ -73,9 +73,10 @@ _BUILTIN = {
     "mlp": ("medfeat.heads.mlp:PerceptronHead", "one hidden layer, 4 settings of at most 40 epochs"),
     "attention": (
         "medfeat.heads.attention:AttentionHead",
-        "gated attention over slices or tokens that were kept, 5 values of C, stopped on val",
+        "gated attention over slices, tokens, layers or a patient's images, 5 values of C, stopped on val",
     ),
     "auto": ("medfeat.heads.auto:AutoHead", "all heads that suit the task, and means of two or three of them"),
+    "quick": ("medfeat.heads.auto:QuickHead", "auto without xgboost and mlp, which are most of its work"),
     "zero-shot": ("medfeat.heads.zero_shot:ZeroShotHead", "nearest text, without labels; for projected embeddings"),
     "text-linear": (
         "medfeat.heads.text_linear:TextLinearHead",
@@ -87,6 +88,8 @@ _BUILTIN = {
     ),
     "majority": ("medfeat.heads.majority:MajorityHead", "class frequencies of train: the baseline to beat"),
 }
+# The baseline, and several heads under one name.
+_NO_HEADS = ("majority", "auto", "quick")
 _READS_TEXTS = ("zero-shot", "text-linear")
 _MAY_READ_TEXTS = (*_READS_TEXTS, "lp++")
 _LABELS = (*CLASS_TASKS, "multi-label")
@@ -110,7 +113,7 @@ def describe(name: str) -> str:
 def all_heads() -> tuple[str, ...]:
     """Return every head that ``all`` stands for: each on its own, without the baseline and what a package broke."""
     broken = HEADS.problems()
-    return tuple(name for name in HEADS if name not in ("majority", "auto") and name not in broken)
+    return tuple(name for name in HEADS if name not in _NO_HEADS and name not in broken)
 
 
 def refuse_unsuited(name: str, task_type: TaskType) -> None:

@@ -12,6 +12,7 @@ from medfeat.errors import DataError
 from medfeat.tasks.bags import Bags
 from medfeat.tasks.binding import bound
 from medfeat.tasks.check import examples
+from medfeat.tasks.patients import PatientStore
 from medfeat.tasks.readable import Readable
 from medfeat.types import FloatArray, IdArray, LabelArray, Task
 from medfeat_cache import FeatureStore, one_vector
@@ -68,6 +69,8 @@ class Samples:
     def X(self, split: str) -> FloatArray:  # noqa: N802 - the field's own name
         """Return the (n, d) features, or the bags, of a split in the order of `ids`; labels stay closed."""
         ids = self.ids(split)
+        if self._bags and isinstance(self.store, PatientStore):
+            return cast(FloatArray, self.store.bags(ids))
         if self._bags and isinstance(self.store, FeatureStore):
             return cast(FloatArray, Bags.of(self.store, ids))
         # A split that is a group of the store, in its order, can be mapped instead of copied.
@@ -112,7 +115,7 @@ def gather(store: Readable, task: Task, *, bags: bool = False) -> Samples:
     Parameters
     ----------
     store
-        A `FeatureStore`, or several fused by `medfeat.tasks.fuse`.
+        A `FeatureStore`, several fused by `medfeat.tasks.fuse`, or one of `medfeat.tasks.patients.by_patient`.
     task
         Its ids may be any part of the store's, in any order.
     bags
@@ -130,7 +133,7 @@ def gather(store: Readable, task: Task, *, bags: bool = False) -> Samples:
             f"task {task.name!r}: {len(unknown)} of {len(task.ids)} ids are not in {store.path}: {examples(unknown)}; "
             "take the task of this dataset, or extract those images"
         )
-    several = isinstance(store, FeatureStore) and len(store.shape) > 1
-    if several and not bags:
-        store = one_vector(cast(FeatureStore, store))
+    several = isinstance(store, PatientStore) or (isinstance(store, FeatureStore) and len(store.shape) > 1)
+    if isinstance(store, FeatureStore) and not bags:
+        store = one_vector(store)
     return Samples(store, bound(task, store), bags=several and bags)

@@ -11,7 +11,7 @@ from torch import nn
 from medfeat.backbones import takes_raw
 from medfeat.backbones.weights.weights_file import tuning_of
 from medfeat.errors import DataError, UsageError
-from medfeat.evaluation.runs.saved_probe import SavedProbe, find_run, load_probe
+from medfeat.evaluation.runs.saved_probe import SavedProbe, find_run, load_probe, refuse_patients
 from medfeat.evaluation.runs.write_run import writing
 from medfeat.extraction.ask.made_from import MadeFrom, NetworkThen, RemakeOptions
 from medfeat.extraction.remake import load_again
@@ -113,6 +113,7 @@ def export(
         require_onnx()
     progress = heard(progress)
     probe = load_probe(find_run(resolve_root(cache_dir), run))
+    refuse_patients(probe)
     network = _network(probe)
     name = slug(f"{probe.run.dataset}-{probe.run.backbone}-{probe.run.key[:12]}")
     folder = Path(out) if out is not None else Path(name)

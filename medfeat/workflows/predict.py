@@ -15,7 +15,7 @@ from medfeat.backbones import takes_colour
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures.conformal import calibrate
 from medfeat.evaluation.measures.novelty import Familiar
-from medfeat.evaluation.runs.saved_probe import SavedProbe, load_probe, refuse_other_recipe
+from medfeat.evaluation.runs.saved_probe import SavedProbe, load_probe, refuse_other_recipe, refuse_patients
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
 from medfeat.saying import heard, warn_of
 from medfeat.tasks import fuse
@@ -98,6 +98,7 @@ def predict(
         raise UsageError("give --images (to be embedded), or --data or --store (in the cache already)")
     root, progress = resolve_root(cache_dir), heard(progress)
     cache, probe = Catalogue(root), load_probe(named_run(root, run, data=data))
+    refuse_patients(probe)
     if run == BEST:
         progress.say(f"best on val: run {probe.run.key[:12]}, {probe.run.network}, {probe.run.head}")
     conformal = calibrate(probe.val, error_rate, probe.val_groups)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,20 +23,18 @@ from medfeat.report.run_tables import runs_tables, selection_tables
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
 from medfeat.saying import SaidOnce, heard, warn_of
+from medfeat.tasks.patients import PATIENTS, by_patient
 from medfeat.tasks.readable import Probed
-from medfeat.tasks.versions import split_name
 from medfeat.types import Progress, SilentProgress, Task
-from medfeat.workflows.asking.given_names import asked_names
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.jobs.each import Failure, Overall, each
-from medfeat.workflows.jobs.side_by_side import joined
-from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob, heads_for
+from medfeat.workflows.jobs.side_by_side import joined, layered
+from medfeat.workflows.jobs.store_jobs import LAYERS, ProbeRequest, StoreJob, heads_for
 from medfeat.workflows.jobs.suited import left_out, suited
-from medfeat.workflows.stores.how_to_extract import can_be_extracted, extract_as
-from medfeat.workflows.stores.store_names import find_meant, other_versions, versions_of
+from medfeat.workflows.results.probe_remarks import remarks
+from medfeat.workflows.stores.store_names import find_meant
 from medfeat.workflows.stores.texts import source_for
-from medfeat_cache import Catalogue, StoreHeader
-from medfeat_cache.commands import command, elsewhere
+from medfeat_cache import Catalogue, FeatureStore, StoreHeader, one_vector
 
 
 @dataclass(frozen=True, repr=False)
@@ -109,6 +108,7 @@ def probe(
     select: bool = False,
     budget: float | None = None,
     prompts: str | Path | None = None,
+    bag: str | None = None,
     progress: Progress | None = None,
 ) -> ProbeReport:
     """Train heads on stores in the cache and evaluate them; unchanged runs are reused.
@@ -152,6 +152,10 @@ def probe(
     prompts
         A JSON file of texts for the classes, for ``zero-shot``, ``text-linear`` and ``lp++``; see
         `medfeat.tasks.prompts.prompts_for`. None means those that are known of the 18 sets.
+    bag
+        ``layers``: the stores of a network that differ in layer or pooling are read together, and ``attention``, the
+        head then where none is named, weighs them for each image; ``patients``: a sample is a patient with all images,
+        which ``attention`` weighs and other heads average. None: images one by one.
     progress
         Told of runs, candidates and resamples.
 
@@ -172,7 +176,7 @@ def probe(
     )
     asked = ProbeRequest(
         data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
-        prompts=prompts,
+        prompts=prompts, bag=bag,
         cache_dir=cache_dir,
     )  # fmt: skip
     how: dict[str, Any] = {"choose": choose, "class_weight": class_weight, "refit": refit, "resamples": resamples}
@@ -203,7 +207,7 @@ def probe_stores(
         seed=asked.seed, refit=refit, resamples=resamples, choose=choose, class_weight=class_weight, budget=budget
     )
     stores = asked.stores(cache)
-    jobs = asked.jobs(cache, stores)
+    jobs = _jobs(asked, cache, stores, select=select)
     if budget is not None and not any(takes_budget(job.head) for job in jobs):
         raise UsageError("--budget is for heads that train in rounds: ask for --head xgboost, or leave it out")
     work = _Work(cache.root, asked.question, options, SaidOnce(heard(progress)), asked.of_all, asked.prompts)
@@ -232,11 +236,19 @@ def probe_stores(
         reused=reused,
         failed=(*failures, *extra.failures),
         notes=(
-            *_remarks(cache, asked, runs, stores, reused),
+            *remarks(cache, asked, runs, stores, reused),
             *left_out((*unsuited, *stood.passed_over, *chosen.passed_over)),
         ),
         selections=tuple(selection for selection, _ in selections),
     )
+
+
+def _jobs(asked: ProbeRequest, cache: Catalogue, stores: Sequence[StoreHeader], *, select: bool) -> list[StoreJob]:
+    """Return what is asked for, a store each, or all layers of a network."""
+    jobs = asked.jobs(cache, stores)
+    if asked.bag == LAYERS and select:
+        raise UsageError("--bag layers reads all layers of a network: leave --select out")
+    return layered(jobs) if asked.bag == LAYERS else jobs
 
 
 def probed_before(asked: ProbeRequest, options: Options) -> list[tuple[StoreJob, Run | None]]:
@@ -249,16 +261,6 @@ def probed_before(asked: ProbeRequest, options: Options) -> list[tuple[StoreJob,
     if done.errors:
         raise done.errors[0]
     return list(done.results)
-
-
-def _remarks(
-    cache: Catalogue, asked: ProbeRequest, runs: Sequence[Run], stores: Sequence[StoreHeader], reused: int
-) -> Iterator[str]:
-    """Yield what belongs under the table, whatever the heads."""
-    yield from _notes(runs, stores, reused, cache)
-    yield from () if asked.store is not None else _left_out(cache, asked)
-    yield from _unreadable(cache)
-    yield from _broken(asked.head)
 
 
 @dataclass(frozen=True)
@@ -274,21 +276,18 @@ class _Work:
 
     def probe(self, job: StoreJob) -> Run:
         """Let val choose, and read test once."""
-        with job.opened() as store:
-            task = self._task(store)
+        with self._asked(job) as (store, task):
             run = probe_store(store, task, self.root, self._options(job, store, task), progress=self.progress)
         return replace(run, data=job.dataset)
 
     def known(self, job: StoreJob) -> tuple[StoreJob, Run | None]:
         """Look for the run that was made before."""
-        with job.opened() as store:
-            task = self._task(store)
+        with self._asked(job) as (store, task):
             return job, existing_run(store, task, self.root, self._options(job, store, task))
 
     def stand(self, job: StoreJob) -> _Stood:
         """See what val says, with test closed."""
-        with job.opened() as store:
-            task = self._task(store)
+        with self._asked(job) as (store, task):
             options = self._options(job, store, task)
             return _Stood(job, task, contender(store, task, self.root, options, progress=self.progress))
 
@@ -310,6 +309,16 @@ class _Work:
         if words is not None and texts is not None and self.prompts is not None:
             words["prompts"] = str(Path(self.prompts).absolute())
         return replace(self.options, head=job.head, budget=budget, texts=texts, asked=words)
+
+    @contextmanager
+    def _asked(self, job: StoreJob) -> Iterator[tuple[Probed, Task]]:
+        """Open what a job reads, with the question: of images, or of patients."""
+        with job.opened() as store:
+            task = self._task(store)
+            if job.bag != PATIENTS:
+                yield store, task
+            else:
+                yield by_patient(one_vector(store) if isinstance(store, FeatureStore) else store, task)
 
     def _task(self, store: Probed) -> Task:
         if self.question.plain and not store.info.get("dataset"):
@@ -336,48 +345,13 @@ def _baseline_jobs(cache: Catalogue, jobs: Sequence[StoreJob], question: Questio
     unsuited = [job for job in jobs if reads_texts(job.head) or takes_bags(HEADS[job.head]())]
     usual = {job.head: heads_for(job.header, None, question)[0] for job in unsuited}
     wanted = {(job.dataset, job.header.recipe.get("size"), usual.get(job.head, job.head)) for job in jobs}
+    bag = next((job.bag for job in jobs if job.bag), "")
     return [
-        StoreJob(header, head, dataset)
+        StoreJob(header, head, dataset, bag=bag)
         for dataset, size, head in sorted(wanted, key=str)
         for header in find_meant(cache, [dataset], backbone=BASELINE_BACKBONES, size=size)
         if (header.digest, head) not in there
     ]
-
-
-def _notes(runs: Sequence[Run], stores: Sequence[StoreHeader], reused: int, cache: Catalogue) -> list[str]:
-    notes = [f"{reused} unchanged runs were reused, {len(runs) - reused} were made"] if reused else []
-    for dataset, size in dict.fromkeys((run.shown, run.size) for run in runs):
-        alike = [run for run in runs if (run.shown, run.size) == (dataset, size)]
-        missing = [name for name in BASELINE_BACKBONES if name not in {run.backbone for run in alike}]
-        digests = {run.store["digest"] for run in alike}
-        one = next((one for one in stores if one.digest in digests and can_be_extracted(one)), None)
-        if missing and one is not None and _is_current(dataset, cache):
-            how = extract_as(one, missing, root=cache.root)
-            notes.append(f"{dataset}: no baseline {' or '.join(missing)} in the cache; get it with {how}")
-    return notes
-
-
-def _is_current(dataset: str, cache: Catalogue) -> bool:
-    """Whether the images at the place of a dataset are those of the version that is named."""
-    name, number = split_name(dataset)
-    return number is None or number == versions_of(cache, name).current
-
-
-def _left_out(cache: Catalogue, asked: ProbeRequest) -> list[str]:
-    others = other_versions(cache, asked.data, backbone=asked_names(asked.backbone), size=asked.size)
-    return [f"left out, other versions of the images: {', '.join(others)}; say --data {others[0]}"] if others else []
-
-
-def _unreadable(cache: Catalogue) -> list[str]:
-    problems = cache.find().problems
-    how = command("cache", "verify", cache_dir=elsewhere(cache.root))
-    more = f" (and {len(problems) - 1} more: {how})" if len(problems) > 1 else ""
-    return [f"left out: {problems[0][1]}{more}"] if problems else []
-
-
-def _broken(head: str | Sequence[str] | None) -> list[str]:
-    """Return a line for each head that an installed package brings broken, where all were asked for."""
-    return [f"left out: {problem}" for problem in HEADS.problems().values()] if head == "all" else []
 
 
 def _order(run: Run) -> tuple[str, float]:

@@ -16,7 +16,7 @@ from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs.run import Run, list_runs, read_attention, read_scores
 from medfeat.evaluation.runs.write_run import versions
 from medfeat.report import tables as rendering
-from medfeat.report.attended import attended_table
+from medfeat.report.attended import attended
 from medfeat.report.page.html import text_of
 from medfeat.report.page.results import Mistake, QuestionResults, exports, results_page
 from medfeat.report.tables import Table
@@ -272,7 +272,9 @@ class _Maker:
     def _mistakes(self, run: Run, stored: Mapping[str, Any]) -> tuple[tuple[Mistake, ...], list[str]]:
         header, notes, dataset = self.headers.get(str(run.store["digest"])), [], None
         if header is None:
-            why = "reads several stores" if run.store["recipe"].get("stores") else "has lost its store"
+            recipe = run.store["recipe"]
+            why = "reads several stores" if recipe.get("stores") else "has lost its store"
+            why = "judges patients by all their images" if recipe.get("bag") else why
             notes.append(f"the best run {why}: its mistakes have neither pictures nor neighbours")
         elif self.images:
             dataset, why = mistakes.images_of(
@@ -314,7 +316,7 @@ class _Maker:
     def _attended(self, run: Run, notes: list[str]) -> list[Table]:
         try:
             found = None if run.folder is None else read_attention(run.folder)
-            return [] if found is None else [attended_table(run.store["recipe"], found["test_attention"])]
+            return [] if found is None else [attended(run.store["recipe"], found, identifiers=self.identifiers)]
         except (OSError, ValueError, KeyError) as error:
             notes.append(f"what {run.key[:12]} looked at cannot be read ({error})")
             return []

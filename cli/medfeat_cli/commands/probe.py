@@ -61,6 +61,7 @@ def probe(
     test_drop: task_options.TestDrop = None,
     test_labels: task_options.TestLabels = None,
     prompts: task_options.Prompts = None,
+    bag: task_options.Bag = None,
     seed: options.Seed = 0,
     refit: Annotated[bool, typer.Option("--refit", help="Refit on train + val once val has chosen.")] = False,
     choose: Annotated[
@@ -104,7 +105,7 @@ def probe(
     alone = {"--shots": shots, "--fuse": fuse, "--test-on": test_on, "--corrupt": corrupt or None}
     left_out = {"--folds": folds, "--group-column": group_column}
     _refuse_idle(context, {**alone, **left_out, "--labels": labels})
-    plain = {"--select": select, "--refit": refit, "--pivot": pivot, "--budget": budget}
+    plain = {"--select": select, "--refit": refit, "--pivot": pivot, "--budget": budget, "--bag": bag}
     _refuse_mixtures(alone, left_out, plain, {"--choose": choose, "--class-weight": class_weight})
     question = Question(
         task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes,
@@ -112,7 +113,7 @@ def probe(
     )  # fmt: skip
     asked = ProbeRequest(
         data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
-        prompts=prompts, cache_dir=cache_dir,
+        prompts=prompts, bag=bag, cache_dir=cache_dir,
     )  # fmt: skip
     how: _Options = {"choose": choose or "val", "class_weight": class_weight or "none"}
     if shots is not None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.errors import DataError
+from medfeat.evaluation.compare.studentised import meetings, studentised_p
 from medfeat.evaluation.compare.swapping import SWAPPED, contributions, swap_p
 from medfeat.evaluation.measures.bootstrap import RESAMPLES, bootstrap, interval, strata_of
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
@@ -148,8 +149,13 @@ class _Swapped:
 
     def p_values(self, i: int, others: Sequence[int]) -> list[float]:
         """Return the two-sided p-value of the difference between model `i` and each of some others."""
+        asked = {"seed": self.seed, "swaps": self.swaps}
+        if self.metric == "auc":
+            met = [meetings(self.given[i], self.given[j]) for j in others]
+            if met and all(one is not None for one in met):
+                return [studentised_p(one, self.units, **asked) for one in met if one is not None]
         gaps = [contributions(self.given[i], self.given[j], self.metric) for j in others]
-        return swap_p(gaps, self.units, seed=self.seed, swaps=self.swaps)
+        return swap_p(gaps, self.units, **asked)
 
 
 @dataclass(frozen=True)

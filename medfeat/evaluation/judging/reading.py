@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from medfeat.errors import OneVectorError
-from medfeat.tasks import Samples, gather
+from medfeat.tasks import FusedStore, Samples, gather
+from medfeat.tasks.patients import PatientStore
 from medfeat.tasks.readable import Probed, Readable
 from medfeat.types import Head, Task
 from medfeat_cache import FeatureStore
@@ -17,6 +18,8 @@ def takes_bags(head: Head) -> bool:
 def gather_for(head: Head, store: Readable, task: Task) -> Samples:
     """Join a store and a task by id, as a head reads it: of heads that take no bags, a bag is its mean.
 
+    Of stores side by side, a head that takes bags is told the widths, and makes a bag of the layers of an image.
+
     Raises
     ------
     OneVectorError
@@ -25,7 +28,11 @@ def gather_for(head: Head, store: Readable, task: Task) -> Samples:
         As `medfeat.tasks.gather`.
     """
     refuse_one_vector(head, store)
-    return gather(store, task, bags=takes_bags(head))
+    bags = takes_bags(head)
+    if bags and isinstance(store, FusedStore):
+        head.widths = tuple(block.stop - block.start for block in store.blocks)  # type: ignore[attr-defined]  # looked at
+        return gather(store, task)
+    return gather(store, task, bags=bags)
 
 
 def refuse_one_vector(head: Head, store: Readable) -> None:
@@ -36,10 +43,12 @@ def refuse_one_vector(head: Head, store: Readable) -> None:
     OneVectorError
         It does.
     """
-    if takes_bags(head) and len(getattr(store, "shape", ())) < 2:
+    several = isinstance(store, PatientStore) or (isinstance(store, FusedStore) and hasattr(head, "widths"))
+    if takes_bags(head) and not several and len(getattr(store, "shape", ())) < 2:
         raise OneVectorError(
             f"the {head.name} head weighs several vectors of a sample, and {store.path} has one: "
-            "extract with --slices keep (volumes) or --pool tokens, or choose another head"
+            "extract with --slices keep (volumes) or --pool tokens, say --bag layers or --bag patients, "
+            "or choose another head"
         )
 
 

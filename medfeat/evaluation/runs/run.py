@@ -276,7 +276,8 @@ def read_scores(folder: Path) -> dict[str, NDArray[Any]]:
 def read_attention(folder: Path) -> dict[str, NDArray[Any]] | None:
     """Return how much each vector of a sample counted: ``val_ids``, ``val_attention`` (n, P) and the same of test.
 
-    None where the head of the run weighs nothing; raises as `read_scores`.
+    Of patients ``val_images`` (n, P) too, the ids of the images. None where the head of the run weighs nothing; raises
+    as `read_scores`.
     """
     return _read_arrays(folder, ATTENTION_FILE) if (folder / ATTENTION_FILE).exists() else None
 

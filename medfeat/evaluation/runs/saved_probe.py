@@ -217,6 +217,15 @@ def _listed(root: Path) -> str:
     return command("runs", "list", cache_dir=elsewhere(root))
 
 
+def refuse_patients(probe: SavedProbe) -> None:
+    """Refuse a probe whose samples are patients, where images are to be labelled one by one."""
+    if probe.recipe.get("bag"):
+        raise UsageError(
+            f"run {probe.run.key[:12]} judges a patient by all images together, which cannot be asked of new images "
+            "yet: choose a run without --bag patients"
+        )
+
+
 def refuse_other_recipe(trained: Mapping[str, Any], other: Mapping[str, Any], what: str) -> None:
     """Refuse features that were not made as those a head was trained on; the data itself may differ.
 

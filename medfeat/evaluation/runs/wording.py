@@ -114,6 +114,8 @@ def pixels(recipe: Mapping[str, Any]) -> str:
 
 def embedding(recipe: Mapping[str, Any]) -> str:
     """Return which embedding a store holds, beyond its backbone: layer, pooling, slices, and what is not plain."""
+    if recipe.get("bag"):  # all images of a patient
+        return ", ".join(filter(None, (embedding({**recipe, "bag": None}), f"by {recipe['bag']}")))
     if recipe.get("stores"):
         return _side_by_side(recipe["stores"])
     parts = [recipe.get("layer"), recipe.get("pool"), recipe.get("slices")]

@@ -22,6 +22,7 @@ from medfeat.evaluation.runs.places import RUN_FILE, WRITER_LOCK
 from medfeat.evaluation.runs.run import ATTENTION_FILE, CHOICE_FILE, NOT_WRITTEN, SCORES_FILE, Run
 from medfeat.evaluation.runs.vouching import vouch
 from medfeat.tasks import Samples
+from medfeat.tasks.bags import PatientBags
 from medfeat.types import IdArray
 from medfeat_cache.files import make_folder, share, sync_folder, temporary_name
 from medfeat_cache.lock import Lock
@@ -113,14 +114,20 @@ def write_scores(folder: Path, scored: Scored) -> None:
 def write_attention(folder: Path, scored: Scored, samples: Samples) -> None:
     """Write how much each vector of the samples of val and test counted, where the head says it; plain arrays.
 
-    ``val_attention`` and ``test_attention`` are (n, P), beside ``val_ids`` and ``test_ids``.
+    ``val_attention`` and ``test_attention`` are (n, P), beside ``val_ids`` and ``test_ids``. Of patients, each of whom
+    has another number of images, ``val_images`` and ``test_images`` (n, P) say which, empty where there is none.
     """
     attend = getattr(scored.choice.model, "attention", None)
     if attend is None:
         return
     splits = ("val", "test")
     found: dict[str, Any] = {f"{name}_ids": samples.ids(name) for name in splits}
-    found |= {f"{name}_attention": attend(samples.X(name)) for name in splits}
+    for name in splits:
+        X = samples.X(name)
+        found[f"{name}_attention"] = attend(X)
+        if isinstance(X, PatientBags):
+            found[f"{name}_images"] = np.full(X.shape[:2], "", dtype=np.concatenate(X.names).dtype)
+            found[f"{name}_images"][X.present] = np.concatenate(X.names)
     np.savez(folder / ATTENTION_FILE, **found)
 
 

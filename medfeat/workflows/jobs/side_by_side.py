@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from medfeat.errors import UsageError
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
 from medfeat.workflows.jobs.store_jobs import StoreJob
 from medfeat_cache import StoreHeader, canonical_json
+from medfeat_cache.commands import command
 
 # By what two embeddings of one network differ and still are views of the same forward pass.
 _OF_VIEW = ("layer", "pool")
@@ -26,13 +28,40 @@ def joined(jobs: Sequence[StoreJob]) -> list[StoreJob]:
     return found
 
 
-def _sets(headers: Sequence[StoreHeader]) -> list[list[StoreHeader]]:
+def layered(jobs: Sequence[StoreJob]) -> list[StoreJob]:
+    """Return jobs on the layers and poolings of each network side by side, made from jobs on one store each.
+
+    Raises
+    ------
+    UsageError
+        No network has several.
+    """
+    found = []
+    for dataset, head in dict.fromkeys((job.dataset, job.head) for job in jobs):
+        mine = [job.header for job in jobs if (job.dataset, job.head) == (dataset, head)]
+        several = [headers for headers in _by_network(mine) if len(headers) > 1]
+        found += [StoreJob(first, head, dataset, beside=tuple(more)) for first, *more in several]
+    if not found:
+        raise UsageError(
+            "--bag layers weighs several layers of a network, and no network has two in the cache: "
+            f"{command('extract', data='NAME', backbone='NAME', layer='quarter')}"
+        )
+    return found
+
+
+def _by_network(headers: Sequence[StoreHeader]) -> list[list[StoreHeader]]:
+    """Group stores by network and whatever else they were made by, the layer and pooling aside."""
     networks: dict[str, list[StoreHeader]] = {}
     for header in _once(headers):
         alike = {name: value for name, value in header.recipe.items() if name not in _OF_VIEW}
         networks.setdefault(canonical_json(alike), []).append(header)
-    sets = [found for group in networks.values() for found in ([h for h in group if _of_quarter(h)], group)]
-    sets.append([header for group in networks.values() for header in group])
+    return list(networks.values())
+
+
+def _sets(headers: Sequence[StoreHeader]) -> list[list[StoreHeader]]:
+    networks = _by_network(headers)
+    sets = [found for group in networks for found in ([h for h in group if _of_quarter(h)], group)]
+    sets.append([header for group in networks for header in group])
     apart = {tuple(header.digest for header in one): one for one in sets if len(one) > 1}
     return list(apart.values())
 

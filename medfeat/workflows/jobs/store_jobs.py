@@ -12,6 +12,7 @@ from medfeat.errors import UsageError, unknown_name
 from medfeat.evaluation.runs import wording
 from medfeat.heads import HEADS, all_heads
 from medfeat.tasks import FusedStore, fuse
+from medfeat.tasks.patients import PATIENTS
 from medfeat.workflows.asking.given_names import asked_datasets, asked_names
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.stores.how_to_extract import extract_first
@@ -22,6 +23,9 @@ from medfeat_cache.commands import command
 
 _DEFAULT_HEADS = ("linear",)
 _REGRESSION_HEADS = ("ridge", "xgboost")
+HEAD_OF_BAGS = "attention"
+LAYERS = "layers"
+BAGS = (LAYERS, PATIENTS)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class StoreJob:
         Another dataset that the head is tested on; empty for none.
     beside
         Further stores of these images, whose features stand beside those of the first.
+    bag
+        ``patients``: all images of a patient are one sample. Empty for an image each.
     """
 
     header: StoreHeader
@@ -45,6 +51,7 @@ class StoreJob:
     dataset: str
     onto: str = ""
     beside: tuple[StoreHeader, ...] = ()
+    bag: str = ""
 
     @property
     def name(self) -> str:
@@ -52,7 +59,8 @@ class StoreJob:
         there = f" on {self.onto}" if self.onto else ""
         network = wording.network(str(self.header.recipe["backbone"]), wording.weights(self.header.info))
         more = f" and {len(self.beside)} more" if self.beside else ""
-        return f"{self.dataset} / {network}{more} / {self.head}{there}"
+        bag = f" by {self.bag}" if self.bag else ""
+        return f"{self.dataset} / {network}{more} / {self.head}{bag}{there}"
 
     @contextmanager
     def opened(self) -> Iterator[FeatureStore | FusedStore]:
@@ -86,6 +94,14 @@ class ProbeRequest:
         Where stores live; None means the usual place.
     one_of_all
         Whether its one head is here because all were asked for, somewhere else.
+    bag
+        ``layers``: those of a network side by side; ``patients``: all images of a patient are one sample. Without a
+        head the attention head is asked for.
+
+    Raises
+    ------
+    UsageError
+        No such bag.
     """
 
     data: str | Sequence[str] | None = None
@@ -98,6 +114,11 @@ class ProbeRequest:
     prompts: str | Path | None = None
     cache_dir: str | Path | None = None
     one_of_all: bool = False
+    bag: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.bag not in (None, *BAGS):
+            raise UsageError(f"--bag must be {' or '.join(BAGS)}, got {self.bag!r}")
 
     @property
     def of_all(self) -> bool:
@@ -125,11 +146,14 @@ class ProbeRequest:
 
     def jobs(self, cache: Catalogue, stores: Sequence[StoreHeader], *, onto: str = "") -> list[StoreJob]:
         """Return a job for each of its stores and heads."""
-        names = shown_names(stores, cache)
+        names, head = shown_names(stores, cache), self.head
+        if self.bag is not None and head is None:
+            head = HEAD_OF_BAGS
+        bag = PATIENTS if self.bag == PATIENTS else ""
         return [
-            StoreJob(header, one, names[header.digest], onto)
+            StoreJob(header, one, names[header.digest], onto, bag=bag)
             for header in stores
-            for one in heads_for(header, self.head, self.question)
+            for one in heads_for(header, head, self.question)
         ]
 
 

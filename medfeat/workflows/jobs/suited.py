@@ -47,7 +47,7 @@ def suited(
         try:
             with mine[0].opened() as store:
                 task = asked.question.of(store, progress)
-                refused = [_refusal(job.head, store, task, **how) for job in mine]
+                refused = [_refusal(job, store, task, **how) for job in mine]
         except Exception:  # what else is wrong is said when its turn comes, beside the others
             refused = [None] * len(mine)
         kept += [job for job, error in zip(mine, refused, strict=True) if error is None]
@@ -78,12 +78,14 @@ def left_out(errors: Iterable[Exception]) -> list[str]:
 
 
 def _refusal(
-    head: str, store: Probed, task: Task, *, asked: ProbeRequest, progress: Progress, class_weight: str
+    job: StoreJob, store: Probed, task: Task, *, asked: ProbeRequest, progress: Progress, class_weight: str
 ) -> Exception | None:
+    head = job.head
     try:
         refuse_unsuited(head, task.task_type)
         refuse_repetition(head, task.task_type)
-        refuse_one_vector(weighted_head(head, class_weight), store)
+        if not job.bag:  # of a patient there are several
+            refuse_one_vector(weighted_head(head, class_weight), store)
         source_for(head, store, task, asked.prompts, progress)
     except UnsuitedHeadError as error:
         return error

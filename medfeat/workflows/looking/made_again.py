@@ -10,6 +10,7 @@ from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import Run
 from medfeat.tasks import OFFICIAL
+from medfeat.workflows.jobs.store_jobs import HEAD_OF_BAGS, LAYERS
 from medfeat.workflows.stores.how_to_extract import can_be_extracted, extract_line, network_words, opening_words
 from medfeat_cache import StoreHeader, recipe_digest
 from medfeat_cache.commands import command_line
@@ -37,9 +38,14 @@ def made_again(run: Run, headers: Mapping[str, StoreHeader], runs: Mapping[str, 
     if run.head == TUNED and "fine_tuning" in run.protocol:
         return _training(run, headers, runs.get(str((run.costs.get("start") or {}).get("run"))))
     recipes = run.store["recipe"].get("stores") or [run.store["recipe"]]
+    bag = next((str(recipe["bag"]) for recipe in recipes if recipe.get("bag")), None)
+    recipes = [{name: part for name, part in recipe.items() if name not in ("bag", "patients")} for recipe in recipes]
+    if len(recipes) > 1 and run.head == HEAD_OF_BAGS:
+        bag = LAYERS
     extracts = [_extract(recipe, headers.get(recipe_digest(recipe)), run) for recipe in recipes]
     probe = command_line(
-        "probe", store=[recipe_digest(recipe)[:12] for recipe in recipes], head=run.head, select=len(recipes) > 1,
+        "probe", store=[recipe_digest(recipe)[:12] for recipe in recipes], head=run.head, bag=bag,
+        select=len(recipes) > 1 and bag is None,
         **_asked(run), seed=run.protocol["seed"] or None, resamples=_resamples(run), **wording.made_with(run.protocol),
     )  # fmt: skip
     return " && ".join([*filter(None, extracts), probe])

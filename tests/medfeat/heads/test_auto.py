@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from medfeat.errors import DataError
 from medfeat.heads import HEADS, auto, head_identity, svm
-from medfeat.heads.auto import SMALL, AutoHead
+from medfeat.heads.auto import SMALL, AutoHead, QuickHead
 from medfeat.heads.average import AverageProbe
 from medfeat.heads.boosting import BoostingProbe
 from medfeat.heads.knn import NeighboursProbe
@@ -92,6 +92,20 @@ def test_its_candidates_are_those_of_its_heads_each_named_and_in_order():
     assert without_budget == alone
     assert [one.settings["head"] for one in found] == [one.head for one in found]
     assert len({json.dumps(one.settings) for one in found}) == len(found)
+
+
+def test_quick_is_auto_without_what_trains_in_rounds():
+    asked = {"task_type": "binary-class", "n_classes": 2, "seed": 0, "progress": SilentProgress()}
+    whole, quick = (list(head.candidates((X, Y), (X[:30], Y[:30]), **asked)) for head in (AutoHead(), QuickHead()))
+    left = [one for one in whole if one.head not in ("xgboost", "mlp")]
+    assert [one.settings for one in quick] == [one.settings for one in left] and len(left) < len(whole)
+    for ours, theirs in zip(quick, left, strict=True):
+        np.testing.assert_array_equal(ours.model.scores(X), theirs.model.scores(X))
+    assert (
+        QuickHead()
+        .left_out("multi-class", 100_000, 2_048, 9)[0]
+        .startswith("quick left out knn: 100,000 train samples")
+    )
 
 
 @pytest.fixture(scope="module")

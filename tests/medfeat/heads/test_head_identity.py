@@ -124,6 +124,19 @@ def test_docstrings_and_comments_do_not_count():
     assert identity(made(plain)) == identity(made(told)) != identity(made(other))
 
 
+def test_a_head_may_name_types_of_arrays_in_its_code():
+    text = (
+        "from typing import cast\nimport numpy as np\nfrom numpy.typing import NDArray\nWide = NDArray[np.float64]\n"
+        "Maybe = Wide | None\nclass Head:\n    def candidates(self):\n        return cast(Wide, cast(Maybe, 1))\n"
+    )
+    found = []
+    for code in (text, text, text.replace("float64", "float32")):
+        scope = {"__name__": "somewhere"}
+        exec(code, scope)
+        found.append(identity(scope["Head"]))
+    assert found[0] == found[1] != found[2]
+
+
 class Unsaved:
     """Has scores, and is no estimator."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medfeat.report.attended import attended_table, vector_names
+from medfeat.report.attended import attended, attended_table, vector_names
 
 
 def test_vectors_are_called_by_what_they_are():
@@ -14,6 +14,29 @@ def test_vectors_are_called_by_what_they_are():
     assert vector_names({"kept": "slices", "slices": "keep", "size": 0}, 7)[6] == "slice 6"
     assert vector_names({"kept": "tokens"}, 9)[5] == "row 1, column 2"
     assert vector_names({"kept": "tokens"}, 8)[5] == vector_names({}, 9)[5] == "vector 5"
+
+
+def test_layers_are_called_by_their_names():
+    recipe = {"stores": [{"layer": "blocks.1", "pool": "avg"}, {"layer": None, "pool": "avg"}]}
+    assert vector_names(recipe, 2) == ["layer blocks.1, avg", "layer last, avg"]
+
+
+def test_of_patients_those_come_first_of_whom_one_image_counted_most_beside_all_alike():
+    found = {
+        "test_ids": np.array(["ann", "bob", "cleo"]),
+        "test_images": np.array([["a1", "a2", "a3"], ["b1", "", ""], ["c1", "c2", ""]]),
+        "test_attention": np.array([[0.1, 0.4, 0.5], [1.0, 0.0, 0.0], [0.9, 0.1, 0.0]]),
+    }
+    named = attended({}, found, identifiers=True)
+    assert named.rows == (
+        ("cleo", "c1", "0.900", "0.500", "2"),
+        ("ann", "a3", "0.500", "0.333", "3"),
+        ("bob", "b1", "1.000", "1.000", "1"),
+    )
+    hidden = attended({}, found)
+    assert [row[:2] for row in hidden.rows] == [
+        ("patient 3", "image 1"), ("patient 1", "image 3"), ("patient 2", "image 1"),
+    ]  # fmt: skip
 
 
 def test_those_that_counted_most_come_first():
