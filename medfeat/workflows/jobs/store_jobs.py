@@ -12,7 +12,7 @@ from medfeat.errors import UsageError, unknown_name
 from medfeat.evaluation.runs import wording
 from medfeat.heads import HEADS, all_heads
 from medfeat.tasks import FusedStore, fuse
-from medfeat.workflows.asking.given_names import asked_datasets, asked_names
+from medfeat.workflows.asking.given_names import asked_datasets, asked_names, refuse_objects
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.stores.how_to_extract import extract_first
 from medfeat.workflows.stores.one_store import named_stores
@@ -98,6 +98,9 @@ class ProbeRequest:
     prompts: str | Path | None = None
     cache_dir: str | Path | None = None
     one_of_all: bool = False
+
+    def __post_init__(self) -> None:
+        refuse_objects(data=self.data, backbone=self.backbone, store=self.store, head=self.head)
 
     @property
     def of_all(self) -> bool:
