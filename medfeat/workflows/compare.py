@@ -29,7 +29,7 @@ from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
 from medfeat.report.tuned_tables import tuned_table
 from medfeat.tasks import OFFICIAL
-from medfeat.workflows.asking.given_names import asked_datasets, asked_names
+from medfeat.workflows.asking.given_names import asked_datasets, asked_names, refuse_objects
 from medfeat_cache import resolve_root
 from medfeat_cache.commands import command, elsewhere
 
@@ -162,6 +162,7 @@ def compare(
     UsageError
         A name without runs and without published results, or nothing run and nothing named.
     """
+    refuse_objects(data=data, backbone=backbone, head=head)
     if course and data is not None:
         raise UsageError(f"the course's table is of {' and '.join(published.COURSE_DATASETS)}: leave --data out")
     found, problems = list_runs(resolve_root(cache_dir))

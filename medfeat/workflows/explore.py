@@ -20,7 +20,7 @@ from medfeat.report.page.page_names import scrubbed
 from medfeat.saying import heard
 from medfeat.types import BadImage, Progress
 from medfeat.workflows.asking.data_options import DataOptions
-from medfeat.workflows.asking.given_names import asked_names
+from medfeat.workflows.asking.given_names import asked_names, refuse_objects
 from medfeat.workflows.looking import leaks, spaces
 from medfeat.workflows.looking.listed import Listed, card_of, kinds_of
 from medfeat.workflows.looking.look import MOST, Kinds, Seen, look, sample_rows
@@ -135,6 +135,7 @@ def explore(
     UsageError
         A name that is not known, or a backbone without a store: the message names the command that makes it.
     """
+    refuse_objects(data=data, backbone=backbone, store=store)
     if sample < 2:
         raise UsageError(f"--sample must be 2 or more, got {sample}")
     root, progress = resolve_root(cache_dir), heard(progress)

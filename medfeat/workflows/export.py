@@ -17,6 +17,7 @@ from medfeat.extraction.ask.made_from import MadeFrom, NetworkThen, RemakeOption
 from medfeat.extraction.remake import load_again
 from medfeat.saying import heard
 from medfeat.types import Progress
+from medfeat.workflows.asking.given_names import refuse_objects
 from medfeat.workflows.results.bundle import write_bundle
 from medfeat.workflows.tuning.onnx_graph import TOLERANCE, require_onnx, write_onnx
 from medfeat_cache import resolve_root, slug
@@ -112,6 +113,7 @@ def export(
     if onnx:
         require_onnx()
     progress = heard(progress)
+    refuse_objects(run=run)
     probe = load_probe(find_run(resolve_root(cache_dir), run))
     refuse_patients(probe)
     network = _network(probe)

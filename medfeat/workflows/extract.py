@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medfeat.backbones import Entry, describe, takes_raw
 from medfeat.datasets import DATASETS
@@ -40,6 +40,7 @@ def extract(
     backbone: str | Entry | Sequence[str | Entry],
     *,
     ids: Sequence[str] | None = None,
+    labels: Sequence[Any] | None = None,
     size: int | None = None,
     weights: str | Path | None = None,
     seed: int = 0,
@@ -82,6 +83,8 @@ def extract(
         Backbone names (comma list or sequence) or ``all``; or a network of your own, from `medfeat.backbone_from`.
     ids
         (n,) names of the images of an object; default: ``<split>/<row>``.
+    labels
+        (n,) or (n, k) labels of an object that holds images alone, over all splits.
     size
         Side of the stored images in pixels; MedMNIST comes in 28, 64, 128 and 224 (3D: 28 and 64).
     weights
@@ -164,7 +167,7 @@ def extract(
         compile=compile,
     )
     request = replace(request, copies=copies)
-    wanted = Wanted(data, backbone, request, options, ids, cache_dir)
+    wanted = Wanted(data, backbone, request, options, ids, cache_dir, labels)
     report = extract_wanted(wanted, device=device, progress=progress, raising=True)
     warn_of(report.problem_lines())
     return report

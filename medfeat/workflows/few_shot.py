@@ -72,7 +72,7 @@ def few_shot(
     backbone: str | Sequence[str] | None = None,
     *,
     store: str | Sequence[str] | None = None,
-    shots: str | Sequence[str | int] = _SHOTS,
+    shots: str | int | Sequence[str | int] = _SHOTS,
     draws: int = 20,
     head: str | Sequence[str] = "linear",
     size: int | None = None,
@@ -98,8 +98,8 @@ def few_shot(
     data, backbone, store, head, size, task, labels, drop, keep, relabel, name, partial, classes, prompts, cache_dir
         As `medfeat.probe` takes them.
     shots
-        Samples a class from train, and as many from val, which selects (cross-validation below 5); ``all`` for the
-        whole of both.
+        Samples a class from train, and as many from val, which selects (cross-validation below 5), one number or
+        several; ``all`` for the whole of both.
     draws
         Of each number of shots.
     seed
@@ -130,7 +130,7 @@ def few_shot(
 def few_shot_of(
     asked: ProbeRequest,
     *,
-    shots: str | Sequence[str | int] = _SHOTS,
+    shots: str | int | Sequence[str | int] = _SHOTS,
     draws: int = 20,
     resamples: int = RESAMPLES,
     figure: str | Path | None = None,
@@ -138,7 +138,7 @@ def few_shot_of(
 ) -> FewShotReport:
     """Do what `few_shot` says, with what is asked in one value."""
     cache, progress = asked.catalogue(), heard(progress)
-    words = as_names(shots) if isinstance(shots, str) else tuple(map(str, shots))
+    words = as_names(str(shots)) if isinstance(shots, (str, int)) else tuple(map(str, shots))
     options = CurveOptions(words, draws, asked.seed, resamples)
     once = SaidOnce(progress)
 

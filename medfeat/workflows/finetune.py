@@ -18,6 +18,7 @@ from medfeat.saying import heard
 from medfeat.tasks import few_shot
 from medfeat.types import Progress, Task
 from medfeat.workflows.asking.data_options import DataOptions
+from medfeat.workflows.asking.given_names import refuse_objects
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.extract import extract_wanted
 from medfeat.workflows.tuning.finetune_report import FinetuneReport
@@ -131,6 +132,7 @@ def finetune(
     MissingExtraError
         `tensorboard` was asked for and is not installed.
     """
+    refuse_objects(tuned_data=data, tuned_backbone=backbone, labels=labels)
     asked = FinetuneRequest(
         data=str(data),
         network=NetworkOptions(

@@ -34,7 +34,7 @@ _ERROR_RATE = 0.1
 
 def predict(
     run: str | Path,
-    images: str | Path | None = None,
+    images: object = None,
     *,
     data: str | None = None,
     store: str | None = None,
@@ -59,7 +59,9 @@ def predict(
     run
         Folder of a run, the beginning of its key, or ``best``: the best one on val of the dataset that `data` names.
     images
-        What to embed by the probe's recipe: a folder, CSV, npz, image or DICOM series, or a registered name.
+        What to embed by the probe's recipe: a folder, CSV, npz, image or DICOM series, or a registered name; or what a
+        program holds: an array (n, H, W[, 3]) of uint8, a list of Pillow images, tensors, a dataset, see
+        `medfeat.dataset_from`, which also gives images ids of their own. Those of an array or a list stay in its order.
     data
         Instead of images: a dataset in the cache that was embedded by the probe's recipe; nothing is embedded. Beside
         images it says of which dataset the best run is meant.
@@ -110,7 +112,7 @@ def predict(
         )
         remakes = [Remake(MadeFrom.of(*part), options, root, progress) for part in probe.parts()]
         new = NewImages(images, intensity=intensity, path_column=path_column, volumes=volumes, size=size)
-        parts = _of_images([remake.embed(remake.open_new(new)) for remake in remakes], bad)
+        parts = _of_images([remake.embed(remake.open_new(new), new.groups) for remake in remakes], bad)
     else:
         named = [_fitting(cache, store, probe)] if store is not None else None
         paths = named or [matching_store(cache, str(data), *part) for part in probe.parts()]
@@ -118,7 +120,8 @@ def predict(
     found = [_said(probe, familiar, *part) for part in parts]
     if not found:
         said = f": {bad[0].id}: {bad[0].reason}" if bad else ""
-        raise DataError(f"none of the {len(bad)} images of {images or data or store} could be read{said}")
+        what = data or store if images is None else NewImages(images)
+        raise DataError(f"none of the {len(bad)} images of {what} could be read{said}")
     whole = _joined(found)
     facts: dict[str, Any] = {"conformal": conformal, "ood_unknown": unknown, "bad": tuple(bad)}
     facts |= {"attention": whole.attention, "ood_p": None if familiar is None else whole.ood_p}

@@ -23,6 +23,7 @@ from medfeat.report.tables import Table
 from medfeat.saying import heard
 from medfeat.tasks import OFFICIAL
 from medfeat.types import Dataset, Progress, SilentProgress, UInt8Array
+from medfeat.workflows.asking.given_names import refuse_objects
 from medfeat.workflows.compare import kept_runs
 from medfeat.workflows.explore import framed, write_page
 from medfeat.workflows.looking import leaks, mistakes
@@ -125,6 +126,7 @@ def write_report(
     UsageError
         There are no such runs: the message names the command that makes some.
     """
+    refuse_objects(data=data, backbone=backbone, head=head)
     root, progress = resolve_root(cache_dir), heard(progress)
     runs, problems = _runs(root, data, backbone=backbone, head=head, size=size)
     others = None if against is None else others_in(Path(against))

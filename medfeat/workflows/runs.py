@@ -17,6 +17,7 @@ from medfeat.evaluation.runs.vouching import refuse_changed
 from medfeat.report.run_tables import class_tables, confusion_table, listed_tables, runs_tables
 from medfeat.report.tables import Table
 from medfeat.tasks import OFFICIAL
+from medfeat.workflows.asking.given_names import refuse_objects
 from medfeat.workflows.compare import kept_runs
 from medfeat.workflows.stores.store_names import meant, versions_of
 from medfeat_cache import Catalogue, resolve_root
@@ -129,6 +130,7 @@ def folders_of(runs: Sequence[str | Path], *, cache_dir: str | Path | None = Non
     """
     root = resolve_root(cache_dir)
     there = {folder.resolve(): folder for folder in run_folders(root)}
+    refuse_objects(run=runs)
     found = [find_run(root, run).resolve() for run in runs]
     strange = next((folder for folder in found if folder not in there), None)
     if strange is not None:
@@ -153,6 +155,7 @@ def named_run(root: Path, run: str | Path, *, data: str | None = None) -> Path:
     UsageError
         There is none, or more than one is meant.
     """
+    refuse_objects(run=run)
     if run != BEST:
         return find_run(root, run)
     found, _ = list_runs(root)

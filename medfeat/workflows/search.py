@@ -58,7 +58,7 @@ def search(
     backbone: str | None = None,
     *,
     store: str | Path | None = None,
-    image: str | Path | None = None,
+    image: object = None,
     id: str | None = None,
     k: int = 10,
     size: int | None = None,
@@ -79,7 +79,7 @@ def search(
     data, backbone, size, store
         Which store: by names, of which those may be left out that one store fits without, or by its digest.
     image
-        A file, embedded by the store's recipe; or
+        A file, a Pillow image, an array (H, W[, 3]) or a tensor, embedded by the store's recipe; or
     id
         a stored image, for which nothing is embedded, and which is not among its own hits.
     k
@@ -122,13 +122,13 @@ def search(
             )
             made = MadeFrom.of(opened.recipe, opened.info)
             remake = Remake(made, options, root, heard(progress))
-            vector = _embedded(NewImages(str(image), intensity), remake)
+            vector = _embedded(_one_image(image, intensity), remake)
         ids, cosines = nearest(opened, vector, k + (id is not None))
         found = [(str(name), float(cosine)) for name, cosine in zip(ids, cosines, strict=True) if str(name) != id][:k]
         labels = _labels(opened, task, [name for name, _ in found])
         hits = tuple(Hit(name, cosine, *labels.get(name, _unlabelled(name))) for name, cosine in found)
     return SearchReport(
-        str(id or image),
+        str(id or (image if isinstance(image, (str, Path)) else f"the {type(image).__name__}")),
         shown_name(header, Catalogue(root)),
         str(header.recipe["backbone"]),
         hits,
@@ -136,14 +136,20 @@ def search(
     )
 
 
+def _one_image(image: object, intensity: str | None) -> NewImages:
+    """Return an image to look for: the path of a file, or one that a program holds, alone in a list."""
+    alone = isinstance(image, (str, Path, list, tuple))
+    return NewImages(image if alone else [image], intensity)
+
+
 def _embedded(image: NewImages, remake: Remake) -> FloatArray:
-    if not Path(image.path).is_file():
-        raise UsageError(f"there is no image file {image.path}")
+    if image.place is not None and not Path(image.place).is_file():
+        raise UsageError(f"there is no image file {image}")
     parts = list(remake.embed(remake.open_new(image)))
     found = [part for part in parts if len(part.ids)]
     if len(found) != 1 or len(found[0].ids) != 1:
         bad = [one.reason for part in parts for one in part.bad]
-        raise DataError(f"{image.path} could not be read as one image{': ' + bad[0] if bad else ''}")
+        raise DataError(f"{image} could not be read as one image{': ' + bad[0] if bad else ''}")
     features = found[0].features
     vector: FloatArray = (mean_of(features) if features.ndim > 2 else features)[0]
     return vector

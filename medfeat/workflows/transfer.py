@@ -25,6 +25,7 @@ from medfeat.task_types import shortened
 from medfeat.tasks import Split, align, gather
 from medfeat.tasks.bags import blocks
 from medfeat.types import OFFICIAL_GROUPS, FloatArray, Progress, Task
+from medfeat.workflows.asking.given_names import refuse_objects
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.jobs.each import Failure, Overall, each
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
@@ -169,6 +170,7 @@ def transfer(
     asked = ProbeRequest(
         data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir
     )
+    refuse_objects(onto=onto)
     there = Elsewhere(onto, split=split, drop=onto_drop, relabel=onto_relabel, labels=onto_labels)
     return transfer_of(asked, there, resamples=resamples, progress=progress)
 

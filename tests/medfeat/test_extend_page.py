@@ -18,6 +18,7 @@ PROMISED = (
     "centroid rings {'temperature'",
     "120 predicted",
     "noise: (60, 10) (60,) all",
+    "labelled: 8 all/0",
     "mine pools by avg",
     "vectors: (60, 8)",
     "folds: 3",

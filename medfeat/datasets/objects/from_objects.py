@@ -154,7 +154,7 @@ class ObjectOptions:
 
 def open_object(data: Any, options: ObjectOptions, progress: Progress, memory: DigestMemory) -> Given:
     """Make a dataset of an object, with what is needed to open it again; see `dataset_from`."""
-    if _is_dataset(data):
+    if is_dataset(data):
         return Given(_renamed(data, options), _source_of(data))
     groups = _groups(data)
     official = _official(groups, options, progress, memory)
@@ -195,7 +195,7 @@ def _kind(data: object) -> str:
     return f"{type(data).__module__}.{type(data).__qualname__}"
 
 
-def _is_dataset(data: object) -> bool:
+def is_dataset(data: object) -> bool:
     """Whether an object keeps medfeat's own `Dataset` protocol."""
     return all(hasattr(data, name) for name in ("info", "ids", "labels", "batches")) and hasattr(
         getattr(data, "info", None), "fingerprint"

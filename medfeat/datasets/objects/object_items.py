@@ -76,6 +76,8 @@ def items_of(data: Any, columns: ItemColumns = ItemColumns()) -> Items:
     if isinstance(data, np.ndarray) or is_tensor(data):
         if data.ndim < 3:
             raise UsageError(f"an array of images has a first axis of samples, (n, H, W[, 3]), got {tuple(data.shape)}")
+        if data.ndim == 3 and data.shape[-1] == 3 and min(data.shape[:2]) > 3:
+            raise UsageError(f"an array {tuple(data.shape)} is one image in colour: give image[None], or a list of it")
         return Items(len(data), lambda row: Item(data[row]))
     if isinstance(data, (str, bytes, Path)) or is_picture(data) or not hasattr(data, "__getitem__"):
         raise UsageError(f"a {type(data).__name__} is none of what can be embedded; give {KINDS}")

@@ -12,16 +12,33 @@ from medfeat.datasets import DATASETS, DigestMemory, Given, ObjectOptions, open_
 from medfeat.datasets.labels.class_spelling import class_list
 from medfeat.datasets.objects.object_items import ItemColumns
 from medfeat.datasets.reading import AUTO_WORKERS, workers_meant
-from medfeat.errors import UsageError
+from medfeat.errors import MissingFileError, UsageError
 from medfeat.types import Dataset, Progress, TaskType
+from medfeat_cache import find_stores
+
+
+def _refuse_held(data: str, root: Path) -> None:
+    """Say of a name that is in the cache alone, for images that a program held, that nobody can read these again."""
+    if data in DATASETS or not data or not any(_held(header.info) for header in find_stores(root, dataset=data)):
+        return
+    raise UsageError(
+        f"{data} in the cache was made from images held in Python, which cannot be read again by that name: give the "
+        "images themselves to medfeat.extract; for a fine-tuning, write them as an .npz with train_images, "
+        "train_labels, and so on for val and test, and give its path"
+    )
+
+
+def _held(info: Mapping[str, Any]) -> bool:
+    return "object" in (info.get("source") or {})
 
 
 @dataclass(frozen=True)
 class ObjectSource:
-    """Images that a program holds, and their ids where it names them."""
+    """Images that a program holds, and their ids and labels where it gives them beside."""
 
     data: Any
     ids: Sequence[str] | None = None
+    labels: Sequence[Any] | None = None
 
     def __str__(self) -> str:
         """Return what it is, for a message."""
@@ -90,7 +107,11 @@ class DataOptions:
         """Open a dataset; digests of its files are remembered under the cache's root, until `recheck` forgets them."""
         if recheck:
             DigestMemory.of_cache(root).forget()
-        return open_dataset(data, **asdict(self), progress=progress, memory=root)
+        try:
+            return open_dataset(data, **asdict(self), progress=progress, memory=root)
+        except (UsageError, MissingFileError):
+            _refuse_held(data, root)
+            raise
 
     @staticmethod
     def place(data: str) -> str:
@@ -110,6 +131,7 @@ class DataOptions:
         options = ObjectOptions(
             self.name,
             source.ids,
+            source.labels,
             classes=self.classes or (),
             intensity=self.intensity,
             task=self.task,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from medfeat.comma_lists import as_names
@@ -12,6 +13,56 @@ from medfeat.errors import UsageError
 from medfeat.tasks.versions import Versions, known_versions, read_versions, split_name
 from medfeat_cache import Catalogue
 from medfeat_cache.commands import command, elsewhere
+
+_TAKEN = {
+    "onto": ("names a dataset in the cache", "extract what is to be tested on first, and give its name"),
+    "data": (
+        "names a dataset in the cache",
+        "images held in Python are embedded first, by medfeat.extract(images, BACKBONE, name=NAME), and go by it",
+    ),
+    "backbone": (
+        "names a network",
+        "one from medfeat.backbone_from goes by its info.name, once medfeat.extract was given it",
+    ),
+    "head": ("names a head", "medfeat.extend.HEADS.add(NAME, YourHead) makes one of your own known by a name"),
+    "store": ("names a store", "give first digits of its digest, or its path"),
+    "run": ("names a run", "give its folder, or the beginning of its key: report.runs[0].key"),
+    "labels": ("names a CSV", "write one with id and label; those of images held in Python go to medfeat.extract"),
+    "study": ("names the TOML file of a study, or a ready-made one", "write what it is to do into such a file"),
+    "tuned_data": (
+        "names a dataset, or the path of its files",
+        "images held in Python cannot be fine-tuned: write them as an .npz with train_images, train_labels, and so on "
+        "for val and test, and give its path",
+    ),
+    "tuned_backbone": (
+        "names a network",
+        "one from medfeat.backbone_from is fine-tuned by its name, which medfeat.extend.registered(it) returns",
+    ),
+}
+
+
+def refuse_objects(**given: object) -> None:
+    """Refuse an object of Python where a name or a path stands; what takes images themselves does not ask here.
+
+    Parameters
+    ----------
+    **given
+        What was given for each option of `_TAKEN`: a name, a path, several of these, or None.
+
+    Raises
+    ------
+    UsageError
+        Anything else, with what is taken there and what to do with such an object.
+    """
+    for option, value in given.items():
+        several = isinstance(value, Collection) and not isinstance(value, (str, bytes, Mapping))
+        every: Collection[object] = value if several else (value,)  # type: ignore[assignment]  # told one line above
+        strange = next((one for one in every if not isinstance(one, (str, os.PathLike, type(None)))), None)
+        if strange is not None:
+            taken, instead = _TAKEN[option]
+            raise UsageError(
+                f"{option.removeprefix('tuned_')} {taken}, and this is a {type(value).__name__} of Python: {instead}"
+            )
 
 
 def asked_names(names: str | Sequence[str] | None) -> tuple[str, ...] | None:

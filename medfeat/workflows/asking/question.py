@@ -15,6 +15,7 @@ from medfeat.tasks.classes import in_order
 from medfeat.tasks.readable import Readable
 from medfeat.tasks.retype import retype
 from medfeat.types import TASK_TYPES, Progress, Task
+from medfeat.workflows.asking.given_names import refuse_objects
 
 _GIVEN = "given"
 
@@ -53,6 +54,9 @@ class Question:
     partial: bool = False
     classes: str | Sequence[str] | None = None
     aside: str | None = None
+
+    def __post_init__(self) -> None:
+        refuse_objects(labels=self.labels)
 
     @property
     def plain(self) -> bool:

@@ -20,7 +20,9 @@ from medfeat.workflows.asking.data_options import DataOptions, ObjectSource, Sou
 from medfeat_cache.commands import command
 
 
-def _wanted_data(data: object, ids: Sequence[str] | None, progress: Progress) -> tuple[Source, ...]:
+def _wanted_data(
+    data: object, ids: Sequence[str] | None, labels: Sequence[Any] | None, progress: Progress
+) -> tuple[Source, ...]:
     """Return what is to be embedded: names and paths as they are, what a program holds as one object."""
     if isinstance(data, (list, tuple)) and any(isinstance(one, str) and one in DATASETS for one in data):
         for one in data:
@@ -29,9 +31,11 @@ def _wanted_data(data: object, ids: Sequence[str] | None, progress: Progress) ->
             ]  # a list of names is one of names only: a mistyped one is said, with those that are close
         data = ",".join(data)
     if not isinstance(data, (str, Path)):
-        return (ObjectSource(data, ids),)
+        return (ObjectSource(data, ids, labels),)
     if ids is not None:
         raise UsageError("ids are for images that a program holds; those of files and sets are their own")
+    if labels is not None:
+        raise UsageError("labels are for images that a program holds; medfeat.probe takes a CSV for those of files")
     names = as_names(str(data))
     if isinstance(data, Path) or _is_there(str(data)):
         return (str(data),)
@@ -148,6 +152,8 @@ class Wanted:
         How the data is opened.
     cache_dir
         Where stores live; None means the usual place.
+    labels
+        As `medfeat.extract` takes them.
     """
 
     data: object
@@ -156,10 +162,11 @@ class Wanted:
     options: DataOptions = field(default_factory=DataOptions)
     ids: Sequence[str] | None = None
     cache_dir: str | Path | None = None
+    labels: Sequence[Any] | None = None
 
     def sources(self, progress: Progress) -> tuple[Source, ...]:
         """Return the datasets, checked."""
-        return _wanted_data(self.data, self.ids, progress)
+        return _wanted_data(self.data, self.ids, self.labels, progress)
 
     def networks(self, progress: Progress) -> tuple[str, ...]:
         """Return the names of the networks, checked."""

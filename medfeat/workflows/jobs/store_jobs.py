@@ -13,7 +13,7 @@ from medfeat.evaluation.runs import wording
 from medfeat.heads import HEADS, all_heads
 from medfeat.tasks import FusedStore, fuse
 from medfeat.tasks.patients import PATIENTS
-from medfeat.workflows.asking.given_names import asked_datasets, asked_names
+from medfeat.workflows.asking.given_names import asked_datasets, asked_names, refuse_objects
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.stores.how_to_extract import extract_first
 from medfeat.workflows.stores.one_store import named_stores
@@ -117,6 +117,7 @@ class ProbeRequest:
     bag: str | None = None
 
     def __post_init__(self) -> None:
+        refuse_objects(data=self.data, backbone=self.backbone, store=self.store, head=self.head)
         if self.bag not in (None, *BAGS):
             raise UsageError(f"--bag must be {' or '.join(BAGS)}, got {self.bag!r}")
 

@@ -10,6 +10,7 @@ from typing import Any
 from medfeat.comma_lists import as_names
 from medfeat.errors import DataError, UsageError, unknown_name
 from medfeat.types import Recipe
+from medfeat.workflows.asking.given_names import refuse_objects
 from medfeat.workflows.stores.how_to_extract import extract_first
 from medfeat.workflows.stores.store_names import find_meant, other_versions, shown_name
 from medfeat_cache import Catalogue, StoreHeader, differences, locate, read_header, resolve_root
@@ -48,6 +49,7 @@ def one_store(
     UsageError
         None matches, or more than one: then with their digests and how they differ.
     """
+    refuse_objects(data=data, backbone=backbone, store=store)
     root = resolve_root(cache_dir)
     cache = Catalogue(root)
     named = None if data is None else [data]

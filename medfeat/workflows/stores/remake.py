@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.datasets import open_dataset
+from medfeat.datasets.objects.from_objects import is_dataset, splits_of_official
 from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.extraction.ask.as_stored import as_stored
 from medfeat.extraction.ask.made_from import MadeFrom, NetworkThen, RemakeOptions
 from medfeat.types import BadImage, Dataset, FloatArray, IdArray, Progress, Recipe
-from medfeat.workflows.asking.data_options import DataOptions
+from medfeat.workflows.asking.data_options import DataOptions, ObjectSource
 from medfeat_cache import FeatureStore
 from medfeat_cache.commands import command, elsewhere
 
@@ -34,7 +35,8 @@ class NewImages:
     Attributes
     ----------
     path
-        A folder, CSV, npz, image or DICOM series, or a registered name.
+        A folder, CSV, npz, image or DICOM series, or a registered name; or what a program holds, see
+        `medfeat.dataset_from`.
     intensity
         How their values become 0..255; None means as the store's images did.
     path_column
@@ -45,11 +47,25 @@ class NewImages:
         Of a registered dataset.
     """
 
-    path: str | Path
+    path: object
     intensity: str | None = None
     path_column: str | None = None
     volumes: str | None = None
     size: int | None = None
+
+    @property
+    def place(self) -> str | None:
+        """Where they are; None for what a program holds."""
+        return str(self.path) if isinstance(self.path, (str, Path)) else None
+
+    @property
+    def groups(self) -> tuple[str, ...] | None:
+        """The groups that are meant; None for all: of an official set one split may have been given."""
+        return splits_of_official(self.path) or None
+
+    def __str__(self) -> str:
+        """Return what they are, for a message."""
+        return self.place or f"the {type(self.path).__name__}"
 
 
 class EmbeddedImages(NamedTuple):
@@ -125,27 +141,43 @@ class Remake:
         """
         was = self.made.data
         contract = images.intensity or was.intensity
-        size = images.size or (was.size if images.path == was.name else None)
+        contract = None if contract == _PLAIN_INTENSITY else contract
+        dataset = self._held(images, contract) if images.place is None else self._found(images, contract)
+        kinds = {2: "images", 3: "volumes"}
+        if was.ndim not in (None, dataset.info.ndim):
+            raise UsageError(
+                f"{images} holds {kinds[dataset.info.ndim]}, and {was.name} holds {kinds[was.ndim]}: "
+                "the network was fed those"
+            )
+        return dataset
+
+    def _found(self, images: NewImages, contract: str | None) -> Dataset:
+        was, place = self.made.data, str(images.place)
+        size = images.size or (was.size if place == was.name else None)
         # how the store's images were read, where new ones can be read so: a single file is what it is
-        folders = Path(images.path).is_dir() or str(images.path).lower().endswith(".csv")
-        dataset = open_dataset(
-            images.path,
+        folders = Path(place).is_dir() or place.lower().endswith(".csv")
+        return open_dataset(
+            place,
             size=size or None,
             data_root=self.options.data_root,
             offline=self.options.offline,
-            intensity=None if contract == _PLAIN_INTENSITY else contract,
+            intensity=contract,
             path_column=images.path_column,
             volumes=images.volumes or (was.volumes if folders else None),
             progress=self.progress,
             memory=self.root,
         )
-        kinds = {2: "images", 3: "volumes"}
-        if was.ndim not in (None, dataset.info.ndim):
-            raise UsageError(
-                f"{images.path} holds {kinds[dataset.info.ndim]}, and {was.name} holds {kinds[was.ndim]}: "
-                "the network was fed those"
-            )
-        return dataset
+
+    def _held(self, images: NewImages, contract: str | None) -> Dataset:
+        own = is_dataset(images.path)  # which brings a contract of its own
+        options = DataOptions.of(
+            size=images.size,
+            data_root=self.options.data_root,
+            intensity=images.intensity if own else contract,
+            path_column=images.path_column,
+            volumes=images.volumes,
+        )
+        return options.given(ObjectSource(images.path), root=self.root, progress=self.progress).dataset
 
     def network(self, dataset: Dataset, *, count: int | None = None, batch_size: int | None = None) -> RowEmbedder:
         """Build the network of the store.
@@ -183,12 +215,13 @@ class Remake:
             raise DataError(f"the features of {name} were not made by medfeat: no new image can join them")
         return self.made.network
 
-    def embed(self, dataset: Dataset) -> Iterator[EmbeddedImages]:
-        """Yield every image of a dataset, embedded as the store was, a batch at a time."""
-        count = sum(dataset.info.counts.values())
+    def embed(self, dataset: Dataset, groups: Sequence[str] | None = None) -> Iterator[EmbeddedImages]:
+        """Yield every image of a dataset, or of some of its groups, embedded as the store was, a batch at a time."""
+        groups = tuple(dataset.info.counts) if groups is None else groups
+        count = sum(dataset.info.counts[group] for group in groups)
         network, recipe = self.network(dataset, count=count), self._network_then().recipe
         self.progress.start(count, "embedding")
-        for group in dataset.info.counts:
+        for group in groups:
             ids = dataset.ids(group)
             for batch in dataset.batches(group, network.batch_size):
                 if len(batch.rows):

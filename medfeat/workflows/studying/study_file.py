@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from medfeat.errors import MissingFileError, UsageError, unknown_name
+from medfeat.workflows.asking.given_names import refuse_objects
 from medfeat.workflows.studying.keys import Value, checked_values, refuse_idle
 
 GRID = "grid"
@@ -72,6 +73,7 @@ def study_named(which: str | Path | Study) -> Study:
     """
     if isinstance(which, Study):
         return which
+    refuse_objects(study=which)
     path, name = Path(which).expanduser(), str(which)
     if path.suffix != ".toml" and not path.is_file():
         if name not in ready_made():
