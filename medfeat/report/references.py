@@ -7,9 +7,18 @@ import textwrap
 from collections.abc import Iterable, Mapping
 
 _MEDMNIST = "yang2023medmnist"
-HOLM, BOOTSTRAP = "holm1979", "efron1993bootstrap"
+HOLM, BOOTSTRAP, SCORE_INTERVALS, PAIRED = "holm1979", "efron1993bootstrap", "newcombe2006auc", "bandos2005permutation"
+# As a sentence names what it cites.
+_SAID: Mapping[str, str] = {
+    HOLM: "Holm, 1979",
+    BOOTSTRAP: "Efron and Tibshirani, 1993",
+    SCORE_INTERVALS: "Newcombe, 2006",
+    PAIRED: "Bandos, Rockette and Gur, 2005",
+}
 # By the name of a library, a head or a source of weights.
 CITED_FOR: Mapping[str, str] = {
+    "numpy": "harris2020numpy",
+    "scipy": "virtanen2020scipy",
     "scikit-learn": "pedregosa2011scikit",
     "torch": "paszke2019pytorch",
     "xgboost": "chen2016xgboost",
@@ -18,6 +27,24 @@ CITED_FOR: Mapping[str, str] = {
     "hf": "wolf2020transformers",
 }
 _ENTRIES: Mapping[str, str] = {
+    "harris2020numpy": """@article{harris2020numpy,
+  author = {Harris, Charles R. and others},
+  title = {Array programming with {NumPy}},
+  journal = {Nature},
+  volume = {585},
+  pages = {357--362},
+  year = {2020},
+  doi = {10.1038/s41586-020-2649-2}
+}""",
+    "virtanen2020scipy": """@article{virtanen2020scipy,
+  author = {Virtanen, Pauli and others},
+  title = {{SciPy} 1.0: Fundamental Algorithms for Scientific Computing in {Python}},
+  journal = {Nature Methods},
+  volume = {17},
+  pages = {261--272},
+  year = {2020},
+  doi = {10.1038/s41592-019-0686-2}
+}""",
     "pedregosa2011scikit": """@article{pedregosa2011scikit,
   author = {Pedregosa, Fabian and others},
   title = {{Scikit-learn}: Machine Learning in {Python}},
@@ -76,6 +103,27 @@ _ENTRIES: Mapping[str, str] = {
   publisher = {Chapman and Hall},
   year = {1993}
 }""",
+    SCORE_INTERVALS: """@article{newcombe2006auc,
+  author = {Newcombe, Robert G.},
+  title = {Confidence intervals for an effect size measure based on the {Mann-Whitney} statistic. {Part} 2: asymptotic
+           methods and evaluation},
+  journal = {Statistics in Medicine},
+  volume = {25},
+  number = {4},
+  pages = {559--573},
+  year = {2006},
+  doi = {10.1002/sim.2324}
+}""",
+    PAIRED: """@article{bandos2005permutation,
+  author = {Bandos, Andriy I. and Rockette, Howard E. and Gur, David},
+  title = {A permutation test sensitive to differences in areas for comparing {ROC} curves from a paired design},
+  journal = {Statistics in Medicine},
+  volume = {24},
+  number = {18},
+  pages = {2873--2893},
+  year = {2005},
+  doi = {10.1002/sim.2149}
+}""",
     _MEDMNIST: """@article{yang2023medmnist,
   author = {Yang, Jiancheng and others},
   title = {{MedMNIST} v2 - A large-scale lightweight benchmark for {2D} and {3D} biomedical image classification},
@@ -86,6 +134,17 @@ _ENTRIES: Mapping[str, str] = {
   doi = {10.1038/s41597-022-01721-8}
 }""",
 }
+
+
+def cited(*keys: str) -> str:
+    """Return works as a sentence names them; `bibtex` of the same keys has them all.
+
+    Examples
+    --------
+    >>> cited(HOLM, BOOTSTRAP)
+    'Holm, 1979; Efron and Tibshirani, 1993'
+    """
+    return "; ".join(_SAID[key] for key in keys)
 
 
 def bibtex(keys: Iterable[str], said: Mapping[str, str]) -> str:

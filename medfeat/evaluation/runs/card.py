@@ -12,7 +12,6 @@ from medfeat.types import NOT_KNOWN, Interval
 from medfeat_cache.commands import command
 
 CARD_FILE = "card.md"
-_TAGGED = ("timm", "torchvision")  # whose ids name the published weights behind a dot
 _HEADLINES = ("auc", "acc", "balanced_accuracy", "macro_f1", "quadratic_kappa", "ece", "r2", "mae", "rmse", "spearman")
 
 
@@ -67,16 +66,11 @@ def card(run: Run, info: Mapping[str, Any]) -> str:
 
 
 def _network(run: Run, network: Mapping[str, Any]) -> str:
-    """Say which network it is and whose weights it has; the id of published weights is not that of own ones."""
-    source, name = str(network.get("source", "")), str(network.get("source_id", run.backbone))
-    digest = run.store["recipe"].get("weights_digest") or "none"
-    given = ""
-    if network.get("origin") == "file":
-        name = name.partition(".")[0] if source in _TAGGED else name
-        given = f" {run.store['weights']}".rstrip()
+    """Say which network it is and whose weights it has."""
+    recipe, given = {"backbone": run.backbone, **run.store["recipe"]}, str(run.store.get("weights") or "")
     licence, seen = network.get("licence", "unknown"), network.get("pretraining", "unknown")
-    weights = f"weights {network.get('origin', 'unknown')}{given} ({digest})"
-    return f"{source} {name}, {weights}, licence {licence}, pretrained on: {seen}"
+    words = wording.whose_weights(recipe, network, given, recipe.get("weights_digest") or "none")
+    return f"{words}, licence {licence}, pretrained on: {seen}"
 
 
 def _unknown(network: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from medfeat.task_types import shortened
 from medfeat.types import OFFICIAL_GROUPS, UNTRAINED, Task
 
 _NONE: Mapping[str, Any] = {}
+_TAGGED = ("timm", "torchvision")  # whose ids name the published weights behind a dot
 TRAINING = {"linear": "linear probe", "knn": "kNN", "finetune": "fine-tuned", "zero-shot": "zero-shot"}
 
 
@@ -158,6 +159,34 @@ def weights(info: Mapping[str, Any]) -> str:
         return ""
     name = PurePath(str(used["path"])).name
     return f"{name}::{used['part']}" if used.get("part") else name
+
+
+def whose_weights(recipe: Mapping[str, Any], network: Mapping[str, Any], given: str, digest: str) -> str:
+    """Say which network it is and whose weights it has; the id of published weights is not that of own ones.
+
+    Parameters
+    ----------
+    recipe
+        Of the store.
+    network
+        ``info["backbone"]`` of the store; may be empty where the store is gone.
+    given
+        The file of weights, see `weights`; empty for none.
+    digest
+        Of the weights, as it is to be shown.
+
+    Examples
+    --------
+    >>> whose_weights({"source": "timm", "source_id": "vit.augreg"}, {"origin": "file"}, "mine.pth", "blake2b:12")
+    'timm vit, weights file mine.pth (blake2b:12)'
+    """
+    source = str(network.get("source") or recipe.get("source") or "")
+    name = str(network.get("source_id") or recipe.get("source_id") or recipe.get("backbone") or "")
+    origin = "file" if given else str(network.get("origin", "unknown"))
+    if origin == "file":
+        name = name.partition(".")[0] if source in _TAGGED else name
+    words = f"{source} {name}, weights {origin}{f' {given}' if given else ''} ({digest})"
+    return words.strip()
 
 
 def network(backbone: str, given: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,17 +12,20 @@ from sklearn.metrics import roc_auc_score
 
 from medfeat.errors import MissingFileError, UsageError
 from medfeat.evaluation.runs.run import list_runs, read_scores
+from medfeat.types import NOT_KNOWN
 from medfeat.workflows.extract import extract
 from medfeat.workflows.few_shot import few_shot
 from medfeat.workflows.looking.mistakes import wrong
+from medfeat.workflows.looking.writing_up import methods_of
 from medfeat.workflows.probe import probe
 from medfeat.workflows.report import write_report
 from medfeat.workflows.search import search
-from medfeat_cache import FeatureStore
+from medfeat_cache import FeatureStore, find_stores
 from medfeat_cli.main import run
 
 from .embedded import QUICK, embed
 
+_WORK = r"((?:[A-Z][a-z]+(?:, | and )?)+), (\d{4})"
 SETS = ("synthetic", "synthetic-binary", "synthetic-multilabel", "synthetic-ordinal", "synthetic-3d")
 
 
@@ -172,6 +176,57 @@ def test_methods_name_versions_hardware_and_what_to_cite(make_store, cache_root,
     assert "@article{holm1979," in bib and "pedregosa2011scikit" in bib and bib.count("{") == bib.count("}")
     assert "scikit-learn 1." in methods and "Embedded on cpu." in methods
     assert "References as BibTeX" in text_of(made.out)
+
+
+def written_up(root, **changes):
+    """Return the methods of the runs in a cache, some facts of whose stores are changed."""
+    runs = [replace(one, store={**one.store, **changes}) for one in list_runs(root)[0]]
+    return methods_of(runs, {header.digest: header for header in find_stores(root)})
+
+
+def test_methods_name_whose_weights_they_were(make_store, cache_root):
+    published = {"source": "torchvision", "source_id": "squeezenet1_1.IMAGENET1K_V1", "weights_digest": "blake2b:12ab"}
+    own = {"origin": "file", "source": "torchvision", "pretraining": NOT_KNOWN}
+    make_store("bloodmnist", "squeezenet1_1", recipe=published, backbone_info=own)
+    make_store("dermamnist", "squeezenet1_1", recipe=published)
+    tuned = {**own, "pretraining": "ImageNet-1k, then tuned by medfeat on pathmnist"}
+    make_store(
+        "pathmnist", "squeezenet1_1", recipe={**published, "weights_digest": "blake2b:34cd"}, backbone_info=tuned
+    )
+    for name in ("bloodmnist", "dermamnist", "pathmnist"):
+        probe(name, head="majority", cache_dir=cache_root, **QUICK)
+    said = written_up(cache_root).lines[-1]
+    assert "squeezenet1_1 (torchvision squeezenet1_1, weights file (blake2b:12ab), pretrained on: not known" in said
+    assert "squeezenet1_1 (torchvision squeezenet1_1.IMAGENET1K_V1, weights pretrained (blake2b:12ab))" in said
+    assert "weights file (blake2b:34cd), pretrained on: ImageNet-1k, then tuned by medfeat on pathmnist)" in said
+    assert "squeezenet1_1, weights file mine.pth (blake2b:12ab)" in written_up(cache_root, weights="mine.pth").lines[-1]
+
+
+@pytest.mark.parametrize("task", ["multi-class", "regression"])
+def test_references_have_every_work_that_is_cited(task, make_store, cache_root):
+    make_store("planted", task=task)
+    first = "linear" if task == "multi-class" else "ridge"
+    probe("planted", head=f"{first},xgboost,majority", cache_dir=cache_root, **QUICK)
+    made = written_up(cache_root)
+    cited = {(names.split()[0].strip(",("), year) for names, year in re.findall(_WORK, " ".join(made.lines))}
+    assert len(cited) >= (2 if task == "regression" else 4)
+    for author, year in cited:
+        assert re.search(rf"author = \{{\{{?{author}[^@]*year = \{{{year}\}}", made.bibtex), (author, year)
+    tools = {"numpy": "Harris", "scipy": "Virtanen", "scikit-learn": "Pedregosa", "xgboost": "Chen"}
+    for tool, author in tools.items():
+        assert f"{tool} " in made.lines[0] and f"author = {{{author}" in made.bibtex
+    assert made.bibtex.count("{") == made.bibtex.count("}")
+    assert "Newcombe" not in made.lines[0] if task == "regression" else "whole patients" not in made.lines[0]
+
+
+def test_methods_say_a_rule_once_and_name_no_trees_that_did_not_stand(make_store, cache_root):
+    make_store("planted")
+    probe("planted", head="linear,knn", cache_dir=cache_root, **QUICK)
+    runs, headers = list_runs(cache_root)[0], {}
+    other = {**runs[0].choice, "rule": runs[0].choice["rule"].replace("simpler model", "earlier epoch")}
+    made = methods_of([replace(runs[0], choice=other), runs[1]], headers)
+    assert made.lines[0].count("official AUC on val") == 1 and "xgboost" not in made.lines[0] + made.bibtex
+    assert "by ACC, then the earlier epoch or the simpler model; test was scored once" in made.lines[0]
 
 
 def test_runs_of_another_cache_stand_beside_ours(make_store, cache_root, tmp_path):
