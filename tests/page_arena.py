@@ -106,7 +106,18 @@ def lay(desk: Path) -> None:
     _table(desk / "labels.csv", "id,label", official, lambda i: ("benign", "malignant")[i % 3 == 0])
     _table(desk / "hospitals.csv", "id,hospital", official, lambda i: "ABC"[i % 3])
     (desk / "small.toml").write_text('data = "breastmnist"\nbackbone = "stats"\nhead = "knn"\nresamples = 20\n')
+    _clinic(desk)
     _own_weights(desk)
+
+
+def _clinic(desk: Path) -> None:
+    """Two images a patient, listed with their patients."""
+    rng = np.random.default_rng(1)
+    (desk / "clinic").mkdir()
+    for i in range(60):
+        Image.fromarray(rng.integers(0, 256, (28, 28), np.uint8)).save(desk / "clinic" / f"{i:02d}.png")
+    names = [f"clinic/{i:02d}.png" for i in range(60)]
+    _table(desk / "clinic.csv", "path,label,patient", names, lambda i: f"{'ab'[i // 2 % 2]},P{i // 2:02d}")
 
 
 def _table(path: Path, head: str, ids: Sequence[str], rule: Callable[[int], str]) -> None:
