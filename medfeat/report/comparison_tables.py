@@ -97,12 +97,12 @@ def network_names(runs: Sequence[Run]) -> list[str]:
     """Name the network of each run; its embedding too where that alone tells some of the runs apart."""
     shown = networks_of(runs)
     words = [
-        (name, run.head, run.protocol["training"], run.protocol["pixels"])
+        (name, run.head, wording.trained(run.protocol), run.protocol["pixels"])
         for run, name in zip(runs, shown, strict=True)
     ]
     alike = Counter(words)
     return [
-        f"{name}, {run.store['embedding']}" if alike[one] > 1 else name
+        ", ".join(filter(None, (name, run.store["embedding"]))) if alike[one] > 1 else name
         for run, name, one in zip(runs, shown, words, strict=True)
     ]
 

@@ -212,11 +212,10 @@ def plan(wanted: Wanted, *, device: str = "auto", progress: Progress | None = No
     def planned(pair: Pair) -> list[StorePlan]:
         try:
             given = options.given(pair.source, root=root, progress=progress)
-        except MissingFileError:
+        except MissingFileError as missing:
             if not isinstance(pair.source, str) or pair.source not in DATASETS:
                 raise
-            request = with_layers(wanted.request, pair.backbone)
-            return plan_to_fetch(DATASETS[pair.source], pair.backbone, request, lengths=embedding_length)
+            return _planned_without(missing, pair, wanted, root=root, paces=paces)
         claim(given.dataset, root, source=given.place, progress=progress)
         request = with_layers(wanted.request, pair.backbone)
         found = plan_stores(given.dataset, pair.backbone, request, root=root, lengths=embedding_length, paces=paces)
@@ -224,6 +223,19 @@ def plan(wanted: Wanted, *, device: str = "auto", progress: Progress | None = No
 
     done = each(itertools.starmap(Pair, itertools.product(sources, networks)), planned)
     return PlanReport(tuple(itertools.chain.from_iterable(done.results)), done.failures, done.errors)
+
+
+def _planned_without(
+    missing: MissingFileError, pair: Pair, wanted: Wanted, *, root: Path, paces: Paces
+) -> list[StorePlan]:
+    """Plan for a registered dataset whose file is not here: its stores that are here are found by what is known."""
+    entry, request = DATASETS[str(pair.source)], with_layers(wanted.request, pair.backbone)
+    fetched = plan_to_fetch(entry, pair.backbone, request, lengths=embedding_length)
+    if entry.known is None:
+        return fetched
+    dataset = NotHere(entry.known(entry.checked_size(wanted.options.size)), missing)
+    found = plan_stores(dataset, pair.backbone, request, root=root, lengths=embedding_length, paces=paces)
+    return [one if one.action == "reuse" else other for one, other in zip(found, fetched, strict=True)]
 
 
 def _passes(plan: StorePlan, info: DatasetInfo, request: Request) -> float | None:

@@ -15,6 +15,7 @@ from medfeat.saying import heard
 from medfeat.types import Progress
 from medfeat.workflows.jobs.each import Failure
 from medfeat.workflows.report import page_of_runs
+from medfeat.workflows.studying.alike import paired
 from medfeat.workflows.studying.cells import Cell, cells_of
 from medfeat.workflows.studying.cluster import by_cluster
 from medfeat.workflows.studying.doing import machine_here
@@ -208,9 +209,14 @@ def verify_study(
     place = Path(folder).expanduser()
     text, kept = read_folder(place)
     asked = Study.of(str(kept.get("study", place.name)), text)
-    found = plan_of(asked.name, checked_cells(asked), Here(cache_dir, data_root, device, True), heard(progress))
-    mine = {one.cell.key: one for one in found.cells}
-    how = command("study", place / TOML, cache_dir=cache_dir, data_root=data_root)
+    cells, here = checked_cells(asked), Here(cache_dir, data_root, device, True)
+    pairs = paired(kept["cells"], cells, here)
+    stores = {key: [str(one["store"]) for one in their["figures"] if "store" in one] for key, their in pairs.items()}
+    found = plan_of(asked.name, cells, here, heard(progress), stores=stores)
+    mine = {pairs[one.cell.key]["key"]: one for one in found.cells if one.cell.key in pairs}
+    # where files lay there is nobody else's business, but that they were not in the usual place is
+    root = data_root or ("FOLDER" if kept.get("data_root_given") else None)
+    how = command("study", place / TOML, cache_dir=cache_dir, data_root=root)
     return VerifyReport(asked.name, checked(kept["cells"], mine, tolerance=tolerance), tolerance, how)
 
 
@@ -238,7 +244,8 @@ def _ended(
     said, unknown = sum(one.seconds or 0.0 for one in mine), sum(one.seconds is None for one in mine)
     failed = {failure.job.key: failure.error for failure in worked.failed}
     written = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    facts = {"study": asked.name, "machine": machine_here(here), "written": written}
+    facts = {"study": asked.name, "machine": machine_here(here), "written": written,
+             "data_root_given": here.data_root is not None}  # fmt: skip
     write_folder(folder, asked.text, now.cells, failed, facts)
     runs = {run.key: run for one in now.cells for run in one.standing.runs}
     notes: tuple[str, ...] = ()

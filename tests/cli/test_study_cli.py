@@ -30,7 +30,9 @@ def test_it_ends_with_one_where_a_cell_failed_and_says_why(say):
     assert "made 2 cells" in said.out and "wrote study-grid" in said.out
     assert said.err.count("nonesuch failed: unknown backbone 'nonesuch'") == 1  # as it happened
     assert "medfeat: synthetic-binary / nonesuch: unknown backbone" in said.err  # and at the end
-    planned = json.loads(say("grid.toml", "--dry-run", "--json").out)
+    planned = json.loads(
+        say("grid.toml", "--dry-run", "--offline", "--json").out
+    )  # a plan makes no network call anyway
     assert [one["state"] for one in planned["cells"]] == ["done", "missing", "done", "missing"]
     verified = json.loads(say("--verify", "study-grid", "--json").out)
     assert verified["reproduced"] and verified["counts"] == {"equal": 2, "not made there": 2}

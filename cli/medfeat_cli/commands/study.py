@@ -100,7 +100,7 @@ def study(
 def _refuse_idle(context: typer.Context, *, runs: bool, verify: bool, slurm: bool) -> None:
     """Refuse options that would do nothing beside what was given."""
     needs = "a study that runs"
-    refuse_without(context, "out jobs max_hours max_disk offline slurm engine", needs=needs, there=runs)
+    refuse_without(context, "out jobs max_hours max_disk slurm engine", needs=needs, there=runs)
     refuse_without(context, "dry_run", needs="a study of which it speaks", there=not verify)
     refuse_without(context, "json wide", needs="a result, and a script is none", there=not slurm)
     refuse_without(context, "engine", needs="a study that runs here", there=not slurm)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from medfeat.evaluation.judging.few_shot import Curve
 from medfeat.evaluation.measures.evaluate import without_nan
 from medfeat.evaluation.runs.run import Run, read_scores
 from medfeat.evaluation.runs.write_run import versions
+from medfeat.workflows.studying.alike import by_content, own_weights
+from medfeat.workflows.studying.cells import Cell
 from medfeat.workflows.studying.planning import Planned
-from medfeat_cache import FeatureStore, make_folder, write_whole
+from medfeat_cache import FeatureStore, make_folder, read_header, write_whole
 from medfeat_cache.errors import saying
 from medfeat_cache.reading import read_json
 
@@ -52,11 +54,14 @@ def write_folder(
     facts
         What else is to be kept: the machine, what was planned and what it took.
     """
+    whole = list(cells)
+    digests = {one.cell.key: _weights(one.standing.stores) for one in whole if own_weights(one.cell)}
     told = [
         {"cell": one.cell.name, "kind": one.cell.kind, "key": one.cell.key, "data": one.cell.data,
          "state": "failed" if one.cell.key in failed else one.standing.state,
-         "why": failed.get(one.cell.key, one.standing.why), "figures": figures_of(one)}
-        for one in cells
+         "why": failed.get(one.cell.key, one.standing.why), "figures": figures_of(one),
+         **_by_content(one.cell, digests.get((one.cell.of or one.cell).key, ""))}
+        for one in whole
     ]  # fmt: skip
     kept = {"format": _FORMAT, "version": _VERSION, "versions": versions(), **facts, "cells": told}
     with saying(folder, "writing the study to", _INSTEAD):
@@ -65,6 +70,17 @@ def write_folder(
     content = json.dumps(without_nan(kept), indent=1, allow_nan=False).encode()
     write_whole(folder / MANIFEST, [content], "writing the manifest", _INSTEAD)
     return folder / MANIFEST
+
+
+def _weights(stores: Sequence[Path]) -> str:
+    """Return the digest of the weights that stores were made with; empty where there is none."""
+    found = {str(read_header(path).recipe.get("weights_digest") or "") for path in stores}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _by_content(cell: Cell, digest: str) -> dict[str, str]:
+    """Return what tells a cell with own weights wherever their file lies."""
+    return {"weights_digest": digest, "by_content": by_content(cell, digest)} if digest else {}
 
 
 def read_folder(folder: Path) -> tuple[str, dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -121,7 +121,14 @@ class StudyPlan(Shown):
         return f"{_duration(self.seconds)}{more}"
 
 
-def plan_of(name: str, cells: Sequence[Cell], here: Here, progress: Progress | None = None) -> StudyPlan:
+def plan_of(
+    name: str,
+    cells: Sequence[Cell],
+    here: Here,
+    progress: Progress | None = None,
+    *,
+    stores: Mapping[str, Sequence[str]] | None = None,
+) -> StudyPlan:
     """Ask the cache of every cell; nothing is fetched, loaded, embedded or trained.
 
     Parameters
@@ -132,8 +139,10 @@ def plan_of(name: str, cells: Sequence[Cell], here: Here, progress: Progress | N
         The machine.
     progress
         Told how far it is.
+    stores
+        As `Known` takes them.
     """
-    known, progress = Known(here), progress or SilentProgress()
+    known, progress = Known(here, stores), progress or SilentProgress()
     rates = Rates(all_notes(here.root), machine_here(here))
     found: dict[str, Planned] = {}
     progress.start(len(cells), "looking for what is there", "cells")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from medfeat.workflows.few_shot import curves_before
 from medfeat.workflows.jobs.unforeseen import in_one_line
 from medfeat.workflows.probe import probed_before
 from medfeat.workflows.studying import requests
+from medfeat.workflows.studying.alike import own_weights, stores_of, weights_there
 from medfeat.workflows.studying.cells import Cell
 from medfeat.workflows.studying.keys import CURVE, EMBEDDING
 from medfeat.workflows.studying.notes import note_of
@@ -64,10 +65,13 @@ class Known:
     ----------
     here
         The machine, and where its cache is.
+    stores
+        By the key of an embedding, the stores that a manifest names for it: they are found where its data, or the file
+        of its weights, is gone.
     """
 
-    def __init__(self, here: Here) -> None:
-        self._here = here
+    def __init__(self, here: Here, stores: Mapping[str, Sequence[str]] | None = None) -> None:
+        self._here, self._theirs = here, stores or {}
         self._embedded: dict[str, Standing] = {}
 
     def of(self, cell: Cell) -> Standing:
@@ -84,13 +88,17 @@ class Known:
             return self._embedded[cell.key]
         wanted = requests.wanted(cell, self._here)
         planned = plan(wanted, device=self._here.device, progress=SilentProgress())
-        if planned.failures:
-            missing = any(isinstance(error, MissingFileError) for error in planned.errors)
-            return Standing(NOT_HERE if missing else MISSING, planned.failures[0].error)
-        stores = tuple(one.store for one in planned.plans if one.store is not None)
-        if len(stores) == len(planned.plans):
+        missing = any(isinstance(error, MissingFileError) for error in planned.errors)
+        stores = () if planned.failures else tuple(one.store for one in planned.plans if one.store is not None)
+        if not planned.plans or len(stores) < len(planned.plans):
+            away = missing or own_weights(cell) or any(one.to_fetch for one in planned.plans)
+            stores = stores_of(cell, self._theirs.get(cell.key, ()), self._here) if away else ()
+        if stores:
             self._embedded[cell.key] = Standing(DONE, stores=stores)
             return self._embedded[cell.key]
+        if planned.failures:
+            lost = own_weights(cell) and not weights_there(cell)
+            return Standing(NOT_HERE if missing and not lost else MISSING, planned.failures[0].error)
         left = [one for one in planned.plans if one.store is None]
         disk, seconds = [one.disk_bytes for one in left], [one.seconds for one in left]
         passes = [one.passes for one in left]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from medfeat.datasets import DATASETS
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
-from medfeat.workflows.studying.manifest import figures_of
+from medfeat.workflows.studying.manifest import TOML, figures_of
 from medfeat.workflows.studying.planning import Planned
 from medfeat.workflows.studying.standing import DONE, LEFT_OUT, NOT_HERE
 
@@ -33,13 +34,16 @@ class Checked:
         ``equal`` bit for bit, ``within tolerance``, ``differs``, ``data not here``, ``not made here``, or ``not made
         there``: it failed, or was left.
     off
-        The figure that is furthest off, in words; empty where nothing is.
+        The figure that is furthest off, or why it is not here, in words; empty where nothing is.
+    data
+        Of which dataset.
     """
 
     cell: str
     kind: str
     verdict: str
     off: str = ""
+    data: str = ""
 
 
 @dataclass(frozen=True, repr=False)
@@ -86,8 +90,12 @@ class VerifyReport(Shown):
         notes = [f"equal: bit for bit; tolerance: {self.tolerance:g} of a score"]
         if any(one.verdict in (AWAY, NOT_MADE) for one in self.cells):
             notes.append(f"what is not made here is made by {self.how}")
+        away = {one.data: one.off for one in self.cells if one.verdict == AWAY}
+        notes += [f"data not here: {why}; --data-root FOLDER says where its files lie" if name in DATASETS else
+                  f"data not here: {why}" for name, why in away.items()]  # fmt: skip
         table = Table(f"study {self.study} beside this cache", ("kind", *verdicts), tuple(rows), tuple(notes))
-        others = tuple((one.kind, one.cell, one.verdict, one.off) for one in self.cells if one.verdict != EQUAL)
+        others = tuple((one.kind, one.cell, one.verdict, one.off) for one in self.cells
+                       if one.verdict not in (EQUAL, AWAY))  # fmt: skip
         listed = Table("not equal", ("kind", "cell", "", "furthest off"), others, prose=("furthest off",))
         return [table, listed] if others else [table]
 
@@ -106,20 +114,21 @@ def checked(
     tolerance
         See `TOLERANCE`.
     """
+    held = {str(cell.get("weights_digest") or "") for cell in cells if cell["key"] in here}
     # a head that could not learn the task has no figures
-    return tuple(_one(cell, here.get(cell["key"]), tolerance) for cell in cells if cell["state"] != LEFT_OUT)
+    return tuple(_one(cell, here.get(cell["key"]), held, tolerance) for cell in cells if cell["state"] != LEFT_OUT)
 
 
-def _one(cell: Mapping[str, Any], here: Planned | None, tolerance: float) -> Checked:
-    name, kind = cell["cell"], cell["kind"]
+def _one(cell: Mapping[str, Any], here: Planned | None, held: Collection[str], tolerance: float) -> Checked:
+    name, kind, data = cell["cell"], cell["kind"], cell["data"]
     if cell["state"] != DONE:
         return Checked(name, kind, NOT_THEIRS, cell["why"])
     if here is None:
-        return Checked(name, kind, NOT_MADE, "no such cell here: its head may come with a package")
+        return Checked(name, kind, NOT_MADE, _no_such(cell, held))
     if here.standing.state != DONE:
         away = here.standing.state == NOT_HERE
-        said = f"{cell['data']}: {here.standing.why}" if away else here.standing.why
-        return Checked(name, kind, AWAY if away else NOT_MADE, said)
+        said = f"{data}: {here.standing.why}" if away else here.standing.why
+        return Checked(name, kind, AWAY if away else NOT_MADE, said, data)
     mine, theirs = figures_of(here), cell["figures"]
     if len(mine) != len(theirs):
         return Checked(name, kind, DIFFERS, f"{len(mine)} results here, {len(theirs)} there")
@@ -128,6 +137,14 @@ def _one(cell: Mapping[str, Any], here: Planned | None, tolerance: float) -> Che
         return Checked(name, kind, EQUAL)
     worst, said = max((_furthest(one, other) for one, other in pairs), key=lambda found: found[0])
     return Checked(name, kind, CLOSE if worst <= tolerance else DIFFERS, said)
+
+
+def _no_such(cell: Mapping[str, Any], held: Collection[str]) -> str:
+    """Say why the study beside a manifest has no cell of it; `held` are the digests of weights that others have."""
+    digest = str(cell.get("weights_digest") or "")
+    if digest and digest not in held:
+        return f"no cell of {TOML} has its weights ({digest[:20]}...): name a file that holds them as 'weights'"
+    return f"{TOML} asks for no such cell here: its text was changed, or a package that brings a name is not installed"
 
 
 def _in_order(figures: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

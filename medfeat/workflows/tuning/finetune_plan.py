@@ -34,7 +34,7 @@ class FinetunePlan:
     epochs
         Of the whole schedule.
     seconds
-        Estimated from the rate at which the frozen features were made; None before there are any.
+        Estimated from the rate at which the frozen features were made; None before there are any, and of a head alone.
     memory_bytes, disk_bytes
         At the most, while it trains.
     kept_bytes
@@ -62,15 +62,15 @@ class FinetunePlan:
 
     def lines(self) -> list[str]:
         """Return it for people, a line a question."""
-        time = (
-            "not known before the frozen features are there"
-            if self.seconds is None
-            else f"about {self.seconds / 60:.1f} min"
-        )
+        time = "not known before the frozen features are there"
+        if self.mode == "head":
+            time = "not known: no image goes through the network again, a head alone is trained on its frozen features"
+        elif self.seconds is not None:
+            time = f"about {self.seconds / 60:.1f} min"
         return [
             f"{self.mode} of {self.backbone} on {self.dataset}: {self.train} + {self.val} samples, "
             f"{self.epochs} epochs",
-            f"time: {time}; {self.basis}",
+            f"time: {time}" if self.mode == "head" else f"time: {time}; {self.basis}",
             f"memory: about {self.memory_bytes / 1e6:.0f} MB for weights, gradients, optimiser and activations",
             f"disk: about {self.disk_bytes / 1e6:.0f} MB while training, {self.kept_bytes / 1e6:.0f} MB after",
         ]
@@ -91,7 +91,8 @@ def plan(asked: FinetuneRequest, *, progress: Progress | None = None) -> Finetun
     )
     counts, rate = _counts_and_rate(frozen_store(asked, progress), asked.asked, info.counts)
     count = options.epochs or EPOCHS
-    seconds = None if not rate else count * _epoch_seconds(counts, rate, needs)
+    # a head alone sends nothing through the network: its rate says nothing of it
+    seconds = None if not rate or not needs.share_run else count * _epoch_seconds(counts, rate, needs)
     side = info.size or describe(network.backbone).input_size
     pixels = sum(counts) * max(info.channels, 1) * side**info.ndim
     return FinetunePlan(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
+from types import SimpleNamespace
 
+from medfeat.report.comparison_tables import network_names
 from medfeat.report.stores import store_table
 from medfeat.report.tables import Table, csv_text, latex, markdown, number, plain, terminal, with_interval
 from medfeat.types import Interval
@@ -87,3 +89,13 @@ def test_a_store_was_made_at_a_minute(make_store, cache_root):
     )
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", made["made"])
     assert (made["digest"], made["dataset"], made["rows"]) == (header.digest[:12], "bloodmnist", "4 + 2 + 2")
+
+
+def test_a_name_has_no_comma_where_nothing_follows_and_twins_go_by_how_they_were_trained():
+    def run(embedding, **more):
+        how = {"training": "kNN", "pixels": "28 native", **more}
+        return SimpleNamespace(backbone="stats", weights="", head="knn", protocol=how, store={"embedding": embedding})
+
+    assert network_names([run(""), run("", class_weight="balanced")]) == ["stats", "stats"]
+    assert network_names([run("avg"), run("avg", class_weight="balanced")]) == ["stats", "stats"]
+    assert network_names([run(""), run("avg")]) == ["stats", "stats, avg"]

@@ -13,8 +13,9 @@ from medfeat.evaluation.compare.gains import Typical, gains
 from medfeat.evaluation.judging.climbing import SHARES, climb
 from medfeat.tasks import gather, official
 from medfeat.types import SilentProgress
+from medfeat.workflows.tuning import finetune_plan
 from medfeat.workflows.tuning.finetune_advice import advise, like_sized
-from medfeat.workflows.tuning.finetune_request import FinetuneRequest, NetworkOptions
+from medfeat.workflows.tuning.finetune_request import FinetuneOptions, FinetuneRequest, NetworkOptions
 from medfeat_cache import FeatureStore
 
 from .embedded import embed, plant
@@ -76,3 +77,14 @@ def test_advice_names_its_reasons_and_how_sure_it_is(cache_root):
     assert lines[0].startswith("the linear probe reaches AUC") and "by labelled samples" in lines[1]
     assert "breastmnist" in lines[2] and "confidence: " in lines[-1]
     assert advice.to_dict()["plans"]["full"]["seconds"] > advice.to_dict()["plans"]["last-blocks"]["seconds"] > 0
+
+
+@pytest.mark.parametrize(("mode", "known"), [("head", False), ("full", True)])
+def test_a_plan_says_no_time_of_a_head_that_sends_nothing_through_the_network(mode, known, cache_root, monkeypatch):
+    monkeypatch.setattr(finetune_plan, "_counts_and_rate", lambda *_: ((40, 20), 10.0))
+    asked = FinetuneRequest(
+        "synthetic-binary", NetworkOptions(CNN), FinetuneOptions(mode=mode), device="cpu", cache_dir=cache_root
+    )
+    found = finetune_plan.plan(asked)
+    assert (found.seconds is not None) == known
+    assert ("not known" in found.lines()[1]) != known and "about 0.0 min" not in found.lines()[1]
