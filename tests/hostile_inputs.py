@@ -138,6 +138,38 @@ def of(array: np.ndarray, form: str, cut: int | None = None) -> Callable[[Path],
     return make
 
 
+def declared(form: str, side: int, room: int) -> Callable[[Path], None]:
+    """A small picture whose head is changed to declare so many pixels a side, with room behind it to hold them."""
+
+    def make(path: Path) -> None:
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(path, form, lossless=True)
+        content = bytearray(path.read_bytes())
+        if form == "JPEG2000":  # the box of the picture's size, the codestream's size, that of its only tile
+            struct.pack_into(">II", content, content.index(b"ihdr") + 4, side, side)
+            start = content.index(b"\xff\x4f\xff\x51") + 8
+            struct.pack_into(">II", content, start, side, side)
+            struct.pack_into(">II", content, start + 16, side, side)
+        else:  # 14 bits each, less one
+            struct.pack_into("<I", content, content.index(b"VP8L") + 9, (side - 1) | (side - 1) << 14)
+        path.write_bytes(bytes(content) + b"\0" * room)
+
+    return make
+
+
+def floats(side: int) -> Callable[[Path], None]:
+    """A TIFF of zeros in 32-bit floats, which is as large as it says and takes no room on a disk."""
+
+    def make(path: Path) -> None:
+        tags = ((256, side), (257, side), (258, 32), (259, 1), (262, 1), (273, 200), (277, 1), (278, side),
+                (279, 4 * side * side), (339, 3))  # fmt: skip
+        entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+        with path.open("wb") as file:
+            file.write(b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + b"\0" * 4)
+            file.truncate(200 + 4 * side * side)
+
+    return make
+
+
 def dicom(deflated: int = 0, **changes: object) -> Callable[[Path], None]:
     """A DICOM file of 8 x 8 pixels with changes; deflated, with so many megabytes of zeros behind them."""
 
@@ -293,6 +325,9 @@ def images() -> list[Hostile]:
         image("a pickle", "a.png", pickle.dumps(Code())),
         image("a TIFF whose directory leads back to itself", "a.tif", b"II*\0" + struct.pack("<IHI", 8, 0, 8)),
         image("a JPEG 2000 of garbage", "a.jp2", b"\0\0\0\x0cjP  \r\n\x87\n" + b"\xff" * 200),
+        image("a JPEG 2000 that declares 9,000 x 9,000 in one tile", "a.jp2", declared("JPEG2000", 9000, 1 << 20), "too large (decoding takes"),
+        image("a WebP that declares 9,000 x 9,000", "a.webp", declared("WEBP", 9000, 1 << 20)),
+        image("a TIFF of 9,400 x 9,400 floats", "z.tif", floats(9400)),
         image("deflated DICOM: 1.5 MB for 1.2 GB", "a.dcm", dicom(1200)),
         image("DICOM that declares 60,000 x 60,000", "a.dcm", dicom(Rows=60_000, Columns=60_000)),
         image("DICOM with 2^31 frames", "a.dcm", dicom(NumberOfFrames=2**31 - 1)),

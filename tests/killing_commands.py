@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from killing_arena import DATA, NETWORK, Arena, damage, litter
-from medfeat_cache import find_stores
 from whole import alike, differences, wrong_in
 
 EARLIER = b"what was there before, and is whole\n" * 4000
@@ -46,6 +45,8 @@ class Command:
         Whether it needs the store and the run of a network.
     own
         Name below ``{here}`` of the cache that it keeps by itself.
+    removes
+        Files below the cache that are gone once it is done: it cannot be run again then.
     """
 
     words: str
@@ -55,12 +56,14 @@ class Command:
     before: Callable[[Path], None] | None = None
     network: bool = False
     own: str = ""
+    removes: str = ""
 
 
 COMMANDS = {
     "predict": Command(f"predict --run {{run}} --data {DATA} --out {{here}}/silver.csv", ("silver.csv",)),
     "probe --figure": Command(f"{PROBE} --shots 2,4 --draws 2 --figure {{here}}/curve.png", ("curve.png",)),
     "compare": Command("compare --data breastmnist --format markdown --out {here}/table.md", ("table.md",)),
+    "compare --figure": Command("compare --data breastmnist --figure {here}/forest.png", ("forest.png",)),
     "report": Command("report --out {here}/report.html --no-images --tables {here}/tables", ("report.html",)),
     "explore": Command(
         f"explore --data {DATA} --backbone stats --no-images --sample 60 --out {{here}}/page.html "
@@ -92,10 +95,13 @@ COMMANDS = {
     "cache verify": Command("cache verify --canary", fresh=True),
     "cache ls": Command("cache ls", fresh=True),
     "runs verify": Command("runs verify", fresh=True),
-    "cache rm": Command("cache rm {store} --yes", fresh=True),
+    "runs delete": Command("runs delete {run} --yes", fresh=True, removes=f"runs/{DATA}/[0-9a-f]*/run.json"),
+    "cache rm": Command("cache rm {store} --yes", fresh=True, removes=f"{DATA}/stats/[0-9a-f]*.h5"),
     "cache gc": Command("cache gc --yes", fresh=True, before=litter),
     "demo": Command("demo --out {here}/demo", own="demo"),
 }
+# Commands that leave nothing: neither a file they are told to write, nor one in the cache.
+READS = {"list", "doctor", "help", "search", "cache info", "runs list", "runs show"}
 NAMED = [name for name, command in COMMANDS.items() if command.files]
 
 
@@ -202,7 +208,7 @@ class _Trial:
     def _goes_on(self, cache: Path, here: Path) -> None:
         """Run the same command to its end; it finds its way from whatever was left, and what nobody needs can go."""
         # What was removed before the kill cannot be removed again; what it left is looked at all the same.
-        removed = self.name == "cache rm" and not find_stores(cache, dataset=DATA, backbone="stats")
+        removed = bool(self.command.removes) and not list(cache.glob(self.command.removes))
         if not removed and self.arena.wait(self.arena.start(self.command.words, cache, here)) != 0:
             self._cut([f"does not go on: {(here / 'err.txt').read_text()[:200]}"])
         self._cut(wrong_in(cache))

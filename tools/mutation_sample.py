@@ -239,7 +239,7 @@ def main() -> None:
     earlier = json.loads(asked.out.read_text()) if asked.out.exists() else {}
     earlier = earlier if earlier.get("seed") == asked.seed else {}
     facts = {"seed": asked.seed, "notes": earlier.get("notes", [])}
-    facts |= {name: earlier[name] for name in ("another_sample",) if name in earlier}
+    facts |= {name: earlier[name] for name in ("another_sample", "third_sample") if name in earlier}
     known = {(one["file"], one["line"], one["new"]): one for one in earlier.get("mutants", [])}
     open_gaps = {key for key, one in known.items() if not one["killed"] and one.get("verdict") != "same"}
     stands = known.keys() - (open_gaps if asked.again else set())

@@ -145,6 +145,10 @@ def is_stale(path: Path) -> bool:
     return _silence_s(path) > STALE_S
 
 
+def _guard(path: Path) -> Path:
+    return path.with_name(f"{path.name}.break")
+
+
 def _break_stale(path: Path) -> bool:
     """Remove a stale lock; of several processes that try, one does, and never removes a new one.
 
@@ -153,7 +157,7 @@ def _break_stale(path: Path) -> bool:
     bool
         Whether this was the one; False while another is at it, or died while it was.
     """
-    guard = path.with_name(f"{path.name}.break")
+    guard = _guard(path)
     try:
         os.close(os.open(guard, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     except FileExistsError:
@@ -261,6 +265,8 @@ def _let_go(path: Path, holder: Holder, stop: threading.Event) -> None:
     stop.set()
     if os.getpid() == holder.pid and _read(path) == holder:  # a forked child owns nothing
         with suppress(OSError):
+            # Of a breaker that was killed once the stale lock was gone: nobody else comes by it.
+            _guard(path).unlink(missing_ok=True)
             path.unlink(missing_ok=True)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from medfeat_cache import FeatureStore, StoreBusy, lock
+from medfeat_cache import FeatureStore, StoreBusy, collect_garbage, lock
 from medfeat_cache.lock import Lock, is_stale, me
 from medfeat_cache.root import lock_file
 
@@ -275,3 +275,30 @@ def test_a_lock_that_says_nothing_is_stale_after_ten_seconds(path):
         os.utime(path, (then, then))
         assert is_stale(path) is stale
         path.unlink()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills as POSIX does")
+@pytest.mark.parametrize("cleared_by", ["the next writer", "gc"])
+def test_a_breaker_killed_once_the_stale_lock_is_gone_leaves_nothing_for_ever(tmp_path, cleared_by):
+    """Killed between the two removals: the lock is free, so nobody looks at its guard again."""
+    path = tmp_path / "toy" / "net" / ".0123456789ab.lock"
+    path.parent.mkdir(parents=True)
+    write_lock(path, 400, host="elsewhere")
+    code = (
+        "import os, pathlib, signal, sys\n"
+        "from medfeat_cache.lock import Lock\n"
+        "gone = pathlib.Path.unlink\n"
+        "def unlink(self, **options):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL) if self.suffix == '.break' else gone(self, **options)\n"
+        "pathlib.Path.unlink = unlink\n"
+        "Lock(pathlib.Path(sys.argv[1])).acquire()\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert [left.name for left in path.parent.iterdir()] == [f"{path.name}.break"]
+    if cleared_by == "gc":
+        assert [one.path.name for one in collect_garbage(tmp_path)] == [f"{path.name}.break"]
+        assert list(tmp_path.iterdir()) == []
+    else:
+        Lock(path).acquire(wait=False).release()
+        assert list(path.parent.iterdir()) == []

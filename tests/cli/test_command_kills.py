@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
-from killing_commands import COMMANDS
+from killing_commands import COMMANDS, READS
+from medfeat_cli.main import app
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
@@ -23,6 +25,15 @@ tally = killing_commands.kill_commands(folder / "killed", kills, seed=20260103, 
 print(json.dumps({"full": found, **dataclasses.asdict(tally)}))
 """
 QUICK = ["predict", "compare", "cache repair", "cache export npz"]
+# The short form: every command that writes, each once, those of a network by themselves.
+LIGHT = [
+    name
+    for name in COMMANDS
+    if " --" not in name and not COMMANDS[name].network and name not in QUICK and not name.startswith("cache export ")
+]
+HEAVY = ["finetune", "export"]
+# Options that name a place to write to, wherever a command has them.
+WRITING = {"--out", "out", "--figure", "--figures", "--tables"}
 
 
 def harness(folder, kills, only=None):
@@ -42,6 +53,38 @@ def test_a_full_disk_and_a_kill_leave_an_earlier_file_whole(tmp_path):
         assert code == 1 and said.count("\n") == 1 and "choose another --out" in said
         assert cut == []
     assert found["kills"] == dict.fromkeys(QUICK, 2) and found["cut"] == []
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.skipif(sys.platform == "win32", reason="forks, and limits the size of files")
+@pytest.mark.parametrize("names", [LIGHT[::2], LIGHT[1::2], HEAVY], ids=["some", "others", "of a network"])
+def test_a_kill_of_each_command_that_writes_cuts_nothing(tmp_path, names):
+    found = harness(tmp_path, 1, names)
+    assert found["cut"] == []
+    assert found["kills"] == dict.fromkeys(names, 1)
+    assert [cut for _, _, cut in found["full"].values() if cut] == []
+
+
+def commands(group, before=()):
+    """The commands of the command line, from its own registry, each with its options."""
+    for name, command in getattr(group, "commands", {}).items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*before, name))
+        else:
+            yield " ".join((*before, name)), {word for option in command.params for word in option.opts}
+
+
+def test_every_command_and_option_that_writes_is_killed():
+    """A command that is new is either among those that only read, or has its kills; so has a file it can be told."""
+    every = dict(commands(typer.main.get_command(app)))
+    assert every.keys() > READS
+    assert {name.partition(" --")[0] for name in COMMANDS} | READS >= every.keys()
+    assert READS.isdisjoint(COMMANDS)
+    for name, options in every.items():
+        words = {word for key, command in COMMANDS.items() if key.startswith(name) for word in command.words.split()}
+        unkilled = {option for option in options & WRITING if option.startswith("--")} - words
+        assert not unkilled, f"{name} {unkilled} writes a file that no test kills it at"
+    assert {*QUICK, *LIGHT, *HEAVY} >= every.keys() - READS
 
 
 @pytest.mark.slow

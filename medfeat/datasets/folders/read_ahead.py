@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 
 from medfeat.datasets.bounds import AHEAD_BYTES
 from medfeat.datasets.decoding.room import Reserve
@@ -85,6 +85,8 @@ class DecodedAhead:
     def _reserve(self, place: int, count: int) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or self._fits(place, count))
+            if self._stopped:
+                raise CancelledError  # all that wait would be decoded at once, for nobody
             self._taken[place] = count
 
     def _fits(self, place: int, count: int) -> bool:

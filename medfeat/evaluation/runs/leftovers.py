@@ -20,11 +20,13 @@ FILE_HOURS, RUN_HOURS = 1, 24
 _PLACES = (
     ".*.tmp", ".asked/.*.tmp", f"{OF_STUDIES}/.*.tmp", "*/.*.tmp", "*/tasks/.*.tmp", "*/*/.*.tmp", "*/*/tasks/.*.tmp",
 )  # fmt: skip
+# Who makes a cell of a study, or trains; and guards of those who removed such a lock when they were killed.
+_LOCKS = (f"{OF_STUDIES}/*.lock", "tuned/*/.unfinished-*.lock")
 _WHY = "left by a killed process"
 
 
 def collect_leftovers(root: Path, *, dry_run: bool = False) -> list[Garbage]:
-    """Remove hidden folders of runs, temporary files, and locks of cells of studies, that no living process holds.
+    """Remove hidden folders of runs, temporary files, and locks of studies and trainings, that no living process holds.
 
     Parameters
     ----------
@@ -41,7 +43,8 @@ def collect_leftovers(root: Path, *, dry_run: bool = False) -> list[Garbage]:
     hidden = (path for one in runs_roots(root) for path in sorted(one.glob(f"{RUNS}/*/.*")))
     runs = [path for path in hidden if _RUN.fullmatch(path.name) and path.is_dir()]
     files = sorted({path for place in _PLACES for path in root.glob(place) if _is_file_of_ours(path)})
-    locks = (path for one in runs_roots(root) for path in sorted(one.glob(f"{OF_STUDIES}/*.lock")))
+    locks = [path for one in runs_roots(root) for place in _LOCKS for path in sorted(one.glob(place))]
+    files += [path for one in runs_roots(root) for place in _LOCKS for path in sorted(one.glob(f"{place}.break"))]
     gone = [Garbage(path, _bytes(path), _WHY) for path in runs if _is_abandoned(path)]
     gone += [Garbage(path, _bytes(path), _WHY) for path in locks if is_stale(path)]
     gone += [Garbage(path, _bytes(path), _WHY) for path in files if _hours(path) > FILE_HOURS]

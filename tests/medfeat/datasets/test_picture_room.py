@@ -160,3 +160,18 @@ def test_nobody_takes_room_before_the_next_in_order_said_what_it_takes():
     ahead = DecodedAhead(read, range(3), threads=3, ahead=3, most_bytes=1000)
     assert [row for row, _ in ahead] == [0, 1, 2]
     assert others[0] == 0
+
+
+def test_who_waits_for_room_when_reading_stops_decodes_nothing():
+    """All that waited would be decoded at once: a sample of large pictures took three in place of one."""
+    decoded = []
+
+    def read(row, reserve):
+        reserve(900)
+        decoded.append(row)
+        return np.zeros(900, np.uint8)
+
+    ahead = iter(DecodedAhead(read, range(8), threads=4, ahead=8, most_bytes=1000))
+    assert next(ahead)[0] == 0
+    ahead.close()
+    assert decoded == [0]

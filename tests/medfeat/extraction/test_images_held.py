@@ -7,12 +7,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from PIL import Image
 
-from medfeat.extraction.loop import read_ahead
+from medfeat.extraction import session
+from medfeat.extraction.loop import one_pass, read_ahead
 from medfeat.extraction.loop.embed_rows import extract_rows
 from medfeat.extraction.network.forward import Finished
 from medfeat.extraction.network.preprocess import preprocess_list
 from medfeat.types import DatasetInfo, ImageBatch, SilentProgress
+from medfeat.workflows.extract import extract
 
 COUNT = 6
 
@@ -68,6 +71,28 @@ def test_an_image_is_gone_when_the_next_one_is_embedded(monkeypatch):
     forward = Forward(dataset)
     extract_rows(dataset, forward, {0: Writer()}, part_batches=COUNT, progress=SilentProgress())
     assert forward.held == [[]] * COUNT
+
+
+def test_what_was_measured_on_is_gone_when_the_pass_begins(tmp_path, cache_root, monkeypatch):
+    """A sample of large images is as large as a batch, and would be held beside every one."""
+    for row in range(3):
+        pixels = np.random.default_rng(row).integers(0, 256, (40, 40), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{row}.png")
+    samples, held, read, run = [], [], session.read_sample, one_pass.extract_rows
+
+    def reading(dataset):
+        sample = list(np.array(read(dataset)))
+        samples.extend(map(weakref.ref, sample))
+        return sample
+
+    def running(*args, **options):
+        held.append([sample() is not None for sample in samples])
+        return run(*args, **options)
+
+    monkeypatch.setattr(session, "read_sample", reading)
+    monkeypatch.setattr(one_pass, "extract_rows", running)
+    extract(str(tmp_path), "timm:test_resnet.r160_in1k", weights="random", cache_dir=cache_root, device="cpu")
+    assert held == [[False] * 3]
 
 
 def test_a_single_large_image_is_prepared_without_a_copy():

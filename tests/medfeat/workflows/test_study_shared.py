@@ -196,16 +196,22 @@ def test_a_script_says_what_was_asked_of_it(desk):
     assert "--max-hours 2.0 --offline" in said and f"study {desk / 'shared.toml'}" in said
 
 
-def test_only_locks_of_the_dead_are_collected(desk):
-    folder = desk / "cache/.study"
+@pytest.mark.parametrize(("place", "named"), [(".study", ""), ("tuned/toy", ".unfinished-")])
+def test_only_locks_of_the_dead_are_collected(desk, place, named):
+    folder = desk / "cache" / place
     folder.mkdir(parents=True)
-    held = Lock(folder / "held.lock").acquire()
+    held = Lock(folder / f"{named}held.lock").acquire()
+    for age_h in (0, 2):  # guards of those who removed a lock: one may be at it, one was killed
+        guard = folder / f"{named}{age_h}.lock.break"
+        guard.touch()
+        os.utime(guard, (time.time() - 3600 * age_h,) * 2)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    facts = json.loads((folder / "held.lock").read_text())
-    (folder / "dead.lock").write_text(json.dumps(facts | {"pid": dead.pid}))
-    assert [one.path.name for one in collect_leftovers(desk / "cache")] == ["dead.lock"]
-    assert sorted(path.name for path in folder.iterdir()) == ["held.lock"]
+    facts = json.loads((folder / f"{named}held.lock").read_text())
+    (folder / f"{named}dead.lock").write_text(json.dumps(facts | {"pid": dead.pid}))
+    gone = [one.path.name for one in collect_leftovers(desk / "cache")]
+    assert gone == [f"{named}dead.lock", f"{named}2.lock.break"]
+    assert sorted(path.name for path in folder.iterdir()) == [f"{named}0.lock.break", f"{named}held.lock"]
     held.release()
 
 
