@@ -129,7 +129,10 @@ def replacing(path: Path, doing: str, instead: str = "") -> Iterator[Path]:
     temporary = temporary_name(target)
     try:
         with saying(path, doing, instead):
+            mode = _mode_of_new(temporary)
             yield temporary
+            if stat.S_IMODE(temporary.stat().st_mode) != mode:  # some libraries make files that nobody else may read
+                temporary.chmod(mode)
             _as_before(target, temporary)
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
@@ -137,6 +140,14 @@ def replacing(path: Path, doing: str, instead: str = "") -> Iterator[Path]:
             sync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _mode_of_new(path: Path) -> int:
+    """Return the rights that a new file gets here, by the umask and the folder."""
+    with path.open("xb") as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+    path.unlink()
+    return mode
 
 
 def _is_stream(path: Path) -> bool:

@@ -43,7 +43,7 @@ def _split(run: Run) -> str:
 
 
 def _name(run: Run) -> str:
-    return f"{run.dataset}: {run.network}, {run.head}"
+    return f"{run.shown}: {run.network}, {run.head}"
 
 
 def _confusions(run: Run) -> Iterator[Table]:

@@ -127,7 +127,7 @@ def class_tables(runs: Iterable[Run]) -> list[Table]:
     """Return the table of classes of each run's test scores."""
     return [
         Table(
-            f"{run.dataset}: {run.network}, {run.head}, classes of test",
+            f"{run.shown}: {run.network}, {run.head}, classes of test",
             ("class", "support", "precision", "recall", "F1", "AUC"),
             tuple(
                 (row.name, str(row.support), *map(number, (row.precision, row.recall, row.f1, row.auc)))
@@ -176,7 +176,7 @@ def confusion_table(run: Run) -> Table:
     rows = tuple(
         (name, *(str(count) for count in counts)) for name, counts in zip(names, run.test.confusion, strict=True)
     )
-    return Table(f"{run.dataset}: {run.network}, {run.head}, confusion on test", ("truth", *names), rows,
+    return Table(f"{run.shown}: {run.network}, {run.head}, confusion on test", ("truth", *names), rows,
                  ("rows: true class; columns: the class that was given",))  # fmt: skip
 
 

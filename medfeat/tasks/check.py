@@ -83,10 +83,16 @@ def _check_groups(task: Task) -> None:
         return
     if task.group.shape != task.ids.shape:
         raise DataError(f"task {task.name!r}: {len(task.ids)} ids need as many groups, got {len(task.group)}")
-    pairs = np.unique(np.stack([task.group, task.split], axis=1), axis=0)
-    crossing = repeats(pairs[:, 0])
+    crossing = crossing_groups(task.group, task.split)
     if len(crossing):
         raise DataError(
             f"task {task.name!r}: {len(crossing)} patients (or other groups) are in more than one split: "
-            f"{examples(crossing)}; give each one split"
+            f"{examples(crossing)}; give each one split in a column split, or give images, labels and patients as one "
+            "CSV (--data), which has a split drawn by patient: vectors are copied"
         )
+
+
+def crossing_groups(group: IdArray, split: IdArray) -> IdArray:
+    """Return the patients (or other groups) of (n,) samples that are in more than one split."""
+    pairs = np.unique(np.stack([group, split], axis=1), axis=0)
+    return repeats(pairs[:, 0])

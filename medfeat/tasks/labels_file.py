@@ -14,7 +14,7 @@ from medfeat.datasets.labels.table_file import read_table, translated
 from medfeat.errors import DataError, MissingFileError
 from medfeat.task_types import type_fault
 from medfeat.tasks.binding import images_of
-from medfeat.tasks.check import check_task, examples, repeats
+from medfeat.tasks.check import check_task, crossing_groups, examples, repeats
 from medfeat.tasks.label_paths import refuse_other_files
 from medfeat.tasks.official import official
 from medfeat.tasks.readable import Readable
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _ID_COLUMNS = ("id", "path")
 _OTHER_COLUMNS = ("split", "patient")
+_RESERVED = (*_ID_COLUMNS, *_OTHER_COLUMNS)
+_LABEL = "label"
+_PARTED = "the split drawn for the dataset parts patients of this file"
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ def from_csv(
     task_type
         What the labels mean; None tells it from the labels.
     columns
-        The label columns; by default all but ``id``, ``path``, ``split`` and ``patient``.
+        The label columns; by default the one called ``label`` (or ``Diagnose`` and the like), else all but ``id``,
+        ``path``, ``split`` and ``patient``.
     aside
         One more column that is no label.
     classes
@@ -111,6 +115,8 @@ def from_csv(
     group = _patients(table, aloud) if "patient" in table.cells else _looked_up(own, table.ids, "group")
     column = _split_column(table, aloud)
     split, how = _split(table, column, own, (found.task, found.classes, labels), group, seed=seed)
+    if how.startswith(_PARTED):
+        aloud.say(f"{path}: {how}")
     left_out = f", {len(missing)} samples without a label left out{_written(table)}" if len(missing) else ""
     if left_out:
         aloud.say(f"{path}{left_out}")
@@ -198,6 +204,9 @@ def _read(
         aloud.say(f"{path}: {line}")
     rows = [row + [""] * (len(header) - len(row)) if path.suffix.lower() == ".xlsx" else row for _, row in numbered]
     key, labels = _columns(path, header, asked, aside)
+    unused = [column for column in header if column not in (*_RESERVED, *labels, aside)]
+    if unused and not asked:
+        aloud.say(f"{path}: the column {labels[0]} is taken for the label; not used: {', '.join(unused)}")
     ragged = [row for row in rows if len(row) != len(header)]
     if ragged or not rows:
         said = f"{len(ragged)} rows have not {len(header)} cells, first {','.join(ragged[0])}" if ragged else "no rows"
@@ -213,8 +222,9 @@ def _read(
 def _columns(path: Path, header: list[str], asked: tuple[str, ...], aside: str | None) -> tuple[str, tuple[str, ...]]:
     """Return the column of ids and the columns of labels."""
     key = next((column for column in _ID_COLUMNS if column in header), None)
-    reserved = (*_ID_COLUMNS, *_OTHER_COLUMNS)
-    labels = asked or tuple(column for column in header if column not in (*reserved, aside))
+    others = tuple(column for column in header if column not in (*_RESERVED, aside))
+    called = tuple(column for column in others if column.lower() == _LABEL or translated(column) == _LABEL)
+    labels = asked or (called if len(called) == 1 else others)
     absent = [column for column in labels if column not in header]
     if key is None or absent or not labels or len(set(header)) < len(header):
         fault = f"no column {absent[0]!r}" if absent else "columns must be id (or path) and label(s), each once"
@@ -296,7 +306,13 @@ def _labels(table: _Table, task_type: TaskType | None, wanted: tuple[str, ...]) 
             found = one_column(columns[0], table.labels[0], task_type, wanted)
     except BadLabel as error:
         where = [f"line {line}, id {name}" for line, name in zip(table.lines, table.ids.tolist(), strict=True)]
-        raise DataError(error.told(table.path, where)) from error
+        told = error.told(table.path, where)
+        if len(columns) > 1:
+            told += (
+                f"; {', '.join(table.labels)} were taken for labels, being all columns but {', '.join(_RESERVED)}: "
+                "call the one that is a label `label`, or leave the others out"
+            )
+        raise DataError(told) from error
     if fault := type_fault(found.task, found.classes):
         raise DataError(f"{table.path} {fault}")
     return found
@@ -329,6 +345,7 @@ def _split(
 ) -> tuple[IdArray, str]:
     """Return the split of each row, and in words where it came from."""
     kind, classes, labels = found
+    from medfeat.datasets.splits.earlier_places import was_drawn
     from medfeat.datasets.splits.official_or_drawn import drawn_task_split
     from medfeat.datasets.splits.split_names import splits_of
 
@@ -341,9 +358,12 @@ def _split(
             raise DataError(f"{table.path}: {column} must be train, val or test, got {wrong!r}")
         return np.array(given), "split as given there"
     split = _looked_up(own, table.ids, "split")
-    if split is not None:
+    torn = split is not None and group is not None and len(crossing_groups(group, split)) > 0
+    if split is not None and not (torn and own is not None and was_drawn(own)):
         return split, "split of the dataset"
-    return drawn_task_split(table.ids, labels, kind, classes, patients=group, seed=seed)
+    drawn, how = drawn_task_split(table.ids, labels, kind, classes, patients=group, seed=seed)
+    why = f"{_PARTED}, so one is drawn for this task; " if torn else ""
+    return drawn, f"{why}{how}"
 
 
 def _own_task(store: Readable) -> Task | None:

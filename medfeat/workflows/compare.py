@@ -29,8 +29,10 @@ from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
 from medfeat.report.tuned_tables import tuned_table
 from medfeat.tasks import OFFICIAL
+from medfeat.tasks.versions import split_name
 from medfeat.workflows.asking.given_names import asked_datasets, asked_names, refuse_objects
-from medfeat_cache import resolve_root
+from medfeat.workflows.stores.runs_of_data import of_data
+from medfeat_cache import Catalogue, resolve_root
 from medfeat_cache.commands import command, elsewhere
 
 FORMATS = ("table", "markdown", "csv", "latex", "json")
@@ -141,7 +143,8 @@ def compare(
     Parameters
     ----------
     data
-        Dataset names, those of own images too; None means every one that has a run, ``all`` every one that has
+        Dataset names, those of own images too (all versions, ``name@2`` one of them);
+        None means every one that has a run, ``all`` every one that has
         published results.
     course
         The course project's table instead: 11 systems and five baselines on BloodMNIST and OCTMNIST.
@@ -165,11 +168,13 @@ def compare(
     refuse_objects(data=data, backbone=backbone, head=head)
     if course and data is not None:
         raise UsageError(f"the course's table is of {' and '.join(published.COURSE_DATASETS)}: leave --data out")
-    found, problems = list_runs(resolve_root(cache_dir))
+    root = resolve_root(cache_dir)
+    found, problems = list_runs(root)
+    found = of_data(found, None, root)
     runs = kept_runs(found, backbone=backbone, head=head, size=size)
     if course:
         return CompareReport((), tuple(course_lines(runs)), tuple(problems))
-    names = _datasets(data, runs, resolve_root(cache_dir))
+    names = _datasets(data, runs, root)
     comparisons = tuple(one for name in names for one in _comparisons(name, runs))
     differences: list[tuple[str, Difference]] = []
     for one in comparisons if paired else ():
@@ -216,15 +221,32 @@ def _datasets(data: str | Sequence[str] | None, runs: Sequence[Run], root: Path)
     known = published.datasets()
     if data == "all":
         return known
-    mine = dict.fromkeys(run.dataset for run in runs)
-    named = None if data is None else asked_datasets(data)
-    for name in named or ():
-        if name not in known and name not in mine:
-            raise unknown_name("dataset", name, (*mine, *known), "it has neither runs here nor published results")
-    chosen = named or (*(name for name in known if name in mine), *(name for name in mine if name not in known))
+    mine = sorted({run.shown for run in runs}, key=_by_version)
+    named = None if data is None else asked_datasets(data, Catalogue(root))
+    if named is None:
+        chosen = (*(name for name in known if name in mine), *(name for name in mine if name not in known))
+    else:
+        chosen = tuple(dict.fromkeys(one for name in named for one in _shown(name, runs, root)))
     if not chosen:
         raise UsageError(
             f"no runs in {root}: run {command('probe', cache_dir=elsewhere(root))} first, or name"
             f" a dataset ({command('compare', data='bloodmnist')}) to see its published results alone"
         )
     return chosen
+
+
+def _shown(name: str, runs: Sequence[Run], root: Path) -> tuple[str, ...]:
+    """Return what the runs that a name means are shown under: every version of own images has a table of its own."""
+    known = published.datasets()
+    if name in known:
+        return (name,)
+    found = tuple(sorted({run.shown for run in of_data(runs, [name], root)}, key=_by_version))
+    if not found:
+        there = (*dict.fromkeys(run.shown for run in runs), *known)
+        raise unknown_name("dataset", name, there, "it has neither runs here nor published results")
+    return found
+
+
+def _by_version(shown: str) -> tuple[str, int]:
+    name, number = split_name(shown)
+    return name, number or 0

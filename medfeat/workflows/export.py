@@ -11,7 +11,7 @@ from torch import nn
 from medfeat.backbones import takes_raw
 from medfeat.backbones.weights.weights_file import tuning_of
 from medfeat.errors import DataError, UsageError
-from medfeat.evaluation.runs.saved_probe import SavedProbe, find_run, load_probe, refuse_patients
+from medfeat.evaluation.runs.saved_probe import SavedProbe, load_probe, refuse_patients
 from medfeat.evaluation.runs.write_run import writing
 from medfeat.extraction.ask.made_from import MadeFrom, NetworkThen, RemakeOptions
 from medfeat.extraction.remake import load_again
@@ -19,6 +19,7 @@ from medfeat.saying import heard
 from medfeat.types import Progress
 from medfeat.workflows.asking.given_names import refuse_objects
 from medfeat.workflows.results.bundle import write_bundle
+from medfeat.workflows.runs import named_run
 from medfeat.workflows.tuning.onnx_graph import TOLERANCE, require_onnx, write_onnx
 from medfeat_cache import resolve_root, slug
 
@@ -70,6 +71,7 @@ def export(
     run: str | Path,
     out: str | Path | None = None,
     *,
+    data: str | None = None,
     onnx: bool = False,
     weights: str | Path | None = None,
     offline: bool = False,
@@ -82,9 +84,11 @@ def export(
     Parameters
     ----------
     run
-        Folder of a run, or the beginning of its key.
+        Folder of a run, the beginning of its key, or ``best``.
     out
         The folder, which must not be there or be empty; by default named after the run, where the command is given.
+    data
+        With ``best``: the dataset whose best run on val is meant.
     onnx
         Also write one graph from pixels to scores, checked against medfeat.
     weights
@@ -114,7 +118,7 @@ def export(
         require_onnx()
     progress = heard(progress)
     refuse_objects(run=run)
-    probe = load_probe(find_run(resolve_root(cache_dir), run))
+    probe = load_probe(named_run(resolve_root(cache_dir), run, data=data))
     refuse_patients(probe)
     network = _network(probe)
     name = slug(f"{probe.run.dataset}-{probe.run.backbone}-{probe.run.key[:12]}")

@@ -34,7 +34,7 @@ from medfeat.workflows.looking.mistakes import patients_of
 from medfeat.workflows.looking.saliency import heated
 from medfeat.workflows.looking.writing_up import methods_of
 from medfeat.workflows.results.kept import kept_results
-from medfeat.workflows.runs import of_data
+from medfeat.workflows.stores.runs_of_data import of_data
 from medfeat_cache import (
     FeatureStore,
     StoreHeader,
@@ -197,7 +197,7 @@ def _questions(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """Return the runs of each question, best on val first: a question is a dataset and a task on the same labels."""
     groups: dict[tuple[str, str, str], list[Run]] = {}
     for run in runs:
-        groups.setdefault((run.dataset, run.task["name"], str(run.task.get("digest", ""))), []).append(run)
+        groups.setdefault((run.shown, run.task["name"], str(run.task.get("digest", ""))), []).append(run)
     names: dict[str, list[Run]] = {}
     for (dataset, task, digest), mine in sorted(groups.items()):
         name = dataset if task == OFFICIAL else f"{dataset}, task {task}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medfeat.errors import DataError, UsageError, unknown_name
+from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.runs.card import CARD_FILE
 from medfeat.evaluation.runs.places import run_folders
 from medfeat.evaluation.runs.run import NOT_SAVED, Run, list_runs, read_run
@@ -19,8 +19,8 @@ from medfeat.report.tables import Table
 from medfeat.tasks import OFFICIAL
 from medfeat.workflows.asking.given_names import refuse_objects
 from medfeat.workflows.compare import kept_runs
-from medfeat.workflows.stores.store_names import meant, versions_of
-from medfeat_cache import Catalogue, resolve_root
+from medfeat.workflows.stores.runs_of_data import of_data
+from medfeat_cache import resolve_root
 from medfeat_cache.commands import command, elsewhere
 from medfeat_cache.reading import JSON_BYTES, read_bounded
 
@@ -178,33 +178,6 @@ def named_run(root: Path, run: str | Path, *, data: str | None = None) -> Path:
     if best.folder is None:
         raise DataError(f"run {best.key[:12]} has no folder")
     return best.folder
-
-
-def of_data(runs: Sequence[Run], data: str | Sequence[str] | None, root: Path) -> list[Run]:
-    """Keep the runs on the datasets, of the versions, that are named; each says its version where it has several.
-
-    Raises
-    ------
-    UsageError
-        A dataset of several that has no run.
-    """
-    cache = Catalogue(root)
-    named = meant(cache, data)
-    if named is not None:
-        of_each = [[run for run in runs if _is_of(cache, run, one.name, one.number)] for one in named]
-        if any(of_each) and not all(of_each):  # of none at all the callers say more
-            wrong = next(one.name for one, mine in zip(named, of_each, strict=True) if not mine)
-            error = unknown_name("dataset of a run", wrong, {run.dataset for run in runs})
-            raise UsageError(f"{error}; {command('probe', cache_dir=elsewhere(root))} makes runs")
-        runs = [run for run in runs if any(run in mine for mine in of_each)]
-    own = {run.dataset: versions_of(cache, run.dataset) for run in runs if run.task.get("images")}
-    return [replace(run, data=own[run.dataset].name(run.task["images"])) if run.dataset in own else run for run in runs]
-
-
-def _is_of(cache: Catalogue, run: Run, name: str, number: int | None) -> bool:
-    if run.dataset != name:
-        return False
-    return number is None or run.task.get("images") in versions_of(cache, name).numbered(number).keys
 
 
 def _val(run: Run) -> float:

@@ -42,6 +42,14 @@ def test_a_link_is_followed_and_the_mode_kept(tmp_path):
     assert link.is_symlink() and path.read_text() == "new" and mode(path) == 0o640
 
 
+@posix
+def test_a_new_file_has_the_rights_of_its_folder_whatever_the_writer_gave_it(tmp_path):
+    with replacing(tmp_path / "weights", "writing") as new:
+        new.touch(mode=0o600)
+    (tmp_path / "other").touch()
+    assert mode(tmp_path / "weights") == mode(tmp_path / "other")
+
+
 def test_a_name_as_long_as_names_can_be_is_written(tmp_path):
     path = tmp_path / ("n" * 251 + ".csv")
     write_whole(path, [b"new"], "writing")

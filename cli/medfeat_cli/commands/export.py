@@ -12,7 +12,8 @@ from medfeat_cli.progress import for_terminal
 
 
 def export(
-    run: Annotated[str, typer.Argument(help="Folder of a run, or the beginning of its key.")],
+    run: Annotated[str, typer.Argument(help="Folder of a run, the beginning of its key, or best.")],
+    data: options.Data = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder to write; default: named after the run.")] = None,
     onnx: Annotated[
         bool, typer.Option("--onnx", help="Also one ONNX graph from pixels to scores, checked (extra: onnx).")
@@ -32,6 +33,7 @@ def export(
     report = write(
         run,
         out,
+        data=data,
         onnx=onnx,
         weights=weights,
         offline=offline,

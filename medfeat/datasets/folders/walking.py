@@ -22,6 +22,7 @@ _SYSTEM_FOLDERS = (
 )  # fmt: skip
 _SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
 # Pictures, volumes and archives in formats that are not read: a folder of them alone is one of images all the same.
+ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar")
 OTHER_PICTURES = (
     ".gif", ".heic", ".heif", ".avif", ".jxl", ".svg", ".psd", ".ico", ".pgm", ".ppm", ".pbm", ".pnm", ".tga", ".eps",
     ".cr2", ".nef", ".arw", ".dng", ".raw", ".exr", ".svs", ".ndpi", ".mrxs", ".scn", ".czi", ".lif", ".vsi", ".mha",
@@ -106,7 +107,7 @@ def say_passed(root: Path, found: FilesFound, progress: Progress) -> None:
         progress.say(
             f"{root}: {len(pictures)} files are pictures or archives of a kind that is not read "
             f"({_kinds(PurePosixPath(name).suffix for name in pictures)}) and are left out, such as {pictures[0]}; "
-            "save them as PNG, or unpack them"
+            f"{_advice(pictures)}"
         )
     others = [name for name in found.others if not name.lower().endswith(OTHER_PICTURES)]
     if others:
@@ -217,6 +218,12 @@ def _check_name(root: Path, name: str) -> None:
             f"{sys.getfilesystemencoding()}; set LC_ALL=C.UTF-8 or PYTHONUTF8=1"
         )
     raise DataError(f"{root}: the name {name!r} cannot be an id; rename the file to plain characters")
+
+
+def _advice(names: Sequence[str]) -> str:
+    packed = [name for name in names if name.lower().endswith(ARCHIVES)]
+    advice = (["save pictures as PNG"] if len(packed) < len(names) else []) + (["unpack archives"] if packed else [])
+    return ", ".join(advice)
 
 
 def _kinds(names: Iterator[str]) -> str:

@@ -25,11 +25,14 @@ class Earlier:
         ``train``, ``val`` or ``test`` of each image that is still there, by the id it has now.
     drawn
         Whether medfeat drew it: what a person gave and took away again is not kept.
+    origin
+        What was said of it, where it is of the same images.
     """
 
     name: str
     places: Mapping[str, str]
     drawn: bool = True
+    origin: str = ""
 
 
 def was_drawn(task: Task) -> bool:

@@ -117,7 +117,7 @@ def compare_dataset(dataset: str, runs: Sequence[Run]) -> Comparison:
 
 def own_comparisons(dataset: str, runs: Sequence[Run]) -> list[Comparison]:
     """Put runs on images of one's own beside each other, a question at a time; nothing is published on them."""
-    mine = [run for run in runs if run.dataset == dataset]
+    mine = [run for run in runs if run.shown == dataset]  # of several versions each has its own test
     return [
         Comparison(dataset, tuple(sorted((run for run in mine if run.task["name"] == task), key=_val_first)), (), task)
         for task in dict.fromkeys(run.task["name"] for run in mine)

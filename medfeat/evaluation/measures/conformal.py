@@ -70,6 +70,10 @@ class Conformal:
         left = math.floor((self.counted + 1) * self.error_rate + _ROUNDING)
         return 0.0 if left == 0 else float(beta.ppf(level, left, self.counted + 1 - left))
 
+    def least_rate(self) -> float:
+        """Return the lowest error rate, in whole percents, that so many samples of val can answer."""
+        return math.ceil(100 / (self.counted + 1)) / 100
+
     def cautions(self) -> tuple[str, ...]:
         """Return what must be said beside the sets: val too small for any, or so small that much is luck."""
         of = "val images" if self.patients is None else f"val patients ({self.n} images)"
@@ -77,7 +81,7 @@ class Conformal:
             least = math.ceil((1 - self.error_rate) / self.error_rate - _ROUNDING)
             return (
                 f"val is too small for error rate {self.error_rate:g}: {self.counted} {of}, and at least {least} are "
-                "needed; every image is left undecided",
+                f"needed; every image is left undecided: more in val help, or --error-rate {self.least_rate():g}",
             )
         if self.counted >= _FEW:
             return ()

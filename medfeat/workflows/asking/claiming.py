@@ -12,6 +12,7 @@ from medfeat.datasets import source_task
 from medfeat.datasets.decoding.decode import DECODER_VERSION
 from medfeat.datasets.folders.files_dataset import FilesDataset
 from medfeat.datasets.hashing import image_hash
+from medfeat.datasets.splits.earlier_places import was_drawn
 from medfeat.errors import UsageError
 from medfeat.evaluation.runs.run import task_digest
 from medfeat.tasks import OFFICIAL, dataset_tasks, load_task, save_task, task_names, tasks_of
@@ -204,6 +205,11 @@ def remember_labels(
         )
     save_task(task, folder)
     progress.say(f"{dataset.info.name}: {task.origin}")
+    if task.group is None and was_drawn(task) and isinstance(dataset, FilesDataset):
+        progress.say(
+            f"{dataset.info.name}: no patients are known, so images of one patient may be in two splits; name them in "
+            "a column patient of a CSV with path,label,patient, given as --data (vectors are copied, not made again)"
+        )
 
 
 def _compared(

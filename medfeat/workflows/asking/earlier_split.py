@@ -23,7 +23,7 @@ def saved_question(folder: Path) -> Task | None:
 
 def split_of(name: str, task: Task) -> Earlier:
     """Return the split of a task as what was there before, under a name for it."""
-    return Earlier(name, dict(zip(task.ids.tolist(), task.split.tolist(), strict=True)), was_drawn(task))
+    return Earlier(name, dict(zip(task.ids.tolist(), task.split.tolist(), strict=True)), was_drawn(task), task.origin)
 
 
 def split_since(dataset: str, root: Path, version: Version, same: Mapping[str, str]) -> Earlier | None:

@@ -67,8 +67,11 @@ def list_images(dataset: Dataset, root: Path) -> Listed:
         split = np.repeat(np.array(groups), [len(dataset.ids(group)) for group in groups])
     elif labels is not None:
         try:
-            task = source_task(dataset, earlier=split_in_cache(dataset, root))
+            kept = split_in_cache(dataset, root)
+            task = source_task(dataset, earlier=kept)
             split, notes = task.split, [task.origin]
+            if kept is not None and kept.places == dict(zip(ids.tolist(), split.tolist(), strict=True)):
+                notes = [kept.origin]
         except DataError as error:  # two patients in two splits is what one wants to see here, not what stops the page
             notes = [str(error)]
     return Listed(

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 
 from medfeat.datasets import DATASETS
-from medfeat.errors import MedfeatError, UsageError
+from medfeat.errors import DataError, MedfeatError, UsageError
 from medfeat.report.page.columns import PointColumn
 from medfeat.report.page.page_names import pseudonyms, shown_ids
+from medfeat.tasks.versions import split_name
 from medfeat.types import Dataset, Progress
 from medfeat.workflows.asking.data_options import DataOptions
 from medfeat.workflows.looking import spaces
 from medfeat.workflows.looking.listed import Listed, list_images, list_store, read_columns, words_of
 from medfeat.workflows.looking.look import Seen
-from medfeat.workflows.stores.store_names import find_meant
+from medfeat.workflows.stores.store_names import find_meant, versions_of
 from medfeat_cache import Catalogue, FeatureStore, StoreHeader
 
 
@@ -79,10 +80,21 @@ def _opened(
             source = next((one for one in known if one), None)
             if source is not None:
                 where, kept = DataOptions.from_source(source, data_root=options.data_root)
-                return kept.open(where, root=root, progress=progress), None
+                return _of_version(kept.open(where, root=root, progress=progress), data, root), None
         return options.open(data, root=root, progress=progress), None
     except MedfeatError as error:
         return None, error
+
+
+def _of_version(dataset: Dataset, data: str, root: Path) -> Dataset:
+    """Return a dataset that was opened where those of a version were; refuse it where others lie there now."""
+    name, number = split_name(data)
+    if number is not None:
+        here = versions_of(Catalogue(root), name).of(dataset.info.content or dataset.info.fingerprint)
+        if here is None or here.number != number:
+            what = "other images" if here is None else f"{name}@{here.number}"
+            raise DataError(f"where the images of {data} were, {what} are now")
+    return dataset
 
 
 def shown_in(listed: Listed, *, identifiers: bool) -> dict[str, str]:

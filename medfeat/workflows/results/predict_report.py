@@ -162,12 +162,12 @@ class PredictReport(Shown):
         known = self._where_known
         flags = zip(self.abstain.tolist(), self._ood(), strict=True)
         rows = [
-            (name, label, *more, "yes" if abstain else "", *known("yes" if ood[0] == "1" else ""))
+            (name, label, *more, "yes" if abstain else "", known("yes" if ood[0] == "1" else ""))
             for name, label, more, (abstain, ood) in zip(
                 self.ids.tolist(), self.labels, self._extra(), flags, strict=True
             )
         ]
-        return ("image", "label", *extra, "abstain", *known("ood")), rows
+        return ("image", "label", *extra, "abstain", "ood"), rows
 
     def _counted(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Return an answer a row, or the mean of numbers."""
@@ -175,18 +175,18 @@ class PredictReport(Shown):
         known = self._where_known
         if self.task_type == "regression":
             mean = number(float(self.scores.mean()) if len(self.ids) else None)
-            row = ("images", str(len(self.ids)), mean, *known(str(ood.sum())))
-            return ("", "images", "mean", *known("ood")), [row]
+            row = ("images", str(len(self.ids)), mean, known(str(ood.sum())))
+            return ("", "images", "mean", "ood"), [row]
         labels, abstain = np.array(self.labels, dtype=np.str_), self.abstain
         rows: list[tuple[str, ...]] = []
         for name in np.unique(labels):
             here = labels == name
-            rows.append((str(name), str(here.sum()), str((abstain & here).sum()), *known(str((ood & here).sum()))))
-        return ("label", "images", "of these abstained", *known("of these ood")), rows
+            rows.append((str(name), str(here.sum()), str((abstain & here).sum()), known(str((ood & here).sum()))))
+        return ("label", "images", "of these abstained", "of these ood"), rows
 
-    def _where_known(self, cell: str) -> tuple[str, ...]:
-        """Return the cell of a column that is left out where nobody knows which images are familiar."""
-        return () if self.ood is None else (cell,)
+    def _where_known(self, cell: str) -> str:
+        """Return a cell that tells which images are familiar, or that nobody knows."""
+        return "not known" if self.ood is None else cell
 
     def _ood(self) -> Iterator[tuple[str, str]]:
         """Yield flag and p-value an image, both empty where they are not known."""

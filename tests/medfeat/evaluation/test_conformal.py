@@ -114,5 +114,8 @@ def test_few_samples_are_said_with_what_they_may_miss():
     )
     patients = np.arange(13).astype(str)
     assert "13 val patients (13 images)" in calibrate(strange(np.linspace(0, 1, 13)), 0.1, patients).cautions()[0]
+    ten = calibrate(strange(np.linspace(0, 1, 10)), 0.05)
+    assert ten.cautions()[0].endswith("more in val help, or --error-rate 0.1")  # 1 of 11, in whole percents
+    assert np.isfinite(calibrate(strange(np.linspace(0, 1, 10)), 0.1).limit)
     assert "at least 19 are needed" in calibrate(strange(np.linspace(0, 1, 13)), 0.05).cautions()[0]
     assert calibrate(LabelledScores.of(*answers("multi-class", 50, 5), "multi-class"), 0.1).cautions() == ()
