@@ -135,7 +135,7 @@ class Dataset(Protocol):
         ...
 
     def labels(self, group: str) -> LabelArray | None:
-        """(n, k) official labels of a group, or None when there are none."""
+        """(n, k) or (n,) official labels of a group, of any numbers (bool, uint8 ...), or None when there are none."""
         ...
 
     def batches(self, group: str, batch_size: int, rows: NDArray[np.int64] | None = None) -> Iterator[ImageBatch]:
@@ -309,9 +309,13 @@ class Interval:
     high: float
     level: float = 0.95
 
+    def __repr__(self) -> str:
+        """Return it as tables write it, and its level."""
+        return f"Interval({self.value:.4g} [{self.low:.4g}, {self.high:.4g}], {self.level:.0%})"
+
 
 class Progress(Protocol):
-    """Where long work reports how far it is; the command line draws a bar, the library is silent by default."""
+    """Where long work reports how far it is; the command line draws a bar; see `medfeat.saying.heard`."""
 
     def start(self, total: int, label: str, unit: str = "images") -> None:
         """Begin a stretch of `total` units."""
@@ -332,7 +336,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class SilentProgress:
-    """The default `Progress`: shows nothing, and keeps what was said for whoever asks."""
+    """Shows nothing, and keeps what was said for whoever asks."""
 
     said: list[str] = field(default_factory=list)
 
