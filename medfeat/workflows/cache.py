@@ -180,8 +180,8 @@ def _sung(found: Verified, header: StoreHeader, options: RemakeOptions, progress
     """Add the canary to what the digests say; a layer that was once taken may be refused today."""
     remake = _remake(header, options, progress)
     data = remake.made.data
-    if remake.made.network is None or not data.source:
-        why = f"was made from an object of Python ({data.held_by})" if data.held_by else "was imported"
+    if remake.made.network is None or not remake.readable:
+        why = "was made from images held in Python" if data.held_by else "was imported"
         return replace(found, silent=f"it {why}, so no image of it can be embedded")
     try:
         return replace(found, canary=sing(header, remake))
