@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.datasets.labels.given_labels import labels_of
+from medfeat.datasets.given_labels import labels_of
 from medfeat.errors import DataError, MedfeatError, NotByImageError
 from medfeat.evaluation.runs.leftovers import collect_leftovers
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions

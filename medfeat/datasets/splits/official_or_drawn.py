@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.datasets.labels.given_labels import labels_of
+from medfeat.datasets.given_labels import labels_of
 from medfeat.datasets.splits.earlier_places import Earlier, draw_beside
 from medfeat.errors import DataError
 from medfeat.types import OFFICIAL_GROUPS, OFFICIAL_SOURCES, Dataset, IdArray, LabelArray, Task, TaskType

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medfeat.cost import Energy, EnergyMeter, together
-from medfeat.datasets.labels.given_labels import labels_of
+from medfeat.datasets.given_labels import labels_of
 from medfeat.errors import MedfeatError, NotFrozenError
 from medfeat.extraction.ask import remembered as lookup
 from medfeat.extraction.ask.known_rows import copy_known_rows, donors_for

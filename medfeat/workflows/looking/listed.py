@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.datasets import source_task
+from medfeat.datasets.given_labels import labels_of
 from medfeat.datasets.labels.cells import UnclearNumber, read_numbers
-from medfeat.datasets.labels.given_labels import labels_of
 from medfeat.datasets.labels.table_file import read_table
 from medfeat.errors import DataError, MissingFileError
 from medfeat.report.page.columns import UNKNOWN, PointColumn
