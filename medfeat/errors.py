@@ -81,6 +81,10 @@ def is_lack_of_memory(error: BaseException) -> bool:
     return said or isinstance(error, MemoryError)
 
 
+class DivergedError(MedfeatError, ArithmeticError):
+    """The loss is no number any more; the message names epoch, rate and what is kept."""
+
+
 class NotFrozenError(MedfeatError, RuntimeError):
     """A backbone's parameters or buffers changed while it embedded."""
 

@@ -24,8 +24,7 @@ IdArray = NDArray[np.str_]
 TASK_TYPES: tuple[TaskType, ...] = ("binary-class", "multi-class", "multi-label", "ordinal-regression", "regression")
 OFFICIAL_GROUPS, OWN_GROUP = ("train", "val", "test"), "all"
 NOT_KNOWN, UNTRAINED = "not known (own weights)", "none: random weights"  # said of pretraining
-# Where sets come from whose names stand for known images, which have no versions.
-OFFICIAL_SOURCES = ("medmnist", "synthetic")
+OFFICIAL_SOURCES = ("medmnist", "synthetic")  # whose names stand for known images, which have no versions
 EVERY, QUARTER = LAYER_WORDS = ("every", "quarter")
 
 
@@ -135,7 +134,7 @@ class Dataset(Protocol):
         ...
 
     def labels(self, group: str) -> LabelArray | None:
-        """(n, k) official labels of a group, or None when there are none."""
+        """(n, k) or (n,) official labels of a group, of any numbers (bool, uint8 ...), or None when there are none."""
         ...
 
     def batches(self, group: str, batch_size: int, rows: NDArray[np.int64] | None = None) -> Iterator[ImageBatch]:
@@ -285,8 +284,7 @@ class Task:
     origin
         In words, where labels and split came from; shown with every result.
     images
-        The images that are asked about, as `medfeat.tasks.images_of` calls those of a store; empty when only their ids
-        are known. It may be asked of a store in which these ids show the same images, and of no other.
+        As `medfeat.tasks.images_of` calls those of a store, which alone may be asked; empty where only ids are known.
     """
 
     name: str
@@ -309,9 +307,12 @@ class Interval:
     high: float
     level: float = 0.95
 
+    def __repr__(self) -> str:
+        return f"Interval({self.value:.4g} [{self.low:.4g}, {self.high:.4g}], {self.level:.0%})"
+
 
 class Progress(Protocol):
-    """Where long work reports how far it is; the command line draws a bar, the library is silent by default."""
+    """Where long work reports how far it is; the command line draws a bar; see `medfeat.saying.heard`."""
 
     def start(self, total: int, label: str, unit: str = "images") -> None:
         """Begin a stretch of `total` units."""
@@ -332,7 +333,7 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class SilentProgress:
-    """The default `Progress`: shows nothing, and keeps what was said for whoever asks."""
+    """Shows nothing, and keeps what was said for whoever asks."""
 
     said: list[str] = field(default_factory=list)
 
@@ -390,8 +391,7 @@ class Candidate:
     complexity
         Orders candidates from simple to complex: ties on val go to the smaller.
     head
-        Which head it is of, where several stand together: the best of each is then averaged with those of others, and
-        the mean stands beside them. Empty for a head that stands alone.
+        Which head it is of, where several stand together and the best of each are averaged; empty for one alone.
     """
 
     settings: Mapping[str, Any]

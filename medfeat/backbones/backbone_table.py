@@ -62,6 +62,11 @@ class Entry:
     prefix: int = 0
     untrained: Callable[[], nn.Module] | None = None
 
+    def __repr__(self) -> str:
+        """Return the name and how images reach it."""
+        info = self.info
+        return f"Entry({info.name!r}, {info.source}, {info.input_size} px, pool {info.pool})"
+
 
 def _accept(name: str, named: object) -> Entry:
     """Take an `Entry`, or a class or factory without arguments that makes one; the entry point's name is its name."""

@@ -206,7 +206,7 @@ def _open_npz(
         dtype = next(member.dtype for member in arrays.images.values() if member.dtype != np.uint8)
         raise DataError(
             f"{path} holds images of {dtype} and no intensity is declared; declare one with --intensity, "
-            "such as range:LO..HI, uint16 or minmax"
+            f"such as {'range:0..1' if dtype.kind == 'f' else 'uint16'}, range:LO..HI of all images, or minmax"
         )
     fingerprint = f"md5:{md5}" if intensity.takes_uint8 else f"md5:{md5};{intensity}"
     wanted = class_list(options.classes)

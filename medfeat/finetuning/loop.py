@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from medfeat.errors import MedfeatError, OutOfMemoryError
+from medfeat.errors import DivergedError, OutOfMemoryError
 from medfeat.extraction.network.device import is_out_of_memory
 from medfeat.finetuning.batches import batches, epoch_order, frequencies
 from medfeat.finetuning.checkpoint import Epoch, Keeper, State, put
@@ -26,10 +26,6 @@ from medfeat.float32 import full_float32
 from medfeat.types import Progress
 
 Outputs = NDArray[np.float32]
-
-
-class DivergedError(MedfeatError, ArithmeticError):
-    """The loss is no number any more; the message names epoch, rate and what is kept."""
 
 
 class Feed(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -15,7 +16,7 @@ _LONGEST = 60
 
 
 class Shown:
-    """What a command gives back: short in a line, and in a notebook the tables that the command line prints.
+    """What a command gives back: short in a line, and in a notebook tables, and what failed.
 
     For frozen dataclasses that are declared with ``repr=False`` and have `tables`.
     """
@@ -34,7 +35,9 @@ class Shown:
         from medfeat.report.tables import fitted
 
         shown = joined(table(fitted(one, None)[0], sortable=False) for one in self.tables())
-        return f'<div class="medfeat">{_STYLE}{shown}</div>'
+        failed = [*getattr(self, "failed", ()), *getattr(self, "failures", ())]
+        lines = "".join(f"<li>failed: {html.escape(one.line())}</li>" for one in failed)
+        return f'<div class="medfeat">{_STYLE}{shown}{f"<ul>{lines}</ul>" if lines else ""}</div>'
 
 
 # Of a notebook: an interval is not broken, numbers stand below each other, a wide table scrolls. Three times the name

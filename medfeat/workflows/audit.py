@@ -85,7 +85,8 @@ def audit(
     cache_dir
         Where stores live.
     progress
-        Hears of copies and runs.
+        Hears of copies and runs. None is a bar in a notebook and a log elsewhere; `medfeat.types.SilentProgress()`
+        shows nothing.
     **query
         Other fields of the recipe, when several stores match.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.datasets.given_labels import labels_of
 from medfeat.errors import DataError, MedfeatError, NotByImageError
 from medfeat.evaluation.runs.leftovers import collect_leftovers
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
@@ -155,7 +156,8 @@ def verify(
     device, data_root, weights, offline, trust_remote_code
         For the canary.
     progress
-        Hears of every chunk of rows.
+        Hears of every chunk of rows. None is a bar in a notebook and a log elsewhere; `medfeat.types.SilentProgress()`
+        shows nothing.
     """
     progress = heard(progress)
     options = RemakeOptions(
@@ -178,8 +180,8 @@ def _sung(found: Verified, header: StoreHeader, options: RemakeOptions, progress
     """Add the canary to what the digests say; a layer that was once taken may be refused today."""
     remake = _remake(header, options, progress)
     data = remake.made.data
-    if remake.made.network is None or not data.source:
-        why = f"was made from an object of Python ({data.held_by})" if data.held_by else "was imported"
+    if remake.made.network is None or not remake.readable:
+        why = "was made from images held in Python" if data.held_by else "was imported"
         return replace(found, silent=f"it {why}, so no image of it can be embedded")
     try:
         return replace(found, canary=sing(header, remake))
@@ -331,7 +333,7 @@ def _restore_columns(header: StoreHeader, dataset: Dataset, report: Report) -> b
         ids = dataset.ids(group)
         good = good[[name not in lost for name in ids.tolist()]]
         columns: dict[str, Any] = {"ids": ids[good], "rows": good}
-        labels = dataset.labels(group)
+        labels = labels_of(dataset, group)
         if labels is not None:
             columns["labels"] = labels[good]
         _restore_what_fits(header.path, group, columns)

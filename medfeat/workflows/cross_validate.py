@@ -122,7 +122,8 @@ def cross_validate(
     seed, choose, class_weight, resamples
         As `medfeat.probe` takes them.
     progress
-        Told of each part.
+        Told of each part. None is a bar in a notebook and a log elsewhere; `medfeat.types.SilentProgress()` shows
+        nothing.
 
     Returns
     -------

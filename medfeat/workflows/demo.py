@@ -71,7 +71,8 @@ def demo(out: str | Path = "demo", *, progress: Progress | None = None) -> DemoR
     out
         A folder for stores, runs and the picture; made if it is not there.
     progress
-        Hears of every step.
+        Hears of every step. None is a bar in a notebook and a log elsewhere; `medfeat.types.SilentProgress()` shows
+        nothing.
 
     Returns
     -------

@@ -121,7 +121,8 @@ def explore(
     cache_dir
         Where stores, runs and maps live.
     progress
-        Hears of every stage.
+        Hears of every stage. None is a bar in a notebook and a log elsewhere; `medfeat.types.SilentProgress()` shows
+        nothing.
     **data_options
         How to open the data, as in `medfeat.extract`: ``data_root``, ``offline``, ``intensity`` ...
 

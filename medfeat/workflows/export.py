@@ -98,7 +98,8 @@ def export(
     cache_dir
         Where runs live.
     progress
-        Hears what is said on the way.
+        Hears what is said on the way. None is a bar in a notebook and a log elsewhere; `medfeat.types.SilentProgress()`
+        shows nothing.
 
     Returns
     -------

@@ -126,7 +126,8 @@ def extract(
     trust_remote_code
         Let a Hugging Face repository run its own code.
     progress
-        Hears of every batch; None shows nothing.
+        Hears of every batch. None is a bar in a notebook and a log elsewhere; `medfeat.types.SilentProgress()` shows
+        nothing.
 
     Returns
     -------

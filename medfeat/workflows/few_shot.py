@@ -109,7 +109,8 @@ def few_shot(
     figure
         PNG (or SVG, PDF) to draw the curves in.
     progress
-        Hears of every draw.
+        Hears of every draw. None is a bar in a notebook and a log elsewhere; `medfeat.types.SilentProgress()` shows
+        nothing.
 
     Returns
     -------

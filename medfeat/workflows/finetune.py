@@ -116,7 +116,8 @@ def finetune(
     cache_dir
         Where stores, runs and tuned weights live.
     progress
-        Told of epochs, batches and resamples.
+        Told of epochs, batches and resamples. None is a bar in a notebook and a log elsewhere;
+        `medfeat.types.SilentProgress()` shows nothing.
 
     Returns
     -------

@@ -20,6 +20,10 @@ EVERYTHING = "all"
 class Loaded(NamedTuple):
     """Features, labels and ids of one split or of all, row by row the same samples.
 
+    Rows stand by split, and a split that was drawn mixes them: join by `ids` what else is known of the images. Where an
+    object was given without ids, these are ``all/0``, ``all/1`` ..., and its order comes back by ``X[order]`` with
+    ``order = np.argsort([int(one.partition("/")[2]) for one in ids])``.
+
     As pandas objects, `X` and `y` have one index: the id, and before it the split where all were asked for. The columns
     of `X` are called by the backbone and a number.
 
@@ -36,6 +40,10 @@ class Loaded(NamedTuple):
     X: FloatArray
     y: LabelArray
     ids: IdArray
+
+    def __repr__(self) -> str:
+        """Return the shapes; the arrays are in the fields."""
+        return f"Loaded(X {self.X.shape}, y {self.y.shape}, {len(self.ids)} ids)"
 
 
 def load(
@@ -59,7 +67,8 @@ def load(
     store
         First digits of the digest of the store, or its path.
     split
-        ``train``, ``val``, ``test``, or ``all`` for these one after the other.
+        ``train``, ``val``, ``test``, or ``all`` for these one after the other, which is not the order in which images
+        without a split were given: see `Loaded`.
     task
         Name of a saved task; ``official`` for the dataset's own labels and splits.
     as_frame

@@ -81,7 +81,8 @@ def predict(
     cache_dir
         Where runs and stores live.
     progress
-        Hears of every batch.
+        Hears of every batch. None is a bar in a notebook and a log elsewhere; `medfeat.types.SilentProgress()` shows
+        nothing.
 
     Returns
     -------

@@ -157,7 +157,8 @@ def probe(
         head then where none is named, weighs them for each image; ``patients``: a sample is a patient with all images,
         which ``attention`` weighs and other heads average. None: images one by one.
     progress
-        Told of runs, candidates and resamples.
+        Told of runs, candidates and resamples. None is a bar in a notebook and a log elsewhere;
+        `medfeat.types.SilentProgress()` shows nothing.
 
     Returns
     -------

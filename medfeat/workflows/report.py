@@ -114,7 +114,8 @@ def write_report(
     cache_dir
         Where stores and runs live.
     progress
-        Hears of every stage.
+        Hears of every stage. None is a bar in a notebook and a log elsewhere; `medfeat.types.SilentProgress()` shows
+        nothing.
 
     Returns
     -------
@@ -168,7 +169,8 @@ def page_of_runs(runs: Sequence[Run], *, out: Path, root: Path, progress: Progre
     root
         Of their cache.
     progress
-        Hears of every stage.
+        Hears of every stage. None is a bar in a notebook and a log elsewhere; `medfeat.types.SilentProgress()` shows
+        nothing.
     """
     headers = {header.digest: header for header in find_stores(root, dataset=tuple({run.dataset for run in runs}))}
     known = {run.key: run for run in list_runs(root)[0]}  # a tuned network stands beside its start

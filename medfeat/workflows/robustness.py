@@ -89,7 +89,8 @@ def robustness(
     data_root, weights, device, offline, trust_remote_code
         Where images and weights are now, and how the network runs; as `medfeat.predict` takes them.
     progress
-        Hears of every batch.
+        Hears of every batch. None is a bar in a notebook and a log elsewhere; `medfeat.types.SilentProgress()` shows
+        nothing.
 
     Returns
     -------

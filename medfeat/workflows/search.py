@@ -91,7 +91,8 @@ def search(
     cache_dir
         Where stores live.
     progress
-        Hears of the embedding.
+        Hears of the embedding. None is a bar in a notebook and a log elsewhere; `medfeat.types.SilentProgress()` shows
+        nothing.
     **query
         Other fields of the recipe, when several stores match.
 

@@ -134,14 +134,15 @@ def study(
     scheduler
         Address of a Dask cluster, or its scheduler file: its workers share the cells, instead of processes here.
     progress
-        Told of each cell.
+        Told of each cell. None is a bar in a notebook and a log elsewhere; `medfeat.types.SilentProgress()` shows
+        nothing.
     worker_progress
         Makes what a process of several tells; None says nothing.
 
     Returns
     -------
     StudyReport
-        What is there now, what failed and what is left.
+        What is there now, what failed and what is left. A cell that fails raises nothing here, even where each does.
 
     Raises
     ------
@@ -204,7 +205,8 @@ def verify_study(
     data_root, cache_dir, device
         As `medfeat.extract` takes them.
     progress
-        Told how far it is.
+        Told how far it is. None is a bar in a notebook and a log elsewhere; `medfeat.types.SilentProgress()` shows
+        nothing.
     """
     place = Path(folder).expanduser()
     text, kept = read_folder(place)

@@ -19,6 +19,7 @@ PROMISED = (
     "120 predicted",
     "noise: (60, 10) (60,) all",
     "labelled: 8 all/0",
+    "in the order given: [np.str_('all/0'), np.str_('all/1')] True",
     "mine pools by avg",
     "vectors: (60, 8)",
     "folds: 3",

@@ -93,7 +93,7 @@ def backbone_from(
     ----------
     module
         Maps normalised (B, 3, S, S) images to maps (B, C, H, W), tokens (B, N, d) or vectors (B, d). It is copied
-        whenever it is used, and never changed.
+        now, and never changed: training it further is not seen until this is called again.
     input_size
         S, the side in pixels it is fed.
     mean, std

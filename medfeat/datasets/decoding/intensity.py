@@ -22,7 +22,7 @@ from medfeat.types import UInt8Array
 
 NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
 ALLOWED = "auto, uint8, uint16, uint16:LO..HI, range:LO..HI, hu:LO..HI, window, window:CENTER,WIDTH or minmax"
-_UINT16_MAX = 65535
+_EIGHT_BITS, _TWELVE_BITS, _UINT16_MAX = 255, 4095, 65535
 _STRETCH = 1 << 20
 # What DICOM's RescaleType says of values that are Hounsfield units; silence means them too.
 _HU_TYPES = ("", "HU", "HU_MOD")
@@ -201,22 +201,38 @@ def _check_kind(contract: Intensity, image: Stored) -> None:
         )
 
 
-def needs_contract(image: Stored) -> str:
-    """Say, in a few words, what an image holds that is not 8 bits and which contracts would take it."""
+def needs_contract(image: Stored, *, several: bool = False) -> str:
+    """Say, in a few words, what an image holds that is not 8 bits and which contracts would take it.
+
+    With `several` its lowest and highest value are those of several images; those of one would refuse the next.
+    """
     values = image.values
     low, high = bounds_of(values)
     in_units = image.modality and image.units in _HU_TYPES
-    ways = [f"hu:{low:g}..{high:g}" if in_units else f"range:{low:g}..{high:g}"]
+    own = f"{'hu' if in_units else 'range'}:{f'{low:g}..{high:g}' if several else 'LO..HI of all images'}"
+    natural = _natural(values.dtype, low, high, image.modality)
+    ways = list(dict.fromkeys([natural] * bool(natural) + [own] * (several or not natural)))
     if image.display is not None:
         ways.append("window (the file's own)")
     elif image.window is not None:
         ways.append(f"window (the file's own, {image.window[0]:g},{image.window[1]:g})")
     elif image.modality:
         ways.append("window:CENTER,WIDTH")
-    if values.dtype == np.uint16 and not image.modality:
+    if values.dtype == np.uint16 and not image.modality and high > _EIGHT_BITS:
         ways.append("uint16 (0..65535)")
     ways.append("minmax (each image on its own)")
     return f"it holds {values.dtype} values {low:g}..{high:g} and no intensity is declared: {', '.join(ways)}"
+
+
+def _natural(dtype: np.dtype[Any], low: float, high: float, modality: bool) -> str:
+    """Return the range that values of this kind come in, as far as their ends tell; empty when they do not."""
+    if dtype.kind == "f" and low >= 0 and high <= 1:
+        return "range:0..1"
+    if modality or low < 0 or not np.isfinite(high):
+        return ""
+    if high <= _EIGHT_BITS:
+        return f"range:0..{_EIGHT_BITS}"
+    return f"uint16:0..{_TWELVE_BITS}" if dtype.kind in "ui" and high <= _TWELVE_BITS else ""
 
 
 def _window_of(contract: Intensity, image: Stored) -> tuple[float, float]:

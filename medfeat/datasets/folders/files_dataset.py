@@ -240,8 +240,8 @@ class FilesDataset:
         # that of one may not hold what others hold
         summary = replace(first, values=spread.astype(np.result_type(*kinds)))
         return DataError(
-            f"{self.listing.root / self.listing.ids[row]}: {needs_contract(summary)}; declare one with --intensity "
-            f"(range over {len(kinds)} images)"
+            f"{self.listing.root / self.listing.ids[row]}: {needs_contract(summary, several=True)}; declare one with "
+            f"--intensity (range over {len(kinds)} images)"
         )
 
     def _describe(self) -> DatasetInfo:

@@ -15,6 +15,7 @@ from medfeat.datasets.digests import DigestMemory
 from medfeat.datasets.entry import DATASETS
 from medfeat.datasets.labels.class_spelling import class_list
 from medfeat.datasets.npz.npz_dataset import row_ids
+from medfeat.datasets.objects.alive import remember_alive
 from medfeat.datasets.objects.object_dataset import ObjectDataset
 from medfeat.datasets.objects.object_files import (
     common_root,
@@ -155,6 +156,7 @@ class ObjectOptions:
 def open_object(data: Any, options: ObjectOptions, progress: Progress, memory: DigestMemory) -> Given:
     """Make a dataset of an object, with what is needed to open it again; see `dataset_from`."""
     if is_dataset(data):
+        remember_alive(data)
         return Given(_renamed(data, options), _source_of(data))
     groups = _groups(data)
     official = _official(groups, options, progress, memory)
@@ -182,6 +184,7 @@ def open_object(data: Any, options: ObjectOptions, progress: Progress, memory: D
         progress=progress,
         workers=options.workers,
     )
+    remember_alive(made)
     return Given(made, {"object": _kind(first)})
 
 
@@ -215,6 +218,11 @@ def _renamed(data: Dataset, options: ObjectOptions) -> Dataset:
     if options.name is None and taken and DATASETS[data.info.name].source in OFFICIAL_SOURCES:
         raise UsageError(f"the dataset calls itself {data.info.name!r}, the name of a registered one; give it another")
     return data if options.name is None else _Renamed(data, _name(data, options.name))
+
+
+def named_as(data: Dataset, name: str) -> Dataset:
+    """Return a dataset under a name that it has in the cache."""
+    return data if data.info.name == name else _Renamed(data, name)
 
 
 class _Renamed:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.datasets.decoding.bad_file import BadFile
-from medfeat.datasets.decoding.intensity import Intensity, OutsideContract, Stored, needs_contract
+from medfeat.datasets.decoding.intensity import Intensity, OutsideContract, Stored, bounds_of, needs_contract
 from medfeat.datasets.folders.file_list import FileList
 from medfeat.datasets.folders.lost_classes import refuse_lost_classes
 from medfeat.datasets.hashing import HASH_BYTES, image_hash
@@ -107,6 +107,10 @@ class ObjectDataset:
         self._info = self._describe(fingerprint, labels)
         for seen in self._seen.values():
             seen.labels, seen.patients = [], []
+
+    def __repr__(self) -> str:
+        info = self._info
+        return f"{type(self).__name__}({info.name!r}, {dict(info.counts)}, {info.task or 'no labels'})"
 
     @property
     def info(self) -> DatasetInfo:
@@ -233,8 +237,8 @@ class ObjectDataset:
             return
         if self._intensity.takes_uint8 and stored.values.dtype != np.uint8:
             raise DataError(
-                f"{self._ids[group][row]} of {self._name}: {needs_contract(stored)}; give the images as they are "
-                "stored, without the transform that made these values, or declare an intensity"
+                f"{self._ids[group][row]} of {self._name}: {needs_contract(stored)}; {_as_stored(stored)}, or declare "
+                "an intensity"
             )
         self._ndim = 3 if stored.is_volume else 2
 
@@ -291,6 +295,14 @@ class ObjectDataset:
     def _check(self, group: str) -> None:
         if group not in self._groups:
             raise DataError(f"{self._name} has the groups {', '.join(self._groups)}, not {group!r}")
+
+
+def _as_stored(stored: Stored) -> str:
+    """Say how images are given that need no contract."""
+    low, high = bounds_of(stored.values)
+    if stored.values.dtype.kind in "ui" and low >= 0 and high <= 255:
+        return 'where all values of all images lie in 0..255, give images.astype("uint8")'
+    return "give the images as they are stored, without the transform that made these values"
 
 
 def _values_hash(stored: Stored) -> bytes:

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.datasets.given_labels import labels_of
 from medfeat.datasets.splits.earlier_places import Earlier, draw_beside
 from medfeat.errors import DataError
 from medfeat.types import OFFICIAL_GROUPS, OFFICIAL_SOURCES, Dataset, IdArray, LabelArray, Task, TaskType
@@ -121,7 +122,7 @@ def _absent(part: LabelArray, labels: LabelArray, task: TaskType, classes: Seque
 
 
 def _labels(dataset: Dataset, groups: Sequence[str]) -> LabelArray:
-    found = [dataset.labels(group) for group in groups]
+    found = [labels_of(dataset, group) for group in groups]
     known = [labels for labels in found if labels is not None]
     if len(known) != len(found):
         raise DataError(

@@ -69,6 +69,11 @@ class Metrics:
     temperature: float | None = None
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """Return the count and every value."""
+        values = ", ".join(f"{name} {one.value:.4g}" for name, one in self.values.items())
+        return f"Metrics(n={self.n}, {values})"
+
     @property
     def auc(self) -> Interval:
         """The official AUC; NaN for regression."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medfeat.cost import Energy, EnergyMeter, together
+from medfeat.datasets.given_labels import labels_of
 from medfeat.errors import MedfeatError, NotFrozenError
 from medfeat.extraction.ask import remembered as lookup
 from medfeat.extraction.ask.known_rows import copy_known_rows, donors_for
@@ -209,7 +210,7 @@ class Pass:
         # Labels of own images may change; they live in a task beside the store, not in it.
         writer.groups(
             {
-                group: GroupSpec(self.dataset.ids(group), None if own else self.dataset.labels(group))
+                group: GroupSpec(self.dataset.ids(group), None if own else labels_of(self.dataset, group))
                 for group in self.dataset.info.counts
             }
         )

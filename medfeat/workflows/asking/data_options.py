@@ -157,8 +157,7 @@ class DataOptions:
             It is no place: a program held the images.
         """
         if "data" not in source:
-            held = source.get("object", "an object")
-            raise UsageError(f"the images were held by a program ({held}): they cannot be opened again from here")
+            raise UsageError("the images were held by a program: they cannot be opened again from here")
         values = {key: value for key, value in source.items() if key != "data"}
         for several in ("label_column", "classes"):
             if values.get(several) is not None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.datasets import source_task
+from medfeat.datasets.given_labels import labels_of
 from medfeat.datasets.labels.cells import UnclearNumber, read_numbers
 from medfeat.datasets.labels.table_file import read_table
 from medfeat.errors import DataError, MissingFileError
@@ -57,7 +58,7 @@ def list_images(dataset: Dataset, root: Path) -> Listed:
     """List the images of an open dataset, in the split that was drawn when they were extracted into a cache."""
     info, groups = dataset.info, tuple(dataset.info.counts)
     ids = np.concatenate([dataset.ids(group) for group in groups])
-    parts = [dataset.labels(group) for group in groups]
+    parts = [labels_of(dataset, group) for group in groups]
     labels: LabelArray | None = None
     if info.task is not None and all(part is not None for part in parts):
         labels = np.concatenate([part for part in parts if part is not None])

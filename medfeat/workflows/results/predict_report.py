@@ -26,7 +26,7 @@ _NAMED = 3
 
 @dataclass(frozen=True, repr=False)
 class PredictReport(Shown):
-    """What a probe said about each image.
+    """What a probe said about each image: `labels` in words, where to `abstain`, what is `ood`.
 
     Attributes
     ----------

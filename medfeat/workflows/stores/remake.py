@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.datasets import open_dataset
-from medfeat.datasets.objects.from_objects import is_dataset, splits_of_official
+from medfeat.datasets.objects.alive import alive
+from medfeat.datasets.objects.from_objects import is_dataset, named_as, splits_of_official
 from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.extraction.ask.as_stored import as_stored
 from medfeat.extraction.ask.made_from import MadeFrom, NetworkThen, RemakeOptions
 from medfeat.types import BadImage, Dataset, FloatArray, IdArray, Progress, Recipe
 from medfeat.workflows.asking.data_options import DataOptions, ObjectSource
 from medfeat_cache import FeatureStore
-from medfeat_cache.commands import command, elsewhere
 
 if TYPE_CHECKING:
     from medfeat.extraction.network.forward import RowEmbedder
@@ -97,6 +97,11 @@ class Remake:
     root: Path
     progress: Progress
 
+    @property
+    def readable(self) -> bool:
+        """Whether somebody knows where the images are: files, or a dataset that this program holds."""
+        return bool(self.made.data.source) or alive(self.made.data.fingerprint) is not None
+
     def open(self, *, whole: bool = False) -> Dataset:
         """Open the images that the store was made from.
 
@@ -116,10 +121,12 @@ class Remake:
         """
         was = self.made.data
         if was.held_by:
+            held = alive(was.fingerprint)
+            if held is not None:
+                return named_as(held, was.name)
             raise UsageError(
-                f"{was.name} was made from an object of Python ({was.held_by}): its rows cannot be read again from "
-                f"here; remove what {command('cache', 'ls', data=was.name, cache_dir=elsewhere(self.root))} lists, and "
-                "extract the object again"
+                f"{was.name} was made from images held in Python, and nothing in this program holds them now: make "
+                "held = medfeat.dataset_from(images, ...) as they were given, keep it, and ask again"
             )
         if not was.source:
             raise UsageError(f"{was.name} was imported: its rows cannot be embedded again; import it anew")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medfeat.datasets.decoding.intensity import OutsideContract, Stored, parse_intensity
+from medfeat.datasets.decoding.intensity import OutsideContract, Stored, needs_contract, parse_intensity
 from medfeat.errors import UsageError
 
 
@@ -65,11 +65,34 @@ def test_undeclared_values_are_refused_with_their_range_and_the_ways_out():
     with pytest.raises(OutsideContract) as error:
         apply("auto", np.array([12, 3071], np.uint16))
     assert str(error.value) == (
-        "it holds uint16 values 12..3071 and no intensity is declared: range:12..3071, uint16 (0..65535), "
+        "it holds uint16 values 12..3071 and no intensity is declared: uint16:0..4095, uint16 (0..65535), "
         "minmax (each image on its own)"
     )
-    with pytest.raises(OutsideContract, match=r"hu:-1000..500, window \(the file's own, 40,400\)"):
+    with pytest.raises(OutsideContract, match=r"hu:LO..HI of all images, window \(the file's own, 40,400\)"):
         apply("auto", np.array([-1000.0, 500.0]), modality=True, window=(40.0, 400.0))
+
+
+@pytest.mark.parametrize(
+    ("values", "first"),
+    [
+        (np.array([0.08, 0.79]), "range:0..1, minmax"),
+        (np.array([-1.0, 0.79]), "range:LO..HI of all images, minmax"),
+        (np.array([0.0, 254.5], np.float32), "range:0..255, minmax"),
+        (np.array([3, 200], np.int64), "range:0..255, minmax"),
+        (np.array([3, 200], np.uint16), "range:0..255, minmax"),
+        (np.array([3, 5000], np.uint16), "range:LO..HI of all images, uint16 (0..65535), minmax"),
+    ],
+)
+def test_what_is_proposed_takes_the_other_images_too(values, first):
+    with pytest.raises(OutsideContract) as error:
+        apply("auto", values)
+    assert f"declared: {first} (each image" in str(error.value)
+
+
+def test_ends_that_are_of_several_images_are_proposed_as_they_are():
+    assert "uint16:0..4095, range:3..4000, uint16 (0..65535)" in needs_contract(
+        Stored(np.array([[3, 4000]], np.uint16)), several=True
+    )
 
 
 def test_a_window_saturates_by_definition():

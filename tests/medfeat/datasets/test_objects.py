@@ -110,8 +110,10 @@ def test_floats_are_refused_in_one_line_and_taken_by_a_stated_contract():
     assert "\n" not in str(caught.value)
     exact = dataset_from(scaled, intensity="range:0..1")
     np.testing.assert_array_equal(pixels(exact), GREY)
-    with pytest.raises(DataError, match="it holds int64 values"):
+    with pytest.raises(DataError, match=r'it holds int64 values .*range:0\.\.255.*\.astype\("uint8"\)'):
         dataset_from(GREY.astype(np.int64))
+    with pytest.raises(DataError, match=r"declared: uint16:0\.\.4095, .* without the transform"):
+        dataset_from(GREY.astype(np.uint16) * 16)
 
 
 def test_the_same_content_is_the_same_identity_and_nothing_else_is():

@@ -252,7 +252,7 @@ def test_16_bit_images_need_a_declared_intensity_and_the_error_says_which(tmp_pa
     with pytest.raises(DataError) as error:
         open_dataset(tmp_path)
     message = str(error.value)
-    assert "a.tif: it holds uint16 values 3..4000" in message and "range:3..4000" in message
+    assert "a.tif: it holds uint16 values 3..4000" in message and "uint16:0..4095, range:3..4000" in message
     assert "--intensity" in message and "\n" not in message
 
 

@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from medfeat.errors import MedfeatError, OutOfMemoryError, UsageError
+from medfeat.errors import DivergedError, MedfeatError, OutOfMemoryError, UsageError
 from medfeat.finetuning.batches import batches, epoch_order, frequencies
-from medfeat.finetuning.loop import DivergedError
 from medfeat.types import SilentProgress
 
 from .tiny import SETTINGS, Judge, images, model, training, values
