@@ -2,7 +2,7 @@
 
 An ordinary quick test at small sizes. With MEDFEAT_BENCH=1 each curve goes on until a point would take ten minutes of
 the processor or 12 GiB, by the point before it, and `results/curves.json` keeps every point as it is made:
-`MEDFEAT_BENCH=1 python -m pytest benchmarks/bench_curves.py -s --timeout=0`. `tools/make_curves.py` draws them.
+`MEDFEAT_BENCH=1 python -m pytest benchmarks/bench_curves.py -s --timeout=0`.
 """
 
 from __future__ import annotations
