@@ -209,6 +209,7 @@ def keep(part, name, result):
     machine.keep("rivals", {**{key: value for key, value in old.items() if key != "machine"}, part: parts})
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_embedding_beside_rivals(tmp_path):
     desk, some = Desk(tmp_path), machine.MEASURING

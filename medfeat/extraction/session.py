@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -155,7 +156,8 @@ class _Session:
         choice: Decision | None = None
         precision = self._known_precision()
         if precision is None:
-            choice = self._measured("auto")
+            with self._measuring():
+                choice = self._chooser().choose("auto")
             precision = choice.settings.precision
         targets = self._targets(precision)
         there = [target for target in targets if target.path.is_file()]
@@ -164,7 +166,10 @@ class _Session:
         for last in (False, True):
             begun_elsewhere: list[Target] = []
             for settings, together in _by_settings(missing).items():
-                made = self._settled(settings) or choice or self._measured(precision)
+                made = self._settled(settings) or choice
+                if made is None:
+                    with self._measuring():
+                        made = self._chooser().choose(precision)
                 run = self._pass(made, begun=settings)
                 self.since = None  # of several passes the first has the start
                 try:
@@ -231,14 +236,16 @@ class _Session:
             targets.append(Target(index, view, self.asked[view], recipe, path, depth))
         return targets
 
-    def _measured(self, precision: str) -> Decision:
-        """Measure how to run, under a bar that says so: that takes seconds in which nothing else is told.
+    @contextmanager
+    def _measuring(self) -> Iterator[None]:
+        """Measure under a bar that says so: that takes seconds in which nothing else is told.
 
-        What it took goes with it: a sample of the images and copies of the network would be held beside the pass.
+        Whoever measures has no name there, and goes with all it took: a sample of the images and copies of the network
+        would be held beside the pass.
         """
         self.progress.start(1, f"measuring {self.name}: batch size, precision", "measurements")
         try:
-            return self._chooser().choose(precision)
+            yield
         finally:
             self.progress.finish()
 

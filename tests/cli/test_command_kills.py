@@ -57,7 +57,14 @@ def test_a_full_disk_and_a_kill_leave_an_earlier_file_whole(tmp_path):
 
 @pytest.mark.timeout(1200)
 @pytest.mark.skipif(sys.platform == "win32", reason="forks, and limits the size of files")
-@pytest.mark.parametrize("names", [LIGHT[::2], LIGHT[1::2], HEAVY], ids=["some", "others", "of a network"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(LIGHT[::2], id="some"),
+        pytest.param(LIGHT[1::2], id="others", marks=pytest.mark.slow),  # minutes
+        pytest.param(HEAVY, id="of a network", marks=pytest.mark.slow),
+    ],
+)
 def test_a_kill_of_each_command_that_writes_cuts_nothing(tmp_path, names):
     found = harness(tmp_path, 1, names)
     assert found["cut"] == []

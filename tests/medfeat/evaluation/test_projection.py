@@ -116,6 +116,7 @@ def trust(X, seeds=(0, 1, 2)):
     return {name: np.mean(found) for name, found in scores.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_a_map_of_a_real_store_is_as_trustworthy_as_the_librarys_own_defaults(real_data, cache_root):
     weights = real_data / "squeezenet1_1_torchvision_fp16src.pth"

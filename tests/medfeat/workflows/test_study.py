@@ -247,8 +247,10 @@ def test_heads_that_will_be_left_out_take_no_time(run, tmp_path):
     run(text)
     (tmp_path / "small.toml").write_text(text + "seed = 1\n")
     planned = plan("small.toml", cache_dir=tmp_path / "cache")
-    seconds = {one.cell.options["head"]: one.seconds for one in planned.missing}
+    probes = [one for one in planned.cells if one.cell.kind == "probe"]
+    seconds = {one.cell.options["head"]: one.seconds for one in probes}
     assert seconds["ridge"] == 0.0 and seconds["knn"] > 0 and planned.unknown == 0
+    assert "ridge" not in {one.cell.options["head"] for one in planned.missing}  # known unasked
 
 
 def test_rates_of_another_machine_say_nothing(run, tmp_path, monkeypatch):
