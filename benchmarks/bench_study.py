@@ -126,6 +126,7 @@ def measured(folder, text, first, where, *, kills, longest):
 
 
 @pytest.mark.timeout(0)
+@pytest.mark.slow
 def test_a_real_study_under_kills(tmp_path):
     if machine.MEASURING:
         real = Path(os.environ["MEDFEAT_REAL_DATA"])
