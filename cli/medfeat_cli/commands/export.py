@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from medfeat_cli import options, output
+from medfeat_cli.given import refuse_without
 from medfeat_cli.progress import for_terminal
 
 
 def export(
+    context: typer.Context,
     run: Annotated[str, typer.Argument(help="Folder of a run, the beginning of its key, or best.")],
     data: options.Data = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder to write; default: named after the run.")] = None,
@@ -28,6 +30,7 @@ def export(
 
     Example: medfeat export 1c98691d --out ./for-a-colleague
     """
+    refuse_without(context, "data", needs="best", there=run == "best")
     from medfeat.workflows.export import export as write
 
     report = write(

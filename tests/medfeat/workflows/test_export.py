@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 
@@ -18,6 +19,7 @@ from medfeat.workflows.extract import extract
 from medfeat.workflows.predict import predict
 from medfeat.workflows.probe import probe
 from medfeat.workflows.tuning import finetune_start, onnx_graph
+from medfeat_cli.main import run as command_line
 
 from .embedded import export_images
 from .trainings import CNN, small, tune, weights_of
@@ -51,6 +53,25 @@ def test_by_its_path_alone_it_labels_images_and_embeds(cache_root, tuned, tmp_pa
     # that these weights have seen the dataset goes with them
     again = probe("tiny", store.backbone, cache_dir=elsewhere, resamples=20)
     assert any("overlaps this dataset" in caution for caution in again.runs[0].cautions)
+
+
+def test_the_best_run_of_a_dataset_is_exported_and_all_may_read_what_others_may(cache_root, tmp_path):
+    run = probed(cache_root, small(tmp_path))
+    before = os.umask(0o022)
+    try:
+        given = tmp_path / "given"
+        asked = ["export", "best", "--data", run.dataset, "--out", str(given), "--cache-dir", str(cache_root)]
+        assert command_line(asked) == 0
+    finally:
+        os.umask(before)
+    assert read_run(given).key == run.key
+    rights = {path.name: path.stat().st_mode & 0o777 for path in given.rglob("*") if path.is_file()}
+    assert set(rights.values()) == {0o644}, rights
+
+
+def test_a_dataset_beside_a_run_that_is_named_is_refused(cache_root, capsys):
+    assert command_line(["export", "3f9a", "--data", "tiny", "--cache-dir", str(cache_root)]) == 2
+    assert "--data has no effect without best" in capsys.readouterr().err
 
 
 def test_a_folder_of_tuned_weights_says_what_they_have_seen(cache_root, tuned, tmp_path):
