@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from medfeat.backbones import Backbone, brings_weights, split_part
@@ -45,5 +44,5 @@ class LastLoaded:
 def _asked(name: str, load: partial[Backbone]) -> dict[str, Any]:
     """Return what is asked; a file of weights may have changed since, which its stamp tells."""
     weights = load.keywords.get("weights")
-    own = isinstance(weights, str | Path) and str(weights) != "random"
-    return {"name": name, **load.keywords, "file": file_identity(split_part(weights)[0]) if own else None}
+    file = None if weights is None or str(weights) == "random" else file_identity(split_part(weights)[0])
+    return {"name": name, **load.keywords, "file": file}
