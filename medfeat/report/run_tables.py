@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from medfeat.cost import total_energy
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
+from medfeat.evaluation.judging.best_run import best_run
 from medfeat.evaluation.judging.select_stores import Selection
 from medfeat.evaluation.measures.evaluate import Metrics
 from medfeat.evaluation.runs import wording
@@ -148,8 +149,15 @@ def listed_tables(runs: Sequence[Run]) -> list[Table]:
     columns = ("key", "backbone", "px", "embedding", "head", "val", "test", "made")
     less = ("made", "embedding", "px", "val")
     return [
-        Table(title, columns, tuple(map(_listed, mine, networks_of(mine))), less=less) for title, mine in groups.items()
+        Table(title, columns, tuple(map(_listed, mine, networks_of(mine))), _best(mine), less=less)
+        for title, mine in groups.items()
     ]
+
+
+def _best(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Say which run `best` means where that is not the first one of the list."""
+    found = best_run(runs)
+    return () if found.run is runs[0] else (found.line(),)
 
 
 def _listed(run: Run, network: str) -> tuple[str, ...]:

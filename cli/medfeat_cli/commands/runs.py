@@ -45,7 +45,7 @@ def list_(
 @app.command("show")
 def show(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(help="Folder of a run, the beginning of its key, or `best`.")],
+    run: Annotated[str, typer.Argument(help=options.RUN_HELP)],
     data: Annotated[str | None, typer.Option("--data", "-d", help="With `best`: of which dataset.")] = None,
     card: Annotated[bool, typer.Option("--card", help="The card of the run alone, as Markdown.")] = False,
     cache_dir: options.CacheDir = None,
@@ -64,6 +64,7 @@ def show(
     if json:
         output.as_json(found.to_dict())
         return
+    output.notes([found.found] if found.found else [])
     if not card:
         output.tables(found.tables(), wide=wide)
     output.lines(found.card.splitlines())
