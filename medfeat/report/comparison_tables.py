@@ -225,8 +225,8 @@ def _plain(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
 
 
-def difference_table(differences: Sequence[tuple[str, Difference]]) -> Table:
-    """Return our best run on val against each other one, a line a pair and metric."""
+def difference_table(differences: Sequence[tuple[str, Difference]], twins: Sequence[str] = ()) -> Table:
+    """Return our best run on val against each other one, a line a pair and metric; `twins` says what counts once."""
     columns = ("dataset", "metric", "run", "minus", "difference", "p", "p by Holm")
     rows = tuple(
         (dataset, one.metric.upper(), one.first, one.second, with_interval(one.difference), number(one.p),
@@ -241,8 +241,14 @@ def difference_table(differences: Sequence[tuple[str, Difference]]) -> Table:
         "scores swapped in pairs, or a paired bootstrap for what is no AUC or ACC; p is two-sided, Holm's correction is"
         " over a metric's pairs"
     )
-    return Table("Our best run on val against the others", columns, rows, (*best, note), less=("p", "dataset", "run"),
-                 prose=("run", "minus"))  # fmt: skip
+    return Table(
+        "Our best run on val against the others",
+        columns,
+        rows,
+        (*best, *twins, note),
+        less=("p", "dataset", "run"),
+        prose=("run", "minus"),
+    )
 
 
 def course_table(lines: Sequence[CourseLine]) -> Table:

@@ -142,7 +142,7 @@ def folders_of(runs: Sequence[str | Path], *, cache_dir: str | Path | None = Non
 
 
 def named_run(
-    root: Path, run: str | Path, *, data: str | None = None, say: Callable[[str], None] = lambda line: None
+    root: Path, run: str | Path, *, data: str | None = None, say: Callable[[str], None] | None = None
 ) -> Path:
     """Return the folder of a run named by its path, by the beginning of its key, or as ``best`` of a dataset.
 
@@ -184,7 +184,8 @@ def named_run(
     best = best_run([one for one in runs if one.task["name"] == task])
     if best.run.folder is None:
         raise DataError(f"run {best.run.key[:12]} has no folder")
-    say(best.line())
+    if say is not None:
+        say(best.line())
     return best.run.folder
 
 

@@ -32,7 +32,7 @@ class Difference:
     p_holm: float
 
 
-_SAME_SCORES = 1e-5
+SAME_SCORES = 1e-5
 """Probabilities of one model, worked out in float32 and in float64, differ by less."""
 
 
@@ -142,7 +142,7 @@ class _Swapped:
 
         Those are one model, as where tuning kept its start, and not two that happened to agree on this test set.
         """
-        if np.allclose(self.given[i].scores, self.given[j].scores, rtol=0, atol=_SAME_SCORES):
+        if np.allclose(self.given[i].scores, self.given[j].scores, rtol=0, atol=SAME_SCORES):
             nothing = float(self.points[i] - self.points[j])
             return Interval(nothing, min(nothing, 0.0), max(nothing, 0.0))
         return difference_interval(self.metric, self.found[i], self.found[j], self.units)
@@ -212,7 +212,7 @@ def judge_runs(runs: Sequence[Run], *, metric: str, seed: int = 0, resamples: in
     DataError
         The runs did not score the same samples.
     """
-    task_type, scores = runs[0].task["type"], [_test_scores(run) for run in runs]
+    task_type, scores = runs[0].task["type"], [scores_of_test(run) for run in runs]
     first = scores[0]
     for run, other in zip(runs, scores, strict=True):
         images = {one.task.get("images") for one in (run, runs[0])} - {None, ""}
@@ -241,13 +241,19 @@ def alike(found: Judged, *, level: float = 0.05) -> list[int]:
     return group
 
 
-def _test_scores(run: Run) -> dict[str, NDArray[Any]]:
-    """Read what a run's folder holds of test, in the order of the ids."""
+def scores_of_test(run: Run) -> dict[str, NDArray[Any]]:
+    """Return what a run's folder holds of test, in the order of the ids: ``ids``, ``labels``, ``scores``, ``groups``.
+
+    Raises
+    ------
+    DataError
+        It has no folder, or its scores cannot be read.
+    """
     if run.folder is None:
         raise DataError(f"run {run.key[:12]} has not been written yet: its scores are not on disk")
-    stored = {name.removeprefix("test_"): column for name, column in read_scores(run.folder).items()}
+    stored = {name.removeprefix("test_"): part for name, part in read_scores(run.folder).items() if name[:5] == "test_"}
     order = np.argsort(stored["ids"], kind="stable")
-    return {name: column[order] for name, column in stored.items() if not name.startswith("val_")}
+    return {name: column[order] for name, column in stored.items()}
 
 
 def _two_sided(differences: NDArray[np.float64]) -> float:

@@ -23,7 +23,8 @@ def test_a_few_samples_of_val_do_not_beat_folds_over_all_of_them():
     found = best_run([lucky, *folds])
     assert found.run.key == "better"
     assert found.line() == (
-        "best in 5 folds of train and val: run better, stats, linear; 1 run chosen on the 12 samples of val alone left out"
+        "best in 5 folds of train and val: run better, stats, linear; "
+        "1 run chosen on the 12 samples of val alone left out"
     )
 
 
