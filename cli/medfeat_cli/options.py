@@ -56,6 +56,9 @@ BackboneRequired = Annotated[
     str,
     typer.Option("--backbone", "-b", help="Backbone names (comma list) or `all`.", autocompletion=_backbones),
 ]
+ClassWeightOfRuns = Annotated[
+    str | None, typer.Option("--class-weight", help="Only runs with these (comma list): none, balanced or auto.")
+]
 Store = Annotated[
     str | None,
     typer.Option("--store", help="First digits of the digest of a store (comma list where several may be meant)."),

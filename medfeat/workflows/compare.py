@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from medfeat.evaluation.compare.paired import Difference, compare_runs
 from medfeat.evaluation.compare.tuned_beside import TunedBeside, beside_starts
 from medfeat.evaluation.compare.twins import first_alike, twin_lines
 from medfeat.evaluation.measures.evaluate import without_nan
+from medfeat.evaluation.runs.apart import class_weight_of
 from medfeat.evaluation.runs.run import Run, list_runs
 from medfeat.report import tables as rendering
 from medfeat.report.comparison_tables import comparison_table, course_table, difference_table, pair_table
@@ -141,6 +142,7 @@ def compare(
     backbone: str | Sequence[str] | None = None,
     head: str | Sequence[str] | None = None,
     size: int | None = None,
+    class_weight: str | Sequence[str] | None = None,
     paired: bool = False,
     cache_dir: str | Path | None = None,
 ) -> CompareReport:
@@ -154,7 +156,7 @@ def compare(
         published results.
     course
         The course project's table instead: 11 systems and five baselines on BloodMNIST and OCTMNIST.
-    backbone, head, size
+    backbone, head, size, class_weight
         Keep only runs of these.
     paired
         Also compare our best run on val with each other one on the same test set, with Holm's correction.
@@ -177,7 +179,7 @@ def compare(
     root = resolve_root(cache_dir)
     found, problems = list_runs(root)
     found = of_data(found, None, root)
-    runs = kept_runs(found, backbone=backbone, head=head, size=size)
+    runs = kept_runs(found, backbone=backbone, head=head, size=size, class_weight=class_weight)
     if course:
         return CompareReport((), tuple(course_lines(runs)), tuple(problems))
     names = _datasets(data, runs, root)
@@ -206,16 +208,29 @@ def _paired(comparison: Comparison, runs: Sequence[Run]) -> list[tuple[str, Diff
 
 
 def kept_runs(
-    runs: Sequence[Run], *, backbone: str | Sequence[str] | None, head: str | Sequence[str] | None, size: int | None
+    runs: Sequence[Run],
+    *,
+    backbone: str | Sequence[str] | None,
+    head: str | Sequence[str] | None,
+    size: int | None,
+    class_weight: str | Sequence[str] | None = None,
 ) -> list[Run]:
     """Keep the runs that were asked for; a name that no run has is a mistake, not an empty answer."""
     kept = [run for run in runs if size in (None, run.size)]
-    for field, wanted in (("backbone", asked_names(backbone)), ("head", asked_names(head))):
-        there = {str(getattr(run, field)) for run in runs}
-        for name in wanted or ():
+    fields: tuple[tuple[str, str | Sequence[str] | None, Callable[[Run], str]], ...] = (
+        ("backbone", backbone, lambda run: run.backbone),
+        ("head", head, lambda run: run.head),
+        ("class weight", class_weight, class_weight_of),
+    )
+    for field, names, of in fields:
+        wanted = asked_names(names)
+        if wanted is None:
+            continue
+        there = {of(run) for run in runs}
+        for name in wanted:
             if name not in there:
                 raise UsageError(f"{unknown_name(f'{field} of a run', name, there)}; {command('probe')} makes runs")
-        kept = [run for run in kept if wanted is None or getattr(run, field) in wanted]
+        kept = [run for run in kept if of(run) in wanted]
     return kept
 
 

@@ -77,6 +77,7 @@ def write_report(
     backbone: str | Sequence[str] | None = None,
     head: str | Sequence[str] | None = None,
     size: int | None = None,
+    class_weight: str | Sequence[str] | None = None,
     tables: str | Path | None = None,
     against: str | Path | None = None,
     images: bool = True,
@@ -95,7 +96,7 @@ def write_report(
         Datasets, as `medfeat.probe` takes them; None means every one that has runs.
     out
         The file.
-    backbone, head, size
+    backbone, head, size, class_weight
         Keep only runs of these.
     tables
         Folder for the same tables as Markdown, CSV and LaTeX, the methods, the references and the runs as JSON.
@@ -130,7 +131,7 @@ def write_report(
     """
     refuse_objects(data=data, backbone=backbone, head=head)
     root, progress = resolve_root(cache_dir), heard(progress)
-    runs, problems = _runs(root, data, backbone=backbone, head=head, size=size)
+    runs, problems = _runs(root, data, backbone=backbone, head=head, size=size, class_weight=class_weight)
     others = None if against is None else others_in(Path(against))
     asked = _questions(runs)
     headers = {header.digest: header for header in find_stores(root, dataset=tuple({run.dataset for run in runs}))}
@@ -266,7 +267,7 @@ class _Maker:
 
     def _groups(self, runs: Sequence[Run]) -> tuple[tuple[int, ...], tuple[int, ...] | None, list[str]]:
         """Return which run each is like, see `first_alike`, and the group of each: runs that are alike count once."""
-        metric, first = runs[0].headline[0], range(len(runs))
+        metric, first = runs[0].headline[0], list(range(len(runs)))
         try:
             first = first_alike(runs)
             distinct = [i for i, at in enumerate(first) if at == i]

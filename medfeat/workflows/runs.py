@@ -69,6 +69,7 @@ def list_of_runs(
     backbone: str | Sequence[str] | None = None,
     head: str | Sequence[str] | None = None,
     size: int | None = None,
+    class_weight: str | Sequence[str] | None = None,
     cache_dir: str | Path | None = None,
 ) -> RunList:
     """List the runs of the cache; None means any.
@@ -84,7 +85,7 @@ def list_of_runs(
     if not runs:
         what = "" if data is None else f" of {data if isinstance(data, str) else ', '.join(data)}"
         problems.append(f"no runs{what} in {root}: {command('probe', cache_dir=elsewhere(root))} makes some")
-    kept = kept_runs(runs, backbone=backbone, head=head, size=size) if runs else []
+    kept = kept_runs(runs, backbone=backbone, head=head, size=size, class_weight=class_weight) if runs else []
     return RunList(tuple(sorted(kept, key=lambda run: (run.dataset, run.task["name"], -_val(run)))), tuple(problems))
 
 

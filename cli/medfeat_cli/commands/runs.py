@@ -24,6 +24,7 @@ def list_(
     backbone: options.BackboneName = None,
     head: Head = None,
     size: options.Size = None,
+    class_weight: options.ClassWeightOfRuns = None,
     cache_dir: options.CacheDir = None,
     wide: options.Wide = False,
     json: options.Json = False,
@@ -34,7 +35,7 @@ def list_(
     """
     from medfeat.workflows.runs import list_of_runs
 
-    found = list_of_runs(data, backbone=backbone, head=head, size=size, cache_dir=cache_dir)
+    found = list_of_runs(data, backbone=backbone, head=head, size=size, class_weight=class_weight, cache_dir=cache_dir)
     if json:
         output.as_json(found.to_dict())
     else:

@@ -16,6 +16,7 @@ from medfeat.evaluation.measures.bootstrap import RESAMPLES, bootstrap, interval
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.score_intervals import difference_interval, estimates, units_of
 from medfeat.evaluation.measures.statistics import statistics, value
+from medfeat.evaluation.runs.apart import told_apart
 from medfeat.evaluation.runs.run import Run, networks_of, read_scores
 from medfeat.types import FloatArray, IdArray, Interval, LabelArray, TaskType
 
@@ -101,12 +102,19 @@ def compare_runs(
         The runs did not score the same samples.
     """
     found = judge_runs(runs, metric=metric, seed=seed, resamples=resamples)
-    names = [f"{name} {run.head} {run.key[:12]}" for run, name in zip(runs, networks_of(runs), strict=True)]
+    names = full_names(runs)
     others = range(1, len(runs))
     ps = found.p_values(0, others)
     return with_holm(
         [Difference(names[0], names[i], metric, found.gap(0, i), p, p) for i, p in zip(others, ps, strict=True)]
     )
+
+
+def full_names(runs: Sequence[Run]) -> list[str]:
+    """Name runs by network, head and key, and by the settings in which some differ that are of one network and head."""
+    named = [(name, run.head) for run, name in zip(runs, networks_of(runs), strict=True)]
+    apart = (f" ({words})" if words else "" for words in told_apart(runs, named))
+    return [f"{' '.join(name)} {run.key[:12]}{words}" for name, run, words in zip(named, runs, apart, strict=True)]
 
 
 class Judged(Protocol):

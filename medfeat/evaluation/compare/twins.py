@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medfeat.evaluation.compare.paired import SAME_SCORES, scores_of_test
-from medfeat.evaluation.runs.run import Run, networks_of
+from medfeat.evaluation.compare.paired import SAME_SCORES, full_names, scores_of_test
+from medfeat.evaluation.runs.run import Run
 
 
 def first_alike(runs: Sequence[Run]) -> list[int]:
@@ -47,5 +47,5 @@ def _same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
 
 def twin_lines(runs: Sequence[Run], first: Sequence[int]) -> list[str]:
     """Return a line for each run that gives the scores of one before it, as `first_alike` found."""
-    names = [f"{name} {run.head} {run.key[:12]}" for run, name in zip(runs, networks_of(runs), strict=True)]
+    names = full_names(runs)
     return [f"{names[i]} gives the scores of {names[at]}: counted once" for i, at in enumerate(first) if at != i]

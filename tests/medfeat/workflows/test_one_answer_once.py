@@ -1,4 +1,4 @@
-"""Two runs that are one answer (here one head with two seeds, which draw nothing) are counted once and named."""
+"""Two runs that are one answer (here of a head that draws nothing, with two seeds) are counted once and told apart."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import csv
 
 import pytest
 
+from medfeat.errors import UsageError
+from medfeat.report.run_tables import runs_tables
 from medfeat.workflows.compare import compare
 from medfeat.workflows.probe import probe
 from medfeat.workflows.report import write_report
+from medfeat.workflows.runs import list_of_runs
 
 from .embedded import plant
 
@@ -42,3 +45,22 @@ def test_answers_are_not_as_good_as_themselves_in_a_report(twice, tmp_path):
     letters = {one["network"].partition(",")[0]: one["group"] for one in rows}
     assert row["as good"] == str(int(letters["good"] == letters["poor"])) and row["runs"] == str(len(rows)) == "4"
     assert "counted once" in (tmp_path / "polyps.md").read_text()
+
+
+def test_lists_and_comparisons_say_in_what_runs_differ_that_look_alike(twice):
+    (listed,) = list_of_runs(cache_dir=twice).tables()
+    compared = compare("polyps", cache_dir=twice).tables()[0]
+    for table in (listed, compared):
+        name, said = table.columns.index("backbone"), table.columns.index("settings")
+        assert {row[said] for row in table.rows if row[name] in ("good", "poor")} == {"seed 0", "seed 1"}
+    alone = list_of_runs(backbone="good", cache_dir=twice).runs[:1]
+    assert "settings" not in runs_tables(alone)[0].columns
+
+
+def test_class_weights_are_asked_for_as_heads_are(twice):
+    probe("polyps", "poor", class_weight="balanced", cache_dir=twice, resamples=0)
+    found = list_of_runs(class_weight="balanced", cache_dir=twice).runs
+    assert [run.protocol["class_weight"] for run in found] == ["balanced"]
+    assert len(compare("polyps", class_weight="balanced", cache_dir=twice).comparisons[0].runs) == 1
+    with pytest.raises(UsageError, match=r"unknown class weight of a run 'balance': did you mean balanced\?"):
+        compare("polyps", class_weight="balance", cache_dir=twice)
