@@ -64,4 +64,5 @@ def predict(
     if report.out is not None:
         output.note(f"wrote {report.out}")
     output.errors(report.problem_lines())
+    output.errors(report.last_line(skip_bad=skip_bad))
     raise typer.Exit(int(bool(report.bad) and not skip_bad))

@@ -18,6 +18,7 @@ from medfeat.report.shown import Shown
 from medfeat.report.spreadsheet import write_csv
 from medfeat.report.tables import CAUTION, Table, number
 from medfeat.types import BadImage, IdArray, TaskType
+from medfeat.workflows.results.left_out import left_out
 
 _SHOWN = 20
 """So many images are shown one by one."""
@@ -199,6 +200,10 @@ class PredictReport(Shown):
     def problem_lines(self) -> list[str]:
         """Return a line for each image that could not be read."""
         return [f"{bad.id} was skipped: {bad.reason}" for bad in self.bad]
+
+    def last_line(self, *, skip_bad: bool = False) -> list[str]:
+        """Return how many images have no label and what to do; nothing where all have one."""
+        return left_out(len(self.bad), len(self.ids) + len(self.bad), "label", skip_bad=skip_bad)
 
     def _joined(self, chosen: NDArray[np.bool_]) -> str:
         return "|".join(name for name, here in zip(self.classes, chosen, strict=True) if here)

@@ -80,6 +80,7 @@ def test_images_that_cannot_be_read_are_named_and_get_no_label(probed, cache_roo
     report = predict(run.folder, folder, cache_dir=cache_root)
     assert len(report.ids) == 159 and "00003.png" not in report.ids
     assert report.problem_lines()[0].startswith("00003.png was skipped")
+    assert report.last_line()[0].startswith("1 of 160 images could not be read and has no label (exit code 1): ")
 
 
 @pytest.mark.parametrize("error_rate", [0.05, 0.1, 0.2])
