@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from medfeat.comma_lists import as_names
-from medfeat.errors import UsageError, unknown_name
+from medfeat.errors import DataError, UsageError, unknown_name
 from medfeat.evaluation.runs import wording
 from medfeat.heads import HEADS, all_heads
 from medfeat.tasks import FusedStore, fuse
@@ -195,8 +195,15 @@ def _find_probed(
                 raise UsageError(f"{error}; to add it, run {_adding(cache, what, name)}")
     found = find_meant(cache, data, backbone=names["backbone"], size=size)
     if not found:
-        sizes = sorted({int(header.recipe.get("size") or 0) for header in everything})
-        asked = ", ".join(f"{key} {value}" for key, value in {**names, "size": size}.items() if value)
+        sizes = ", ".join(map(str, sorted({int(header.recipe.get("size") or 0) for header in everything})))
+        asked = ", ".join(
+            f"{key} {' or '.join(value) if isinstance(value, tuple) else value}"
+            for key, value in {**names, "size": size}.items()
+            if value
+        )
+        if found.problems:
+            path, problem = found.problems[0]
+            raise DataError(f"no readable store in {cache.root} has {asked}; {path.name}: {problem}")
         others = other_versions(cache, data, backbone=names["backbone"], size=size)
         hint = f", or ask {', '.join(f'--data {one}' for one in others)}, which has one" if others else ""
         how = extract_first(cache, *((several or [None])[0] for several in names.values()), size=size)

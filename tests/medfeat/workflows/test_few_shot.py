@@ -68,6 +68,7 @@ def test_other_heads_learn_from_few_labels_too(planted, head):
 def test_one_draw_has_no_spread_and_labels_are_those_of_train_and_val(planted):
     (table,) = few_shot("planted", shots="all", draws=1, resamples=20, cache_dir=planted).tables()
     assert dict(zip(table.columns, table.rows[0], strict=True))["over draws"] == "–"
+    assert "another kind than in the tables of `probe`" in table.notes[0]
     assert any("labels used: of train, and of val" in note for note in table.notes)
 
 

@@ -156,7 +156,7 @@ def test_an_empty_cache_says_what_to_run(cache_root):
     [
         ({"backbone": "resnet19"}, "did you mean resnet18"),
         ({"data": "bloodmist"}, "did you mean bloodmnist"),
-        ({"size": 64}, "sizes there: .28"),
+        ({"size": 64, "data": "bloodmnist"}, "has dataset bloodmnist, size 64; sizes there: 28;"),
         ({"head": "liner"}, "did you mean linear"),
     ],
 )
@@ -165,6 +165,16 @@ def test_what_is_not_in_the_cache_is_named_with_what_is(make_store, cache_root, 
     with pytest.raises(UsageError, match=said) as caught:
         probe(cache_dir=cache_root, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_store_that_was_asked_for_is_named_in_words(make_store, cache_root):
+    path = make_store(backbone="resnet18")
+    make_store(backbone="vgg16")
+    make_store(backbone="resnet18", dataset="pathmnist")
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(DataError, match="no readable store in .* has dataset bloodmnist, backbone resnet18; ") as caught:
+        probe("bloodmnist", "resnet18", cache_dir=cache_root)
+    assert path.name in str(caught.value) and "('" not in str(caught.value)
 
 
 def test_baselines_in_the_cache_stand_beside_what_was_asked_for(make_store, cache_root):
