@@ -172,7 +172,9 @@ def test_a_damaged_store_that_was_asked_for_is_named_in_words(make_store, cache_
     make_store(backbone="vgg16")
     make_store(backbone="resnet18", dataset="pathmnist")
     path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(DataError, match="no readable store in .* has dataset bloodmnist, backbone resnet18; ") as caught:
+    with pytest.raises(
+        DataError, match=r"no readable store in .* has dataset bloodmnist, backbone resnet18; "
+    ) as caught:
         probe("bloodmnist", "resnet18", cache_dir=cache_root)
     assert path.name in str(caught.value) and "('" not in str(caught.value)
 
