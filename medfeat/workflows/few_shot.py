@@ -24,7 +24,7 @@ from medfeat.workflows.jobs.each import Failure, Overall, each
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
 from medfeat.workflows.jobs.suited import only_suited
 from medfeat.workflows.results.kept import keep_result, kept_result
-from medfeat.workflows.stores.texts import source_for
+from medfeat.workflows.stores.texts import TextsAsked, source_for
 from medfeat_cache import FeatureStore
 
 _POINT = "shots"  # what a point is kept as, beside the runs
@@ -88,6 +88,7 @@ def few_shot(
     resamples: int = RESAMPLES,
     figure: str | Path | None = None,
     prompts: str | Path | None = None,
+    offline: bool = False,
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
 ) -> FewShotReport:
@@ -95,7 +96,8 @@ def few_shot(
 
     Parameters
     ----------
-    data, backbone, store, head, size, task, labels, drop, keep, relabel, name, partial, classes, prompts, cache_dir
+    data, backbone, store, head, size, task, labels, drop, keep, relabel, name, partial, classes, prompts, offline,
+    cache_dir
         As `medfeat.probe` takes them.
     shots
         Samples a class from train, and as many from val, which selects (cross-validation below 5), one number or
@@ -122,8 +124,7 @@ def few_shot(
     )
     asked = ProbeRequest(
         data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
-        prompts=prompts,
-        cache_dir=cache_dir,
+        texts=TextsAsked(prompts, offline), cache_dir=cache_dir,
     )  # fmt: skip
     return few_shot_of(asked, shots=shots, draws=draws, resamples=resamples, figure=figure, progress=progress)
 
@@ -146,7 +147,7 @@ def few_shot_of(
     def curve_of(job: StoreJob) -> Curve:
         with FeatureStore(job.header.path) as store:
             task = asked.question.of(store, once)
-            texts = source_for(job.head, store, task, asked.prompts, progress)
+            texts = source_for(job.head, store, task, asked.texts, progress)
             curve = _curve(store, task, job.head, options, root=cache.root, texts=texts, progress=progress)
         return replace(curve, dataset=job.dataset)
 
@@ -169,7 +170,7 @@ def curves_before(
     for job in asked.jobs(cache, asked.stores(cache)):
         with FeatureStore(job.header.path) as store:
             task = asked.question.of(store)
-            texts = source_for(job.head, store, task, asked.prompts, SilentProgress())
+            texts = source_for(job.head, store, task, asked.texts, SilentProgress())
             key = _curve_key(store, task, job.head, options, texts)
             kept = kept_result(cache.root, str(store.recipe["dataset"]), "curve", key)
             points = (

@@ -50,6 +50,7 @@ def probe(
     data_root: options.DataRoot = None,
     weights: options.WeightsNow = None,
     device: options.Device = "auto",
+    offline: options.Offline = False,
     trust_remote_code: options.TrustRemoteCode = False,
     folds: task_options.Folds = None,
     group_column: task_options.GroupColumn = None,
@@ -101,6 +102,7 @@ def probe(
     """
     from medfeat.workflows.asking.question import Question
     from medfeat.workflows.jobs.store_jobs import ProbeRequest
+    from medfeat.workflows.stores.texts import TextsAsked
 
     alone = {"--shots": shots, "--fuse": fuse, "--test-on": test_on, "--corrupt": corrupt or None}
     left_out = {"--folds": folds, "--group-column": group_column}
@@ -113,7 +115,7 @@ def probe(
     )  # fmt: skip
     asked = ProbeRequest(
         data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
-        prompts=prompts, bag=bag, cache_dir=cache_dir,
+        texts=TextsAsked(prompts, offline), bag=bag, cache_dir=cache_dir,
     )  # fmt: skip
     how: _Options = {"choose": choose or "val", "class_weight": class_weight or "none"}
     if shots is not None:
@@ -124,7 +126,7 @@ def probe(
         there = {"split": test_split, "drop": test_drop, "relabel": test_relabel, "labels": test_labels}
         new_tasks.transfer(asked, test_on, there, resamples=resamples, wide=wide, json=json)
     elif corrupt:
-        made = (data_root, weights, device, trust_remote_code)
+        made = (data_root, weights, device, offline, trust_remote_code)
         new_tasks.corrupt(asked, made, figure=figure, resamples=resamples, wide=wide, json=json)
     elif folds is not None or group_column is not None:
         parts = {"folds": folds, "column": group_column, "path": groups or labels}
