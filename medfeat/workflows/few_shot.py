@@ -78,6 +78,7 @@ def few_shot(
     size: int | None = None,
     task: str | Task | None = None,
     labels: str | Path | None = None,
+    label_column: str | Sequence[str] | None = None,
     drop: str | None = None,
     keep: str | None = None,
     relabel: str | None = None,
@@ -96,8 +97,8 @@ def few_shot(
 
     Parameters
     ----------
-    data, backbone, store, head, size, task, labels, drop, keep, relabel, name, partial, classes, prompts, offline,
-    cache_dir
+    data, backbone, store, head, size, task, labels, label_column, drop, keep, relabel, name, partial, classes, prompts,
+    offline, cache_dir
         As `medfeat.probe` takes them.
     shots
         Samples a class from train, and as many from val, which selects (cross-validation below 5), one number or
@@ -120,7 +121,15 @@ def few_shot(
         Curves with intervals over draws alone, and over draws and test together.
     """
     question = Question(
-        task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
+        task=task,
+        labels=labels,
+        label_column=label_column,
+        drop=drop,
+        keep=keep,
+        relabel=relabel,
+        name=name,
+        partial=partial,
+        classes=classes,
     )
     asked = ProbeRequest(
         data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,

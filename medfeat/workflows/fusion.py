@@ -94,6 +94,7 @@ def fuse(
     size: int | None = None,
     task: str | Task | None = None,
     labels: str | Path | None = None,
+    label_column: str | Sequence[str] | None = None,
     drop: str | None = None,
     keep: str | None = None,
     relabel: str | None = None,
@@ -115,7 +116,8 @@ def fuse(
         Whose stores, two or more in all; None means every one in the cache.
     ways
         ``concat``, ``average``, or both (a comma list).
-    head, size, task, labels, drop, keep, relabel, name, partial, classes, seed, resamples, cache_dir, progress
+    head, size, task, labels, label_column, drop, keep, relabel, name, partial, classes, seed, resamples, cache_dir,
+    progress
         As `medfeat.probe` takes them; one head.
 
     Returns
@@ -131,7 +133,15 @@ def fuse(
         Stores that do not hold the same ids.
     """
     question = Question(
-        task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
+        task=task,
+        labels=labels,
+        label_column=label_column,
+        drop=drop,
+        keep=keep,
+        relabel=relabel,
+        name=name,
+        partial=partial,
+        classes=classes,
     )
     asked = ProbeRequest(
         data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir

@@ -93,6 +93,7 @@ def probe(
     size: int | None = None,
     task: str | Task | None = None,
     labels: str | Path | None = None,
+    label_column: str | Sequence[str] | None = None,
     drop: str | None = None,
     keep: str | None = None,
     relabel: str | None = None,
@@ -128,7 +129,7 @@ def probe(
     task
         A task, the name of a saved one, or a task type to read the labels as; None means the dataset's own labels and
         splits.
-    labels, drop, keep, relabel, name, partial, classes
+    labels, label_column, drop, keep, relabel, name, partial, classes
         Change that question, and save it under a name: see `medfeat.workflows.asking.question.Question`.
     seed
         Of the heads and of the bootstrap.
@@ -176,7 +177,15 @@ def probe(
         No store could be probed; what fails beside others is in `failed`, and logged.
     """
     question = Question(
-        task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
+        task=task,
+        labels=labels,
+        label_column=label_column,
+        drop=drop,
+        keep=keep,
+        relabel=relabel,
+        name=name,
+        partial=partial,
+        classes=classes,
     )
     asked = ProbeRequest(
         data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,

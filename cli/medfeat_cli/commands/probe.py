@@ -37,6 +37,7 @@ def probe(
     ] = None,
     task: task_options.Task = None,
     labels: task_options.Labels = None,
+    label_column: task_options.LabelColumn = None,
     relabel: task_options.Relabel = None,
     keep: task_options.Keep = None,
     drop: task_options.Drop = None,
@@ -106,12 +107,12 @@ def probe(
 
     alone = {"--shots": shots, "--fuse": fuse, "--test-on": test_on, "--corrupt": corrupt or None}
     left_out = {"--folds": folds, "--group-column": group_column}
-    _refuse_idle(context, {**alone, **left_out, "--labels": labels})
+    _refuse_idle(context, {**alone, **left_out, "--labels": labels, "--label-column": label_column})
     plain = {"--select": select, "--refit": refit, "--pivot": pivot, "--budget": budget, "--bag": bag}
     _refuse_mixtures(alone, left_out, plain, {"--choose": choose, "--class-weight": class_weight})
     question = Question(
-        task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes,
-        aside=group_column if groups is None else None,
+        task=task, labels=labels, label_column=label_column, drop=drop, keep=keep, relabel=relabel, name=name,
+        partial=partial, classes=classes, aside=group_column if groups is None else None,
     )  # fmt: skip
     asked = ProbeRequest(
         data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
@@ -165,7 +166,7 @@ _NEEDS = {
     "draws": "--shots",
     "figure": "--shots or --corrupt",
     "test_split test_relabel test_drop test_labels": "--test-on",
-    "partial": "--labels",
+    "partial": "--labels or --label-column",
     "data_root weights device trust_remote_code": "--corrupt",
     "groups": "--group-column",
 }
