@@ -164,8 +164,7 @@ def file_of_images(store: Readable, option: str, file_option: str) -> tuple[Path
     source = store.info.get("source") or {}
     path = Path(str(source.get("data", "")))
     if path.suffix.lower() not in TABLES:
-        name = store.recipe["dataset"]
-        raise UsageError(f"{option} is a column of {file_option} FILE.csv: the images of {name} came from no CSV")
+        raise UsageError(f"{option} is a column of {file_option} FILE.csv: the images of {store.path} came from no CSV")
     return path, str(source.get("path_column") or "path")
 
 

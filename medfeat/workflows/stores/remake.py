@@ -130,8 +130,8 @@ class Remake:
             )
         if not was.source:
             raise UsageError(f"{was.name} was imported: its rows cannot be embedded again; import it anew")
-        here = {"data_root": self.options.data_root, "offline": self.options.offline}
-        data, kept = DataOptions.from_source(was.source, **here)
+        options = self.options
+        data, kept = DataOptions.from_source(was.source, data_root=options.data_root, offline=options.offline)
         dataset = kept.open(data, root=self.root, progress=self.progress)
         if dataset.info.name != was.name:
             raise MissingFileError(f"{data} is now {dataset.info.name}, not {was.name}: pass --data-root")
