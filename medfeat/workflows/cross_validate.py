@@ -18,6 +18,7 @@ from medfeat.evaluation.measures.evaluate import Metrics, evaluate
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.choice import PROTOCOL
 from medfeat.evaluation.runs.run import Run, read_scores, task_digest
+from medfeat.heads import HeadsAsked, names_of_heads
 from medfeat.heads.class_weights import NONE, check_class_weight
 from medfeat.report.rotation import rotation_table
 from medfeat.report.shown import Shown
@@ -90,7 +91,7 @@ def cross_validate(
     folds: int | None = None,
     group_column: str | None = None,
     groups: str | Path | None = None,
-    head: str | Sequence[str] | None = None,
+    head: HeadsAsked = None,
     size: int | None = None,
     task: str | Task | None = None,
     labels: str | Path | None = None,
@@ -143,7 +144,13 @@ def cross_validate(
         partial=partial, classes=classes, aside=aside,
     )  # fmt: skip
     asked = ProbeRequest(
-        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir
+        data=data,
+        backbone=backbone,
+        head=names_of_heads(head),
+        size=size,
+        question=question,
+        seed=seed,
+        cache_dir=cache_dir,
     )
     options = RotationOptions("", seed, choose, class_weight, resamples)
     return cross_validate_of(asked, options, Parts(folds, group_column, groups or labels), progress=progress)

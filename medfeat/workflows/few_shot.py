@@ -12,7 +12,7 @@ from medfeat.evaluation.judging.few_shot import Curve, CurveOptions, Point, lear
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import PROTOCOL
 from medfeat.evaluation.runs.run import task_digest
-from medfeat.heads import head_identity
+from medfeat.heads import HeadsAsked, head_identity, names_of_heads
 from medfeat.heads.texts import TextSource
 from medfeat.report.few_shot import curve_tables, draw_curves
 from medfeat.report.shown import Shown
@@ -74,7 +74,7 @@ def few_shot(
     store: str | Sequence[str] | None = None,
     shots: str | int | Sequence[str | int] = _SHOTS,
     draws: int = 20,
-    head: str | Sequence[str] = "linear",
+    head: HeadsAsked = "linear",
     size: int | None = None,
     task: str | Task | None = None,
     labels: str | Path | None = None,
@@ -132,7 +132,7 @@ def few_shot(
         classes=classes,
     )
     asked = ProbeRequest(
-        data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
+        data=data, backbone=backbone, store=store, head=names_of_heads(head), size=size, question=question, seed=seed,
         texts=TextsAsked(prompts, offline), cache_dir=cache_dir,
     )  # fmt: skip
     return few_shot_of(asked, shots=shots, draws=draws, resamples=resamples, figure=figure, progress=progress)

@@ -14,7 +14,7 @@ from medfeat.evaluation.judging.fusion import WAYS, Fusion, Way, fuse_stores
 from medfeat.evaluation.measures.bootstrap import RESAMPLES, check_draws
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import headline
-from medfeat.heads import HEADS
+from medfeat.heads import HEADS, HeadsAsked, names_of_heads
 from medfeat.report.run_tables import NAMES
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table, number, with_interval
@@ -90,7 +90,7 @@ def fuse(
     backbone: str | Sequence[str] | None = None,
     *,
     ways: str | Sequence[str] = WAYS,
-    head: str | None = None,
+    head: HeadsAsked = None,
     size: int | None = None,
     task: str | Task | None = None,
     labels: str | Path | None = None,
@@ -144,7 +144,13 @@ def fuse(
         classes=classes,
     )
     asked = ProbeRequest(
-        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir
+        data=data,
+        backbone=backbone,
+        head=names_of_heads(head),
+        size=size,
+        question=question,
+        seed=seed,
+        cache_dir=cache_dir,
     )
     return fuse_of(asked, ways=ways, resamples=resamples, progress=progress)
 

@@ -16,8 +16,9 @@ from medfeat.evaluation.judging.reading import takes_bags
 from medfeat.evaluation.judging.select_stores import Contender, Selection, contender, select_contender
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs.run import Run
-from medfeat.heads import HEADS, reads_texts, takes_budget
+from medfeat.heads import HEADS, HeadsAsked, names_of_heads, reads_texts, takes_budget
 from medfeat.heads.class_weights import NONE
+from medfeat.report.frame import runs_frame
 from medfeat.report.pivot import pivot_table
 from medfeat.report.run_tables import runs_tables, selection_tables
 from medfeat.report.shown import Shown
@@ -79,6 +80,10 @@ class ProbeReport(Shown):
         """Return one table a dataset for `medfeat.report.tables`."""
         return [*selection_tables(self.selections), *runs_tables(self.runs, baselines=self.baselines)]
 
+    def frame(self) -> Any:
+        """Return a pandas.DataFrame of a row a run, baselines last, see `medfeat.report.frame.runs_frame`."""
+        return runs_frame((*self.runs, *self.baselines))
+
     def pivot(self) -> Table:
         """Return the test score of each network on each dataset, baselines among them."""
         return pivot_table((*self.runs, *self.baselines))
@@ -89,7 +94,7 @@ def probe(
     backbone: str | Sequence[str] | None = None,
     *,
     store: str | Sequence[str] | None = None,
-    head: str | Sequence[str] | None = None,
+    head: HeadsAsked = None,
     size: int | None = None,
     task: str | Task | None = None,
     labels: str | Path | None = None,
@@ -122,7 +127,8 @@ def probe(
     store
         First digits of digests of stores, instead of names or beside them.
     head
-        Names of heads, or ``all`` that can learn the task; None means ``linear``, for regression ``ridge`` and
+        Names of heads, heads of your own (`medfeat.extend.Head`, known by their names from then on), or ``all`` that
+        can learn the task; None means ``linear``, for regression ``ridge`` and
         ``xgboost``.
     size
         Side of the stored images in pixels; None means every size in the cache.
@@ -188,7 +194,7 @@ def probe(
         classes=classes,
     )
     asked = ProbeRequest(
-        data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
+        data=data, backbone=backbone, store=store, head=names_of_heads(head), size=size, question=question, seed=seed,
         texts=TextsAsked(prompts, offline), bag=bag, cache_dir=cache_dir,
     )  # fmt: skip
     how: dict[str, Any] = {"choose": choose, "class_weight": class_weight, "refit": refit, "resamples": resamples}
