@@ -19,8 +19,10 @@ list heads` prints the names.
 """
 
 REST = """
-"Standardised" is (x - mean) / standard deviation of each feature over train; a feature constant there becomes
-zero. A class that train never shows gets probability 0. Heads of your own, and other grids: [extend](extend.md#a-head).
+"Standardised" is (x - mean) / standard deviation of each feature over train; a feature constant there becomes zero. A
+class that train never shows gets probability 0. `--class-weight balanced` lets rare classes (or a label and its
+absence) count as much as common ones in `linear`, `knn`, `svm` and `attention`; `auto` tries both ways. Heads of your
+own, and other grids: [extend](extend.md#a-head).
 
 ## linear
 
