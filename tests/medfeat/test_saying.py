@@ -38,6 +38,17 @@ def notebook(monkeypatch):
     return shell
 
 
+@pytest.fixture
+def bare_logging(monkeypatch):
+    """Logging as a program finds it, and as the tests have it again afterwards."""
+    root = logging.getLogger()
+    before = root.level
+    monkeypatch.setattr(root, "handlers", [])
+    root.setLevel(logging.WARNING)
+    yield
+    root.setLevel(before)
+
+
 def images(folder, *, bad=True):
     from PIL import Image
 
@@ -73,14 +84,9 @@ def test_a_notebook_shows_a_bar_and_what_is_worth_keeping(notebook, monkeypatch,
 
 
 @pytest.mark.parametrize(("level", "shown"), [("INFO", ["logged"]), ("WARNING", ["printed"]), (None, ["printed"])])
-def test_a_log_that_a_notebook_shows_is_not_printed_beside_it(notebook, monkeypatch, capsys, level, shown):
-    root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", [])
-    monkeypatch.setattr(root, "level", root.level)
+def test_a_log_that_a_notebook_shows_is_not_printed_beside_it(notebook, bare_logging, capsys, level, shown):
     if level:
         logging.basicConfig(level=level, format="logged %(message)s")
-    monkeypatch.setattr(logging.getLogger("medfeat"), "level", logging.NOTSET)
-    logging.getLogger("medfeat").manager._clear_cache()
     heard(None).say("device: cpu")
     told = capsys.readouterr()
     assert [*["printed"] * (told.out == "device: cpu\n"), *["logged"] * (told.err == "logged device: cpu\n")] == shown
