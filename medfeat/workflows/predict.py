@@ -57,7 +57,8 @@ def predict(
     Parameters
     ----------
     run
-        Folder of a run, the beginning of its key, or ``best``: the best one on val of the dataset that `data` names.
+        Folder of a run, the beginning of its key, or ``best`` of the dataset that `data` names: on val, or in folds
+        where val has fewer than 100 samples and runs were cross-validated; which one is told.
     images
         What to embed by the probe's recipe: a folder, CSV, npz, image or DICOM series, or a registered name; or what a
         program holds: an array (n, H, W[, 3]) of uint8, a list of Pillow images, tensors, a dataset, see
@@ -100,10 +101,8 @@ def predict(
     if sum(one is not None for one in (images, store, None if beside else data)) != 1:
         raise UsageError("give --images (to be embedded), or --data or --store (in the cache already)")
     root, progress = resolve_root(cache_dir), heard(progress)
-    cache, probe = Catalogue(root), load_probe(named_run(root, run, data=data))
+    cache, probe = Catalogue(root), load_probe(named_run(root, run, data=data, say=progress.say))
     refuse_patients(probe)
-    if run == BEST:
-        progress.say(f"best on val: run {probe.run.key[:12]}, {probe.run.network}, {probe.run.head}")
     conformal = calibrate(probe.val, error_rate, probe.val_groups)
     familiar, unknown = _familiar(probe, cache)
     bad: list[BadImage] = []

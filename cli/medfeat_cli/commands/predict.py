@@ -14,7 +14,7 @@ from medfeat_cli.progress import for_terminal
 
 def predict(
     context: typer.Context,
-    run: Annotated[str, typer.Option("--run", help="Folder of a run, the beginning of its key, or `best` on val.")],
+    run: Annotated[str, typer.Option("--run", help=options.RUN_HELP)],
     images: Annotated[
         Path | None, typer.Option("--images", help="Folder, CSV, npz, image or DICOM series to embed and label.")
     ] = None,

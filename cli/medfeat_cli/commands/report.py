@@ -18,6 +18,7 @@ def report(
     backbone: options.BackboneName = None,
     head: Annotated[str | None, typer.Option("--head", help="Only runs of these heads (comma list).")] = None,
     size: options.Size = None,
+    class_weight: options.ClassWeightOfRuns = None,
     out: Annotated[Path, typer.Option("--out", help="The page.")] = Path("report.html"),
     tables: Annotated[
         Path | None, typer.Option("--tables", help="Folder for tables (Markdown, CSV, LaTeX), methods and BibTeX.")
@@ -52,6 +53,7 @@ def report(
         backbone=backbone,
         head=head,
         size=size,
+        class_weight=class_weight,
         tables=tables,
         against=against,
         images=not no_images,

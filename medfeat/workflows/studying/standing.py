@@ -120,7 +120,7 @@ class Known:
         assert cell.of is not None  # told apart where this is called
         embedded = self._embedding(cell.of)
         if embedded.state != DONE:
-            return Standing(embedded.state, "its embedding is not here yet" if not embedded.why else embedded.why)
+            return waiting_for(embedded)
         note = note_of(self._here.root, cell)
         if (
             cell.any_head
@@ -158,6 +158,11 @@ class Known:
         if note is None or not note.answer or store is None or read_header(store).digest != note.store:
             return Standing(MISSING, "" if store is not None else "its frozen features are not here yet")
         return replace(_answered(runs=[_run_of(self._here.root, key) for key in note.answer]), began=(store,))
+
+
+def waiting_for(embedded: Standing) -> Standing:
+    """Return what is known of a cell whose embedding is not done."""
+    return Standing(embedded.state, embedded.why or "its embedding is not here yet")
 
 
 def _answered(*, runs: Sequence[Run | None] = (), curves: Sequence[Curve | None] = ()) -> Standing:

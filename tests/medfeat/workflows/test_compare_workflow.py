@@ -213,7 +213,8 @@ def test_runs_with_equal_ids_and_other_labels_are_not_compared(tmp_path, changed
             folder / "scores.npz", test_ids=names, test_labels=labels, test_scores=rng.dirichlet([1] * 3, 30), **empty
         )
         task = {"type": "multi-class", "images": images}
-        return SimpleNamespace(folder=folder, key=name * 12, task=task, backbone="net", weights="", head="linear")
+        same = {"backbone": "net", "weights": "", "head": "linear", "protocol": {}, "store": {}}
+        return SimpleNamespace(folder=folder, key=name * 12, task=task, **same)
 
     first, second = run("a"), run("b")
     assert len(compare_runs([first, second], resamples=20)) == 1

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from medfeat.datasets.medmnist_table import medmnist_sets
 from medfeat.evaluation.compare import published
 from medfeat.evaluation.compare.published import COURSE_DATASETS, COURSE_SYSTEMS
+from medfeat.extraction.network import embedding_length
+from medfeat.workflows import extract
 from medfeat.workflows.study import checked_cells, plan, study
+from medfeat.workflows.studying import standing
 from medfeat.workflows.studying.study_file import Study, ready_made, study_named
 from page_arena import stand_ins
 
@@ -53,6 +58,29 @@ def test_it_is_planned_without_its_data(name, tmp_path, monkeypatch):
     assert {one.standing.state for one in planned.cells} == {"data not here"}
     assert "not known" in planned.time() and planned.disk_bytes > 0
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_plan_asks_once_for_each_embedding_and_builds_each_network_once(tmp_path, monkeypatch):
+    built, asked = [], []
+
+    def counted(entry, views, access):
+        built.append(entry.info.name)
+        return None, SimpleNamespace(dims=(512,))
+
+    monkeypatch.setattr(embedding_length, "_known", {}, raising=False)
+    monkeypatch.setattr("medfeat.backbones.loading.skeleton", counted)
+    monkeypatch.setattr(
+        standing, "plan", lambda wanted, **more: asked.append(wanted.data) or extract.plan(wanted, **more)
+    )
+    text = (
+        'data = ["adrenalmnist3d", "organmnist3d"]\nsize = [28, 64]\nbackbone = ["resnet18", "vgg16"]\nhead = "all"\n'
+    )
+    planned = plan(Study.of("volumes", text), cache_dir=tmp_path / "cache", data_root=tmp_path)
+    embeddings = [one for one in planned.cells if one.cell.kind == "embedding"]
+    assert len(planned.cells) > 12 * len(embeddings) == 12 * 8  # every head of each
+    assert len(asked) == 8 and sorted(built) == ["resnet18", "vgg16"]
+    volumes = medmnist_sets()["adrenalmnist3d"].counts
+    assert embeddings[0].disk_bytes == 4 * 512 * 3 * sum(volumes.values())  # of three axes
 
 
 @pytest.mark.parametrize(
