@@ -136,10 +136,9 @@ def probe(
         from medfeat.evaluation.measures.bootstrap import RESAMPLES
         from medfeat.workflows.probe import probe_stores
 
-        often = RESAMPLES if resamples is None else resamples
         report = probe_stores(
             asked, choose=how["choose"], class_weight=how["class_weight"], refit=refit, select=select, budget=budget,
-            resamples=often, progress=for_terminal(),
+            resamples=RESAMPLES if resamples is None else resamples, progress=for_terminal(),
         )  # fmt: skip
         _show(report, wide=wide, json=json, pivot=pivot)
 
