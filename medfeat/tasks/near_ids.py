@@ -27,8 +27,8 @@ def near_ids(name: str, ids: IdArray, count: int = 3) -> list[str]:
     Examples
     --------
     >>> import numpy as np
-    >>> near_ids("/home/me/skin/b/07.JPG", np.array(["a/07.png", "b/07.png", "b/08.png"]))
-    ['b/07.png', 'a/07.png']
+    >>> near_ids("skin/b/07.JPG", np.array(["a/07.png", "b/07.png", "b/08.png"]))
+    ['b/07.png', 'a/07.png', 'b/08.png']
     >>> near_ids("test7", np.array(["test/6", "test/7", "train/7"]))
     ['test/7', 'test/6']
     """
