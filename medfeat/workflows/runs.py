@@ -86,6 +86,8 @@ def list_of_runs(
         Names, several as a sequence or comma list; None means any.
     size
         Side of the stored images in pixels; None means any.
+    class_weight
+        How classes were weighed: ``none``, ``balanced`` or ``auto``, one or several; None means any.
     cache_dir
         Where runs live.
 
