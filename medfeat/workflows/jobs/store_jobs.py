@@ -18,6 +18,7 @@ from medfeat.workflows.asking.question import Question
 from medfeat.workflows.stores.how_to_extract import extract_first
 from medfeat.workflows.stores.one_store import named_stores
 from medfeat.workflows.stores.store_names import find_meant, meant, other_versions, shown_names
+from medfeat.workflows.stores.texts import TextsAsked
 from medfeat_cache import Catalogue, FeatureStore, StoreHeader, resolve_root
 from medfeat_cache.commands import command
 
@@ -88,8 +89,8 @@ class ProbeRequest:
         By default a dataset's own.
     seed
         Of everything random.
-    prompts
-        A file of texts for classes; None means those that are known of the dataset.
+    texts
+        What heads that read texts of classes are given.
     cache_dir
         Where stores live; None means the usual place.
     one_of_all
@@ -111,7 +112,7 @@ class ProbeRequest:
     size: int | None = None
     question: Question = field(default_factory=Question)
     seed: int = 0
-    prompts: str | Path | None = None
+    texts: TextsAsked = field(default_factory=TextsAsked)
     cache_dir: str | Path | None = None
     one_of_all: bool = False
     bag: str | None = None

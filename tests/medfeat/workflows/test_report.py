@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,10 +13,10 @@ from sklearn.metrics import roc_auc_score
 
 from medfeat.errors import MissingFileError, UsageError
 from medfeat.evaluation.runs.run import list_runs, read_scores
-from medfeat.types import NOT_KNOWN
+from medfeat.types import NOT_KNOWN, SilentProgress
 from medfeat.workflows.extract import extract
 from medfeat.workflows.few_shot import few_shot
-from medfeat.workflows.looking.mistakes import wrong
+from medfeat.workflows.looking.mistakes import images_of, wrong
 from medfeat.workflows.looking.writing_up import methods_of
 from medfeat.workflows.probe import probe
 from medfeat.workflows.report import write_report
@@ -44,6 +45,12 @@ def probed(cache_root, counting):
 def test_a_cache_without_runs_is_one_line(cache_root, tmp_path):
     with pytest.raises(UsageError, match=r"no runs in .*: run `medfeat probe .*` first"):
         write_report(out=tmp_path / "r.html", cache_dir=cache_root)
+
+
+def test_pictures_are_not_fetched_offline(tmp_path):
+    header = SimpleNamespace(info={"source": {"data": "breastmnist", "data_root": str(tmp_path)}})
+    dataset, why = images_of(header, root=tmp_path, data_root=None, offline=True, progress=SilentProgress())
+    assert dataset is None and "offline forbids to fetch it" in why
 
 
 def test_a_dataset_without_runs_is_named(probed, tmp_path):
