@@ -76,7 +76,9 @@ class Cell:
 
 
 def cells_of(study: Study) -> tuple[Cell, ...]:
-    """Return every cell of a study once: embeddings first, then heads and curves, then trainings.
+    """Return every cell of a study once: embeddings first, network by network, then heads and curves, then trainings.
+
+    Whoever makes one embedding after another then loads a network once.
 
     Raises
     ------
@@ -85,7 +87,16 @@ def cells_of(study: Study) -> tuple[Cell, ...]:
     """
     found = {cell.key: cell for grid in study.grids for cell in _of_grid(grid)}
     order = {kind: place for place, kind in enumerate(KINDS)}
-    return tuple(sorted(found.values(), key=lambda cell: order[cell.kind]))
+    networks: dict[str, int] = {}
+    for cell in found.values():
+        networks.setdefault(_network(cell), len(networks))
+    return tuple(sorted(found.values(), key=lambda cell: (order[cell.kind], networks[_network(cell)])))
+
+
+def _network(cell: Cell) -> str:
+    """Spell which network an embedding loads; nothing for other cells."""
+    said = cell.options if cell.kind == EMBEDDING else {}
+    return canonical_json({name: said[name] for name in ("backbone", "weights", "seed", *VIEWS) if name in said})
 
 
 def _of_grid(grid: Grid) -> Iterator[Cell]:
