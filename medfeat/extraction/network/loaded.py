@@ -44,6 +44,7 @@ class LastLoaded:
 
 def _asked(name: str, load: partial[Backbone]) -> dict[str, Any]:
     """Return what is asked; a file of weights may have changed since, which its stamp tells."""
-    weights = load.keywords.get("weights")
-    own = isinstance(weights, str | Path) and str(weights) != "random"
-    return {"name": name, **load.keywords, "file": file_identity(split_part(weights)[0]) if own else None}
+    weights, file = load.keywords.get("weights"), None
+    if isinstance(weights, str | Path) and str(weights) != "random":
+        file = file_identity(split_part(weights)[0])
+    return {"name": name, **load.keywords, "file": file}
