@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import counted_are
 from medfeat.evaluation.audit.duplicates import NEAR, same_pixels
-from medfeat.report.page.page_names import counted
 from medfeat.report.tables import Table, number
 from medfeat.types import UInt8Array
 from medfeat.workflows.looking.listed import Listed
@@ -46,7 +46,7 @@ def identical_table(listed: Listed, rows: NDArray[np.int64], hashes: UInt8Array,
     if not lines:
         return Table(title, columns, (), (f"None among the {len(rows):,} images that were looked at.",))
     across = sum(len(pairs) for (one, other), pairs in found.items() if one != other)
-    notes = (f"{counted(across, 'image')} in two splits: scores on it flatter.",) if across else ()
+    notes = (f"{counted_are(across, 'image')} in two splits: scores on it flatter.",) if across else ()
     return Table(title, columns, tuple(lines), notes)
 
 
