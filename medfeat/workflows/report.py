@@ -84,6 +84,7 @@ def write_report(
     identifiers: bool = False,
     saliency: bool = False,
     data_root: str | Path | None = None,
+    offline: bool = False,
     seed: int = 0,
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
@@ -111,6 +112,8 @@ def write_report(
         its weights are loaded.
     data_root
         Where dataset files are now, for pictures.
+    offline
+        Make no network call: pictures of a dataset whose file is not here are left out.
     seed
         Of the paired bootstrap.
     cache_dir
@@ -136,7 +139,7 @@ def write_report(
     asked = _questions(runs)
     headers = {header.digest: header for header in find_stores(root, dataset=tuple({run.dataset for run in runs}))}
     known = {run.key: run for run in list_runs(root)[0]}
-    maker = _Maker(root, headers, known, images, identifiers, saliency, data_root, seed, progress)
+    maker = _Maker(root, headers, known, images, identifiers, saliency, data_root, offline, seed, progress)
     questions = []
     progress.start(len(asked), "gathering runs", "questions")
     for name, mine in asked.items():
@@ -177,7 +180,7 @@ def page_of_runs(runs: Sequence[Run], *, out: Path, root: Path, progress: Progre
     headers = {header.digest: header for header in find_stores(root, dataset=tuple({run.dataset for run in runs}))}
     known = {run.key: run for run in list_runs(root)[0]}  # a tuned network stands beside its start
     nothing: dict[str, Any] = {"images": False, "identifiers": False, "saliency": False, "named": False}
-    maker = _Maker(root, headers, known, data_root=None, seed=0, progress=progress, **nothing)
+    maker = _Maker(root, headers, known, data_root=None, offline=True, seed=0, progress=progress, **nothing)
     progress.start(1, "drawing the page", "pages")
     questions = [maker.question(name, mine) for name, mine in _questions(runs).items()]
     methods = methods_of(runs, headers)
@@ -226,6 +229,7 @@ class _Maker:
     identifiers: bool
     saliency: bool
     data_root: str | Path | None
+    offline: bool
     seed: int
     progress: Progress
     named: bool = True
@@ -290,7 +294,11 @@ class _Maker:
             notes.append(f"the best run {why}: its mistakes have neither pictures nor neighbours")
         elif self.images:
             dataset, why = mistakes.images_of(
-                header, root=self.root, data_root=self.data_root, progress=SilentProgress()
+                header,
+                root=self.root,
+                data_root=self.data_root,
+                offline=self.offline,
+                progress=SilentProgress(),
             )
             notes += [f"no pictures: {why}"] if dataset is None else []
         try:

@@ -15,7 +15,9 @@ from medfeat.evaluation.runs.places import run_folders
 from medfeat.evaluation.runs.run import NOT_SAVED, Run, list_runs, read_run
 from medfeat.evaluation.runs.saved_probe import find_run
 from medfeat.evaluation.runs.vouching import refuse_changed
+from medfeat.report.frame import runs_frame
 from medfeat.report.run_tables import class_tables, confusion_table, listed_tables, runs_tables
+from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
 from medfeat.tasks import OFFICIAL
 from medfeat.workflows.asking.given_names import refuse_objects
@@ -28,8 +30,8 @@ from medfeat_cache.reading import JSON_BYTES, read_bounded
 BEST = "best"
 
 
-@dataclass(frozen=True)
-class RunList:
+@dataclass(frozen=True, repr=False)
+class RunList(Shown):
     """The runs of a cache, by dataset and best on val first; `problems` names those that cannot be used."""
 
     runs: tuple[Run, ...]
@@ -42,6 +44,10 @@ class RunList:
     def tables(self) -> list[Table]:
         """Return one row a run, in a table for each dataset and task."""
         return listed_tables(self.runs)
+
+    def frame(self) -> Any:
+        """Return a pandas.DataFrame of a row a run, see `medfeat.report.frame.runs_frame`."""
+        return runs_frame(self.runs)
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,23 @@ def list_of_runs(
     class_weight: str | Sequence[str] | None = None,
     cache_dir: str | Path | None = None,
 ) -> RunList:
-    """List the runs of the cache; None means any.
+    """List the runs of the cache.
+
+    Parameters
+    ----------
+    data, backbone, head
+        Names, several as a sequence or comma list; None means any.
+    size
+        Side of the stored images in pixels; None means any.
+    class_weight
+        How classes were weighed: ``none``, ``balanced`` or ``auto``, one or several; None means any.
+    cache_dir
+        Where runs live.
+
+    Returns
+    -------
+    RunList
+        Shows a table in a notebook; `frame` gives it to pandas.
 
     Raises
     ------

@@ -37,6 +37,7 @@ def report(
     ] = False,
     seed: options.Seed = 0,
     data_root: options.DataRoot = None,
+    offline: options.Offline = False,
     cache_dir: options.CacheDir = None,
     json: options.Json = False,
 ) -> None:
@@ -60,6 +61,7 @@ def report(
         identifiers=identifiers,
         saliency=saliency,
         data_root=data_root,
+        offline=offline,
         seed=seed,
         cache_dir=cache_dir,
         progress=for_terminal(),

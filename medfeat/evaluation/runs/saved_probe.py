@@ -203,7 +203,10 @@ def _refuse_without_head(run: Run) -> None:
         raise DataError(f"run {run.key[:12]}: {unsaved}")
     # A tuned network's head is a linear probe's, whatever it is called.
     if run.head not in HEADS and "fine_tuning" not in run.protocol:
-        raise DataError(f"run {run.key[:12]} was made by the head {run.head!r}: install the package that brings it")
+        raise DataError(
+            f"run {run.key[:12]} was made by the head {run.head!r}: install the package that brings it, "
+            "or make it known by medfeat.extend.HEADS.add(NAME, HEAD)"
+        )
 
 
 _Told = tuple[LabelledScores, IdArray | None]

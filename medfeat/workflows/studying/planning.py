@@ -128,7 +128,7 @@ def plan_of(
     here: Here,
     progress: Progress | None = None,
     *,
-    stores: Mapping[str, Sequence[str]] | None = None,
+    theirs: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> StudyPlan:
     """Ask the cache of every cell; nothing is fetched, loaded, embedded or trained.
 
@@ -140,10 +140,10 @@ def plan_of(
         The machine.
     progress
         Told how far it is.
-    stores
+    theirs
         As `Known` takes them.
     """
-    known, progress = Known(here, stores), progress or SilentProgress()
+    known, progress = Known(here, theirs), progress or SilentProgress()
     rates = Rates(all_notes(here.root), machine_here(here))
     found: dict[str, Planned] = {}
     progress.start(len(cells), "looking for what is there", "cells")

@@ -33,7 +33,9 @@ def test_more_labels_make_better_scores_and_all_labels_make_the_probe(planted):
     assert [point.labelled for point in points] == [6, 30, 120, 210]
     scores = [point.values["auc"].value for point in points]
     assert scores[0] < scores[1] < scores[3] + 0.02
-    assert scores[-1] == pytest.approx(probe("planted", cache_dir=planted, **QUICK).runs[0].test.auc.value)
+    assert scores[-1] == pytest.approx(
+        probe("planted", head="linear", cache_dir=planted, **QUICK).runs[0].test.auc.value
+    )
 
 
 def test_the_interval_over_draws_and_test_holds_the_one_over_draws_alone(planted):
