@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.counted import counted
+from medfeat.counted import counted, counted_are
 from medfeat.datasets.splits.drawing import draw_split
 from medfeat.datasets.splits.split_sizes import split_sizes
 from medfeat.types import IdArray, Task
@@ -94,7 +94,7 @@ def draw_beside(
 
 def _kept(name: str, before: IdArray) -> str:
     new = int((before == "").sum())
-    added = f", {new} new ones are drawn beside them" if new else ""
+    added = f", {counted_are(new, 'new one')} drawn beside them" if new else ""
     kept = len(before) - new
     return f"{counted(kept, 'image')} {'stays' if kept == 1 else 'stay'} in the split of {name}{added}; "
 
