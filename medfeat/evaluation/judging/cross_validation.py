@@ -2,7 +2,8 @@
 
 Each setting is judged by the mean of its scores over five folds, then fitted on train and val together. Test stays
 closed, as when val chooses. What stands for val afterwards (its scores, the temperature and the thresholds found on it)
-is what the folds' models said of val's samples, none of which they had seen.
+is what the folds' models said of val's samples, none of which they had seen; what they said of train's is kept for
+whoever needs more samples to calibrate on.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.judging.averages import Stood, averaged, best_of
 from medfeat.evaluation.judging.protocol import choose, one_model, refuse_bad, refuse_refit, val_scores
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
-from medfeat.evaluation.runs.choice import FOUND_ON_VAL, RULE, Choice, Tried
+from medfeat.evaluation.runs.choice import FOUND_ON_VAL, RULE, Choice, LeftOut, Tried
 from medfeat.tasks import Samples
 from medfeat.tasks.bags import joined
 from medfeat.tasks.folds import draw_folds
@@ -114,7 +115,24 @@ def cross_validate(samples: Samples, head: Head, *, seed: int = 0, progress: Pro
         f"{rule}; fitted on train+val",
         one_model([part.fitted(X, y) for part in won.parts]),
         won.scores[len(train.ids) :],
+        _left_out(samples, won.scores, seed),
     )
+
+
+def _left_out(samples: Samples, scores: FloatArray, seed: int) -> LeftOut:
+    """Return what models said of train's samples that had not seen them; a fold that none could judge is left out."""
+    train = samples.train
+    y, fold = _dealt(samples, seed)
+    rows = np.flatnonzero(np.isin(fold, _used(y, fold))[: len(train.ids)])
+    return LeftOut(train.ids[rows], train.y[rows], scores[rows], None if train.group is None else train.group[rows])
+
+
+def _dealt(samples: Samples, seed: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return labels and fold of the samples of train and val, one after the other."""
+    train, val = samples.train, samples.val
+    y, ids = np.concatenate([train.y, val.y]), np.concatenate([train.ids, val.ids])
+    patients = None if train.group is None or val.group is None else np.concatenate([train.group, val.group])
+    return y, draw_folds(y, ids, patients, folds=FOLDS, seed=seed)
 
 
 def _joined(samples: Samples) -> tuple[FloatArray, NDArray[Any]]:
@@ -133,12 +151,9 @@ def contenders_in_folds(
     samples, head, seed, progress
         As `cross_validate` takes them.
     """
-    train, val, task = samples.train, samples.val, samples.task
-    refuse_bad(val.X, "val")
-    X, y = _joined(samples)
-    ids = np.concatenate([train.ids, val.ids])
-    patients = None if train.group is None or val.group is None else np.concatenate([train.group, val.group])
-    fold = draw_folds(y, ids, patients, folds=FOLDS, seed=seed)
+    task = samples.task
+    refuse_bad(samples.val.X, "val")
+    X, (y, fold) = _joined(samples)[0], _dealt(samples, seed)
     found = [one.stood() for one in _over_folds(head, X, y, fold, samples, seed=seed, progress=progress)]
     best = [best_of(one for one in found if one.head == name) for name in dict.fromkeys(one.head for one in found)]
     used = _used(y, fold)

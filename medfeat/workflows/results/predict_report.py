@@ -38,7 +38,7 @@ class PredictReport(Shown):
     scores
         (n, c) the head's scores, on the scale of the run's own; numbers for a regression.
     calibrated
-        (n, c) the same at the temperature that val chose.
+        (n, c) the same at the probe's temperature.
     conformal
         How sets and abstentions were decided.
     ood_p
@@ -148,8 +148,9 @@ class PredictReport(Shown):
 
     def _notes(self) -> Iterator[str]:
         yield from (f"{CAUTION} {line}" for line in self.cautions)
-        of = f"{self.conformal.n} val samples"
+        of = f"{self.conformal.n} {self.conformal.split} samples"
         of += "" if self.conformal.patients is None else f" of {self.conformal.patients} patients"
+        of += ", each by a fold that left it out" if self.conformal.in_folds else ""
         yield f"error rate {self.conformal.error_rate:g}, calibrated on {of}"
         if self.ood is None:
             why = f": {self.ood_unknown}" if self.ood_unknown else ""

@@ -168,6 +168,8 @@ def test_cross_validated_scores_are_those_of_scikit_learn(store):
     assert choice.chosen.first == pytest.approx(auc_of_folds.mean(), abs=1e-4)
     out_of_fold = cross_val_predict(theirs, X, y[:, 0], method="predict_proba", **asked)
     np.testing.assert_allclose(choice.val_scores, out_of_fold[len(train.y) :], atol=1e-4)
+    np.testing.assert_allclose(choice.left_out.scores, out_of_fold[: len(train.y)], atol=1e-4)
+    assert (choice.left_out.ids == train.ids).all() and (choice.left_out.labels == train.y).all()
     np.testing.assert_allclose(choice.model.scores(X), theirs.fit(X, y[:, 0]).predict_proba(X), atol=1e-4)
 
 

@@ -16,10 +16,13 @@ from rich.text import Text
 
 from medfeat.datasets import open_dataset
 from medfeat.errors import DataError, UsageError
+from medfeat.evaluation.measures.calibration import fit_temperature
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.run import read_scores
+from medfeat.evaluation.runs.saved_probe import load_probe
 from medfeat.report.tables import terminal
 from medfeat.tasks import official
+from medfeat.types import SilentProgress
 from medfeat.workflows.predict import predict
 from medfeat.workflows.probe import probe
 from medfeat_cache import FeatureStore
@@ -141,6 +144,34 @@ def test_few_val_samples_are_said_loudly(cache_root):
     assert "only 13 val images" in report.cautions[0] and "13 independent samples" in report.ood_unknown
     assert report.tables()[0].notes[0] == f"CAUTION: {report.cautions[0]}"
     assert report.to_dict()["cautions"] == list(report.cautions)
+
+
+def test_a_run_that_folds_chose_is_calibrated_on_all_samples_that_they_left_out(cache_root):
+    plant(cache_root, counts={"train": 60, "val": 13, "test": 400}, signal=1.0)
+    run = probe("planted", choose="cv", cache_dir=cache_root, **QUICK).runs[0]
+    report, probed = predict(run.folder, data="planted", cache_dir=cache_root), load_probe(run.folder)
+    assert report.conformal.n == 73 and report.conformal.in_folds and report.cautions == ()
+    assert "calibrated on 73 train and val samples, each by a fold that left it out" in report.tables()[0].notes[0]
+    stored = read_scores(run.folder)
+    labels, scores = (np.concatenate([stored[f"{split}_{name}"] for split in ("train", "val")])
+                      for name in ("labels", "scores"))  # fmt: skip
+    strange = np.sort(1 - scores[np.arange(73), labels[:, 0]])
+    assert report.conformal.limit == pytest.approx(strange[66])  # the 67th: 74 x .9, rounded up
+    assert probed.temperature == pytest.approx(fit_temperature(LabelledScores.of(labels, scores, "multi-class")))
+    assert len(probed.val) == 13  # thresholds stay where the run's own are
+
+
+def test_a_run_of_before_such_scores_were_kept_says_how_to_have_them(cache_root):
+    plant(cache_root, counts={"train": 60, "val": 13, "test": 60})
+    run = probe("planted", choose="cv", cache_dir=cache_root, **QUICK).runs[0]
+    stored = {name: column for name, column in read_scores(run.folder).items() if not name.startswith("train_")}
+    np.savez(run.folder / "scores.npz", **stored)
+    (run.folder / "digests.json").unlink()
+    heard = SilentProgress()
+    report = predict(run.folder, data="planted", cache_dir=cache_root, progress=heard)
+    assert report.conformal.n == 13 and not report.conformal.in_folds
+    (said,) = [line for line in heard.said if "scores of train" in line]
+    assert f"medfeat runs delete {run.key[:12]}" in said
 
 
 def test_a_val_of_few_patients_is_calibrated_by_patient(cache_root):
