@@ -27,6 +27,7 @@ from medfeat.report import tables as rendering
 from medfeat.report.comparison_tables import comparison_table, course_table, difference_table, pair_table
 from medfeat.report.figures import save, scores_figure
 from medfeat.report.own_tables import own_figure, own_tables
+from medfeat.report.paper_table import paper_table
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
 from medfeat.report.tuned_tables import tuned_table
@@ -101,8 +102,8 @@ class CompareReport(Shown):
         Parameters
         ----------
         form
-            ``table`` (tab-separated), ``markdown``, ``latex``, ``csv`` (one row for each run and published row) or
-            ``json``.
+            ``table`` (tab-separated), ``markdown``, ``latex`` (short enough for a paper, for the package booktabs),
+            ``csv`` (one row for each run and published row) or ``json``.
         """
         if form == "json":
             return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -111,8 +112,10 @@ class CompareReport(Shown):
             return rendering.csv_text(pairs + self._further_tables())
         if form not in FORMATS:
             raise UsageError(f"format must be one of {', '.join(FORMATS)}, got {form!r}")
-        drawn = {"markdown": rendering.markdown, "latex": rendering.latex, "table": rendering.plain}
-        return drawn[form](self.tables())
+        if form == "latex":
+            papers = (table for one in self.comparisons for table in _for_a_paper(one))
+            return rendering.latex([*papers, *self._further_tables()])
+        return {"markdown": rendering.markdown, "table": rendering.plain}[form](self.tables())
 
     def draw(self, path: str | Path) -> Path:
         """Draw its one comparison: scores, and on images of one's own the ROC and confusions of the best run on val.
@@ -199,6 +202,10 @@ def compare(
 
 def _tables(one: Comparison) -> list[Table]:
     return [comparison_table(one)] if one.rows else own_tables(one)
+
+
+def _for_a_paper(one: Comparison) -> list[Table]:
+    return [paper_table(one), *([] if one.rows else own_tables(one)[1:])]
 
 
 def _paired(comparison: Comparison, runs: Sequence[Run]) -> list[tuple[str, Difference]]:

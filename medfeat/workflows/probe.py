@@ -10,7 +10,6 @@ from typing import Any
 
 from medfeat.errors import DataError, OneVectorError, UnsuitedHeadError, UsageError
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
-from medfeat.evaluation.judging.cross_validation import VAL
 from medfeat.evaluation.judging.probe_store import Options, existing_run, probe_store
 from medfeat.evaluation.judging.reading import takes_bags
 from medfeat.evaluation.judging.select_stores import Contender, Selection, contender, select_contender
@@ -30,7 +29,7 @@ from medfeat.types import Progress, SilentProgress, Task
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.jobs.each import Failure, Overall, each
 from medfeat.workflows.jobs.side_by_side import joined, layered
-from medfeat.workflows.jobs.store_jobs import LAYERS, ProbeRequest, StoreJob, heads_for
+from medfeat.workflows.jobs.store_jobs import LAYERS, ProbeRequest, StoreJob, heads_for, settled
 from medfeat.workflows.jobs.suited import left_out, suited
 from medfeat.workflows.results.probe_remarks import remarks
 from medfeat.workflows.stores.store_names import find_meant
@@ -108,7 +107,7 @@ def probe(
     seed: int = 0,
     cache_dir: str | Path | None = None,
     refit: bool = False,
-    choose: str = VAL,
+    choose: str | None = None,
     class_weight: str = NONE,
     resamples: int = RESAMPLES,
     select: bool = False,
@@ -128,8 +127,8 @@ def probe(
         First digits of digests of stores, instead of names or beside them.
     head
         Names of heads, heads of your own (`medfeat.extend.Head`, known by their names from then on), or ``all`` that
-        can learn the task; None means ``linear``, for regression ``ridge`` and
-        ``xgboost``.
+        can learn the task; None means ``quick``, the best or a mean of those that need no rounds, for regression
+        ``ridge`` and ``xgboost``.
     size
         Side of the stored images in pixels; None means every size in the cache.
     task
@@ -145,7 +144,7 @@ def probe(
         Fit the chosen settings again on train and val; the results say so.
     choose
         ``val``: settings are chosen on val; ``cv``: by cross-validation over train and val; ``auto``: the second where
-        val is small.
+        val is small. None means ``auto`` where no head is named, else ``val``.
     class_weight
         ``none``, ``balanced``: rare classes count as much as common ones, or ``auto``: both are tried.
     resamples
@@ -207,7 +206,7 @@ def probe_stores(
     asked: ProbeRequest,
     *,
     refit: bool = False,
-    choose: str = VAL,
+    choose: str | None = None,
     class_weight: str = NONE,
     resamples: int = RESAMPLES,
     select: bool = False,
@@ -221,6 +220,7 @@ def probe_stores(
     `baselines` says whether the weights-free stores of the same datasets are probed too, where they are in the cache.
     """
     cache = asked.catalogue()
+    asked, choose = settled(asked, choose)
     options = Options(
         seed=asked.seed, refit=refit, resamples=resamples, choose=choose, class_weight=class_weight, budget=budget
     )
@@ -269,9 +269,14 @@ def _jobs(asked: ProbeRequest, cache: Catalogue, stores: Sequence[StoreHeader], 
     return layered(jobs) if asked.bag == LAYERS else jobs
 
 
-def probed_before(asked: ProbeRequest, options: Options) -> list[tuple[StoreJob, Run | None]]:
-    """Return the run of each job, if it was made before, without making any; heads that suit nothing are left out."""
+def probed_before(asked: ProbeRequest, *, choose: str | None = None, **how: Any) -> list[tuple[StoreJob, Run | None]]:
+    """Return the run of each job, if it was made before, without making any; heads that suit nothing are left out.
+
+    `how` are further options of `probe_stores`.
+    """
     cache = asked.catalogue()
+    asked, choose = settled(asked, choose)
+    options = Options(seed=asked.seed, choose=choose, **how)
     work = _Work(cache.root, asked.question, options, SilentProgress(), asked.of_all, asked.texts)
     passed_over: tuple[type[Exception], ...] = (UnsuitedHeadError,) if asked.of_all else ()
     jobs, _ = suited(asked, asked.jobs(cache, asked.stores(cache)), work.progress, class_weight=options.class_weight)

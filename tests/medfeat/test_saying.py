@@ -144,7 +144,7 @@ def test_warnings_are_one_a_line(notebook):
 
 def test_results_are_short_where_python_prints_them_and_tables_in_a_notebook(make_store, cache_root):
     make_store()
-    report = probe(cache_dir=cache_root, **QUICK)
+    report = probe(head="linear", cache_dir=cache_root, **QUICK)
     assert repr(report) == "ProbeReport(1 run, reused=0, 1 note)"
     run = report.runs[0]
     assert repr(run) == f"Run({run.key[:12]}: bloodmnist / resnet18 / linear, test auc {run.test.auc.value:.3f})"
@@ -157,7 +157,7 @@ def test_results_are_short_where_python_prints_them_and_tables_in_a_notebook(mak
 
 def test_names_that_are_no_html_stay_words(make_store, cache_root):
     make_store(dataset="<b>x", backbone="a&b")
-    page = probe(cache_dir=cache_root, **QUICK)._repr_html_()
+    page = probe(head="linear", cache_dir=cache_root, **QUICK)._repr_html_()
     assert "<b>" not in page and "a&amp;b" in page
 
 

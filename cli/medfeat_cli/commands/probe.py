@@ -31,7 +31,7 @@ def probe(
         str | None,
         typer.Option(
             "--head",
-            help="Heads (comma list), `auto`: the best or a mean of some, or `all`; default: linear, or what suits.",
+            help="Heads (comma list), `auto`: the best or a mean of some, or `all`; default: `quick`, much the same.",
             autocompletion=_heads,
         ),
     ] = None,
@@ -69,7 +69,8 @@ def probe(
     choose: Annotated[
         str | None,
         typer.Option(
-            "--choose", help="Choose settings on `val`, by `cv` over train + val, or `auto`: cv if val is small."
+            "--choose",
+            help="Choose settings on `val`, by `cv` over train + val, or `auto`: cv if val is small, without `--head`.",
         ),
     ] = None,
     class_weight: Annotated[
@@ -118,7 +119,7 @@ def probe(
         data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
         texts=TextsAsked(prompts, offline), bag=bag, cache_dir=cache_dir,
     )  # fmt: skip
-    how: _Options = {"choose": choose or "val", "class_weight": class_weight or "none"}
+    weights_of_classes = class_weight or "none"
     if shots is not None:
         new_tasks.few_shot(asked, shots=shots, draws=draws, figure=figure, resamples=resamples, wide=wide, json=json)
     elif fuse is not None:
@@ -131,13 +132,14 @@ def probe(
         new_tasks.corrupt(asked, made, figure=figure, resamples=resamples, wide=wide, json=json)
     elif folds is not None or group_column is not None:
         parts = {"folds": folds, "column": group_column, "path": groups or labels}
+        how = {"choose": choose or "val", "class_weight": weights_of_classes}
         new_tasks.leave_out(asked, parts, how, resamples=resamples, wide=wide, json=json)
     else:
         from medfeat.evaluation.measures.bootstrap import RESAMPLES
         from medfeat.workflows.probe import probe_stores
 
         report = probe_stores(
-            asked, choose=how["choose"], class_weight=how["class_weight"], refit=refit, select=select, budget=budget,
+            asked, choose=choose, class_weight=weights_of_classes, refit=refit, select=select, budget=budget,
             resamples=RESAMPLES if resamples is None else resamples, progress=for_terminal(),
         )  # fmt: skip
         _show(report, wide=wide, json=json, pivot=pivot)

@@ -29,12 +29,16 @@ from medfeat_cache import canonical_json
 
 VAL, CV, AUTO = WAYS = ("val", "cv", "auto")
 FOLDS = 5
-SMALL_VAL = 100
+SMALL_VAL = 128
 """`auto` cross-validates where val has fewer samples.
 
-With 62, folds chose better for linear, svm, knn and auto on each of three networks, and with 160 no gain was shown;
-see `tools/simulate_choice.py` and docs/decisions/0039.
+With 62, 78 and 96, folds chose better on each of three sets with each of three networks, and with 160 no gain was
+shown; see `tools/settle_default.py`, `tools/simulate_choice.py` and docs/decisions/0056.
 """
+
+
+class TooFewToFoldError(DataError):
+    """Train and val leave no fold something to learn from."""
 
 
 @dataclass
@@ -84,14 +88,19 @@ def choose_by(how: str, samples: Samples, head: Head, *, seed: int = 0, progress
     ----------
     how
         ``val``: fitted on train, chosen on val. ``cv``: cross-validated over both, then fitted on both. ``auto``: the
-        second where val has fewer than `SMALL_VAL` samples.
+        second where val has fewer than `SMALL_VAL` samples and both together can be folded.
     samples, head, seed, progress
         As `medfeat.evaluation.judging.protocol.choose` takes them.
     """
     check_way(how)
     if way_for(how, len(samples.ids("val"))) == VAL:
         return choose(samples, head, seed=seed, progress=progress)
-    return cross_validate(samples, head, seed=seed, progress=progress)
+    try:
+        return cross_validate(samples, head, seed=seed, progress=progress)
+    except TooFewToFoldError:
+        if how != AUTO:
+            raise
+        return choose(samples, head, seed=seed, progress=progress)
 
 
 def cross_validate(samples: Samples, head: Head, *, seed: int = 0, progress: Progress | None = None) -> Choice:
@@ -191,7 +200,7 @@ def _over_folds(
             kept.rounds += [int(one.settings[key]) for key in FOUND_ON_VAL if key in one.settings]
     whole = [one for one in settings.values() if len(one.seen) == len(used)]
     if not whole:
-        raise DataError("train and val are too few to be cross-validated: leave --choose out, and val chooses")
+        raise TooFewToFoldError("train and val are too few to be cross-validated: leave --choose out, and val chooses")
     return whole
 
 

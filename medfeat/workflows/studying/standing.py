@@ -9,7 +9,6 @@ from typing import Any
 
 from medfeat.errors import MissingFileError, UnsuitedHeadError
 from medfeat.evaluation.judging.few_shot import Curve
-from medfeat.evaluation.judging.probe_store import Options
 from medfeat.evaluation.runs.places import RUNS, runs_roots
 from medfeat.evaluation.runs.reuse import believed_run
 from medfeat.evaluation.runs.run import Run
@@ -133,8 +132,7 @@ class Known:
         try:
             if cell.kind == CURVE:
                 return _answered(curves=[one for _, one in curves_before(asked, **requests.curve_options(cell))])
-            options = Options(seed=asked.seed, **requests.probe_options(cell))
-            found = probed_before(asked, options)
+            found = probed_before(asked, **requests.probe_options(cell))
         except UnsuitedHeadError as error:
             if cell.any_head:
                 return Standing(LEFT_OUT, in_one_line(error))

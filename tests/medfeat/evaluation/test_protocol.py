@@ -186,6 +186,21 @@ def test_auto_cross_validates_where_val_is_small():
         Options(choose="test")
 
 
+def test_what_cannot_be_folded_is_left_to_val_by_auto_alone(make_store):
+    class OfAllOfTrain:
+        name = "whole"
+
+        def candidates(self, train, val, task_type, n_classes, *, seed, progress):
+            if len(train[1]) == 40:  # in folds there are others
+                yield candidate(np.full((len(val[1]), n_classes), 0.25), 0)
+
+    with FeatureStore(make_store(n=(40, 20, 4))) as opened:
+        samples = gather(opened, official(opened))
+        with pytest.raises(DataError, match="too few to be cross-validated"):
+            choose_by("cv", samples, OfAllOfTrain())
+        assert "on val" in choose_by("auto", samples, OfAllOfTrain()).rule
+
+
 @pytest.mark.parametrize("head", ["knn", "svm", "prototypes", "xgboost", "mlp"])
 def test_every_head_can_be_cross_validated(store, head):
     scored = run_protocol(

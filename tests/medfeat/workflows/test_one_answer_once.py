@@ -24,7 +24,7 @@ def twice(tmp_path_factory):
         counts = {"train": 60, "val": 30, "test": 60}
         plant(root, counts=counts, classes=2, dataset="polyps", backbone=backbone, signal=signal)
     for seed in (0, 1):
-        probe("polyps", cache_dir=root, seed=seed, resamples=0)
+        probe("polyps", head="linear", cache_dir=root, seed=seed, resamples=0)
     return root
 
 
@@ -58,7 +58,7 @@ def test_lists_and_comparisons_say_in_what_runs_differ_that_look_alike(twice):
 
 
 def test_class_weights_are_asked_for_as_heads_are(twice):
-    probe("polyps", "poor", class_weight="balanced", cache_dir=twice, resamples=0)
+    probe("polyps", "poor", class_weight="balanced", head="linear", cache_dir=twice, resamples=0)
     found = list_of_runs(class_weight="balanced", cache_dir=twice).runs
     assert [run.protocol["class_weight"] for run in found] == ["balanced"]
     assert len(compare("polyps", class_weight="balanced", cache_dir=twice).comparisons[0].runs) == 1

@@ -36,7 +36,7 @@ _P = ("p:irregular mass", "p:smooth mass")
 def probed(counting, cache_root):
     """A run on the synthetic binary set, and the counter of its network."""
     embed(cache_root)
-    return probe("synthetic-binary", cache_dir=cache_root, **QUICK).runs[0], counting
+    return probe("synthetic-binary", head="linear", cache_dir=cache_root, **QUICK).runs[0], counting
 
 
 @pytest.mark.parametrize("head", ["linear", "knn", "xgboost", "auto"])
@@ -86,7 +86,7 @@ def test_images_that_cannot_be_read_are_named_and_get_no_label(probed, cache_roo
 @pytest.mark.parametrize("error_rate", [0.05, 0.1, 0.2])
 def test_sets_miss_the_truth_as_often_as_asked(cache_root, error_rate):
     plant(cache_root, counts={"train": 600, "val": 4000, "test": 8000}, classes=4, signal=1.0)
-    run = probe("planted", cache_dir=cache_root, **QUICK).runs[0]
+    run = probe("planted", head="linear", cache_dir=cache_root, **QUICK).runs[0]
     report = predict(run.folder, data="planted", cache_dir=cache_root, error_rate=error_rate)
     test = read_scores(run.folder)
     coverage = report.conformal.covers(
@@ -98,7 +98,7 @@ def test_sets_miss_the_truth_as_often_as_asked(cache_root, error_rate):
 
 def test_a_val_split_too_small_for_the_error_rate_decides_nothing(cache_root):
     plant(cache_root, counts={"train": 60, "val": 15, "test": 60})
-    run = probe("planted", cache_dir=cache_root, **QUICK).runs[0]
+    run = probe("planted", head="linear", cache_dir=cache_root, **QUICK).runs[0]
     report = predict(run.folder, data="planted", cache_dir=cache_root, error_rate=0.01)
     assert report.abstain.all()
     assert report.tables()[0].notes[0].startswith("CAUTION: val is too small")
@@ -139,7 +139,7 @@ def drawn(table, width):
 
 def test_few_val_samples_are_said_loudly(cache_root):
     plant(cache_root, counts={"train": 60, "val": 13, "test": 60})
-    run = probe("planted", cache_dir=cache_root, **QUICK).runs[0]
+    run = probe("planted", head="linear", cache_dir=cache_root, **QUICK).runs[0]
     report = predict(run.folder, data="planted", cache_dir=cache_root)
     assert "only 13 val images" in report.cautions[0] and "13 independent samples" in report.ood_unknown
     assert report.tables()[0].notes[0] == f"CAUTION: {report.cautions[0]}"
@@ -181,7 +181,9 @@ def test_a_val_of_few_patients_is_calibrated_by_patient(cache_root):
     with FeatureStore(store) as opened:
         own = official(opened)
     patients = np.array([f"{split}{i % 12}" for i, split in enumerate(own.split.tolist())])
-    run = probe("planted", task=replace(own, name="by-patient", group=patients), cache_dir=cache_root, **QUICK).runs[0]
+    run = probe(
+        "planted", task=replace(own, name="by-patient", group=patients), head="linear", cache_dir=cache_root, **QUICK
+    ).runs[0]
     report = predict(run.folder, data="planted", cache_dir=cache_root)
     assert report.conformal.patients == 12 and report.conformal.n == 60
     assert "12 val patients (60 images)" in report.cautions[0]
@@ -190,7 +192,7 @@ def test_a_val_of_few_patients_is_calibrated_by_patient(cache_root):
 def test_images_of_another_set_are_called_unlike_those_of_training(cache_root):
     plant(cache_root, counts={"train": 300, "val": 100, "test": 200})
     plant(cache_root, counts={"all": 100}, dataset="other", rows=lambda group, X, y: (X * 0.2 + 9, y))
-    run = probe("planted", cache_dir=cache_root, **QUICK).runs[0]
+    run = probe("planted", head="linear", cache_dir=cache_root, **QUICK).runs[0]
     own = predict(run.folder, data="planted", cache_dir=cache_root)
     assert own.ood[own.ids > "val"].mean() < 0.12  # train itself is nearer than val
     assert not any("unlike" in line for line in own.cautions)
@@ -215,7 +217,7 @@ def test_without_its_store_a_probe_says_that_it_cannot_tell_what_is_unlike(probe
 def test_data_of_another_recipe_is_refused_and_the_fields_are_named(cache_root):
     plant(cache_root, counts={"train": 60, "val": 30, "test": 60})
     plant(cache_root, counts={"train": 60, "val": 30, "test": 60}, dataset="other", pool="max", size=64)
-    run = probe("planted", cache_dir=cache_root, **QUICK).runs[0]
+    run = probe("planted", head="linear", cache_dir=cache_root, **QUICK).runs[0]
     with pytest.raises(UsageError, match="pool avg there, max here; size 28 there, 64 here"):
         predict(run.folder, data="other", cache_dir=cache_root)
 
@@ -347,7 +349,7 @@ def test_volumes_are_refused_by_a_probe_of_images(probed, cache_root):
 
 def test_labels_and_numbers_have_their_own_columns(counting, cache_root, tmp_path):
     embed(cache_root, data="synthetic-multilabel")
-    run = probe("synthetic-multilabel", cache_dir=cache_root, **QUICK).runs[0]
+    run = probe("synthetic-multilabel", head="linear", cache_dir=cache_root, **QUICK).runs[0]
     report = predict(run.folder, data="synthetic-multilabel", cache_dir=cache_root, out=tmp_path / "m.csv")
     row = next(csv.DictReader((tmp_path / "m.csv").read_text().splitlines()))
     assert set(row["label"].split("|")) <= {*report.classes, ""}
@@ -361,7 +363,7 @@ def test_labels_and_numbers_have_their_own_columns(counting, cache_root, tmp_pat
 
 def test_colour_images_for_a_probe_on_grey_pixels_are_refused_by_what_they_are(cache_root, tmp_path):
     embed(cache_root, backbone="pixels")
-    run = probe("synthetic-binary", "pixels", cache_dir=cache_root, **QUICK).runs[0]
+    run = probe("synthetic-binary", "pixels", head="linear", cache_dir=cache_root, **QUICK).runs[0]
     folder = export_images(tmp_path / "images")
     for path in folder.iterdir():
         Image.open(path).convert("RGB").save(path)

@@ -61,7 +61,7 @@ def test_a_dataset_without_runs_is_named(probed, tmp_path):
 @pytest.mark.parametrize("name", SETS)
 def test_every_task_type_has_a_page(name, cache_root, tmp_path):
     embed(cache_root, name, "stats")
-    probe(name, cache_dir=cache_root, **QUICK)
+    probe(name, head="linear", cache_dir=cache_root, **QUICK)
     made = write_report(out=tmp_path / "r.html", cache_dir=cache_root)
     text = text_of(made.out)
     assert made.runs == 1 and made.notes == ()
@@ -124,7 +124,9 @@ def test_what_users_wrote_is_text(make_store, cache_root, tmp_path):
     lines = ["id,label", *(f"{split}/{i},{evil if i % 2 else 'x & y'}" for split, n in
                            (("train", 240), ("val", 80), ("test", 80)) for i in range(n))]  # fmt: skip
     (tmp_path / "labels.csv").write_text("\n".join(lines))
-    probe("own", labels=tmp_path / "labels.csv", name="evil", partial=True, cache_dir=cache_root, **QUICK)
+    probe(
+        "own", labels=tmp_path / "labels.csv", name="evil", partial=True, head="linear", cache_dir=cache_root, **QUICK
+    )
     made = write_report(out=tmp_path / "r.html", cache_dir=cache_root)
     text = text_of(made.out)
     assert "<script>alert" not in text and "&lt;script&gt;alert(1)" in text
@@ -132,7 +134,7 @@ def test_what_users_wrote_is_text(make_store, cache_root, tmp_path):
 
 def test_published_results_stand_beside_ours(make_store, cache_root, tmp_path):
     make_store("bloodmnist")
-    probe("bloodmnist", cache_dir=cache_root, **QUICK)
+    probe("bloodmnist", head="linear", cache_dir=cache_root, **QUICK)
     text = text_of(write_report(out=tmp_path / "r.html", cache_dir=cache_root).out)
     assert "published results</summary>" in text and "beside published results" in text
 
@@ -155,7 +157,7 @@ def with_patients(make_store, cache_root, tmp_path):
     by_class = sorted(rows, key=lambda row: (row[0].split("/")[0], row[1]))
     lines = [f"{one},{'ab'[y]},p{i // 2}" for i, (one, y) in enumerate(by_class)]
     (tmp_path / "labels.csv").write_text("\n".join(["id,label,patient", *lines]))
-    probe("own", labels=tmp_path / "labels.csv", name="patients", cache_dir=cache_root, **QUICK)
+    probe("own", labels=tmp_path / "labels.csv", name="patients", head="linear", cache_dir=cache_root, **QUICK)
     return cache_root
 
 
@@ -176,7 +178,7 @@ def test_scores_by_patient_are_those_of_mean_scores(with_patients, tmp_path):
 
 def test_methods_name_versions_hardware_and_what_to_cite(make_store, cache_root, tmp_path):
     make_store("bloodmnist")
-    probe("bloodmnist", cache_dir=cache_root, **QUICK)
+    probe("bloodmnist", head="linear", cache_dir=cache_root, **QUICK)
     made = write_report(out=tmp_path / "r.html", tables=tmp_path / "tables", cache_dir=cache_root)
     bib, methods = ((tmp_path / "tables" / name).read_text() for name in ("references.bib", "methods.txt"))
     assert len(made.tables) == 3 * 2 + 3
@@ -238,7 +240,7 @@ def test_methods_say_a_rule_once_and_name_no_trees_that_did_not_stand(make_store
 
 def test_runs_of_another_cache_stand_beside_ours(make_store, cache_root, tmp_path):
     make_store("bloodmnist", signal=0.6)
-    probe("bloodmnist", cache_dir=cache_root, **QUICK)
+    probe("bloodmnist", head="linear", cache_dir=cache_root, **QUICK)
     other = tmp_path / "other"
     shutil.copytree(cache_root, other)
     out = {"out": tmp_path / "r.html", "cache_dir": cache_root}
@@ -246,7 +248,7 @@ def test_runs_of_another_cache_stand_beside_ours(make_store, cache_root, tmp_pat
     assert "the same run" in same and "other images or weights" not in same
     shutil.rmtree(cache_root)
     make_store("bloodmnist", signal=0.2)
-    probe("bloodmnist", cache_dir=cache_root, **QUICK)
+    probe("bloodmnist", head="linear", cache_dir=cache_root, **QUICK)
     ((here,), _), ((there,), _) = list_runs(cache_root), list_runs(other)
     text = text_of(write_report(against=other, tables=tmp_path / "tables", **out).out)
     assert f"{here.test.auc.value - there.test.auc.value:+.3f} [" in text
@@ -263,7 +265,7 @@ def test_runs_of_another_cache_stand_beside_ours(make_store, cache_root, tmp_pat
 def test_runs_of_other_options_are_told_apart_and_made_again_by_their_command(make_store, cache_root, tmp_path):
     make_store("bloodmnist", signal=0.6)
     for class_weight in ("none", "balanced"):
-        probe("bloodmnist", class_weight=class_weight, choose="cv", cache_dir=cache_root, **QUICK)
+        probe("bloodmnist", class_weight=class_weight, choose="cv", head="linear", cache_dir=cache_root, **QUICK)
     other = tmp_path / "other"
     shutil.copytree(cache_root, other)
     text = text_of(write_report(against=other, out=tmp_path / "r.html", cache_dir=cache_root).out)
@@ -286,7 +288,7 @@ def test_saliency_of_a_real_network_is_beside_its_mistakes(real_data, cache_root
     weights = real_data / "squeezenet1_1_torchvision_fp16src.pth"
     extract(tmp_path / "few.npz", "squeezenet1_1", weights=weights, device="cpu", precision="fp32", batch_size=8,
             cache_dir=cache_root)  # fmt: skip
-    probe("few", cache_dir=cache_root, **QUICK)
+    probe("few", head="linear", cache_dir=cache_root, **QUICK)
     made = write_report(out=tmp_path / "r.html", saliency=True, cache_dir=cache_root)
     assert any("squeezenet1_1 looked, by Grad-CAM" in note for note in made.notes)
     cards = re.findall(r'<article class="mistake">(.*?)</article>', text_of(made.out), re.DOTALL)
