@@ -99,7 +99,8 @@ plus logistic regression on standardised unit vectors, intercept penalised too. 
 ## auto and quick
 
 The best candidate of each head that suits the task, and the means of two or three of them: [which stand
-when](protocol.md#val-selects-test-is-read-once).
+when](protocol.md#val-selects-test-is-read-once). `quick` leaves out those that train in rounds; `medfeat probe` asks
+for it where no head is named, but for numbers.
 
 ## majority
 
