@@ -32,6 +32,7 @@ from medfeat.extraction.network.device import is_out_of_memory, machine_facts, s
 from medfeat.extraction.network.devices import settings_on
 from medfeat.extraction.network.forward import RowEmbedder
 from medfeat.extraction.network.layers_meant import with_layers
+from medfeat.extraction.network.loaded import LastLoaded
 from medfeat.extraction.network.volumes import views_for
 from medfeat.saying import SaidOnce
 from medfeat.types import Dataset, Precision, Progress, View
@@ -51,6 +52,7 @@ def embed(
     progress: Progress,
     beside: Sequence[torch.device] = (),
     of_weights: SaidOnce | None = None,
+    loaded: LastLoaded | None = None,
 ) -> list[StoreOutcome]:
     """Make, finish or find the store of each view.
 
@@ -72,6 +74,8 @@ def embed(
         More devices: each of all of them then gets a process of its own, over images of its own.
     of_weights
         Hears what was left out of weights, or changed, which is the same for every dataset; None is `progress`.
+    loaded
+        Keeps the network for the next dataset; None keeps none.
 
     Returns
     -------
@@ -94,7 +98,7 @@ def embed(
     for together in _by_network(left):
         session = _Session(
             dataset, backbone, request, together,
-            root=root, devices=(device, *beside), progress=progress, of_weights=once,
+            root=root, devices=(device, *beside), progress=progress, of_weights=once, loaded=loaded or LastLoaded(),
         )  # fmt: skip
         outcomes |= session.run()
     return [outcomes[view] for view in request.views]
@@ -124,6 +128,7 @@ class _Session:
         devices: tuple[torch.device, ...],
         progress: Progress,
         of_weights: SaidOnce,
+        loaded: LastLoaded,
     ) -> None:
         self.dataset, self.name, self.request, self.asked = dataset, name, request, asked
         self.root, self.devices, self.progress = root, devices, progress
@@ -144,7 +149,7 @@ class _Session:
             offline=request.offline,
             trust_remote_code=request.trust_remote_code,
         )
-        self.backbone = self.load(progress=progress)
+        self.backbone = loaded.load(name, self.load, progress)
         progress.finish()
         for line in self.backbone.reported:
             # that published weights come with a classifier is no news

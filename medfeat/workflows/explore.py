@@ -22,7 +22,7 @@ from medfeat.types import BadImage, Progress
 from medfeat.workflows.asking.data_options import DataOptions
 from medfeat.workflows.asking.given_names import asked_names, refuse_objects
 from medfeat.workflows.looking import leaks, spaces
-from medfeat.workflows.looking.listed import Listed, card_of, kinds_of
+from medfeat.workflows.looking.listed import Listed, card_of, kinds_of, refuse_missing
 from medfeat.workflows.looking.look import MOST, Kinds, Seen, look, sample_rows
 from medfeat.workflows.looking.maps import row_keys
 from medfeat.workflows.looking.subject import Subject, called_patients, point_columns, shown_in
@@ -139,6 +139,8 @@ def explore(
     refuse_objects(data=data, backbone=backbone, store=store)
     if sample < 2:
         raise UsageError(f"--sample must be 2 or more, got {sample}")
+    if columns is not None:
+        refuse_missing(Path(columns))
     root, progress = resolve_root(cache_dir), heard(progress)
     options = DataOptions.of(size=size, **data_options)
     backbones, chosen = asked_names(backbone), None

@@ -88,7 +88,7 @@ def export(
     out
         The folder, which must not be there or be empty; by default named after the run, where the command is given.
     data
-        With ``best``: the dataset whose best run on val is meant.
+        With ``best``: the dataset whose best run is meant, see `medfeat.predict`.
     onnx
         Also write one graph from pixels to scores, checked against medfeat.
     weights
@@ -119,7 +119,7 @@ def export(
         require_onnx()
     progress = heard(progress)
     refuse_objects(run=run)
-    probe = load_probe(named_run(resolve_root(cache_dir), run, data=data))
+    probe = load_probe(named_run(resolve_root(cache_dir), run, data=data, say=progress.say))
     refuse_patients(probe)
     network = _network(probe)
     name = slug(f"{probe.run.dataset}-{probe.run.backbone}-{probe.run.key[:12]}")

@@ -21,6 +21,7 @@ from medfeat.extraction.measure.pace import Paces, passes_an_image
 from medfeat.extraction.network.devices import resolve_devices
 from medfeat.extraction.network.embedding_length import embedding_length
 from medfeat.extraction.network.layers_meant import with_layers
+from medfeat.extraction.network.loaded import LastLoaded
 from medfeat.extraction.session import embed
 from medfeat.saying import SaidOnce, heard, warn_of
 from medfeat.types import Dataset, DatasetInfo, Progress, TaskType
@@ -175,15 +176,31 @@ def extract(
 
 
 def extract_wanted(
-    wanted: Wanted, *, device: str = "auto", progress: Progress | None = None, raising: bool = False
+    wanted: Wanted,
+    *,
+    device: str = "auto",
+    progress: Progress | None = None,
+    raising: bool = False,
+    loaded: LastLoaded | None = None,
 ) -> ExtractReport:
-    """Do what `extract` says, with what is wanted in one value; failures of several pairs are raised only on demand."""
+    """Do what `extract` says, with what is wanted in one value.
+
+    Parameters
+    ----------
+    wanted, device, progress
+        As `extract` takes them.
+    raising
+        Raise failures of several pairs too.
+    loaded
+        Keeps the last network for the next call; None keeps it for the datasets of this one.
+    """
     progress = heard(progress)
     sources, networks = wanted.sources(progress), wanted.networks(progress)
     alone, where = len(sources) * len(networks) == 1, resolve_devices(device)
     root = resolve_root(wanted.cache_dir)
     overall = Overall(progress, "store", len(sources) * len(networks))
-    run = _Run(wanted.options, wanted.request, root, where, progress, networks, alone, overall, SaidOnce(progress))
+    said, kept = SaidOnce(progress), loaded or LastLoaded()
+    run = _Run(wanted.options, wanted.request, root, where, progress, networks, alone, overall, said, kept)
     if len(networks) == 1 and ":" not in networks[0]:
         describe(networks[0])  # a mistyped name is said before a gigabyte of images is fetched
     named = ", ".join(map(str, where))
@@ -258,6 +275,7 @@ class _Run:
     alone: bool
     overall: Overall
     of_weights: SaidOnce
+    loaded: LastLoaded
 
     def dataset(self, source: Source) -> Done[Pair, list[StoreOutcome]]:
         """Open one dataset and send it through every network; an error that is all there is gets raised."""
@@ -321,6 +339,7 @@ class _Opened:
                 beside=run.devices[1:],
                 progress=run.progress,
                 of_weights=run.of_weights,
+                loaded=run.loaded,
             )
         finally:
             run.progress.finish()

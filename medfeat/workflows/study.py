@@ -213,8 +213,7 @@ def verify_study(
     asked = Study.of(str(kept.get("study", place.name)), text)
     cells, here = checked_cells(asked), Here(cache_dir, data_root, device, True)
     pairs = paired(kept["cells"], cells, here)
-    stores = {key: [str(one["store"]) for one in their["figures"] if "store" in one] for key, their in pairs.items()}
-    found = plan_of(asked.name, cells, here, heard(progress), stores=stores)
+    found = plan_of(asked.name, cells, here, heard(progress), theirs=pairs)
     mine = {pairs[one.cell.key]["key"]: one for one in found.cells if one.cell.key in pairs}
     # where files lay there is nobody else's business, but that they were not in the usual place is
     root = data_root or ("FOLDER" if kept.get("data_root_given") else None)

@@ -22,7 +22,7 @@ def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("stores")
     for data in ("synthetic", "synthetic-binary"):
         assert run(["extract", "-d", data, "-b", "stats,pixels", "--cache-dir", str(root)]) == 0
-    assert run(["probe", "--resamples", "20", "--cache-dir", str(root)]) == 0
+    assert run(["probe", "--head", "linear", "--resamples", "20", "--cache-dir", str(root)]) == 0
     return root
 
 

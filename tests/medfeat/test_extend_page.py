@@ -22,6 +22,7 @@ PROMISED = (
     "in the order given: [np.str_('all/0'), np.str_('all/1')] True",
     "mine pools by avg",
     "vectors: (60, 8)",
+    "of a program: bayes the head was not saved, so it cannot predict: a __main__.Bayes cannot be saved",
     "folds: 3",
     "frame: (60, 10) ['split', 'id']",
 )
@@ -37,7 +38,7 @@ def installed(clinic_site, tmp_path, monkeypatch):
 
 
 def test_every_block_runs_and_prints_what_the_text_promises(installed, capsys):
-    scope: dict = {}
+    scope: dict = {"__name__": "__main__"}
     said = []
     for kind, text in BLOCKS:
         if kind == "python":

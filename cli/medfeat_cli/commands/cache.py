@@ -195,6 +195,7 @@ def export(
         bool, typer.Option("--identifiers", help="With --atlas: show patients and DICOM identifiers as they are.")
     ] = False,
     data_root: options.DataRoot = None,
+    offline: options.Offline = False,
     cache_dir: options.CacheDir = None,
 ) -> None:
     """Write a store for other tools.
@@ -207,8 +208,8 @@ def export(
     if atlas and fmt is not None:
         raise typer.BadParameter("--format goes without --atlas, which is Parquet")
     if not atlas:
-        if no_images or identifiers or data_root is not None:
-            raise typer.BadParameter("--no-images, --identifiers and --data-root go with --atlas")
+        if no_images or identifiers or offline or data_root is not None:
+            raise typer.BadParameter("--no-images, --identifiers, --data-root and --offline go with --atlas")
         output.line(f"wrote {cache.export(header, out, format=fmt)}")
         return
     from medfeat.workflows.atlas import export_atlas
@@ -219,6 +220,7 @@ def export(
         images=not no_images,
         identifiers=identifiers,
         data_root=data_root,
+        offline=offline,
         cache_dir=cache_dir,
         progress=for_terminal(),
     )

@@ -26,6 +26,7 @@ def compare(
     backbone: options.BackboneName = None,
     head: Head = None,
     size: options.Size = None,
+    class_weight: options.ClassWeightOfRuns = None,
     course: Course = False,
     paired: Paired = False,
     figure: Figure = None,
@@ -42,7 +43,16 @@ def compare(
     from medfeat.workflows.compare import compare as run
 
     refuse_without(context, "fmt", needs="text, which --json replaces", there=not json)
-    report = run(data, course=course, backbone=backbone, head=head, size=size, paired=paired, cache_dir=cache_dir)
+    report = run(
+        data,
+        course=course,
+        backbone=backbone,
+        head=head,
+        size=size,
+        class_weight=class_weight,
+        paired=paired,
+        cache_dir=cache_dir,
+    )
     if figure is not None:
         output.note(f"wrote {report.draw(figure)}")
     fmt = "json" if json else fmt

@@ -18,6 +18,7 @@ def report(
     backbone: options.BackboneName = None,
     head: Annotated[str | None, typer.Option("--head", help="Only runs of these heads (comma list).")] = None,
     size: options.Size = None,
+    class_weight: options.ClassWeightOfRuns = None,
     out: Annotated[Path, typer.Option("--out", help="The page.")] = Path("report.html"),
     tables: Annotated[
         Path | None, typer.Option("--tables", help="Folder for tables (Markdown, CSV, LaTeX), methods and BibTeX.")
@@ -35,6 +36,7 @@ def report(
     ] = False,
     seed: options.Seed = 0,
     data_root: options.DataRoot = None,
+    offline: options.Offline = False,
     cache_dir: options.CacheDir = None,
     json: options.Json = False,
 ) -> None:
@@ -51,12 +53,14 @@ def report(
         backbone=backbone,
         head=head,
         size=size,
+        class_weight=class_weight,
         tables=tables,
         against=against,
         images=not no_images,
         identifiers=identifiers,
         saliency=saliency,
         data_root=data_root,
+        offline=offline,
         seed=seed,
         cache_dir=cache_dir,
         progress=for_terminal(),

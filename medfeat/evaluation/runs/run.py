@@ -265,6 +265,8 @@ def refuse_changed_model(folder: Path) -> None:
 def read_scores(folder: Path) -> dict[str, NDArray[Any]]:
     """Return the per-sample scores of a run: ``val_ids``, ``val_scores``, ``val_labels`` and the same of test.
 
+    Where folds chose, also of train, as models said that had not seen the sample.
+
     Raises
     ------
     DataError

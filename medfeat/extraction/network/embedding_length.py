@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from medfeat.backbones import takes_raw
+from medfeat.backbones.backbone_table import Entry
 from medfeat.backbones.library import Access
 from medfeat.backbones.naming import find
 from medfeat.errors import MissingFileError
@@ -11,6 +12,8 @@ from medfeat.extraction.network.slice_pooling import AXES, number_kept, policy_d
 from medfeat.types import View
 
 _OF_TOKENS = "raptor"
+# What takes a second to build is asked for many datasets: the entry that was built, and its length, by name and view.
+_known: dict[tuple[str, View], tuple[Entry, int]] = {}
 
 
 def embedding_length(backbone: str, view: View, ndim: int) -> int | None:
@@ -41,14 +44,23 @@ def embedding_length(backbone: str, view: View, ndim: int) -> int | None:
         entry = find(backbone, access)
         if takes_raw(backbone) or entry.build is not None:
             return None
-        from medfeat.backbones.loading import skeleton  # brings in torch
-
         view = view if ndim == 2 else slice_view(view)
         few = number_kept(view.slices) if view.slices is not None else None
         if view.slices == _OF_TOKENS or (kept_by(view) and not few):
             return None
-        (dim,) = skeleton(entry, (view,), access)[1].dims
+        dim = _built(entry, backbone, view)
     except MissingFileError:
         return None
     vectors = len(AXES) * few if few else 1
     return dim if view.slices is None else vectors * policy_dim(view.slices, dim)
+
+
+def _built(entry: Entry, backbone: str, view: View) -> int:
+    """Return the length of a view's embedding by building the network, once for as long as its name means the same."""
+    found = _known.get((backbone, view))
+    if found is None or found[0] != entry:
+        from medfeat.backbones.loading import skeleton  # brings in torch
+
+        (dim,) = skeleton(entry, (view,), Access(offline=True))[1].dims
+        found = _known[backbone, view] = entry, dim
+    return found[1]

@@ -14,6 +14,7 @@ from medfeat.comma_lists import as_names
 from medfeat.datasets import DATASETS, dataset_names
 from medfeat.heads import HEADS, all_heads, takes_budget
 from medfeat.types import TASK_TYPES
+from medfeat.workflows.jobs.store_jobs import SETTLED_HEADS
 from medfeat.workflows.studying.keys import (
     CURVE,
     EMBEDDING,
@@ -76,7 +77,9 @@ class Cell:
 
 
 def cells_of(study: Study) -> tuple[Cell, ...]:
-    """Return every cell of a study once: embeddings first, then heads and curves, then trainings.
+    """Return every cell of a study once: embeddings first, network by network, then heads and curves, then trainings.
+
+    Whoever makes one embedding after another then loads a network once.
 
     Raises
     ------
@@ -85,7 +88,16 @@ def cells_of(study: Study) -> tuple[Cell, ...]:
     """
     found = {cell.key: cell for grid in study.grids for cell in _of_grid(grid)}
     order = {kind: place for place, kind in enumerate(KINDS)}
-    return tuple(sorted(found.values(), key=lambda cell: order[cell.kind]))
+    networks: dict[str, int] = {}
+    for cell in found.values():
+        networks.setdefault(_network(cell), len(networks))
+    return tuple(sorted(found.values(), key=lambda cell: (order[cell.kind], networks[_network(cell)])))
+
+
+def _network(cell: Cell) -> str:
+    """Spell which network an embedding loads; nothing for other cells."""
+    said = cell.options if cell.kind == EMBEDDING else {}
+    return canonical_json({name: said[name] for name in ("backbone", "weights", "seed", *VIEWS) if name in said})
 
 
 def _of_grid(grid: Grid) -> Iterator[Cell]:
@@ -119,7 +131,7 @@ def _heads(grid: Grid, kind: str) -> Iterator[tuple[Cell, Options]]:
             embedded.pop("classes", None)
         # What own labels mean was said when they were read.
         asked = {name: v for name, v in chosen.items() if name in OPTIONS[kind] and name not in _already(embedded)}
-        if "budget" in asked and not takes_budget(str(asked.get("head", "linear"))):
+        if "budget" in asked and not takes_budget(str(asked.get("head", SETTLED_HEADS[0]))):
             del asked["budget"]
         yield Cell(EMBEDDING, embedded), asked
 

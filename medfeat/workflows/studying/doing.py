@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from medfeat.errors import DataError, UnsuitedHeadError
 from medfeat.extraction.measure.clock import stopwatch
 from medfeat.extraction.network.device import describe_machine
 from medfeat.extraction.network.devices import resolve_devices
+from medfeat.extraction.network.loaded import LastLoaded
 from medfeat.heads import head_identity
 from medfeat.types import Progress
 from medfeat.workflows.extract import extract_wanted
@@ -38,11 +39,14 @@ class Maker:
         Name of this run of the study.
     progress
         Told what the commands tell.
+    loaded
+        The network of the last embedding, for the next.
     """
 
     here: Here
     run: str
     progress: Progress
+    loaded: LastLoaded = field(default_factory=LastLoaded)
 
     def make(self, cell: Cell, known: Known) -> Standing:
         """Make a cell, and return what is known of it then; a failure is noted, and raised."""
@@ -75,6 +79,7 @@ class Maker:
         """Call the workflow of a cell; return whether all of it was made now, and the note."""
         if cell.kind == EMBEDDING:
             return self._embedded(cell, replace(note, work=known.of(cell).passes or 0.0))
+        self.loaded.forget()  # heads and trainings need the room
         if cell.of is None:
             return self._trained(cell, note)
         embedded = known.of(cell.of)
@@ -97,7 +102,9 @@ class Maker:
 
     def _embedded(self, cell: Cell, note: Note) -> tuple[bool, Note]:
         wanted = requests.wanted(cell, self.here)
-        report = extract_wanted(wanted, device=self.here.device, progress=self.progress, raising=True)
+        report = extract_wanted(
+            wanted, device=self.here.device, progress=self.progress, raising=True, loaded=self.loaded
+        )
         for line in report.problem_lines():
             self.progress.say(line)
         return all(one.action != "reuse" for one in report.stores), note

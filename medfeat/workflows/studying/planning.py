@@ -18,7 +18,7 @@ from medfeat.workflows.studying.keys import EMBEDDING, KINDS, TRAINING
 from medfeat.workflows.studying.notes import all_notes
 from medfeat.workflows.studying.rates import Rates
 from medfeat.workflows.studying.requests import Here
-from medfeat.workflows.studying.standing import DONE, LEFT_OUT, NOT_HERE, Known, Standing
+from medfeat.workflows.studying.standing import DONE, LEFT_OUT, NOT_HERE, Known, Standing, waiting_for
 from medfeat.workflows.tuning.finetune_plan import plan as plan_training
 
 _SHOWN = 60
@@ -127,7 +127,7 @@ def plan_of(
     here: Here,
     progress: Progress | None = None,
     *,
-    stores: Mapping[str, Sequence[str]] | None = None,
+    theirs: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> StudyPlan:
     """Ask the cache of every cell; nothing is fetched, loaded, embedded or trained.
 
@@ -139,15 +139,18 @@ def plan_of(
         The machine.
     progress
         Told how far it is.
-    stores
+    theirs
         As `Known` takes them.
     """
-    known, progress = Known(here, stores), progress or SilentProgress()
+    known, progress = Known(here, theirs), progress or SilentProgress()
     rates = Rates(all_notes(here.root), machine_here(here))
     found: dict[str, Planned] = {}
     progress.start(len(cells), "looking for what is there", "cells")
     for cell in cells:
-        standing = known.of(cell)
+        embedded = None if cell.of is None else found[cell.of.key].standing
+        # each embedding is asked for once, however many heads wait for it
+        left = embedded is not None and embedded.state != DONE
+        standing = waiting_for(embedded) if embedded is not None and left else known.of(cell)
         seconds, disk = _needs(cell, standing, found, rates=rates, here=here)
         found[cell.key] = Planned(cell, standing, seconds, disk)
         progress.advance(1)

@@ -42,6 +42,7 @@ class Rates:
     def __init__(self, notes: Iterable[Note], machine: str) -> None:
         self._known: dict[str, list[Note]] = {}
         self._unsuited: set[tuple[str, ...]] = set()
+        self._does: dict[str, str] = {}  # what a head does, by its name: thousands of cells have a dozen heads
         for note in notes:
             if note.unsuited:
                 self._unsuited.add(_learning(note.options, note.head))
@@ -79,7 +80,11 @@ class Rates:
             return True
         if takes_bags(HEADS[head]()) and not (any(map(keeps, slices.split(","))) or "tokens" in pool):
             return True
-        return _learning(said(cell), head_identity(str(cell.options["head"]))) in self._unsuited
+        if not self._unsuited:
+            return False
+        if head not in self._does:
+            self._does[head] = head_identity(head)
+        return _learning(options, self._does[head]) in self._unsuited
 
 
 def _learning(options: Mapping[str, Any], head: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from medfeat.workflows.probe import probe
 @pytest.fixture
 def run(make_store, cache_root):
     make_store(signal=0.5)
-    return probe(cache_dir=cache_root, resamples=50).runs[0]
+    return probe(head="linear", cache_dir=cache_root, resamples=50).runs[0]
 
 
 def test_our_scores_stand_beside_published_ones_low_confidence_left_out(run, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from importlib import resources
 
 import numpy as np
@@ -79,6 +80,11 @@ def test_advice_names_its_reasons_and_how_sure_it_is(cache_root):
     lines = advice.lines()
     assert lines[0].startswith("the linear probe reaches AUC") and "by labelled samples" in lines[1]
     assert "breastmnist" in lines[2] and "confidence: " in lines[-1]
+    alone = advise(replace(asked, options=FinetuneOptions(mode="lora")))
+    assert list(alone.plans) == ["lora"] and not any("last-blocks" in line or "full" in line for line in alone.lines())
+    assert replace(alone, try_it=True).lines()[-1].startswith("advice: try it, with --mode lora (")
+    with pytest.raises(UsageError, match="--mode head leaves the network as it is"):
+        advise(replace(asked, options=FinetuneOptions(mode="head")))
     assert advice.to_dict()["plans"]["full"]["seconds"] > advice.to_dict()["plans"]["last-blocks"]["seconds"] > 0
 
 

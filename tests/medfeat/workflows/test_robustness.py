@@ -75,7 +75,7 @@ def test_the_store_of_copies_is_no_dataset_that_a_plain_probe_takes(counting, ca
     robustness("synthetic-binary", cache_dir=cache_root, device="cpu", **QUICK)
     names = {header.recipe["dataset"] for header in find_stores(cache_root)}
     assert names == {"synthetic-binary", "synthetic-binary-corrupted"}
-    report = probe(cache_dir=cache_root, **QUICK)
+    report = probe(head="linear", cache_dir=cache_root, **QUICK)
     assert {run.dataset for run in report.runs} == {"synthetic-binary"} and not report.failed
     path = next(header.path for header in find_stores(cache_root, dataset="synthetic-binary-corrupted"))
     with FeatureStore(path, verify=True) as store:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from medfeat.datasets.medmnist_table import medmnist_sets
 from medfeat.evaluation.compare import published
 from medfeat.evaluation.compare.published import COURSE_DATASETS, COURSE_SYSTEMS
+from medfeat.extraction.network import embedding_length
+from medfeat.workflows import extract
 from medfeat.workflows.study import checked_cells, plan, study
+from medfeat.workflows.studying import rates, standing
+from medfeat.workflows.studying.cells import cells_of
+from medfeat.workflows.studying.notes import Note, said
 from medfeat.workflows.studying.study_file import Study, ready_made, study_named
 from page_arena import stand_ins
 
@@ -53,6 +60,43 @@ def test_it_is_planned_without_its_data(name, tmp_path, monkeypatch):
     assert {one.standing.state for one in planned.cells} == {"data not here"}
     assert "not known" in planned.time() and planned.disk_bytes > 0
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_plan_asks_once_for_each_embedding_and_builds_each_network_once(tmp_path, monkeypatch):
+    built, asked = [], []
+
+    def counted(entry, views, access):
+        built.append(entry.info.name)
+        return None, SimpleNamespace(dims=(512,))
+
+    monkeypatch.setattr(embedding_length, "_known", {}, raising=False)
+    monkeypatch.setattr("medfeat.backbones.loading.skeleton", counted)
+    monkeypatch.setattr(
+        standing, "plan", lambda wanted, **more: asked.append(wanted.data) or extract.plan(wanted, **more)
+    )
+    text = (
+        'data = ["adrenalmnist3d", "organmnist3d"]\nsize = [28, 64]\nbackbone = ["resnet18", "vgg16"]\nhead = "all"\n'
+    )
+    planned = plan(Study.of("volumes", text), cache_dir=tmp_path / "cache", data_root=tmp_path)
+    embeddings = [one for one in planned.cells if one.cell.kind == "embedding"]
+    assert len(planned.cells) > 12 * len(embeddings) == 12 * 8  # every head of each
+    assert len(asked) == 8 and sorted(built) == ["resnet18", "vgg16"]
+    volumes = medmnist_sets()["adrenalmnist3d"].counts
+    assert embeddings[0].disk_bytes == 4 * 512 * 3 * sum(volumes.values())  # of three axes
+
+
+def test_what_a_head_does_is_worked_out_once_for_all_its_cells(monkeypatch):
+    text = 'data = ["breastmnist", "organmnist3d"]\nsize = [28, 64]\nbackbone = ["stats", "pixels"]\nhead = "all"\n'
+    cells = [cell for cell in cells_of(Study.of("heads", text)) if cell.options.get("head") == "knn"]
+    worked_out = []
+    monkeypatch.setattr(rates, "head_identity", lambda name: worked_out.append(name) or f"what {name} does")
+    told = Note("probe", said(cells[0]), unsuited="it has one class", head="what knn does")
+    assert [rates.Rates([], "here").foresees_unsuited(cell) for cell in cells] == [False] * 8
+    assert worked_out == []
+    known = rates.Rates([told], "here")
+    # of the same task, from embeddings of the same form
+    assert [known.foresees_unsuited(cell) for cell in cells] == [cell.data == cells[0].data for cell in cells]
+    assert worked_out == ["knn"]
 
 
 @pytest.mark.parametrize(

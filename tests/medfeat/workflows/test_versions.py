@@ -150,7 +150,7 @@ def test_a_moved_folder_and_a_copied_one_embed_nothing(counting, cache_root, tmp
     assert embed(cache_root, moved, progress=said) == first
     assert counting.images == before
     assert not any("version" in line for line in said.said)
-    assert probe(str(moved), "counting", cache_dir=cache_root, **QUICK).runs
+    assert probe(str(moved), "counting", head="linear", cache_dir=cache_root, **QUICK).runs
 
 
 def test_renamed_files_are_a_version_without_one_new_image(counting, cache_root, tmp_path):
@@ -191,7 +191,7 @@ def test_another_contract_is_the_same_version_in_a_store_of_its_own(counting, ca
     assert len(paths) == 3
     assert not any("version" in line for line in said.said)
     assert {official_of(path).name for path in paths} == {OFFICIAL}
-    assert len(probe("study", "counting", cache_dir=cache_root, **QUICK).runs) == 3
+    assert len(probe("study", "counting", head="linear", cache_dir=cache_root, **QUICK).runs) == 3
 
 
 def grown(cache_root, tmp_path):
@@ -225,7 +225,7 @@ def test_predictions_transfers_and_tables_keep_versions_apart(counting, cache_ro
         recipe = store.recipe
     assert matching_store(Catalogue(cache_root), "study", recipe) == second
     assert matching_store(Catalogue(cache_root), "study@1", recipe) == first
-    report = probe("study@1,study@2", "counting", cache_dir=cache_root, **QUICK)
+    report = probe("study@1,study@2", "counting", head="linear", cache_dir=cache_root, **QUICK)
     assert {table.title for table in report.tables()} == {"study@1", "study@2"}
     moved = transfer("study", "study@1", "counting", cache_dir=cache_root, **QUICK).transfers[0]
     assert (moved.run.shown, moved.onto) == ("study@2", "study@1")
@@ -247,7 +247,7 @@ def test_a_backbone_that_only_an_earlier_version_has_is_not_given_for_the_newest
     embed(cache_root, folder)
     for ask in (
         lambda: medfeat.load("study", "stats", cache_dir=cache_root),
-        lambda: probe("study", "stats", cache_dir=cache_root),
+        lambda: probe("study", "stats", head="linear", cache_dir=cache_root),
     ):
         with pytest.raises(UsageError, match="study@1"):
             ask()
@@ -388,7 +388,7 @@ def test_official_sets_have_no_versions_and_their_tasks_lie_where_they_lay(count
     with FeatureStore(paths[1]) as store:
         assert find_task("mine", store).images == ""
     assert not (cache_root / "synthetic-binary" / "versions.json").exists()
-    assert len(probe("synthetic-binary", "counting", cache_dir=cache_root, **QUICK).runs) == 2
+    assert len(probe("synthetic-binary", "counting", head="linear", cache_dir=cache_root, **QUICK).runs) == 2
 
 
 def test_a_changed_image_is_never_taken_for_a_changed_network(counting, cache_root, tmp_path):
