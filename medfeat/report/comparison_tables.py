@@ -10,6 +10,7 @@ from itertools import chain
 
 import numpy as np
 
+from medfeat.counted import counted
 from medfeat.evaluation.compare import published
 from medfeat.evaluation.compare.comparison import Beside, Comparison, CourseLine, Gap, beside
 from medfeat.evaluation.compare.paired import Difference
@@ -147,7 +148,7 @@ def _notes(comparison: Comparison, shown: int) -> Iterable[str]:
     sources = published.sources()
     if comparison.runs:
         yield _LEGEND
-        yield f"our intervals: test-set uncertainty of {comparison.runs[0].test.n} samples"
+        yield f"our intervals: test-set uncertainty of {counted(comparison.runs[0].test.n, 'sample')}"
     else:
         extract = command("extract", data=comparison.dataset, backbone="NAME")
         yield f"none of ours yet: {extract}, then {command('probe')}"

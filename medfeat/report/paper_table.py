@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
+from medfeat.counted import counted
 from medfeat.evaluation.compare import published
 from medfeat.evaluation.compare.comparison import Comparison, beside
 from medfeat.evaluation.compare.published import PublishedRow
@@ -82,8 +83,8 @@ def _without_last(table: Table) -> Table:
 
 def _notes(comparison: Comparison, rows: Sequence[PublishedRow]) -> Iterator[str]:
     if comparison.runs:
-        n = comparison.runs[0].test.n
-        yield f"In brackets: 95 % interval over {n:,} test samples. Bold: the best of a column. Our runs by val."
+        over = counted(comparison.runs[0].test.n, "test sample")
+        yield f"In brackets: 95 % interval over {over}. Bold: the best of a column. Our runs by val."
     if len(rows) < len(comparison.rows):
         some = f"{len(rows)} of {len(comparison.rows)} rows"
         yield f"Published: {some}, the nearest protocols and the best of each kind of training."

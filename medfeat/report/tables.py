@@ -48,7 +48,7 @@ class Table:
         Columns whose cells may be broken between words; no other cell is ever broken.
     either
         Columns of which each row that has a value in one of them keeps a value: the score that a paper gives stays, and
-        the intervals of others in its column go.
+        the intervals of others in its column go. Where nothing else makes the table fit, their intervals go.
     bare
         Columns whose intervals a narrow terminal can do without, the first one first, before any column goes.
     turns
@@ -248,6 +248,9 @@ def fitted(table: Table, width: int | None) -> tuple[Table, tuple[str, ...]]:
         (brief if _silenced(table, narrower) else gone).append(name)
     if not fits(gone, brief):  # rather no score of some rows than no table
         gone += [name for name in brief if name in table.either]
+    bare = [*brief, *(name for name in table.either if name not in (*gone, *brief))]
+    if not fits(gone, brief) and fits(gone, bare):  # and rather no intervals
+        brief = bare
     for name in reversed(gone):  # what had to go last may have made room for what went before
         if fits({*gone} - {name}, brief):
             gone.remove(name)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from medfeat.counted import counted_are, counted_have
 from medfeat.datasets.labels.patients import nobody, one_spelling
 from medfeat.datasets.labels.table_file import read_table, translated
 from medfeat.errors import DataError, MissingFileError
@@ -146,7 +147,7 @@ def _patients(table: _Table, aloud: Progress) -> IdArray:
     unknown = table.ids[nobody(written)]
     if len(unknown):
         raise DataError(
-            f"{table.path}: {len(unknown)} rows have no patient: {examples(unknown)}; "
+            f"{table.path}: {counted_have(len(unknown), 'row')} no patient: {examples(unknown)}; "
             "name one in each (the image's own id where nothing is known), or leave the column out"
         )
     patients, said = one_spelling(written)
@@ -216,7 +217,9 @@ def _read(
         aloud.say(f"{path}: the column {labels[0]} is taken for the label; not used: {', '.join(unused)}")
     ragged = [row for row in rows if len(row) != len(header)]
     if ragged or not rows:
-        said = f"{len(ragged)} rows have not {len(header)} cells, first {','.join(ragged[0])}" if ragged else "no rows"
+        said = "no rows"
+        if ragged:
+            said = f"{counted_have(len(ragged), 'row')} not {len(header)} cells, first {','.join(ragged[0])}"
         raise DataError(f"{path}: {said}; each row needs one cell a column")
     ids = _matched([row[header.index(key)] for row in rows], stored, whole=key == "id")
     if of_images is not None:
@@ -254,7 +257,9 @@ def _known(path: Path, ids: IdArray, stored: IdArray) -> IdArray:
         )
     twice = repeats(ids)
     if len(twice):
-        raise DataError(f"{path}: {len(twice)} ids are given more than once: {examples(twice)}; keep one row each")
+        raise DataError(
+            f"{path}: {counted_are(len(twice), 'id')} given more than once: {examples(twice)}; keep one row each"
+        )
     return ids
 
 

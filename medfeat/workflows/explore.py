@@ -247,7 +247,8 @@ def _leaks(subject: Subject, root: Path, seen: Seen | None, shown: dict[str, str
     called = {} if listed.patients is None else called_patients(listed.patients.tolist(), identifiers=identifiers)
     patients = leaks.patient_table(listed, called)
     tables += [] if patients is None else [patients]
-    return tables + leaks.audit_tables(kept_results(root, subject.name, "audit"), shown, dataset=subject.name)
+    kept = kept_results(root, subject.name, "audit")
+    return tables + leaks.audit_tables(kept, shown, dataset=subject.name, stores=subject.headers)
 
 
 def _stored_hashes(subject: Subject) -> tuple[Any, Any]:

@@ -10,6 +10,7 @@ from torch import nn
 
 from medfeat.backbones import takes_raw
 from medfeat.backbones.weights.weights_file import tuning_of
+from medfeat.counted import counted
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.runs.saved_probe import SavedProbe, load_probe, refuse_patients
 from medfeat.evaluation.runs.write_run import writing
@@ -59,7 +60,7 @@ class ExportReport:
     def lines(self) -> list[str]:
         """Return it for people."""
         total = sum(self.files.values()) / 1e6
-        found = [f"run {self.run[:12]} is in {self.folder}: {len(self.files)} files, {total:.1f} MB"]
+        found = [f"run {self.run[:12]} is in {self.folder}: {counted(len(self.files), 'file')}, {total:.1f} MB"]
         if self.onnx_difference is not None:
             found.append(
                 f"{_ONNX_FILE} gives medfeat's scores to {self.onnx_difference:.1e} ({TOLERANCE:.0e} is allowed)"

@@ -347,7 +347,7 @@ class _Maker:
             return []
         with FeatureStore(header.path) as store:
             called = mistakes.called_in(list_store(store), identifiers=self.identifiers)
-        return leaks.audit_tables(kept, called, dataset=run.dataset)
+        return leaks.audit_tables(kept, called, dataset=run.dataset, stores=[header])
 
 
 def _made(questions: Sequence[QuestionResults], data: str | Sequence[str] | None) -> list[tuple[str, Any]]:

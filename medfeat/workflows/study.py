@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medfeat.counted import counted, counted_are
 from medfeat.errors import UsageError
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
@@ -89,12 +90,14 @@ class StudyReport(Shown):
 
     def lines(self) -> list[str]:
         """Return what is to be said below the table."""
-        said = f"made {self.made} cells in {self.seconds:.1f} s"
+        said = f"made {counted(self.made, 'cell')} in {self.seconds:.1f} s"
         if self.made:
             known = f"{self.planned_seconds:.1f} s" if self.unknown < self.made else "not known"
-            more = f", {self.unknown} cells not known" if 0 < self.unknown < self.made else ""
+            more = f", {counted(self.unknown, 'cell')} not known" if 0 < self.unknown < self.made else ""
             said += f" (planned: {known}{more})"
-        left = [f"{self.left} cells are left: {self.stopped}; the same command goes on from there"] * bool(self.stopped)
+        left = [f"{counted_are(self.left, 'cell')} left: {self.stopped}; the same command goes on from there"] * bool(
+            self.stopped
+        )
         return [said, *left, f"wrote {self.out}"]
 
     def exit_code(self) -> int:

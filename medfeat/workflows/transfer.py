@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import counted
 from medfeat.errors import UsageError
 from medfeat.evaluation.judging.probe_store import Options, probe_store
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
@@ -94,7 +95,7 @@ class TransferReport(Shown):
         names = (f"own test {NAMES[best]}", f"there {NAMES[best]}", f"there {NAMES[other]}")
         columns = ("trained on", "tested on", "n", "backbone", "head", f"val {NAMES[best]}", *names)
         notes = [
-            f"{one.run.shown} and {one.onto} share {one.shared} images byte for byte, which are in train or val there"
+            f"{one.run.shown} and {one.onto} share {counted(one.shared, 'image')} byte for byte, in train or val there"
             for one in self.transfers
             if one.shared
         ]

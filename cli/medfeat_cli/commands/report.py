@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from medfeat.counted import counted
 from medfeat_cli import options, output
 from medfeat_cli.given import refuse_without
 from medfeat_cli.progress import for_terminal
@@ -70,6 +71,6 @@ def report(
     if json:
         output.as_json(made.to_dict())
         return
-    output.lines([f"wrote {made.out}: {made.runs:,} runs"])
+    output.lines([f"wrote {made.out}: {counted(made.runs, 'run')}"])
     if made.tables:
-        output.lines([f"wrote {len(made.tables)} files to {made.tables[0].parent}"])
+        output.lines([f"wrote {counted(len(made.tables), 'file')} to {made.tables[0].parent}"])

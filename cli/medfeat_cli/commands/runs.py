@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from medfeat.counted import counted
 from medfeat_cli import options, output
 from medfeat_cli.given import refuse_without
 from medfeat_cli.helping import HelpfulGroup
@@ -86,7 +87,7 @@ def delete(
     folders = folders_of(runs, cache_dir=cache_dir)
     output.lines(str(folder) for folder in folders)
     if not yes:
-        typer.confirm(f"remove {len(folders)} run{'s' if len(folders) > 1 else ''}?", abort=True)
+        typer.confirm(f"remove {counted(len(folders), 'run')}?", abort=True)
     output.line(f"removed {len(delete_runs(folders, cache_dir=cache_dir))}")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from medfeat.counted import counted
 from medfeat.datasets.decoding.file_kinds import OTHER_PICTURES, SUFFIXES, is_image_name, to_png
 from medfeat.datasets.folders.masks import masks_among
 from medfeat.datasets.splits.split_names import split_word
@@ -110,7 +111,8 @@ def say_passed(root: Path, found: FilesFound, progress: Progress) -> None:
         )
     others = [name for name in found.others if not name.lower().endswith(NOT_READ)]
     if others:
-        progress.say(f"{root}: {len(others)} files are no images and are left out, such as {others[0]}")
+        verb = "is no image and is" if len(others) == 1 else "are no images and are"
+        progress.say(f"{root}: {counted(len(others), 'file')} {verb} left out, such as {others[0]}")
     for link, other in found.again.items():
         progress.say(f"{root}: {link} is a link to {other} and is not read again")
 

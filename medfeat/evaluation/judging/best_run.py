@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from medfeat.counted import counted
 from medfeat.evaluation.judging.cross_validation import CV, FOLDS, SMALL_VAL
 from medfeat.evaluation.runs.run import Run
 
@@ -34,12 +35,12 @@ class BestRun:
     def line(self) -> str:
         """Return which run it is and how it was found, for people."""
         run, n = self.run, self.run.val.n
-        how = f"in {FOLDS} folds of train and val" if self.in_folds else f"on val ({n} samples)"
+        how = f"in {FOLDS} folds of train and val" if self.in_folds else f"on val ({counted(n, 'sample')})"
         parts = [f"best {how}: run {run.key[:12]}, {run.network}, {run.head}"]
         if self.on_val:
-            parts.append(f"{_runs(self.on_val)} chosen on the {n} samples of val alone left out")
+            parts.append(f"{counted(self.on_val, 'run')} chosen on the {counted(n, 'sample')} of val alone left out")
         if self.elsewhere:
-            parts.append(f"{_runs(self.elsewhere)} on other labels, splits or older images left out")
+            parts.append(f"{counted(self.elsewhere, 'run')} on other labels, splits or older images left out")
         return "; ".join(parts)
 
 
@@ -73,7 +74,3 @@ def _in_folds(run: Run) -> tuple[float, ...]:
 def _on_val(run: Run) -> float:
     value = run.val.values[run.headline[0]].value
     return -math.inf if math.isnan(value) else value
-
-
-def _runs(count: int) -> str:
-    return "1 run" if count == 1 else f"{count} runs"

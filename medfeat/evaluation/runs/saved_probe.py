@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import counted
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures.calibration import fit_temperature, scale
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
@@ -100,7 +101,9 @@ class SavedProbe:
             raise DataError(f"run {self.run.key[:12]} needs {wanted}, got shape {X.shape}")
         X = mean_of(X) if bags and not self.attends else X
         if len(bad_rows(X)):
-            raise DataError(f"features of {len(bad_rows(X))} images are NaN or infinite: no label can be given")
+            raise DataError(
+                f"features of {counted(len(bad_rows(X)), 'image')} are NaN or infinite: no label can be given"
+            )
         X = X.astype(np.float32) if X.dtype == np.float16 else X
         return np.asarray(self.model.scores(X), np.float64)
 

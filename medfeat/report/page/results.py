@@ -11,6 +11,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from medfeat.cost import total_energy
+from medfeat.counted import counted
 from medfeat.evaluation.compare.comparison import Comparison
 from medfeat.evaluation.compare.twins import twin_lines
 from medfeat.evaluation.judging.few_shot import Curve
@@ -153,7 +154,7 @@ def results_page(
     sections.append(Section("methods", "Methods", (*(element("p", line) for line in methods), cited)))
     sections.append(Section("made", "How this page was made", (facts(made),)))
     runs = sum(len(one.runs) for one in questions)
-    lead = f"{runs:,} runs on {len(questions)} {'dataset' if len(questions) == 1 else 'datasets and tasks'}"
+    lead = f"{counted(runs, 'run')} on {counted(len(questions), 'dataset', 'datasets and tasks')}"
     footer = "Made by medfeat. The page is one file and fetches nothing."
     return Page("Results", lead, tuple(sections), footer=footer, warning=WITH_PICTURES if pictured else "")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from medfeat.counted import counted
 from medfeat.extraction.ask.request import StoreOutcome
 from medfeat.extraction.ask.store_plan import StorePlan
 from medfeat.report.shown import Shown
@@ -74,7 +75,7 @@ class ExtractReport(Shown):
             for store in self.stores
         )
         columns = ("dataset", "backbone", "action", "embeddings", "store")
-        count = "1 store" if len(rows) == 1 else f"{len(rows)} stores"
+        count = counted(len(rows), "store")
         return [Table(f"{count} on {self.device}", columns, rows, tuple(self.problem_lines()))]
 
     def problem_lines(self) -> list[str]:

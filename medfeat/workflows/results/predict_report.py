@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import counted
 from medfeat.evaluation.measures.conformal import Conformal
 from medfeat.evaluation.measures.labelled_scores import predictions
 from medfeat.evaluation.measures.novelty import LEVEL, more_than_usual, unlike
@@ -141,7 +142,7 @@ class PredictReport(Shown):
 
     def tables(self) -> list[Table]:
         """Return an answer a row, or of many images how often each answer was given."""
-        title = f"{len(self.ids)} images by run {self.run[:12]}"
+        title = f"{counted(len(self.ids), 'image')} by run {self.run[:12]}"
         columns, rows = self._each() if len(self.ids) <= _SHOWN else self._counted()
         less = tuple(name for name in ("set", "probability", "abstain") if name in columns)
         return [Table(title, columns, tuple(rows), tuple(self._notes()), less=less, prose=("label", "set"))]
@@ -149,7 +150,7 @@ class PredictReport(Shown):
     def _notes(self) -> Iterator[str]:
         yield from (f"{CAUTION} {line}" for line in self.cautions)
         of = f"{self.conformal.n} {self.conformal.split} samples"
-        of += "" if self.conformal.patients is None else f" of {self.conformal.patients} patients"
+        of += "" if self.conformal.patients is None else f" of {counted(self.conformal.patients, 'patient')}"
         of += ", each by a fold that left it out" if self.conformal.in_folds else ""
         yield f"error rate {self.conformal.error_rate:g}, calibrated on {of}"
         if self.ood is None:

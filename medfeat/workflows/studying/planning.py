@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from medfeat.counted import counted
 from medfeat.errors import MedfeatError
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
@@ -106,7 +107,7 @@ class StudyPlan(Shown):
         notes = [f"time of all that is missing: {self.time()}"]
         away = sorted({one.cell.data for one in self.cells if one.standing.state == NOT_HERE})
         notes += [f"data not here: {', '.join(away)}"] if away else []
-        table = Table(f"study {self.name}: {len(self.cells)} cells", columns, tuple(rows), tuple(notes))
+        table = Table(f"study {self.name}: {counted(len(self.cells), 'cell')}", columns, tuple(rows), tuple(notes))
         missing = self.missing[:_SHOWN]
         listed = tuple((one.cell.kind, one.cell.name, _duration(one.seconds), one.standing.why) for one in missing)
         more = (f"and {len(self.missing) - _SHOWN} more",) if len(self.missing) > _SHOWN else ()
@@ -117,7 +118,7 @@ class StudyPlan(Shown):
         """Say how long what is missing takes."""
         if self.missing and self.unknown == len(self.missing):
             return "not known"
-        more = f" and {self.unknown} cells not known" if self.unknown else ""
+        more = f" and {counted(self.unknown, 'cell')} not known" if self.unknown else ""
         return f"{_duration(self.seconds)}{more}"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from medfeat.counted import counted
 from medfeat.datasets.medmnist_table import medmnist_sets
 from medfeat.errors import UsageError
 from medfeat.evaluation.compare.gains import LIKE_SIZE, Gain, Typical, gains
@@ -132,7 +133,7 @@ def weigh(probe: Run, steps: tuple[Step, ...], plans: dict[str, FinetunePlan]) -
     expected = None if typical is None or name != "auc" else _expected(typical, probe.dataset, val.value)
     wide = not math.isfinite(val.low) or (val.high - val.low) / 2 > max(expected or 0.0, _WORTH)
     reasons = (
-        f"the linear probe reaches {NAMES[name]} {with_interval(val)} on val ({probe.val.n} samples)",
+        f"the linear probe reaches {NAMES[name]} {with_interval(val)} on val ({counted(probe.val.n, 'sample')})",
         *_climbing(steps, NAMES[name]),
         *_published(typical, planned.family),
         *_costs(plans),
@@ -191,4 +192,4 @@ def _published(typical: Typical | None, family: str) -> Iterator[str]:
 def _costs(plans: dict[str, FinetunePlan]) -> Iterator[str]:
     for mode, one in plans.items():
         if one.seconds is not None:
-            yield f"--mode {mode} would take about {one.seconds / 60:.1f} min here for {one.epochs} epochs"
+            yield f"--mode {mode} would take about {one.seconds / 60:.1f} min here for {counted(one.epochs, 'epoch')}"

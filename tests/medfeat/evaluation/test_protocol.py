@@ -252,7 +252,7 @@ def test_nan_features_are_refused_in_one_line(make_store, cache_root, group):
             return X
 
         opened.embeddings = spoiled
-        with pytest.raises(DataError, match=f"{group} features of 1 samples are NaN or infinite .first at row 3"):
+        with pytest.raises(DataError, match=f"{group} features of 1 sample are NaN or infinite .first at row 3"):
             probe_store(opened, official(opened), cache_root, Options(resamples=20))
     assert not list(cache_root.glob("runs/*/*")), "nothing half-written is left"
 

@@ -172,11 +172,11 @@ def test_an_unknown_task_names_those_that_are_saved(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"ids": np.array([OWN_IDS[0]] * 20)}, "1 ids are given more than once: images/0.png"),
+        ({"ids": np.array([OWN_IDS[0]] * 20)}, "1 id is given more than once: images/0.png"),
         ({"split": np.array(["learn"] * 20)}, "one of train, val, test, got learn"),
         ({"labels": np.full((20, 1), 2)}, r"whole numbers 0..1, got 2..2"),
         ({"labels": np.zeros((20, 2), int)}, r"need labels \(20, 1\)"),
-        ({"group": np.array(["patient"] * 20)}, "1 patients .*: patient;"),
+        ({"group": np.array(["patient"] * 20)}, "1 patient .*: patient;"),
         ({"task_type": "regression", "labels": np.full((20, 2), np.nan)}, "20 targets are NaN"),
         ({"task_type": "guess"}, "task type must be one of"),
     ],

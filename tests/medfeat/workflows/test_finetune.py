@@ -292,6 +292,7 @@ def test_a_destroying_rate_is_said_before_the_first_epoch(cache_root):
     tune(cache_root, backbone=VIT, epochs=1, progress=progress)
     loud = next(i for i, line in enumerate(progress.said) if line.startswith("WARNING"))
     assert loud < next(i for i, line in enumerate(progress.said) if line.startswith("epoch 1"))
+    assert progress.said.count("device: cpu") == 1, "before and after the training"
 
 
 def test_a_killed_command_resumes_to_the_same_weights(cache_root, tmp_path, monkeypatch):

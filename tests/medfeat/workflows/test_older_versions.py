@@ -55,7 +55,7 @@ def test_an_older_cache_stays_usable_and_its_images_are_recognised(
     assert embed(cache_root, folder, progress=said) == first
     picture(folder / "a" / "200.png", 200)
     assert extracted(cache_root, folder, progress=said).embedded == 1
-    assert any("study@2" in line and "1 images added" in line for line in said.said)
+    assert any("study@2" in line and "1 image added" in line for line in said.said)
 
 
 def test_labels_that_an_older_medfeat_put_on_a_name_of_two_meanings_are_refused(
