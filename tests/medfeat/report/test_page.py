@@ -13,6 +13,7 @@ from PIL import Image
 
 from medfeat.report.page import pictures
 from medfeat.report.page.columns import UNKNOWN, PointColumn, coordinates
+from medfeat.report.page.explore import picked
 from medfeat.report.page.html import Page, Section, element, table, text_of
 from medfeat.report.page.page_names import scrubbed, shown_ids
 from medfeat.report.tables import Table
@@ -56,6 +57,12 @@ def test_thumbnails_lie_in_rows_and_a_full_sheet_is_followed_by_another(monkeypa
     np.testing.assert_allclose(np.concatenate(greys), [[40, 80], [120, 160], [200, 0]], atol=4)
 
 
+def test_the_few_pictures_of_a_class_are_spread_over_all_of_its_images():
+    member = np.arange(300) % 3 == 1  # rows 1, 4, ..., 298
+    assert picked(member, 4).tolist() == [1, 100, 199, 298]
+    assert picked(member[:9], 4).tolist() == [1, 4, 7] and picked(np.zeros(5, bool)).tolist() == []
+
+
 def test_cells_of_a_table_are_escaped():
     assert "&lt;b&gt;" in table(Table("", ("<b>",), (("1",), ("2",))))
 
@@ -93,6 +100,16 @@ def test_a_column_of_words_keeps_the_order_of_classes_and_knows_what_is_missing(
     plain = PointColumn("class", words=["b", "a", UNKNOWN, "a"], order=("a", "b", "never")).to_dict()
     assert plain["values"] == ["a", "b", UNKNOWN] and plain["missing"] == 2
     assert np.frombuffer(base64.b64decode(plain["codes"]), "<u2").tolist() == [1, 0, 2, 0]
+
+
+def test_a_column_of_more_words_than_it_may_have_keeps_the_most_frequent_and_counts_the_others():
+    words = [f"w{i:02}" for i in range(64) for _ in range(70 - i)]  # w00 seventy times, w63 seven times
+    whole = PointColumn("word", words=words).to_dict()
+    assert whole["values"] == [f"w{i:02}" for i in range(64)]
+    cut = PointColumn("word", words=[*words, "rare", "rarer"]).to_dict()
+    assert cut["values"] == [*(f"w{i:02}" for i in range(63)), "3 others"]
+    codes = np.frombuffer(base64.b64decode(cut["codes"]), "<u2")
+    assert codes.tolist() == [min(i, 63) for i in range(64) for _ in range(70 - i)] + [63, 63]
 
 
 @pytest.mark.parametrize("values", [[1.0, 2.0, np.nan], [np.nan] * 3])

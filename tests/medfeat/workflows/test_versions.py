@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import medfeat
 from medfeat.errors import DataError, UsageError
@@ -22,37 +21,20 @@ from medfeat_cache import Catalogue, FeatureStore, find_stores
 from medfeat_cli.main import run as command
 
 from .embedded import embed, extracted
+from .versioned import (
+    ALTERNATING,
+    BRIGHT,
+    DARK,
+    HALVES,
+    features,
+    load_values,
+    official_of,
+    picture,
+    table,
+    write,
+)
 
 QUICK = {"resamples": 0}
-
-
-def picture(path, value, size=12):
-    """Write a grey picture around a value, with noise of its own."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(value).integers(-3, 4, (size, size))
-    Image.fromarray(np.clip(value + noise, 0, 255).astype(np.uint8)).save(path)
-
-
-def table(folder, values, labels, name="l.csv"):
-    """Write pictures 00.png, 01.png, ... and a CSV with their labels and a split; return the CSV."""
-    folder.mkdir(parents=True, exist_ok=True)
-    splits = ["train", "train", "val", "test"]
-    for i, value in enumerate(values):
-        picture(folder / f"{i:02}.png", value)
-    rows = [f"{i:02}.png,{label},{splits[i // 2 % 4]}" for i, label in enumerate(labels)]
-    (folder / name).write_text("path,label,split\n" + "\n".join(rows) + "\n")
-    return folder / name
-
-
-DARK = [20 + 4 * i for i in range(16)]
-BRIGHT = [130 + 7 * i for i in range(16)]
-ALTERNATING = ["ab"[i % 2] for i in range(16)]
-HALVES = ["ab"[i // 8] for i in range(16)]
-
-
-def official_of(path):
-    with FeatureStore(path) as store:
-        return official(store)
 
 
 def test_other_images_of_one_name_are_refused_and_both_paths_are_named(counting, cache_root, tmp_path):
@@ -97,25 +79,6 @@ def test_an_image_in_common_makes_a_numbered_version_and_the_last_one_is_meant(c
     assert max(newest) > 0.7
     assert max(oldest) < 0.4
     assert load_values(cache_root, "study@2") == newest
-
-
-def write(folder, values, source):
-    labels = ["ab"[value % 2] for value in range(len(values))]
-    if source == "csv":
-        return table(folder, values, labels, "study.csv")
-    if source == "folder":
-        for value, label in zip(values, labels, strict=True):
-            picture(folder / label / f"{value:03}.png", value)
-        return folder
-    folder.mkdir()
-    images = np.stack([np.full((12, 12), value, np.uint8) for value in values])
-    np.savez(folder / "study.npz", images=images, labels=np.arange(len(values)) % 2)
-    return folder / "study.npz"
-
-
-def load_values(cache_root, name):
-    splits = [medfeat.load(name, "counting", split=s, cache_dir=cache_root).X[:, 0] for s in ("train", "val", "test")]
-    return sorted(np.concatenate(splits).tolist())
 
 
 def test_the_last_extracted_version_is_meant_again_when_its_images_come_back(counting, cache_root, tmp_path):
@@ -260,70 +223,6 @@ def test_all_versions_are_listed_and_one_can_be_named(counting, cache_root, tmp_
         assert {store["data"] for store in json.loads(capsys.readouterr().out)["stores"]} == shown
 
 
-def forget_bindings(cache_root, path, *, task):
-    """Make a cache what an older medfeat would have left: no versions, tasks by name alone, no content in stores."""
-    folder = path.parent.parent
-    (folder / "versions.json").unlink()
-    [kept] = [file for file in folder.glob("tasks/*/official.json") if json.loads(file.read_text())["images"] == task]
-    content = json.loads(kept.read_text())
-    del content["images"]
-    for file in folder.glob("tasks/*/*.json"):
-        file.unlink()
-    (folder / "tasks" / "official.json").write_text(json.dumps(content))
-
-
-@pytest.fixture
-def no_content(monkeypatch):
-    """Stores are written as by an older medfeat: their facts hold a fingerprint and no content."""
-    from dataclasses import asdict
-
-    from medfeat.extraction.loop import one_pass as passes
-
-    def older(value):
-        facts = asdict(value)
-        facts.pop("content", None)
-        return facts
-
-    monkeypatch.setattr(passes, "asdict", older)
-
-
-def test_an_older_cache_stays_usable_and_its_images_are_recognised(
-    counting, cache_root, tmp_path, no_content, monkeypatch
-):
-    folder = write(tmp_path / "study", DARK, "folder")
-    first = embed(cache_root, folder)
-    forget_bindings(cache_root, first, task=official_of(first).images)
-    assert official_of(first).ids.size == 16
-    assert len(load_values(cache_root, "study")) == 16
-    monkeypatch.undo()
-    said = SilentProgress()
-    assert embed(cache_root, folder, progress=said) == first
-    picture(folder / "a" / "200.png", 200)
-    assert extracted(cache_root, folder, progress=said).embedded == 1
-    assert any("study@2" in line and "1 image added" in line for line in said.said)
-
-
-def test_labels_that_an_older_medfeat_put_on_a_name_of_two_meanings_are_refused(
-    counting, cache_root, tmp_path, no_content
-):
-    one = embed(cache_root, table(tmp_path / "a", DARK, HALVES))
-    other = table(tmp_path / "b", [DARK[0], *BRIGHT[1:]], ALTERNATING)
-    two = embed(cache_root, other)
-    forget_bindings(cache_root, two, task=official_of(two).images)
-    for path in (one, two):
-        with pytest.raises(DataError, match=r"older medfeat.*15 of its ids show different images"):
-            official_of(path)
-    before = counting.images
-    embed(cache_root, other)
-    assert counting.images == before
-    assert official_of(two).labels[:, 0].tolist() == [i % 2 for i in range(16)]
-
-
-def features(folder, ids, **more):
-    np.savez(folder / "f.npz", embeddings=np.eye(len(ids), 5, dtype=np.float32), ids=np.array(ids), **more)
-    return folder / "f.npz"
-
-
 def test_imported_features_are_of_one_version(counting, cache_root, tmp_path):
     first, _ = grown(cache_root, tmp_path)
     with FeatureStore(first) as store:
@@ -399,19 +298,3 @@ def test_a_changed_image_is_never_taken_for_a_changed_network(counting, cache_ro
     picture(tmp_path / "a" / "03.png", 250)
     with pytest.raises(DataError, match="not those that were embedded"):
         verify([path], canary=True, device="cpu")
-
-
-def test_hashes_that_imported_features_bring_put_no_labels_of_an_older_medfeat_in_doubt(
-    counting, cache_root, tmp_path, no_content, monkeypatch
-):
-    folder = write(tmp_path / "study", DARK, "folder")
-    first = embed(cache_root, folder)
-    task = official_of(first)
-    forget_bindings(cache_root, first, task=task.images)
-    monkeypatch.undo()
-    picture(folder / "a" / "200.png", 200)
-    embed(cache_root, folder)
-    claimed = np.full((len(task.ids), 16), 7, np.uint8)  # of no image that was seen
-    file = features(tmp_path, task.ids, image_hash=claimed)
-    import_store(file, data="study@2", backbone="theirs", cache_dir=cache_root)
-    assert official_of(first).labels.tolist() == task.labels.tolist()
