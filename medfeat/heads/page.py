@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from medfeat.heads import attention, boosting, knn, linear, lp_plus, mlp, prototypes, ridge, svm, text_linear
-from medfeat.heads.head_registry import HEADS, describe, learns
+from medfeat.heads.head_registry import HEADS, LazyHead, describe, learns
 from medfeat.heads.inputs import CLASS_TASKS
 from medfeat.types import TASK_TYPES
 
@@ -99,7 +99,8 @@ plus logistic regression on standardised unit vectors, intercept penalised too. 
 ## auto and quick
 
 The best candidate of each head that suits the task, and the means of two or three of them: [which stand
-when](protocol.md#val-selects-test-is-read-once).
+when](protocol.md#val-selects-test-is-read-once). `quick` leaves out those that train in rounds; `medfeat probe` asks
+for it where no head is named, but for numbers.
 
 ## majority
 
@@ -110,7 +111,8 @@ _SHORT = {"ordinal-regression": "ordered classes", "regression": "numbers", "mul
 
 def page() -> str:
     """Return the text of docs/heads.md."""
-    rows = [f"| `{name}` | {describe(name)} | {_learns(name)} |" for name in HEADS if name not in HEADS.packages()]
+    built_in = [name for name in HEADS if name not in HEADS.packages() and isinstance(HEADS[name], LazyHead)]
+    rows = [f"| `{name}` | {describe(name)} | {_learns(name)} |" for name in built_in]
     table = "\n".join(["| head | what it is | learns |", "|---|---|---|", *rows])
     return HEAD + table + "\n" + REST.format(
         linear=_grid(linear.GRID), neighbours=_list(knn.NEIGHBOURS), votes=_list(knn.TEMPERATURES),

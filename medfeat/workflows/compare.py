@@ -130,11 +130,20 @@ class CompareReport(Shown):
         UsageError
             Nothing was run, or there are several comparisons.
         """
-        if len(self.comparisons) != 1 or not self.comparisons[0].runs:
-            every = (one.dataset if one.task == OFFICIAL else f"{one.dataset} ({one.task})" for one in self.comparisons)
-            names = ", ".join(every) or "none"
-            raise UsageError(f"a figure shows the runs of one dataset and task, found {names}: name it with --data")
-        (one,) = self.comparisons
+        there = [one for one in self.comparisons if one.runs]
+        if not there:
+            asked = self.comparisons[0].dataset if len(self.comparisons) == 1 else None
+            raise UsageError(
+                f"a figure shows our runs, and there are none{f' on {asked}' if asked else ''}: run "
+                f"{command('probe', data=asked)} first"
+            )
+        if len(there) > 1:
+            every = (one.dataset if one.task == OFFICIAL else f"{one.dataset} ({one.task})" for one in there)
+            raise UsageError(
+                f"a figure shows the runs of one dataset and task, found {', '.join(every)}: name one with --data, and "
+                "its task with --task"
+            )
+        (one,) = there
         return save(scores_figure(one) if one.rows else own_figure(one), path)
 
 
@@ -146,6 +155,7 @@ def compare(
     head: str | Sequence[str] | None = None,
     size: int | None = None,
     class_weight: str | Sequence[str] | None = None,
+    task: str | Sequence[str] | None = None,
     paired: bool = False,
     cache_dir: str | Path | None = None,
 ) -> CompareReport:
@@ -159,8 +169,8 @@ def compare(
         published results.
     course
         The course project's table instead: 11 systems and five baselines on BloodMNIST and OCTMNIST.
-    backbone, head, size, class_weight
-        Keep only runs of these.
+    backbone, head, size, class_weight, task
+        Keep only runs of these; a task by its name, ``official`` for the labels that a dataset came with.
     paired
         Also compare our best run on val with each other one on the same test set, with Holm's correction.
     cache_dir
@@ -182,7 +192,7 @@ def compare(
     root = resolve_root(cache_dir)
     found, problems = list_runs(root)
     found = of_data(found, None, root)
-    runs = kept_runs(found, backbone=backbone, head=head, size=size, class_weight=class_weight)
+    runs = kept_runs(found, backbone=backbone, head=head, size=size, class_weight=class_weight, task=task)
     if course:
         return CompareReport((), tuple(course_lines(runs)), tuple(problems))
     names = _datasets(data, runs, root)
@@ -221,6 +231,7 @@ def kept_runs(
     head: str | Sequence[str] | None,
     size: int | None,
     class_weight: str | Sequence[str] | None = None,
+    task: str | Sequence[str] | None = None,
 ) -> list[Run]:
     """Keep the runs that were asked for; a name that no run has is a mistake, not an empty answer."""
     kept = [run for run in runs if size in (None, run.size)]
@@ -228,6 +239,7 @@ def kept_runs(
         ("backbone", backbone, lambda run: run.backbone),
         ("head", head, lambda run: run.head),
         ("class weight", class_weight, class_weight_of),
+        ("task", task, lambda run: str(run.task["name"])),
     )
     for field, names, of in fields:
         wanted = asked_names(names)

@@ -8,6 +8,7 @@ import shlex
 import pytest
 
 from installing import FILES, PAGE, forget
+from medfeat.heads import HEADS
 from medfeat_cli.main import run
 
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -35,6 +36,8 @@ def installed(clinic_site, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     yield
     forget("clinic")
+    if "bayes" in HEADS:
+        HEADS.remove("bayes")
 
 
 def test_every_block_runs_and_prints_what_the_text_promises(installed, capsys):

@@ -18,6 +18,7 @@ Figure = Annotated[
     Path | None, typer.Option("--figure", help="Draw the scores here (.png, .svg or .pdf); own images: ROC too.")
 ]
 Head = Annotated[str | None, typer.Option("--head", help="Only runs of these heads (comma list).")]
+Task = Annotated[str | None, typer.Option("--task", help="Only runs of these tasks (comma list), by their names.")]
 
 
 def compare(
@@ -27,6 +28,7 @@ def compare(
     head: Head = None,
     size: options.Size = None,
     class_weight: options.ClassWeightOfRuns = None,
+    task: Task = None,
     course: Course = False,
     paired: Paired = False,
     figure: Figure = None,
@@ -50,6 +52,7 @@ def compare(
         head=head,
         size=size,
         class_weight=class_weight,
+        task=task,
         paired=paired,
         cache_dir=cache_dir,
     )

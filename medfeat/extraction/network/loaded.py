@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from medfeat.backbones import Backbone, brings_weights, split_part
@@ -44,7 +43,6 @@ class LastLoaded:
 
 def _asked(name: str, load: partial[Backbone]) -> dict[str, Any]:
     """Return what is asked; a file of weights may have changed since, which its stamp tells."""
-    weights, file = load.keywords.get("weights"), None
-    if isinstance(weights, str | Path) and str(weights) != "random":
-        file = file_identity(split_part(weights)[0])
+    weights = load.keywords.get("weights")
+    file = None if weights is None or str(weights) == "random" else file_identity(split_part(weights)[0])
     return {"name": name, **load.keywords, "file": file}

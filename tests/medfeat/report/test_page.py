@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from medfeat.report.page import pictures
 from medfeat.report.page.columns import UNKNOWN, PointColumn, coordinates
 from medfeat.report.page.html import Page, Section, element, table, text_of
 from medfeat.report.page.page_names import scrubbed, shown_ids
@@ -44,6 +47,15 @@ def test_a_page_forbids_requests_and_other_scripts():
     assert not re.search(r'(src|href)="(https?:|//)', text)
 
 
+def test_thumbnails_lie_in_rows_and_a_full_sheet_is_followed_by_another(monkeypatch):
+    monkeypatch.setattr(pictures, "ACROSS", 2)
+    monkeypatch.setattr(pictures, "EACH", 4)
+    addresses = list(pictures.sheets((np.full((8, 16), 40 * i, np.uint8) for i in range(1, 6)), 8, 16))
+    read = [Image.open(io.BytesIO(base64.b64decode(one.partition(",")[2]))).convert("L") for one in addresses]
+    greys = [np.asarray(one, float).reshape(-1, 8, 2, 16).mean(axis=(1, 3)) for one in read]
+    np.testing.assert_allclose(np.concatenate(greys), [[40, 80], [120, 160], [200, 0]], atol=4)
+
+
 def test_cells_of_a_table_are_escaped():
     assert "&lt;b&gt;" in table(Table("", ("<b>",), (("1",), ("2",))))
 
@@ -67,8 +79,8 @@ def test_a_table_without_rows_is_its_title_and_notes():
 
 
 def test_ids_stay_different_when_what_told_them_apart_is_hidden():
-    shown = shown_ids(["anna/1.png", "bert/1.png"], ["anna", "anna"])
-    assert len(set(shown)) == 2
+    shown = shown_ids(["x/1.png", "anna/1.png", "patient 2/1.png"], ["x", "anna", "y"])
+    assert shown == ["x/1.png", "patient 2/1.png", "patient 2/1.png (row 3)"]
 
 
 def test_coordinates_share_one_scale_and_mark_what_is_absent():

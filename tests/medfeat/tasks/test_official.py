@@ -198,6 +198,14 @@ def test_fused_stores_line_up_by_id_though_one_is_shuffled(cache_root):
     np.testing.assert_array_equal(train.X[:, fused.blocks[1]], [vector(name, 3, 5) for name in train.ids])
 
 
+def test_fused_stores_have_the_groups_of_the_first(cache_root):
+    ids = [f"{group}/{i}" for group, n in COUNTS.items() for i in range(n)]
+    split, whole = write_store(cache_root), write_store(cache_root, backbone="two", groups={"all": ids})
+    assert fuse([split]).groups == fuse([split, whole]).groups == tuple(COUNTS)
+    both = fuse([whole, split])
+    assert both.groups == ("all",) and both.n("all") == 60 and both.embeddings("all").shape == (60, 8)
+
+
 def test_stores_of_other_images_are_not_fused(cache_root):
     other = {"train": ["train/0", "new/0"], "val": ["val/0"], "test": ["test/0"]}
     stores = [write_store(cache_root), write_store(cache_root, backbone="two", groups=other)]

@@ -89,9 +89,23 @@ def test_a_figure_shows_scores_roc_and_confusions(own, cache_root, tmp_path):
 def test_a_figure_is_of_one_dataset(own, make_store, cache_root, tmp_path):
     make_store(dataset="moles", task="multi-class")
     probe("moles", head="linear", cache_dir=cache_root, resamples=20)
-    with pytest.raises(UsageError, match="found moles, polyps: name it with --data"):
+    with pytest.raises(UsageError, match="found moles, polyps: name one with --data"):
         compare(cache_dir=cache_root).draw(tmp_path / "x.png")
     assert compare("moles", cache_dir=cache_root).draw(tmp_path / "moles.svg").is_file()
+    with pytest.raises(UsageError, match="none on breastmnist: run `medfeat probe --data breastmnist` first"):
+        compare("breastmnist", cache_dir=cache_root).draw(tmp_path / "x.png")
+
+
+def test_a_figure_is_of_one_task_which_is_named(own, cache_root, tmp_path):
+    probe("polyps", relabel="0=no;1=yes", name="any", head="linear", cache_dir=cache_root, resamples=20)
+    with pytest.raises(
+        UsageError, match=r"found polyps \(any\), polyps: name one with --data, and its task with --task"
+    ):
+        compare("polyps", cache_dir=cache_root).draw(tmp_path / "x.png")
+    (one,) = compare("polyps", task="any", cache_dir=cache_root).comparisons
+    assert {run.task["name"] for run in one.runs} == {"any"}
+    with pytest.raises(UsageError, match="any, official"):
+        compare("polyps", task="some", cache_dir=cache_root)
 
 
 def test_numbers_are_compared_by_their_own_scores(make_store, cache_root, tmp_path):

@@ -55,6 +55,9 @@ def test_a_set_of_its_own_is_compared_with_sets_of_like_size():
     assert {one.dataset for one in like_sized(found, "breastmnist", 546)} == {"breastmnist"}
     # train splits: BreastMNIST 546, RetinaMNIST 1080; the next is PneumoniaMNIST with 4708
     assert {one.dataset for one in like_sized(found, "mine", 600)} == {"breastmnist", "retinamnist"}
+    # three times larger or smaller at most: 546 x 3 = 1638, 4708 / 3 = 1569.3
+    assert {one.dataset for one in like_sized(found, "mine", 1569)} == {"breastmnist", "retinamnist"}
+    assert {one.dataset for one in like_sized(found, "mine", 1639)} == {"retinamnist", "pneumoniamnist"}
 
 
 def test_the_curve_is_of_val_and_test_stays_closed(cache_root):

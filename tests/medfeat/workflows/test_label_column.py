@@ -38,7 +38,9 @@ def stored(clinic, counting, cache_root):
 
 def test_another_column_is_another_task_of_the_same_vectors(stored, counting):
     seen = counting.images
-    usual, run = (probe("clinic", label_column=one, cache_dir=stored, **QUICK).runs[0] for one in (None, "stage"))
+    usual, run = (
+        probe("clinic", label_column=one, head="linear", cache_dir=stored, **QUICK).runs[0] for one in (None, "stage")
+    )
     assert counting.images == seen
     assert (run.task["name"], run.task["classes"]) == ("stage", ["high", "low", "mid", "top"])
     assert usual.task["classes"] == ["a", "b"]
@@ -50,13 +52,13 @@ def test_another_column_is_another_task_of_the_same_vectors(stored, counting):
 
 
 def test_groups_are_found_in_the_file_of_the_images(stored):
-    report = cross_validate("clinic", group_column="hospital", cache_dir=stored, **QUICK)
+    report = cross_validate("clinic", group_column="hospital", cache_dir=stored, head="linear", **QUICK)
     assert sorted(report.found[0].to_dict()["within"]) == ["N", "S"]
 
 
 def test_columns_that_are_nowhere_are_told(stored, counting):
     with pytest.raises(DataError, match=r"no column 'grade'; its header is id, path, finding, stage, hospital"):
-        probe("clinic", label_column="grade", cache_dir=stored, **QUICK)
+        probe("clinic", label_column="grade", cache_dir=stored, head="linear", **QUICK)
     embed(stored)
     with pytest.raises(UsageError, match=r"--label-column is a column of --labels FILE.csv: .* came from no CSV$"):
-        probe("synthetic-binary", label_column="grade", cache_dir=stored, **QUICK)
+        probe("synthetic-binary", label_column="grade", cache_dir=stored, head="linear", **QUICK)

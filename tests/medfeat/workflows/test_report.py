@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from medfeat.errors import MissingFileError, UsageError
 from medfeat.evaluation.runs.run import list_runs, read_scores
+from medfeat.report.references import bibtex
 from medfeat.types import NOT_KNOWN, SilentProgress
 from medfeat.workflows.extract import extract
 from medfeat.workflows.few_shot import few_shot
@@ -226,6 +227,12 @@ def test_references_have_every_work_that_is_cited(task, make_store, cache_root):
         assert f"{tool} " in made.lines[0] and f"author = {{{author}" in made.bibtex
     assert made.bibtex.count("{") == made.bibtex.count("}")
     assert "Newcombe" not in made.lines[0] if task == "regression" else "whole patients" not in made.lines[0]
+
+
+def test_a_work_that_several_ask_to_be_cited_is_a_reference_once():
+    said = {"pathmnist": "doi 10.1038/s41597-022-01721-8", "bloodmnist": "see 10.1038/s41597-022-01721-8"}
+    found = bibtex(["holm1979", "holm1979", "nobody"], said | {"my scans": "Doe 2020", "yours": "Roe 2021"})
+    assert re.findall(r"^@\w+{(.*),$", found, re.MULTILINE) == ["holm1979", "yang2023medmnist", "my-scans", "yours"]
 
 
 def test_methods_say_a_rule_once_and_name_no_trees_that_did_not_stand(make_store, cache_root):

@@ -399,3 +399,19 @@ def test_a_changed_image_is_never_taken_for_a_changed_network(counting, cache_ro
     picture(tmp_path / "a" / "03.png", 250)
     with pytest.raises(DataError, match="not those that were embedded"):
         verify([path], canary=True, device="cpu")
+
+
+def test_hashes_that_imported_features_bring_put_no_labels_of_an_older_medfeat_in_doubt(
+    counting, cache_root, tmp_path, no_content, monkeypatch
+):
+    folder = write(tmp_path / "study", DARK, "folder")
+    first = embed(cache_root, folder)
+    task = official_of(first)
+    forget_bindings(cache_root, first, task=task.images)
+    monkeypatch.undo()
+    picture(folder / "a" / "200.png", 200)
+    embed(cache_root, folder)
+    claimed = np.full((len(task.ids), 16), 7, np.uint8)  # of no image that was seen
+    file = features(tmp_path, task.ids, image_hash=claimed)
+    import_store(file, data="study@2", backbone="theirs", cache_dir=cache_root)
+    assert official_of(first).labels.tolist() == task.labels.tolist()
