@@ -98,9 +98,8 @@ def audit(
     """
     if threshold is not None and not -1 <= threshold <= 1:
         raise UsageError(f"--threshold is a cosine between -1 and 1, got {threshold}")
-    root, progress = resolve_root(cache_dir), heard(progress)
-    header = one_store(data, backbone, store=store, cache_dir=cache_dir, size=size, **query)
-    question = Question(task, labels, partial=labels is not None, classes=classes)
+    root, question = resolve_root(cache_dir), Question(task, labels, partial=labels is not None, classes=classes)
+    progress, header = heard(progress), one_store(data, backbone, store=store, cache_dir=cache_dir, size=size, **query)
     options = RemakeOptions(
         data_root=data_root, weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
     )

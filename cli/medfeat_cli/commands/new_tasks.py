@@ -64,7 +64,13 @@ def corrupt(
 
 
 def leave_out(
-    asked: ProbeRequest, parts: dict[str, Any], how: dict[str, str], *, resamples: int | None, wide: bool, json: bool
+    asked: ProbeRequest,
+    parts: tuple[int | None, str | None, Path | None],
+    how: dict[str, str],
+    *,
+    resamples: int | None,
+    wide: bool,
+    json: bool,
 ) -> None:
     """Leave every sample out once, by `parts`."""
     from medfeat.evaluation.judging.rotation import RotationOptions
@@ -73,7 +79,7 @@ def leave_out(
 
     often = RESAMPLES if resamples is None else resamples
     options = RotationOptions(seed=asked.seed, resamples=often, **how)
-    report = cross_validate_of(asked, options, Parts(**parts), progress=for_terminal())
+    report = cross_validate_of(asked, options, Parts(*parts), progress=for_terminal())
     _show(report, wide=wide, json=json)
     _stop(report.failed)
 

@@ -119,7 +119,7 @@ def probe(
         data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
         texts=TextsAsked(prompts, offline), bag=bag, cache_dir=cache_dir,
     )  # fmt: skip
-    weights_of_classes = class_weight or "none"
+    of_classes = class_weight or "none"
     if shots is not None:
         new_tasks.few_shot(asked, shots=shots, draws=draws, figure=figure, resamples=resamples, wide=wide, json=json)
     elif fuse is not None:
@@ -131,15 +131,14 @@ def probe(
         made = (data_root, weights, device, offline, trust_remote_code)
         new_tasks.corrupt(asked, made, figure=figure, resamples=resamples, wide=wide, json=json)
     elif folds is not None or group_column is not None:
-        parts = {"folds": folds, "column": group_column, "path": groups or labels}
-        how = {"choose": choose or "val", "class_weight": weights_of_classes}
+        parts, how = (folds, group_column, groups or labels), {"choose": choose or "val", "class_weight": of_classes}
         new_tasks.leave_out(asked, parts, how, resamples=resamples, wide=wide, json=json)
     else:
         from medfeat.evaluation.measures.bootstrap import RESAMPLES
         from medfeat.workflows.probe import probe_stores
 
         report = probe_stores(
-            asked, choose=choose, class_weight=weights_of_classes, refit=refit, select=select, budget=budget,
+            asked, choose=choose, class_weight=of_classes, refit=refit, select=select, budget=budget,
             resamples=RESAMPLES if resamples is None else resamples, progress=for_terminal(),
         )  # fmt: skip
         _show(report, wide=wide, json=json, pivot=pivot)
