@@ -64,6 +64,7 @@ mutants: $(READY) ## change the code in one place at a time, and list the change
 docs: $(READY) ## regenerate the pages that are made from the code, and build all pages into site/
 	$(BIN)/python tools/make_docs.py
 	$(BIN)/python tools/make_growth.py
+	$(BIN)/python benchmarks/scale_plans.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean: ## remove the environment and every cache
