@@ -60,7 +60,7 @@ def predict(
     ----------
     run
         Folder of a run, the beginning of its key, or ``best`` of the dataset that `data` names: on val, or in folds
-        where val has fewer than 100 samples and runs were cross-validated; which one is told.
+        where val has fewer than 128 samples and runs were cross-validated; which one is told.
     images
         What to embed by the probe's recipe: a folder, CSV, npz, image or DICOM series, or a registered name; or what a
         program holds: an array (n, H, W[, 3]) of uint8, a list of Pillow images, tensors, a dataset, see

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from medfeat.evaluation.judging.best_run import best_run
+from medfeat.evaluation.judging.cross_validation import SMALL_VAL
 
 
 def run(key, *, val, n=12, folds=None, asked="q", made="2026-01-01"):
@@ -28,7 +29,7 @@ def test_a_few_samples_of_val_do_not_beat_folds_over_all_of_them():
     )
 
 
-@pytest.mark.parametrize(("n", "best"), [(99, "folds"), (100, "val")])
+@pytest.mark.parametrize(("n", "best"), [(SMALL_VAL - 1, "folds"), (SMALL_VAL, "val")])
 def test_val_tells_where_it_is_large_enough_to_choose_by(n, best):
     found = best_run([run("folds", val=0.8, n=n, folds=0.9), run("val", val=0.85, n=n)])
     assert found.run.key == best
