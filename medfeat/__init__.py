@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from medfeat.workflows.probe import probe
     from medfeat.workflows.report import write_report
     from medfeat.workflows.robustness import robustness
+    from medfeat.workflows.runs import list_of_runs
     from medfeat.workflows.search import search
     from medfeat.workflows.study import study
     from medfeat.workflows.transfer import transfer
@@ -54,6 +55,7 @@ _WHERE = {
     "few_shot": "medfeat.workflows.few_shot",
     "finetune": "medfeat.workflows.finetune",
     "fuse": "medfeat.workflows.fusion",
+    "list_of_runs": "medfeat.workflows.runs",
     "load": "medfeat.workflows.load",
     "load_backbone": "medfeat.backbones",
     "open_dataset": "medfeat.datasets",
@@ -83,6 +85,7 @@ __all__ = [
     "few_shot",
     "finetune",
     "fuse",
+    "list_of_runs",
     "load",
     "load_backbone",
     "open_dataset",

@@ -71,10 +71,10 @@ def heard(progress: Progress | None) -> Progress:
 
 
 def warn_of(lines: Iterable[str]) -> None:
-    """Tell of what went wrong without stopping: a warning in a notebook, and always a line of the log."""
+    """Tell of what went wrong without stopping: always a line of the log, and a warning in a notebook without it."""
     for line in lines:
         _LOGGER.warning("%s", line)
-        if in_notebook():
+        if in_notebook() and not _log_is_seen(logging.WARNING):
             warnings.warn(line, MedfeatWarning, stacklevel=3)
 
 
@@ -99,17 +99,18 @@ class _LoggedProgress(SilentProgress):
 
 
 class _NotebookProgress:
-    """Draws a bar below the cell; lines worth keeping are printed above it."""
+    """Draws a bar below the cell, of which nothing is left; lines worth keeping are printed, or logged where seen."""
 
     def __init__(self) -> None:
         self._bar: Any = None
+        self._below = _Below()
 
     def start(self, total: int, label: str, unit: str = "images") -> None:
         """Begin a bar of `total` units."""
         from tqdm.std import tqdm
 
         self.finish()
-        how = {"leave": False, "file": sys.stdout, "mininterval": 0.2, "delay": _SHORTEST}
+        how = {"leave": False, "file": self._below, "mininterval": 0.2, "delay": _SHORTEST}
         self._bar = tqdm(total=total, desc=label, unit=f" {unit}", **how)
 
     def advance(self, count: int) -> None:
@@ -118,10 +119,9 @@ class _NotebookProgress:
             self._bar.update(count)
 
     def say(self, message: str) -> None:
-        """Print a line above the bar, and log it."""
-        from tqdm.std import tqdm
-
-        tqdm.write(message, file=sys.stdout)
+        """Show a line once: in the log where the log is shown in the notebook, else printed and logged."""
+        if not _log_is_seen(logging.INFO):
+            print(message)
         _LOGGER.info("%s", message)
 
     def finish(self) -> None:
@@ -129,3 +129,46 @@ class _NotebookProgress:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+class _Below:
+    """A place below the cell for one line at a time, as a file: what was written last replaces what was there.
+
+    A bar that is printed comes back with every state it had when the notebook is saved and opened again.
+    """
+
+    def __init__(self) -> None:
+        self._place: Any = None
+
+    def write(self, text: str) -> None:
+        """Show a line; a blank one takes the last away."""
+        line = text.strip()
+        if not line and self._place is None:
+            return
+        shown = {"text/plain": line}
+        if self._place is None:
+            from IPython.display import display
+
+            self._place = display(shown, raw=True, display_id=True)
+        else:
+            self._place.update(shown, raw=True)
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+
+def _log_is_seen(level: int) -> bool:
+    """Tell whether the log is shown where the notebook shows what is printed, as `logging.basicConfig` has it."""
+    logger: logging.Logger | None = _LOGGER
+    if not _LOGGER.isEnabledFor(level):
+        return False
+    while logger is not None:
+        if any(one.level <= level and _stream_of(one) in (sys.stdout, sys.stderr) for one in logger.handlers):
+            return True
+        logger = logger.parent if logger.propagate else None
+    return False
+
+
+def _stream_of(handler: logging.Handler) -> Any:
+    """Return what a handler writes to; those of rich write to a console's file."""
+    return getattr(handler, "stream", None) or getattr(getattr(handler, "console", None), "file", None)

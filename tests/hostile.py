@@ -112,7 +112,7 @@ def arena(folder: Path) -> Path:
             rows = (rng.normal(size=(len(y), 8)) + y[:, None]).astype("f4")
             writer.write_rows(group, np.arange(len(y)), rows, rng.integers(0, 256, (len(y), 16), dtype=np.uint8))
         writer.publish({})
-    probe("planted", cache_dir=cache, resamples=20)
+    probe("planted", head="linear", cache_dir=cache, resamples=20)
     for name in ("known", "new"):
         (folder / name).mkdir()
         Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).save(folder / name / "a.png")

@@ -63,7 +63,7 @@ COMMANDS = {
     "predict": Command(f"predict --run {{run}} --data {DATA} --out {{here}}/silver.csv", ("silver.csv",)),
     "probe --figure": Command(f"{PROBE} --shots 2,4 --draws 2 --figure {{here}}/curve.png", ("curve.png",)),
     "compare": Command("compare --data breastmnist --format markdown --out {here}/table.md", ("table.md",)),
-    "compare --figure": Command("compare --data breastmnist --figure {here}/forest.png", ("forest.png",)),
+    "compare --figure": Command(f"compare --data {DATA} --figure {{here}}/forest.png", ("forest.png",)),
     "report": Command("report --out {here}/report.html --no-images --tables {here}/tables", ("report.html",)),
     "explore": Command(
         f"explore --data {DATA} --backbone stats --no-images --sample 60 --out {{here}}/page.html "

@@ -141,7 +141,7 @@ def _frozen(root: Path, data: Path) -> None:
 
             options = {"weights": "random", "device": "cpu", "precision": "fp32", "cache_dir": root}
             extract(str(data), BACKBONE, **options)
-            probe(cache_dir=root, resamples=20)
+            probe(head="linear", cache_dir=root, resamples=20)
             os._exit(0)
         os._exit(1)
     _, status = os.waitpid(pid, 0)

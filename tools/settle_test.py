@@ -35,10 +35,10 @@ TODAY, NEW = ("linear", "val"), ("quick", "cv")
 SHOWN = ("auc", "acc")
 
 HEAD = """
-Read once, after the tables above and the [record](decisions/0052-the-default-of-probe.md) were written: last layer,
-official split, the linear head chosen on val beside `--head quick --choose cv`. Volumes as above. Intervals of 95 %;
-the difference with its interval, and p of the paired test. These sets are small: an interval that holds 0 says that
-either may be the better one. Made by `tools/settle_test.py`.
+Read once, after the tables above and the [record](decisions/0056-quick-by-folds-is-the-default.md) were written: last
+layer, official split, the linear head chosen on val beside `--head quick --choose cv`. Volumes as above. Intervals of
+95 %; the difference with its interval, and p of the paired test. These sets are small: an interval that holds 0 says
+that either may be the better one. Made by `tools/settle_test.py`.
 
 """
 

@@ -30,6 +30,11 @@ _ID_NAMES = (
     "filepath", "file_path", "_id",
 )  # fmt: skip
 _LABEL_NAMES = ("labels", "label", "y", "targets", "target")
+_MAP = ("x", "y")
+_OF_A_MAP = (
+    "; x and y are places on a map and no vectors: give the file that the map was made from, as cache export writes it "
+    "without --atlas"
+)
 SPLIT_NAMES = ("split", "splits", "subset", "partition")
 _PATIENT_NAMES = ("patient", "patients", "patient_id", "patient_ids", "case_id")
 _CLASS_NAMES = ("classes", "class_names")
@@ -242,6 +247,8 @@ def named_features(
         named = {prefix.sub("", name, count=1).lower(): name for name in arrays if prefix.match(name)}
         if group == "all" and not found:
             named = {name.lower(): name for name in arrays} | named
+        on_map = _is_map(arrays, named)
+        named = {name: of for name, of in named.items() if not (on_map and name in _MAP)}
         one = _pick(arrays, named, source)
         if one is None:
             continue
@@ -258,9 +265,15 @@ def named_features(
     if not found:
         raise StoreInputError(
             f"{source} must hold features under one of the names {', '.join(_EMBEDDING_NAMES)}, "
-            f"found {', '.join(arrays) or 'nothing'}"
+            f"found {', '.join(arrays) or 'nothing'}{_OF_A_MAP if on_map else ''}"
         )
     return found
+
+
+def _is_map(arrays: Mapping[str, NDArray[Any]], named: Mapping[str, str]) -> bool:
+    """Tell whether x and y are where points lie on a map, as embedding-atlas has them, and no features with labels."""
+    columns = [arrays[named[name]] for name in _MAP if name in named]
+    return len(columns) == len(_MAP) and all(one.ndim == 1 and _numbers(one).dtype.kind == "f" for one in columns)
 
 
 def _refuse_other_lengths(one: Features, names: NDArray[Any], group: str, source: str | Path) -> None:

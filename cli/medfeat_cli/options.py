@@ -12,6 +12,8 @@ from medfeat_cli.helping import at_least
 # Typer reads these aliases at run time, so they are plain assignments.
 _DATA_HELP = "Dataset names (comma list; `name@2` is a version of own images), `all`, or a folder, CSV or npz."
 
+RUN_HELP = "Folder of a run, the beginning of its key, or `best`: on val, by folds if val is small."
+
 
 def _datasets(incomplete: str) -> list[str]:
     from medfeat.datasets import dataset_names
@@ -53,6 +55,9 @@ OneBackbone = Annotated[
 BackboneRequired = Annotated[
     str,
     typer.Option("--backbone", "-b", help="Backbone names (comma list) or `all`.", autocompletion=_backbones),
+]
+ClassWeightOfRuns = Annotated[
+    str | None, typer.Option("--class-weight", help="Only runs with these (comma list): none, balanced or auto.")
 ]
 Store = Annotated[
     str | None,

@@ -14,6 +14,12 @@ Task = Annotated[
 Labels = Annotated[
     Path | None, typer.Option("--labels", help="CSV with id (or path), label(s), and if known split and patient.")
 ]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--label-column", help="Label columns (comma list) of --labels, or of the CSV that the images came from."
+    ),
+]
 Relabel = Annotated[str | None, typer.Option("--relabel", help='Merge classes: "0,1,2=abnormal;3=normal".')]
 Keep = Annotated[str | None, typer.Option("--keep", help="Keep these classes alone (numbers or names).")]
 Drop = Annotated[str | None, typer.Option("--drop", help="Leave these classes out.")]
@@ -40,7 +46,10 @@ GroupColumn = Annotated[
     str | None, typer.Option("--group-column", help="Leave out one group after another, such as `hospital`.")
 ]
 Groups = Annotated[
-    Path | None, typer.Option("--groups", help="CSV with id (or path) and the group column; default: --labels.")
+    Path | None,
+    typer.Option(
+        "--groups", help="CSV with id (or path) and the group column; default: --labels, or that of the images."
+    ),
 ]
 Fuse = Annotated[
     str | None, typer.Option("--fuse", help="Fuse the stores: concat, average, or both (comma list); val chooses.")

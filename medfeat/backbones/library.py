@@ -57,7 +57,7 @@ class Access:
         Told of what is downloaded.
     """
 
-    offline: bool = False
+    offline: bool
     trust_remote_code: bool = False
     folder: Path | None = None
     progress: Progress = field(default_factory=SilentProgress, compare=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -117,9 +118,13 @@ def _check_form(arrays: NpzArrays, facts: MedmnistSet, size: int) -> None:
     expected = (size,) * facts.ndim + ((3,) if facts.channels == 3 else ())
     if arrays.counts != dict(facts.counts) or arrays.image_shape != expected:
         raise DataError(
-            f"{arrays.path} holds {arrays.counts} images of shape {arrays.image_shape}; {facts.name} at {size} px has "
-            f"{dict(facts.counts)} of shape {expected}"
+            f"{arrays.path} holds {_by_split(arrays.counts)} images of shape {arrays.image_shape}; {facts.name} at "
+            f"{size} px has {_by_split(facts.counts)} of shape {expected}"
         )
+
+
+def _by_split(counts: Mapping[str, int]) -> str:
+    return " + ".join(f"{n} {split}" for split, n in counts.items())
 
 
 def _entry(facts: MedmnistSet) -> DatasetEntry:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from medfeat.datasets.decoding.file_kinds import is_image_name
+from medfeat.datasets.decoding.file_kinds import is_image_name, to_png
 from medfeat.datasets.decoding.intensity import Intensity, parse_intensity
 from medfeat.datasets.digests import DigestMemory
 from medfeat.datasets.folders.csv_table import Columns, list_csv
 from medfeat.datasets.folders.file_list import FileList
 from medfeat.datasets.folders.files_dataset import FilesDataset
 from medfeat.datasets.folders.folder import list_file, list_folder
-from medfeat.datasets.folders.walking import OTHER_PICTURES
+from medfeat.datasets.folders.walking import NOT_READ
 from medfeat.datasets.labels.class_spelling import class_list
 from medfeat.datasets.labels.labelling import ask_something
 from medfeat.datasets.labels.table_file import TABLES
@@ -138,8 +138,8 @@ def _listing(path: Path, name: str, options: OwnOptions, volumes: Volumes | None
         )
     if is_image_name(path):
         return list_file(path, name)
-    if path.name.lower().endswith(OTHER_PICTURES):
-        raise DataError(f"{path} is of a kind that is not read ({path.suffix}); save it as PNG, or name {KINDS}")
+    if path.name.lower().endswith(NOT_READ):
+        raise DataError(f"{path} is of a kind that is not read ({path.suffix}); {to_png(path.name)}, or name {KINDS}")
     raise DataError(f"{path} is none of what can be embedded; name {KINDS}")
 
 

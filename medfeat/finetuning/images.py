@@ -11,6 +11,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import counted
 from medfeat.errors import DataError, MedfeatError
 from medfeat.types import Dataset, IdArray, Progress, UInt8Array
 
@@ -95,8 +96,8 @@ def _written(
     lost = ids[starts < 0]
     if len(lost):
         raise DataError(
-            f"{len(lost)} images of {dataset.info.name} that were embedded cannot be read now (first {lost[0]}): "
-            "extract again"
+            f"{counted(len(lost), 'image')} of {dataset.info.name} cannot be read now, and could be when embedded "
+            f"(first {lost[0]}): extract again"
         )
     return starts, shapes
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from medfeat.counted import counted
 from medfeat.errors import DivergedError, OutOfMemoryError
 from medfeat.extraction.network.device import is_out_of_memory
 from medfeat.finetuning.batches import batches, epoch_order, frequencies
@@ -206,7 +207,7 @@ class Training:
         """Train one epoch and keep it; return why training should stop, if it should."""
         epochs, best = state.epochs, self._best(state.epochs)[0]
         if epochs[-1].number - best >= self.settings.patience:
-            return f"no better on val for {self.settings.patience} epochs"
+            return f"no better on val for {counted(self.settings.patience, 'epoch')}"
         if self.max_seconds is not None and state.elapsed >= self.max_seconds:
             self._out_of_time = True
             return f"{self.max_seconds:.0f} seconds were over"
@@ -304,7 +305,9 @@ class Training:
                 "--mode last-blocks, --mode head or another --device"
             ) from error
         state.micro = max(1, state.micro // 2)
-        self.progress.say(f"memory ran out: {state.micro} samples a pass from here on, gradients are added up")
+        self.progress.say(
+            f"memory ran out: {counted(state.micro, 'sample')} a pass from here on, gradients are added up"
+        )
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -124,7 +124,12 @@ def refuse_unsuited(name: str, task_type: TaskType) -> None:
     UnsuitedHeadError
         Naming what it learns. A head of a package refuses when it is trained.
     """
-    refuse_task(name, task_type, _LEARNS.get(name, TASK_TYPES))
+    refuse_task(name, task_type, learns(name))
+
+
+def learns(name: str) -> tuple[str, ...]:
+    """Return the task types that a built-in head can learn; all of them for one of a package, which refuses itself."""
+    return _LEARNS.get(name, TASK_TYPES)
 
 
 def refuse_repetition(name: str, task_type: TaskType) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import counted
 from medfeat.errors import DataError, UnsuitedHeadError
 from medfeat.tasks.bags import block_samples
 from medfeat.types import FloatArray, LabelArray, TaskType
@@ -42,7 +43,7 @@ def check_split(X: FloatArray, labels: LabelArray, split: str) -> None:
     bad = bad_rows(X)
     if len(bad):
         raise DataError(
-            f"{split} features of {len(bad)} samples are NaN or infinite (first at row {bad[0]}): "
+            f"{split} features of {counted(len(bad), 'sample')} are NaN or infinite (first at row {bad[0]}): "
             f"{command('cache', 'verify')} names them, {command('cache', 'repair', 'STORE')} computes them again"
         )
     if not np.isfinite(labels).all():

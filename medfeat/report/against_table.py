@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from medfeat.counted import counted_are
 from medfeat.evaluation.runs.run import Run
-from medfeat.report.page.page_names import counted
 from medfeat.report.run_tables import NAMES
 from medfeat.report.tables import Table, number, with_interval
 from medfeat.tasks import OFFICIAL
@@ -32,7 +32,7 @@ def against_table(both: Sequence[Twice], *, name: str, only_here: int, only_ther
          "the same run" if one.difference is None else _signed(one.difference), _mind(one))
         for one in both
     )  # fmt: skip
-    counts = f"{counted(len(both), 'run')} in both; {only_here} only here, {only_there} only in {name}"
+    counts = f"{counted_are(len(both), 'run')} in both; {only_here} only here, {only_there} only in {name}"
     notes = (
         counts,
         "in brackets: 95 % interval, of a difference paired on test; one that holds 0 shows none",

@@ -10,11 +10,13 @@ from itertools import chain
 
 import numpy as np
 
+from medfeat.counted import counted
 from medfeat.evaluation.compare import published
 from medfeat.evaluation.compare.comparison import Beside, Comparison, CourseLine, Gap, beside
 from medfeat.evaluation.compare.paired import Difference
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
 from medfeat.evaluation.runs import wording
+from medfeat.evaluation.runs.apart import told_apart
 from medfeat.evaluation.runs.run import Run, networks_of
 from medfeat.report.tables import Table, number, with_interval
 from medfeat_cache.commands import command
@@ -88,23 +90,30 @@ def _shown(runs: Sequence[Run], shown: int) -> list[Run]:
 
 
 def _run_columns(runs: Sequence[Run]) -> list[str]:
-    """Name each run's column, with a letter where names repeat."""
+    """Name each run's column, where networks and heads repeat with what tells them apart."""
     names = [f"vs {name} {run.head}" for run, name in zip(runs, networks_of(runs), strict=True)]
-    return [f"{name} {'abcdefgh'[i % 8]}" if names.count(name) > 1 else name for i, name in enumerate(names)]
+    alike = Counter(names)
+    full = [
+        ", ".join((f"vs {name} {run.head}", *wording.unusual(run.protocol)))
+        for run, name in zip(runs, network_names(runs), strict=True)
+    ]
+    return [longer if alike[name] > 1 else name for name, longer in zip(names, full, strict=True)]
 
 
 def network_names(runs: Sequence[Run]) -> list[str]:
-    """Name the network of each run; its embedding too where that alone tells some of the runs apart."""
+    """Name the network of each run; where tables would show some alike, with its embedding and its settings."""
     shown = networks_of(runs)
     words = [
         (name, run.head, wording.trained(run.protocol), run.protocol["pixels"])
         for run, name in zip(runs, shown, strict=True)
     ]
     alike = Counter(words)
-    return [
+    named = [
         ", ".join(filter(None, (name, run.store["embedding"]))) if alike[one] > 1 else name
         for run, name, one in zip(runs, shown, words, strict=True)
     ]
+    apart = told_apart(runs, list(zip(words, named, strict=True)), besides=wording.USUAL)
+    return [", ".join(filter(None, both)) for both in zip(named, apart, strict=True)]
 
 
 def cautions(run: Run) -> str:
@@ -139,7 +148,7 @@ def _notes(comparison: Comparison, shown: int) -> Iterable[str]:
     sources = published.sources()
     if comparison.runs:
         yield _LEGEND
-        yield f"our intervals: test-set uncertainty of {comparison.runs[0].test.n} samples"
+        yield f"our intervals: test-set uncertainty of {counted(comparison.runs[0].test.n, 'sample')}"
     else:
         extract = command("extract", data=comparison.dataset, backbone="NAME")
         yield f"none of ours yet: {extract}, then {command('probe')}"
@@ -225,8 +234,8 @@ def _plain(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
 
 
-def difference_table(differences: Sequence[tuple[str, Difference]]) -> Table:
-    """Return our best run on val against each other one, a line a pair and metric."""
+def difference_table(differences: Sequence[tuple[str, Difference]], twins: Sequence[str] = ()) -> Table:
+    """Return our best run on val against each other one, a line a pair and metric; `twins` says what counts once."""
     columns = ("dataset", "metric", "run", "minus", "difference", "p", "p by Holm")
     rows = tuple(
         (dataset, one.metric.upper(), one.first, one.second, with_interval(one.difference), number(one.p),
@@ -241,8 +250,14 @@ def difference_table(differences: Sequence[tuple[str, Difference]]) -> Table:
         "scores swapped in pairs, or a paired bootstrap for what is no AUC or ACC; p is two-sided, Holm's correction is"
         " over a metric's pairs"
     )
-    return Table("Our best run on val against the others", columns, rows, (*best, note), less=("p", "dataset", "run"),
-                 prose=("run", "minus"))  # fmt: skip
+    return Table(
+        "Our best run on val against the others",
+        columns,
+        rows,
+        (*best, *twins, note),
+        less=("p", "dataset", "run"),
+        prose=("run", "minus"),
+    )
 
 
 def course_table(lines: Sequence[CourseLine]) -> Table:

@@ -17,7 +17,8 @@ FORMATS = (".png", ".svg", ".pdf")
 # Colours that stay apart for colour-blind readers (Okabe and Ito, Color universal design, 2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _NOTES = (
-    "mean over draws; in brackets 95 % of draws and bootstrap resamples of test together",
+    "mean over draws; in brackets 95 % of draws and bootstrap resamples of test together: another kind than in the "
+    "tables of `probe`, which hold one head fixed and are in closed form; compare these with each other alone",
     "over draws: 95 % of draws, test held fixed; labels used: of train, and of val, which chooses",
 )
 

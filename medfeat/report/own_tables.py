@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from medfeat.counted import counted
 from medfeat.evaluation.compare.comparison import Comparison
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.operating import OperatingPoint
@@ -30,7 +31,9 @@ def own_tables(comparison: Comparison) -> list[Table]:
     runs = comparison.runs
     found = [
         replace(
-            table, title=f"{table.title}: {len(runs)} runs, no published results", notes=(*table.notes, _split(runs[0]))
+            table,
+            title=f"{table.title}: {counted(len(runs), 'run')}, no published results",
+            notes=(*table.notes, _split(runs[0])),
         )
         for table in runs_tables(runs)
     ]
@@ -39,7 +42,7 @@ def own_tables(comparison: Comparison) -> list[Table]:
 
 
 def _split(run: Run) -> str:
-    return f"{run.task['origin']}; intervals: test-set uncertainty of {run.test.n} samples"
+    return f"{run.task['origin']}; intervals: test-set uncertainty of {counted(run.test.n, 'sample')}"
 
 
 def _name(run: Run) -> str:
@@ -77,7 +80,9 @@ def own_figure(comparison: Comparison) -> Figure:
         _roc(places[1], best)
     if matrix:
         _matrix(places[-1], best)
-    figure.suptitle(plain(f"{_name(best)}: best on val of {len(comparison.runs)} runs"), fontweight="bold", fontsize=11)
+    figure.suptitle(
+        plain(f"{_name(best)}: best on val of {counted(len(comparison.runs), 'run')}"), fontweight="bold", fontsize=11
+    )
     return figure
 
 

@@ -16,6 +16,8 @@ Key = tuple[str, str]
 def pivot_table(runs: Sequence[Run]) -> Table:
     """Return the test score of each network on each dataset; of several stores and heads, the one that val prefers.
 
+    Where val prefers several heads, each cell names its own.
+
     Parameters
     ----------
     runs
@@ -30,12 +32,18 @@ def pivot_table(runs: Sequence[Run]) -> Table:
     columns = list(dict.fromkeys(column for _, column in chosen))
     networks = list(dict.fromkeys(network for network, _ in chosen))
     means = {name: np.mean([_val(run) for (network, _), run in chosen.items() if network == name]) for name in networks}
-    rows = []
-    for name in sorted(networks, key=lambda name: -means[name]):
-        here = [chosen.get((name, column)) for column in columns]
-        rows.append((name, *("" if run is None else number(run.test.values[run.headline[0]].value) for run in here)))
     heads = sorted({run.head for run in chosen.values()})
-    best = "the head and store that val prefers" if len(chosen) < len(runs) else f"head {', '.join(heads)}"
+
+    def shown(run: Run | None) -> str:
+        score = "" if run is None else number(run.test.values[run.headline[0]].value)
+        return score if run is None or len(heads) == 1 else f"{score} {run.head}"
+
+    rows = [
+        (name, *(shown(chosen.get((name, column))) for column in columns))
+        for name in sorted(networks, key=lambda name: -means[name])
+    ]
+    one = f"head {heads[0]}" if len(heads) == 1 else "each with the head that val prefers"
+    best = f"{one}, on the store and settings that val prefers" if len(chosen) < len(runs) else one
     notes = (f"{best}; intervals are in the tables of each dataset", "sorted by the mean of val, not of test")
     named = ("network", *map(" ".join, columns))
     return Table("Test scores, networks by datasets", named, tuple(rows), notes, turns=True)

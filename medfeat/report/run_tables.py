@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 from medfeat.cost import total_energy
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
+from medfeat.evaluation.judging.best_run import best_run
 from medfeat.evaluation.judging.select_stores import Selection
 from medfeat.evaluation.measures.evaluate import Metrics
 from medfeat.evaluation.runs import wording
+from medfeat.evaluation.runs.apart import told_apart
 from medfeat.evaluation.runs.run import Run, networks_of
 from medfeat.report.tables import Table, number, with_interval
 from medfeat.tasks import OFFICIAL
@@ -42,9 +45,10 @@ def _table(runs: Sequence[Run], extra: set[str]) -> Table:
     columns = (*names, *scores, *costs, "run", "note")
     rows = [_row(run, name, run.key in extra) for run, name in zip(ordered, networks_of(ordered), strict=True)]
     rows += _majority(first)
-    return Table(_title(first), columns, tuple(rows), (*_notes(ordered), *_grades(first), *_numbers(ordered)),
-                 less=("Wh", "extract s", "probe s", "chosen on val", scores[2], "embedding", "px", "run"),
-                 prose=("chosen on val", "note"), either=scores[1:])  # fmt: skip
+    table = Table(_title(first), columns, tuple(rows), (*_notes(ordered), *_grades(first), *_numbers(ordered)),
+                  less=("Wh", "extract s", "probe s", "chosen on val", scores[2], "embedding", "px", "run"),
+                  prose=("chosen on val", "note"), either=scores[1:])  # fmt: skip
+    return _with_settings(table, ordered, besides=wording.USUAL)  # which the note says
 
 
 def _notes(runs: Sequence[Run]) -> list[str]:
@@ -148,8 +152,40 @@ def listed_tables(runs: Sequence[Run]) -> list[Table]:
     columns = ("key", "backbone", "px", "embedding", "head", "val", "test", "made")
     less = ("made", "embedding", "px", "val")
     return [
-        Table(title, columns, tuple(map(_listed, mine, networks_of(mine))), less=less) for title, mine in groups.items()
+        _with_settings(
+            Table(title, columns, tuple(map(_listed, mine, networks_of(mine))), _best(mine), less=less), mine
+        )
+        for title, mine in groups.items()
     ]
+
+
+def _with_settings(table: Table, runs: Sequence[Run], *, besides: Collection[str] = ()) -> Table:
+    """Return a table of runs with a column of the settings in which some differ that it shows alike, if any do.
+
+    Parameters
+    ----------
+    table
+        Its first rows are those of the runs.
+    runs
+        In its order.
+    besides
+        Names of settings that a column of the table says.
+    """
+    at = [table.columns.index(name) for name in ("backbone", "px", "embedding", "head")]
+    words = told_apart(runs, [tuple(row[i] for i in at) for row in table.rows[: len(runs)]], besides=besides)
+    if not any(words):
+        return table
+    place = at[-1] + 1
+    words += [""] * (len(table.rows) - len(runs))
+    rows = ((*row[:place], said, *row[place:]) for row, said in zip(table.rows, words, strict=True))
+    columns = (*table.columns[:place], "settings", *table.columns[place:])
+    return replace(table, columns=columns, rows=tuple(rows), prose=(*table.prose, "settings"))
+
+
+def _best(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Say which run `best` means where that is not the first one of the list."""
+    found = best_run(runs)
+    return () if found.run is runs[0] else (found.line(),)
 
 
 def _listed(run: Run, network: str) -> tuple[str, ...]:

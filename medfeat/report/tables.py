@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ _GAP, _EDGES = 3, 2  # letters that are drawn between two columns, and at both e
 _PROSE = 11  # letters that a column of prose has at least
 _WORD = 36  # of prose: longer ones are paths and addresses, and are broken where they have to be
 _DASHES = ("–", "-")  # what `number` gives where there is none, in every encoding
+_WITH_INTERVAL = re.compile(r"[+-]?\d*\.\d+ \[-?\d*\.\d+, -?\d*\.\d+\]")
 _NUMERIC = frozenset("0123456789+-.,[] %±*()/≠•†–")
 
 
@@ -46,11 +48,15 @@ class Table:
         Columns whose cells may be broken between words; no other cell is ever broken.
     either
         Columns of which each row that has a value in one of them keeps a value: the score that a paper gives stays, and
-        the intervals of others in its column go.
+        the intervals of others in its column go. Where nothing else makes the table fit, their intervals go.
     bare
         Columns whose intervals a narrow terminal can do without, the first one first, before any column goes.
     turns
         Whether rows and columns are of one rank, so that it may be turned where that makes it fit.
+    bold
+        Cells, as (row, column), that LaTeX sets in bold: the best of a column.
+    ruled
+        Rows above which LaTeX draws a line.
     """
 
     title: str
@@ -63,6 +69,8 @@ class Table:
     either: tuple[str, ...] = ()
     bare: tuple[str, ...] = ()
     turns: bool = False
+    bold: frozenset[tuple[int, int]] = frozenset()
+    ruled: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         # Ids, classes and names are other people's: whatever renders a table, they are words and no commands.
@@ -125,17 +133,27 @@ def latex(tables: Iterable[Table]) -> str:
 
 def _latex(table: Table) -> str:
     form = "".join("r" if right else "l" for right in numeric_columns(table))
-    rows = [_latex_row(row, bold=i in table.strong) for i, row in enumerate(table.rows)]
+    every = range(len(table.columns))
+    rows = []
+    for i, row in enumerate(table.rows):
+        rows += [r"\midrule"] if i in table.ruled else []
+        rows.append(_latex_row(row, bold={k for k in every if i in table.strong or (i, k) in table.bold}))
     body = [rf"\begin{{tabular}}{{{form}}}", r"\toprule", _latex_row(table.columns), r"\midrule", *rows, r"\bottomrule"]
-    notes = [rf"\par\small {_latex_text(note)}" for note in table.notes]
+    notes = [rf"\par\footnotesize {_latex_text(note)}" for note in table.notes]
     title = [rf"\caption{{{_latex_text(table.title)}}}"] if table.title else []
-    parts = [r"\begin{table}", *title, *body, r"\end{tabular}", *notes, r"\end{table}"]
+    parts = [r"\begin{table}[tb]", r"\centering", r"\small", *title, *body, r"\end{tabular}", *notes, r"\end{table}"]
     return "\n".join(parts if table.title or notes else [*body, r"\end{tabular}"]) + "\n"
 
 
-def _latex_row(words: Sequence[str], *, bold: bool = False) -> str:
-    cells = [_latex_text(word) for word in words]
-    return " & ".join(rf"\textbf{{{cell}}}" if bold and cell else cell for cell in cells) + r" \\"
+def _latex_row(words: Sequence[str], *, bold: Collection[int] = ()) -> str:
+    """Return a row; the interval behind a score is set small, and never in bold."""
+    cells = []
+    for i, word in enumerate(words):
+        score, bracket, interval = word.partition(" [") if _WITH_INTERVAL.fullmatch(word) else (word, "", "")
+        cell = _latex_text(score)
+        cell = rf"\textbf{{{cell}}}" if i in bold and cell else cell
+        cells.append(rf"{cell} {{\scriptsize [{_latex_text(interval)}}}" if bracket else cell)
+    return " & ".join(cells) + r" \\"
 
 
 def _latex_text(text: str) -> str:
@@ -230,6 +248,9 @@ def fitted(table: Table, width: int | None) -> tuple[Table, tuple[str, ...]]:
         (brief if _silenced(table, narrower) else gone).append(name)
     if not fits(gone, brief):  # rather no score of some rows than no table
         gone += [name for name in brief if name in table.either]
+    bare = [*brief, *(name for name in table.either if name not in (*gone, *brief))]
+    if not fits(gone, brief) and fits(gone, bare):  # and rather no intervals
+        brief = bare
     for name in reversed(gone):  # what had to go last may have made room for what went before
         if fits({*gone} - {name}, brief):
             gone.remove(name)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import counted_are
 from medfeat.errors import DataError
 from medfeat.task_types import type_fault
 from medfeat.types import OFFICIAL_GROUPS, IdArray, Task
@@ -35,7 +36,9 @@ def check_task(task: Task) -> Task:
         raise DataError(f"task {task.name!r} has no samples left: keep more classes or give more labels")
     repeated = repeats(task.ids)
     if len(repeated):
-        raise DataError(f"task {task.name!r}: {len(repeated)} ids are given more than once: {examples(repeated)}")
+        raise DataError(
+            f"task {task.name!r}: {counted_are(len(repeated), 'id')} given more than once: {examples(repeated)}"
+        )
     strange = sorted(set(np.unique(task.split).tolist()) - set(OFFICIAL_GROUPS))
     if strange:
         raise DataError(f"task {task.name!r}: split must be one of train, val, test, got {examples(strange)}")
@@ -68,7 +71,7 @@ def _check_labels(task: Task) -> None:
     if task.task_type == "regression":
         if not np.isfinite(labels).all():
             count = int((~np.isfinite(labels)).any(axis=1).sum())
-            raise DataError(f"task {task.name!r}: {count} targets are NaN or infinite: leave them out")
+            raise DataError(f"task {task.name!r}: {counted_are(count, 'target')} NaN or infinite: leave them out")
         return
     top = 1 if task.task_type == "multi-label" else len(task.classes) - 1
     if labels.dtype.kind != "i" or labels.min() < 0 or labels.max() > top:
@@ -85,8 +88,9 @@ def _check_groups(task: Task) -> None:
         raise DataError(f"task {task.name!r}: {len(task.ids)} ids need as many groups, got {len(task.group)}")
     crossing = crossing_groups(task.group, task.split)
     if len(crossing):
+        said = counted_are(len(crossing), "patient (or other group)", "patients (or other groups)")
         raise DataError(
-            f"task {task.name!r}: {len(crossing)} patients (or other groups) are in more than one split: "
+            f"task {task.name!r}: {said} in more than one split: "
             f"{examples(crossing)}; give each one split in a column split, or give images, labels and patients as one "
             "CSV (--data), which has a split drawn by patient: vectors are copied"
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from medfeat.counted import counted_are, counted_have
 from medfeat.datasets.labels.patients import nobody, one_spelling
 from medfeat.datasets.labels.table_file import read_table, translated
 from medfeat.errors import DataError, MissingFileError
@@ -49,6 +50,7 @@ def from_csv(
     name: str | None = None,
     task_type: TaskType | None = None,
     columns: Sequence[str] = (),
+    of_images: str | None = None,
     aside: str | None = None,
     classes: str | Sequence[str] | None = None,
     partial: bool = False,
@@ -76,6 +78,9 @@ def from_csv(
     columns
         The label columns; by default the one called ``label`` (or ``Diagnose`` and the like), else all but ``id``,
         ``path``, ``split`` and ``patient``.
+    of_images
+        The column of paths, where the file is the one that the images were embedded from: images of it that could not
+        be read are left out.
     aside
         One more column that is no label.
     classes
@@ -99,7 +104,8 @@ def from_csv(
     from medfeat.datasets.labels.class_spelling import class_list
 
     wanted = class_list(classes)
-    table = _read(path, tuple(columns), stored, wanted, progress or SilentProgress(), aside=aside)
+    aloud = progress or SilentProgress()
+    table = _read(path, tuple(columns), stored, wanted, aloud, aside=aside, of_images=of_images)
     refuse_other_files(path, table.ids, table.cells.get("path", ()), store)
     missing = np.setdiff1d(stored, table.ids)
     if len(missing) and not partial:
@@ -108,7 +114,7 @@ def from_csv(
             "label them, or allow this with --partial"
         )
     found = _labels(table, task_type, wanted)
-    labels, aloud = found.values, progress or SilentProgress()
+    labels = found.values
     for line in found.said:
         aloud.say(f"{path}: {line}")
     own = _own_task(store)
@@ -141,7 +147,7 @@ def _patients(table: _Table, aloud: Progress) -> IdArray:
     unknown = table.ids[nobody(written)]
     if len(unknown):
         raise DataError(
-            f"{table.path}: {len(unknown)} rows have no patient: {examples(unknown)}; "
+            f"{table.path}: {counted_have(len(unknown), 'row')} no patient: {examples(unknown)}; "
             "name one in each (the image's own id where nothing is known), or leave the column out"
         )
     patients, said = one_spelling(written)
@@ -171,8 +177,8 @@ def _usual(header: list[str], asked: tuple[str, ...]) -> tuple[list[str], list[s
     return found, said
 
 
-def read_column(path: Path, column: str, store: Readable) -> dict[str, str]:
-    """Return what a column of a CSV says of the samples of a store, by id; empty cells are left out.
+def read_column(path: Path, column: str, store: Readable, of_images: str | None = None) -> dict[str, str]:
+    """Return what a column of a CSV says of the samples of a store, by id; empty cells are left out. See `from_csv`.
 
     Raises
     ------
@@ -182,7 +188,7 @@ def read_column(path: Path, column: str, store: Readable) -> dict[str, str]:
         No such column, or ids that are unknown or given twice.
     """
     stored = np.concatenate([store.ids(group) for group in store.groups])
-    table = _read(path, (column,), stored, (), SilentProgress())
+    table = _read(path, (column,), stored, (), SilentProgress(), of_images=of_images)
     return dict(zip(table.ids.tolist(), table.cells[column], strict=True))
 
 
@@ -194,34 +200,43 @@ def _read(
     aloud: Progress,
     *,
     aside: str | None = None,
+    of_images: str | None = None,
 ) -> _Table:
     if not path.exists():
         raise MissingFileError(f"there is no file {path}: --labels needs a CSV with the columns id,label")
     table = read_table(path)
     (_, header), *numbered = table.rows or ((1, []),)
+    header = ["path" if name == of_images else name for name in header]
     header, translations = _usual(header, (*asked, *filter(None, [aside])))
     for line in (*table.said, *translations):
         aloud.say(f"{path}: {line}")
     rows = [row + [""] * (len(header) - len(row)) if path.suffix.lower() == ".xlsx" else row for _, row in numbered]
-    key, labels = _columns(path, header, asked, aside)
+    key, labels = _columns(path, header, asked, aside, ids=_ID_COLUMNS if of_images is None else ("path",))
     unused = [column for column in header if column not in (*_RESERVED, *labels, aside)]
     if unused and not asked:
         aloud.say(f"{path}: the column {labels[0]} is taken for the label; not used: {', '.join(unused)}")
     ragged = [row for row in rows if len(row) != len(header)]
     if ragged or not rows:
-        said = f"{len(ragged)} rows have not {len(header)} cells, first {','.join(ragged[0])}" if ragged else "no rows"
+        said = "no rows"
+        if ragged:
+            said = f"{counted_have(len(ragged), 'row')} not {len(header)} cells, first {','.join(ragged[0])}"
         raise DataError(f"{path}: {said}; each row needs one cell a column")
+    ids = _matched([row[header.index(key)] for row in rows], stored, whole=key == "id")
+    if of_images is not None:
+        here = np.flatnonzero(np.isin(ids, stored)).tolist()
+        ids, rows, numbered = ids[here], [rows[i] for i in here], [numbered[i] for i in here]
     cells = {column: [row[i] for row in rows] for i, column in enumerate(header)}
-    ids = _matched(cells[key], stored, whole=key == "id")
     if key == "id" and "path" in cells:
         _refuse_other_paths(path, ids, cells["path"], stored)
     lines_of_rows = tuple(line for line, _ in numbered)
     return _labelled(_Table(path, _known(path, ids, stored), cells, labels, lines_of_rows), wanted)
 
 
-def _columns(path: Path, header: list[str], asked: tuple[str, ...], aside: str | None) -> tuple[str, tuple[str, ...]]:
+def _columns(
+    path: Path, header: list[str], asked: tuple[str, ...], aside: str | None, *, ids: tuple[str, ...]
+) -> tuple[str, tuple[str, ...]]:
     """Return the column of ids and the columns of labels."""
-    key = next((column for column in _ID_COLUMNS if column in header), None)
+    key = next((column for column in ids if column in header), None)
     others = tuple(column for column in header if column not in (*_RESERVED, aside))
     called = tuple(column for column in others if column.lower() == _LABEL or translated(column) == _LABEL)
     labels = asked or (called if len(called) == 1 else others)
@@ -242,7 +257,9 @@ def _known(path: Path, ids: IdArray, stored: IdArray) -> IdArray:
         )
     twice = repeats(ids)
     if len(twice):
-        raise DataError(f"{path}: {len(twice)} ids are given more than once: {examples(twice)}; keep one row each")
+        raise DataError(
+            f"{path}: {counted_are(len(twice), 'id')} given more than once: {examples(twice)}; keep one row each"
+        )
     return ids
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from medfeat.counted import counted
 from medfeat.errors import DataError, UsageError
 from medfeat.tasks.bags import PatientBags, bag_means, blocks
 from medfeat.tasks.check import check_task, examples
@@ -104,7 +105,7 @@ def by_patient(store: Probed, task: Task) -> tuple[PatientStore, Task]:
     differ = patients[np.unique(owner[(task.labels != task.labels[first][owner]).any(axis=1)])]
     if len(differ):
         raise DataError(
-            f"task {task.name!r}: images of {len(differ)} patients have different labels, such as those of "
+            f"task {task.name!r}: images of {counted(len(differ), 'patient')} have different labels, such as those of "
             f"{examples(differ)}: a patient has one label, so give --labels in which all images of a patient agree"
         )
     order = np.argsort(owner, kind="stable")

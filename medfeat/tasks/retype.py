@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from medfeat.counted import counted
 from medfeat.errors import UsageError
 from medfeat.task_types import graded, order_fault, type_fault
 from medfeat.tasks.check import check_task, examples
@@ -73,8 +74,8 @@ def _of_one_class(task: Task, task_type: TaskType) -> Task:
     wrong = task.ids[task.labels.sum(axis=1) != 1]
     if len(wrong):
         raise UsageError(
-            f"task {task.name!r} has {len(wrong)} samples without exactly one label, and {task_type} takes one: "
-            f"{examples(wrong)}; leave --task out, or give other labels with --labels FILE.csv"
+            f"task {task.name!r} has {counted(len(wrong), 'sample')} without exactly one label, and {task_type} takes "
+            f"one: {examples(wrong)}; leave --task out, or give other labels with --labels FILE.csv"
         )
     return replace(task, labels=task.labels.argmax(axis=1).astype(np.int64)[:, None])
 

@@ -36,6 +36,7 @@ def export_atlas(
     sample: int = MOST,
     seed: int = 0,
     data_root: str | Path | None = None,
+    offline: bool = False,
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
 ) -> str:
@@ -49,7 +50,7 @@ def export_atlas(
         The Parquet file, which does not exist yet. Columns: ``id``, ``x``, ``y``, ``neighbors`` (``ids``: rows of this
         file from 0; ``distances``: 1 - cosine), ``image`` (``bytes`` of a PNG, and ``path``, its id) where images are
         at hand, and class, split, patient and predictions by their names in `medfeat.explore`.
-    images, identifiers, sample, seed, data_root, cache_dir, progress
+    images, identifiers, sample, seed, data_root, offline, cache_dir, progress
         As in `medfeat.explore`.
 
     Returns
@@ -72,7 +73,7 @@ def export_atlas(
     out, root, progress = Path(out), resolve_root(cache_dir), heard(progress)
     if out.exists():
         raise UsageError(f"{out} already exists: name another file for the export, or remove it")
-    subject = _subject(header, root, data_root if images else None, images=images, progress=progress)
+    subject = _subject(header, root, data_root, images=images, offline=offline, progress=progress)
     known, kinds = _known(header, subject), kinds_of(subject.listed)
     rows = sample_rows(kinds, sample, seed)
     rows = rows[known[rows]]
@@ -102,10 +103,12 @@ def export_atlas(
     return _command(out, columns)
 
 
-def _subject(header: StoreHeader, root: Path, data_root: Any, *, images: bool, progress: Progress) -> Subject:
+def _subject(
+    header: StoreHeader, root: Path, data_root: Any, *, images: bool, offline: bool, progress: Progress
+) -> Subject:
     dataset, why = None, ""
     if images:
-        dataset, why = mistakes.images_of(header, root=root, data_root=data_root, progress=progress)
+        dataset, why = mistakes.images_of(header, root=root, data_root=data_root, offline=offline, progress=progress)
     if dataset is not None:
         listed = list_images(dataset, root)
     else:

@@ -22,6 +22,7 @@ from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.run import Run, read_scores, task_digest
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
 from medfeat.saying import heard
+from medfeat.tasks.versions import image_key
 from medfeat.types import Progress, Task
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.auditing.audit_images import StoredImages
@@ -97,9 +98,8 @@ def audit(
     """
     if threshold is not None and not -1 <= threshold <= 1:
         raise UsageError(f"--threshold is a cosine between -1 and 1, got {threshold}")
-    root, progress = resolve_root(cache_dir), heard(progress)
-    header = one_store(data, backbone, store=store, cache_dir=cache_dir, size=size, **query)
-    question = Question(task, labels, partial=labels is not None, classes=classes)
+    root, question = resolve_root(cache_dir), Question(task, labels, partial=labels is not None, classes=classes)
+    progress, header = heard(progress), one_store(data, backbone, store=store, cache_dir=cache_dir, size=size, **query)
     options = RemakeOptions(
         data_root=data_root, weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
     )
@@ -128,7 +128,8 @@ def audit(
     if report.out is not None:
         report.write(report.out)
     key = [header.digest, None if answer.task is None else task_digest(answer.task), report.head]
-    keep_result(root, str(header.recipe["dataset"]), "audit", report.to_dict(), key=key)
+    facts = report.to_dict() | {"images": image_key(header.info)}
+    keep_result(root, str(header.recipe["dataset"]), "audit", facts, key=key)
     return report
 
 

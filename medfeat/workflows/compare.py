@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,15 @@ from medfeat.evaluation.compare.comparison import (
 )
 from medfeat.evaluation.compare.paired import Difference, compare_runs
 from medfeat.evaluation.compare.tuned_beside import TunedBeside, beside_starts
+from medfeat.evaluation.compare.twins import first_alike, twin_lines
 from medfeat.evaluation.measures.evaluate import without_nan
+from medfeat.evaluation.runs.apart import class_weight_of
 from medfeat.evaluation.runs.run import Run, list_runs
 from medfeat.report import tables as rendering
 from medfeat.report.comparison_tables import comparison_table, course_table, difference_table, pair_table
 from medfeat.report.figures import save, scores_figure
 from medfeat.report.own_tables import own_figure, own_tables
+from medfeat.report.paper_table import paper_table
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
 from medfeat.report.tuned_tables import tuned_table
@@ -51,7 +54,10 @@ class CompareReport(Shown):
     notes
         Runs that could not be read or compared, and why.
     differences
-        With ``paired=True``, our best run on val against each other one, a dataset and metric at a time.
+        With ``paired=True``, our best run on val against each other one, a dataset and metric at a time; of runs that
+        give the same scores on one store only the first.
+    twins
+        With ``paired=True``, a line for each run that gives the scores of another and was counted with it.
     tuned
         Every tuned network beside the probe it started from, as ``(dataset, pair)``.
     """
@@ -61,6 +67,7 @@ class CompareReport(Shown):
     notes: tuple[str, ...] = ()
     differences: tuple[tuple[str, Difference], ...] = ()
     tuned: tuple[tuple[str, TunedBeside], ...] = ()
+    twins: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -71,6 +78,7 @@ class CompareReport(Shown):
             "sources": {name: source.__dict__ for name, source in published.sources().items() if name in named},
             "differences": [{"dataset": name} | without_nan(asdict(one)) for name, one in self.differences],
             "tuned": [{"dataset": name} | one.to_dict() for name, one in self.tuned],
+            "twins": list(self.twins),
             "notes": list(self.notes),
         }
 
@@ -85,7 +93,7 @@ class CompareReport(Shown):
             )
             for name in dict.fromkeys(name for name, _ in self.tuned)
         ]
-        paired = [difference_table(self.differences)] if self.differences else []
+        paired = [difference_table(self.differences, self.twins)] if self.differences or self.twins else []
         return tuned + paired + ([course_table(self.course)] if self.course else [])
 
     def render(self, form: str = "table") -> str:
@@ -94,8 +102,8 @@ class CompareReport(Shown):
         Parameters
         ----------
         form
-            ``table`` (tab-separated), ``markdown``, ``latex``, ``csv`` (one row for each run and published row) or
-            ``json``.
+            ``table`` (tab-separated), ``markdown``, ``latex`` (short enough for a paper, for the package booktabs),
+            ``csv`` (one row for each run and published row) or ``json``.
         """
         if form == "json":
             return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -104,8 +112,10 @@ class CompareReport(Shown):
             return rendering.csv_text(pairs + self._further_tables())
         if form not in FORMATS:
             raise UsageError(f"format must be one of {', '.join(FORMATS)}, got {form!r}")
-        drawn = {"markdown": rendering.markdown, "latex": rendering.latex, "table": rendering.plain}
-        return drawn[form](self.tables())
+        if form == "latex":
+            papers = (table for one in self.comparisons for table in _for_a_paper(one))
+            return rendering.latex([*papers, *self._further_tables()])
+        return {"markdown": rendering.markdown, "table": rendering.plain}[form](self.tables())
 
     def draw(self, path: str | Path) -> Path:
         """Draw its one comparison: scores, and on images of one's own the ROC and confusions of the best run on val.
@@ -120,11 +130,20 @@ class CompareReport(Shown):
         UsageError
             Nothing was run, or there are several comparisons.
         """
-        if len(self.comparisons) != 1 or not self.comparisons[0].runs:
-            every = (one.dataset if one.task == OFFICIAL else f"{one.dataset} ({one.task})" for one in self.comparisons)
-            names = ", ".join(every) or "none"
-            raise UsageError(f"a figure shows the runs of one dataset and task, found {names}: name it with --data")
-        (one,) = self.comparisons
+        there = [one for one in self.comparisons if one.runs]
+        if not there:
+            asked = self.comparisons[0].dataset if len(self.comparisons) == 1 else None
+            raise UsageError(
+                f"a figure shows our runs, and there are none{f' on {asked}' if asked else ''}: run "
+                f"{command('probe', data=asked)} first"
+            )
+        if len(there) > 1:
+            every = (one.dataset if one.task == OFFICIAL else f"{one.dataset} ({one.task})" for one in there)
+            raise UsageError(
+                f"a figure shows the runs of one dataset and task, found {', '.join(every)}: name one with --data, and "
+                "its task with --task"
+            )
+        (one,) = there
         return save(scores_figure(one) if one.rows else own_figure(one), path)
 
 
@@ -135,6 +154,8 @@ def compare(
     backbone: str | Sequence[str] | None = None,
     head: str | Sequence[str] | None = None,
     size: int | None = None,
+    class_weight: str | Sequence[str] | None = None,
+    task: str | Sequence[str] | None = None,
     paired: bool = False,
     cache_dir: str | Path | None = None,
 ) -> CompareReport:
@@ -148,8 +169,8 @@ def compare(
         published results.
     course
         The course project's table instead: 11 systems and five baselines on BloodMNIST and OCTMNIST.
-    backbone, head, size
-        Keep only runs of these.
+    backbone, head, size, class_weight, task
+        Keep only runs of these; a task by its name, ``official`` for the labels that a dataset came with.
     paired
         Also compare our best run on val with each other one on the same test set, with Holm's correction.
     cache_dir
@@ -171,43 +192,64 @@ def compare(
     root = resolve_root(cache_dir)
     found, problems = list_runs(root)
     found = of_data(found, None, root)
-    runs = kept_runs(found, backbone=backbone, head=head, size=size)
+    runs = kept_runs(found, backbone=backbone, head=head, size=size, class_weight=class_weight, task=task)
     if course:
         return CompareReport((), tuple(course_lines(runs)), tuple(problems))
     names = _datasets(data, runs, root)
     comparisons = tuple(one for name in names for one in _comparisons(name, runs))
     differences: list[tuple[str, Difference]] = []
+    twins: list[str] = []
     for one in comparisons if paired else ():
         try:
-            differences += _paired(one)
+            first = first_alike(one.runs)
+            twins += twin_lines(one.runs, first)
+            differences += _paired(one, [run for i, run in enumerate(one.runs) if first[i] == i])
         except DataError as error:
             problems.append(f"{one.dataset}: not compared in pairs: {error}")
     tuned = tuple((one.dataset, pair) for one in comparisons for pair in beside_starts(one.runs, found))
-    return CompareReport(comparisons, (), tuple(problems), tuple(differences), tuned)
+    return CompareReport(comparisons, (), tuple(problems), tuple(differences), tuned, tuple(twins))
 
 
 def _tables(one: Comparison) -> list[Table]:
     return [comparison_table(one)] if one.rows else own_tables(one)
 
 
-def _paired(comparison: Comparison) -> list[tuple[str, Difference]]:
-    if len(comparison.runs) < 2:
+def _for_a_paper(one: Comparison) -> list[Table]:
+    return [paper_table(one), *([] if one.rows else own_tables(one)[1:])]
+
+
+def _paired(comparison: Comparison, runs: Sequence[Run]) -> list[tuple[str, Difference]]:
+    if len(runs) < 2:
         return []
-    metrics = comparison.runs[0].headline
-    return [(comparison.dataset, one) for metric in metrics for one in compare_runs(comparison.runs, metric=metric)]
+    return [(comparison.dataset, one) for metric in runs[0].headline for one in compare_runs(runs, metric=metric)]
 
 
 def kept_runs(
-    runs: Sequence[Run], *, backbone: str | Sequence[str] | None, head: str | Sequence[str] | None, size: int | None
+    runs: Sequence[Run],
+    *,
+    backbone: str | Sequence[str] | None,
+    head: str | Sequence[str] | None,
+    size: int | None,
+    class_weight: str | Sequence[str] | None = None,
+    task: str | Sequence[str] | None = None,
 ) -> list[Run]:
     """Keep the runs that were asked for; a name that no run has is a mistake, not an empty answer."""
     kept = [run for run in runs if size in (None, run.size)]
-    for field, wanted in (("backbone", asked_names(backbone)), ("head", asked_names(head))):
-        there = {str(getattr(run, field)) for run in runs}
-        for name in wanted or ():
+    fields: tuple[tuple[str, str | Sequence[str] | None, Callable[[Run], str]], ...] = (
+        ("backbone", backbone, lambda run: run.backbone),
+        ("head", head, lambda run: run.head),
+        ("class weight", class_weight, class_weight_of),
+        ("task", task, lambda run: str(run.task["name"])),
+    )
+    for field, names, of in fields:
+        wanted = asked_names(names)
+        if wanted is None:
+            continue
+        there = {of(run) for run in runs}
+        for name in wanted:
             if name not in there:
                 raise UsageError(f"{unknown_name(f'{field} of a run', name, there)}; {command('probe')} makes runs")
-        kept = [run for run in kept if wanted is None or getattr(run, field) in wanted]
+        kept = [run for run in kept if of(run) in wanted]
     return kept
 
 

@@ -18,6 +18,7 @@ from medfeat.evaluation.measures.evaluate import Metrics, evaluate
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.choice import PROTOCOL
 from medfeat.evaluation.runs.run import Run, read_scores, task_digest
+from medfeat.heads import HeadsAsked, names_of_heads
 from medfeat.heads.class_weights import NONE, check_class_weight
 from medfeat.report.rotation import rotation_table
 from medfeat.report.shown import Shown
@@ -26,7 +27,7 @@ from medfeat.saying import SaidOnce, heard
 from medfeat.tasks.check import examples
 from medfeat.tasks.labels_file import read_column
 from medfeat.types import IdArray, Progress, Task
-from medfeat.workflows.asking.question import Question
+from medfeat.workflows.asking.question import Question, file_of_images
 from medfeat.workflows.jobs.each import Failure, each
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
 from medfeat.workflows.jobs.suited import only_suited
@@ -90,10 +91,11 @@ def cross_validate(
     folds: int | None = None,
     group_column: str | None = None,
     groups: str | Path | None = None,
-    head: str | Sequence[str] | None = None,
+    head: HeadsAsked = None,
     size: int | None = None,
     task: str | Task | None = None,
     labels: str | Path | None = None,
+    label_column: str | Sequence[str] | None = None,
     drop: str | None = None,
     keep: str | None = None,
     relabel: str | None = None,
@@ -111,14 +113,15 @@ def cross_validate(
 
     Parameters
     ----------
-    data, backbone, head, size, task, labels, drop, keep, relabel, name, partial, classes, cache_dir
+    data, backbone, head, size, task, labels, label_column, drop, keep, relabel, name, partial, classes, cache_dir
         As `medfeat.probe` takes them; the task's own split is set aside. Patients are never parted.
     folds
         How many, classes dealt evenly; of a fold's other samples a fifth is val.
     group_column
         Instead of folds: a column that says of each sample to which group it belongs.
     groups
-        CSV with ``id`` (or ``path``) and that column; by default that of `labels`, where it is then no label.
+        CSV with ``id`` (or ``path``) and that column; by default that of `labels`, where it is then no label, or the
+        one that the images came from.
     seed, choose, class_weight, resamples
         As `medfeat.probe` takes them.
     progress
@@ -133,15 +136,21 @@ def cross_validate(
     Raises
     ------
     UsageError
-        Not exactly one of `folds` and `group_column`, or a column without a file that has it.
+        Not exactly one of `folds` and `group_column`.
     """
     aside = group_column if groups is None else None
     question = Question(
-        task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes,
-        aside=aside,
+        task=task, labels=labels, label_column=label_column, drop=drop, keep=keep, relabel=relabel, name=name,
+        partial=partial, classes=classes, aside=aside,
     )  # fmt: skip
     asked = ProbeRequest(
-        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir
+        data=data,
+        backbone=backbone,
+        head=names_of_heads(head),
+        size=size,
+        question=question,
+        seed=seed,
+        cache_dir=cache_dir,
     )
     options = RotationOptions("", seed, choose, class_weight, resamples)
     return cross_validate_of(asked, options, Parts(folds, group_column, groups or labels), progress=progress)
@@ -156,12 +165,12 @@ class Parts:
     folds
         How many folds, or None.
     column, path
-        Or the column of groups, and the CSV that has it.
+        Or the column of groups, and the CSV that has it; None is the one that the images came from.
 
     Raises
     ------
     UsageError
-        Not exactly one of both, or no file.
+        Not exactly one of both.
     """
 
     folds: int | None = None
@@ -171,26 +180,28 @@ class Parts:
     def __post_init__(self) -> None:
         if (self.folds is None) == (self.column is None):
             raise UsageError("give either --folds or --group-column: samples are left out by one of them")
-        if self.column is not None and self.path is None:
-            raise UsageError(
-                f"--group-column {self.column} needs a CSV that has it beside id (or path): give --groups FILE.csv"
-            )
 
     def of(self, task: Task, store: FeatureStore, seed: int) -> IdArray:
         """Return the (n,) part of each sample of a task.
 
         Raises
         ------
+        UsageError
+            No file, and images that came from none.
         DataError
             Samples without a group, or patients in several.
         """
         if self.folds is not None:
             return folds_of(task, self.folds, seed)
-        named = read_column(Path(str(self.path)), str(self.column), store)
+        if self.path is not None:
+            path, of_images = Path(self.path), None
+        else:
+            path, of_images = file_of_images(store, f"--group-column {self.column}", "--groups")
+        named = read_column(path, str(self.column), store, of_images)
         without = np.array([name for name in task.ids.tolist() if name not in named], dtype=np.str_)
         if len(without):
             raise DataError(
-                f"{self.path}: {len(without)} of {len(task.ids)} samples have no {self.column}: {examples(without)}"
+                f"{path}: {len(without)} of {len(task.ids)} samples have no {self.column}: {examples(without)}"
             )
         return np.array([named[name] for name in task.ids.tolist()], dtype=np.str_)
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from medfeat.counted import counted
 from medfeat.errors import MedfeatError
 from medfeat.registry import Registry
 from medfeat.report.tables import Table
@@ -126,8 +127,8 @@ def _device() -> Iterator[Check]:
     from medfeat.extraction.network.device import describe_machine, resolve_device
 
     machine = describe_machine(resolve_device("auto"))
-    memory = f"{machine.memory_bytes / 2**30:.0f} GiB"
-    yield Check("device", "ok", f"{machine.device}: {machine.name}, {machine.cores} cores, {memory} of memory")
+    memory = f"{machine.memory_bytes / 2**30:.0f} GiB of memory" if machine.memory_bytes else "memory not known"
+    yield Check("device", "ok", f"{machine.device}: {machine.name}, {counted(machine.cores, 'core')}, {memory}")
     if machine.device == "cpu":
         yield Check("gpu", "note", "none found", "a CPU works; a CUDA device is used as soon as torch sees one")
 

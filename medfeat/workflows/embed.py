@@ -13,9 +13,13 @@ from medfeat.datasets import dataset_from
 from medfeat.datasets.objects.from_objects import splits_of_official
 from medfeat.datasets.objects.object_files import is_image_folder
 from medfeat.errors import DataError, UsageError
+from medfeat.saying import SaidOnce, heard
 from medfeat.types import Dataset, Progress
 from medfeat.workflows.extract import extract
 from medfeat_cache import FeatureStore, resolve_root
+
+_SAID: set[str] = set()
+"""Lines of this process: a call in a loop says what is new."""
 
 
 def embed(
@@ -71,6 +75,7 @@ def embed(
         As `medfeat.extract`.
     """
     named = isinstance(images, (str, Path))
+    progress = SaidOnce(heard(None), _SAID) if progress is None else progress
     report = extract(
         images if named else _held(images, name, intensity, cache_dir, progress),
         backbone,

@@ -22,7 +22,7 @@ from medfeat.types import BadImage, Progress
 from medfeat.workflows.asking.data_options import DataOptions
 from medfeat.workflows.asking.given_names import asked_names, refuse_objects
 from medfeat.workflows.looking import leaks, spaces
-from medfeat.workflows.looking.listed import Listed, card_of, kinds_of
+from medfeat.workflows.looking.listed import Listed, card_of, kinds_of, refuse_missing
 from medfeat.workflows.looking.look import MOST, Kinds, Seen, look, sample_rows
 from medfeat.workflows.looking.maps import row_keys
 from medfeat.workflows.looking.subject import Subject, called_patients, point_columns, shown_in
@@ -139,6 +139,8 @@ def explore(
     refuse_objects(data=data, backbone=backbone, store=store)
     if sample < 2:
         raise UsageError(f"--sample must be 2 or more, got {sample}")
+    if columns is not None:
+        refuse_missing(Path(columns))
     root, progress = resolve_root(cache_dir), heard(progress)
     options = DataOptions.of(size=size, **data_options)
     backbones, chosen = asked_names(backbone), None
@@ -245,7 +247,8 @@ def _leaks(subject: Subject, root: Path, seen: Seen | None, shown: dict[str, str
     called = {} if listed.patients is None else called_patients(listed.patients.tolist(), identifiers=identifiers)
     patients = leaks.patient_table(listed, called)
     tables += [] if patients is None else [patients]
-    return tables + leaks.audit_tables(kept_results(root, subject.name, "audit"), shown, dataset=subject.name)
+    kept = kept_results(root, subject.name, "audit")
+    return tables + leaks.audit_tables(kept, shown, dataset=subject.name, stores=subject.headers)
 
 
 def _stored_hashes(subject: Subject) -> tuple[Any, Any]:

@@ -10,6 +10,7 @@ from torch import nn
 
 from medfeat.backbones import takes_raw
 from medfeat.backbones.weights.weights_file import tuning_of
+from medfeat.counted import counted
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.runs.saved_probe import SavedProbe, load_probe, refuse_patients
 from medfeat.evaluation.runs.write_run import writing
@@ -59,7 +60,7 @@ class ExportReport:
     def lines(self) -> list[str]:
         """Return it for people."""
         total = sum(self.files.values()) / 1e6
-        found = [f"run {self.run[:12]} is in {self.folder}: {len(self.files)} files, {total:.1f} MB"]
+        found = [f"run {self.run[:12]} is in {self.folder}: {counted(len(self.files), 'file')}, {total:.1f} MB"]
         if self.onnx_difference is not None:
             found.append(
                 f"{_ONNX_FILE} gives medfeat's scores to {self.onnx_difference:.1e} ({TOLERANCE:.0e} is allowed)"
@@ -88,7 +89,7 @@ def export(
     out
         The folder, which must not be there or be empty; by default named after the run, where the command is given.
     data
-        With ``best``: the dataset whose best run on val is meant.
+        With ``best``: the dataset whose best run is meant, see `medfeat.predict`.
     onnx
         Also write one graph from pixels to scores, checked against medfeat.
     weights
@@ -119,7 +120,7 @@ def export(
         require_onnx()
     progress = heard(progress)
     refuse_objects(run=run)
-    probe = load_probe(named_run(resolve_root(cache_dir), run, data=data))
+    probe = load_probe(named_run(resolve_root(cache_dir), run, data=data, say=progress.say))
     refuse_patients(probe)
     network = _network(probe)
     name = slug(f"{probe.run.dataset}-{probe.run.backbone}-{probe.run.key[:12]}")

@@ -12,7 +12,7 @@ from medfeat.evaluation.judging.few_shot import Curve, CurveOptions, Point, lear
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.choice import PROTOCOL
 from medfeat.evaluation.runs.run import task_digest
-from medfeat.heads import head_identity
+from medfeat.heads import HeadsAsked, head_identity, names_of_heads
 from medfeat.heads.texts import TextSource
 from medfeat.report.few_shot import curve_tables, draw_curves
 from medfeat.report.shown import Shown
@@ -24,7 +24,7 @@ from medfeat.workflows.jobs.each import Failure, Overall, each
 from medfeat.workflows.jobs.store_jobs import ProbeRequest, StoreJob
 from medfeat.workflows.jobs.suited import only_suited
 from medfeat.workflows.results.kept import keep_result, kept_result
-from medfeat.workflows.stores.texts import source_for
+from medfeat.workflows.stores.texts import TextsAsked, source_for
 from medfeat_cache import FeatureStore
 
 _POINT = "shots"  # what a point is kept as, beside the runs
@@ -74,10 +74,11 @@ def few_shot(
     store: str | Sequence[str] | None = None,
     shots: str | int | Sequence[str | int] = _SHOTS,
     draws: int = 20,
-    head: str | Sequence[str] = "linear",
+    head: HeadsAsked = "linear",
     size: int | None = None,
     task: str | Task | None = None,
     labels: str | Path | None = None,
+    label_column: str | Sequence[str] | None = None,
     drop: str | None = None,
     keep: str | None = None,
     relabel: str | None = None,
@@ -88,6 +89,7 @@ def few_shot(
     resamples: int = RESAMPLES,
     figure: str | Path | None = None,
     prompts: str | Path | None = None,
+    offline: bool = False,
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
 ) -> FewShotReport:
@@ -95,7 +97,8 @@ def few_shot(
 
     Parameters
     ----------
-    data, backbone, store, head, size, task, labels, drop, keep, relabel, name, partial, classes, prompts, cache_dir
+    data, backbone, store, head, size, task, labels, label_column, drop, keep, relabel, name, partial, classes, prompts,
+    offline, cache_dir
         As `medfeat.probe` takes them.
     shots
         Samples a class from train, and as many from val, which selects (cross-validation below 5), one number or
@@ -118,12 +121,19 @@ def few_shot(
         Curves with intervals over draws alone, and over draws and test together.
     """
     question = Question(
-        task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
+        task=task,
+        labels=labels,
+        label_column=label_column,
+        drop=drop,
+        keep=keep,
+        relabel=relabel,
+        name=name,
+        partial=partial,
+        classes=classes,
     )
     asked = ProbeRequest(
-        data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
-        prompts=prompts,
-        cache_dir=cache_dir,
+        data=data, backbone=backbone, store=store, head=names_of_heads(head), size=size, question=question, seed=seed,
+        texts=TextsAsked(prompts, offline), cache_dir=cache_dir,
     )  # fmt: skip
     return few_shot_of(asked, shots=shots, draws=draws, resamples=resamples, figure=figure, progress=progress)
 
@@ -146,7 +156,7 @@ def few_shot_of(
     def curve_of(job: StoreJob) -> Curve:
         with FeatureStore(job.header.path) as store:
             task = asked.question.of(store, once)
-            texts = source_for(job.head, store, task, asked.prompts, progress)
+            texts = source_for(job.head, store, task, asked.texts, progress)
             curve = _curve(store, task, job.head, options, root=cache.root, texts=texts, progress=progress)
         return replace(curve, dataset=job.dataset)
 
@@ -169,7 +179,7 @@ def curves_before(
     for job in asked.jobs(cache, asked.stores(cache)):
         with FeatureStore(job.header.path) as store:
             task = asked.question.of(store)
-            texts = source_for(job.head, store, task, asked.prompts, SilentProgress())
+            texts = source_for(job.head, store, task, asked.texts, SilentProgress())
             key = _curve_key(store, task, job.head, options, texts)
             kept = kept_result(cache.root, str(store.recipe["dataset"]), "curve", key)
             points = (

@@ -14,7 +14,7 @@ from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs.run import task_digest
 from medfeat.extraction.network.device import resolve_device
 from medfeat.finetuning.board import require_board
-from medfeat.saying import heard
+from medfeat.saying import SaidOnce, heard
 from medfeat.tasks import few_shot
 from medfeat.types import Progress, Task
 from medfeat.workflows.asking.data_options import DataOptions
@@ -173,7 +173,8 @@ def tune(
     if seeds < 1:
         raise UsageError(f"--seeds must be 1 or more, got {seeds}")
     board = None if tensorboard is None else Path(tensorboard)
-    bench = _Bench(asked, resolve_root(asked.cache_dir), heard(progress), board)
+    said_once = SaidOnce(heard(progress))  # the dataset is opened and embedded before and after a training
+    bench = _Bench(asked, resolve_root(asked.cache_dir), said_once, board)
     return bench.run(range(asked.network.seed, asked.network.seed + seeds), restart=restart)
 
 

@@ -14,7 +14,7 @@ from medfeat.evaluation.judging.fusion import WAYS, Fusion, Way, fuse_stores
 from medfeat.evaluation.measures.bootstrap import RESAMPLES, check_draws
 from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import headline
-from medfeat.heads import HEADS
+from medfeat.heads import HEADS, HeadsAsked, names_of_heads
 from medfeat.report.run_tables import NAMES
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table, number, with_interval
@@ -90,10 +90,11 @@ def fuse(
     backbone: str | Sequence[str] | None = None,
     *,
     ways: str | Sequence[str] = WAYS,
-    head: str | None = None,
+    head: HeadsAsked = None,
     size: int | None = None,
     task: str | Task | None = None,
     labels: str | Path | None = None,
+    label_column: str | Sequence[str] | None = None,
     drop: str | None = None,
     keep: str | None = None,
     relabel: str | None = None,
@@ -115,7 +116,8 @@ def fuse(
         Whose stores, two or more in all; None means every one in the cache.
     ways
         ``concat``, ``average``, or both (a comma list).
-    head, size, task, labels, drop, keep, relabel, name, partial, classes, seed, resamples, cache_dir, progress
+    head, size, task, labels, label_column, drop, keep, relabel, name, partial, classes, seed, resamples, cache_dir,
+    progress
         As `medfeat.probe` takes them; one head.
 
     Returns
@@ -131,10 +133,24 @@ def fuse(
         Stores that do not hold the same ids.
     """
     question = Question(
-        task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
+        task=task,
+        labels=labels,
+        label_column=label_column,
+        drop=drop,
+        keep=keep,
+        relabel=relabel,
+        name=name,
+        partial=partial,
+        classes=classes,
     )
     asked = ProbeRequest(
-        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir
+        data=data,
+        backbone=backbone,
+        head=names_of_heads(head),
+        size=size,
+        question=question,
+        seed=seed,
+        cache_dir=cache_dir,
     )
     return fuse_of(asked, ways=ways, resamples=resamples, progress=progress)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from medfeat.backbones import takes_colour
 from medfeat.errors import DataError, UsageError
+from medfeat.evaluation.judging.cross_validation import CV
 from medfeat.evaluation.measures.conformal import calibrate
 from medfeat.evaluation.measures.novelty import Familiar
 from medfeat.evaluation.runs.saved_probe import SavedProbe, load_probe, refuse_other_recipe, refuse_patients
@@ -28,6 +29,7 @@ from medfeat.workflows.stores.remake import EmbeddedImages, NewImages, Remake
 from medfeat.workflows.stores.store_names import find_meant
 from medfeat.workflows.stores.trained_on import as_one_vector, trained_on
 from medfeat_cache import Catalogue, FeatureStore, read_header, resolve_root
+from medfeat_cache.commands import command, elsewhere
 
 _ERROR_RATE = 0.1
 
@@ -57,7 +59,8 @@ def predict(
     Parameters
     ----------
     run
-        Folder of a run, the beginning of its key, or ``best``: the best one on val of the dataset that `data` names.
+        Folder of a run, the beginning of its key, or ``best`` of the dataset that `data` names: on val, or in folds
+        where val has fewer than 128 samples and runs were cross-validated; which one is told.
     images
         What to embed by the probe's recipe: a folder, CSV, npz, image or DICOM series, or a registered name; or what a
         program holds: an array (n, H, W[, 3]) of uint8, a list of Pillow images, tensors, a dataset, see
@@ -70,8 +73,8 @@ def predict(
     out
         CSV to write: id, label, confidence, set, abstain, ood, its p-value, and a score a class.
     error_rate
-        Share of images whose set may miss the truth; calibrated on val, so it holds for images like those. Where val's
-        patients are known, a patient counts as one sample.
+        Share of images whose set may miss the truth; calibrated on val, or where folds chose the run on what they said
+        of train and val, so it holds for images like those. Where patients are known, a patient counts as one sample.
     intensity, path_column, volumes, size
         How to read the images; by default as the probe's own were.
     data_root, weights
@@ -100,11 +103,14 @@ def predict(
     if sum(one is not None for one in (images, store, None if beside else data)) != 1:
         raise UsageError("give --images (to be embedded), or --data or --store (in the cache already)")
     root, progress = resolve_root(cache_dir), heard(progress)
-    cache, probe = Catalogue(root), load_probe(named_run(root, run, data=data))
+    cache, probe = Catalogue(root), load_probe(named_run(root, run, data=data, say=progress.say))
     refuse_patients(probe)
-    if run == BEST:
-        progress.say(f"best on val: run {probe.run.key[:12]}, {probe.run.network}, {probe.run.head}")
-    conformal = calibrate(probe.val, error_rate, probe.val_groups)
+    if probe.run.protocol.get("choose") == CV and not probe.in_folds:
+        progress.say(
+            f"run {probe.run.key[:12]} was made before its folds' scores of train were kept, and is calibrated on val "
+            f"alone: {command('runs', 'delete', probe.run.key[:12], cache_dir=elsewhere(root))}, then probe again"
+        )
+    conformal = calibrate(probe.unseen, error_rate, probe.unseen_groups, in_folds=probe.in_folds)
     familiar, unknown = _familiar(probe, cache)
     bad: list[BadImage] = []
     if images is not None:

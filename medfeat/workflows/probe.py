@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from medfeat.errors import DataError, OneVectorError, UnsuitedHeadError, UsageError
 from medfeat.evaluation.judging.baselines import BASELINE_BACKBONES
-from medfeat.evaluation.judging.cross_validation import VAL
 from medfeat.evaluation.judging.probe_store import Options, existing_run, probe_store
 from medfeat.evaluation.judging.reading import takes_bags
 from medfeat.evaluation.judging.select_stores import Contender, Selection, contender, select_contender
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs.run import Run
-from medfeat.heads import HEADS, reads_texts, takes_budget
+from medfeat.heads import HEADS, HeadsAsked, names_of_heads, reads_texts, takes_budget
 from medfeat.heads.class_weights import NONE
+from medfeat.report.frame import runs_frame
 from medfeat.report.pivot import pivot_table
 from medfeat.report.run_tables import runs_tables, selection_tables
 from medfeat.report.shown import Shown
@@ -29,11 +29,11 @@ from medfeat.types import Progress, SilentProgress, Task
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.jobs.each import Failure, Overall, each
 from medfeat.workflows.jobs.side_by_side import joined, layered
-from medfeat.workflows.jobs.store_jobs import LAYERS, ProbeRequest, StoreJob, heads_for
+from medfeat.workflows.jobs.store_jobs import LAYERS, ProbeRequest, StoreJob, heads_for, settled
 from medfeat.workflows.jobs.suited import left_out, suited
 from medfeat.workflows.results.probe_remarks import remarks
 from medfeat.workflows.stores.store_names import find_meant
-from medfeat.workflows.stores.texts import source_for
+from medfeat.workflows.stores.texts import TextsAsked, source_for
 from medfeat_cache import Catalogue, FeatureStore, StoreHeader, one_vector
 
 
@@ -79,6 +79,10 @@ class ProbeReport(Shown):
         """Return one table a dataset for `medfeat.report.tables`."""
         return [*selection_tables(self.selections), *runs_tables(self.runs, baselines=self.baselines)]
 
+    def frame(self) -> Any:
+        """Return a pandas.DataFrame of a row a run, baselines last, see `medfeat.report.frame.runs_frame`."""
+        return runs_frame((*self.runs, *self.baselines))
+
     def pivot(self) -> Table:
         """Return the test score of each network on each dataset, baselines among them."""
         return pivot_table((*self.runs, *self.baselines))
@@ -89,10 +93,11 @@ def probe(
     backbone: str | Sequence[str] | None = None,
     *,
     store: str | Sequence[str] | None = None,
-    head: str | Sequence[str] | None = None,
+    head: HeadsAsked = None,
     size: int | None = None,
     task: str | Task | None = None,
     labels: str | Path | None = None,
+    label_column: str | Sequence[str] | None = None,
     drop: str | None = None,
     keep: str | None = None,
     relabel: str | None = None,
@@ -102,12 +107,13 @@ def probe(
     seed: int = 0,
     cache_dir: str | Path | None = None,
     refit: bool = False,
-    choose: str = VAL,
+    choose: str | None = None,
     class_weight: str = NONE,
     resamples: int = RESAMPLES,
     select: bool = False,
     budget: float | None = None,
     prompts: str | Path | None = None,
+    offline: bool = False,
     bag: str | None = None,
     progress: Progress | None = None,
 ) -> ProbeReport:
@@ -120,14 +126,15 @@ def probe(
     store
         First digits of digests of stores, instead of names or beside them.
     head
-        Names of heads, or ``all`` that can learn the task; None means ``linear``, for regression ``ridge`` and
-        ``xgboost``.
+        Names of heads, heads of your own (`medfeat.extend.Head`, known by their names from then on), or ``all`` that
+        can learn the task; None means ``quick``, the best or a mean of those that need no rounds, for regression
+        ``ridge`` and ``xgboost``.
     size
         Side of the stored images in pixels; None means every size in the cache.
     task
         A task, the name of a saved one, or a task type to read the labels as; None means the dataset's own labels and
         splits.
-    labels, drop, keep, relabel, name, partial, classes
+    labels, label_column, drop, keep, relabel, name, partial, classes
         Change that question, and save it under a name: see `medfeat.workflows.asking.question.Question`.
     seed
         Of the heads and of the bootstrap.
@@ -137,7 +144,7 @@ def probe(
         Fit the chosen settings again on train and val; the results say so.
     choose
         ``val``: settings are chosen on val; ``cv``: by cross-validation over train and val; ``auto``: the second where
-        val is small.
+        val is small. None means ``auto`` where no head is named, else ``val``.
     class_weight
         ``none``, ``balanced``: rare classes count as much as common ones, or ``auto``: both are tried.
     resamples
@@ -152,6 +159,8 @@ def probe(
     prompts
         A JSON file of texts for the classes, for ``zero-shot``, ``text-linear`` and ``lp++``; see
         `medfeat.tasks.prompts.prompts_for`. None means those that are known of the 18 sets.
+    offline
+        Make no network call, where a head that reads texts loads the network that embedded the images.
     bag
         ``layers``: the stores of a network that differ in layer or pooling are read together, and ``attention``, the
         head then where none is named, weighs them for each image; ``patients``: a sample is a patient with all images,
@@ -173,12 +182,19 @@ def probe(
         No store could be probed; what fails beside others is in `failed`, and logged.
     """
     question = Question(
-        task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes
+        task=task,
+        labels=labels,
+        label_column=label_column,
+        drop=drop,
+        keep=keep,
+        relabel=relabel,
+        name=name,
+        partial=partial,
+        classes=classes,
     )
     asked = ProbeRequest(
-        data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
-        prompts=prompts, bag=bag,
-        cache_dir=cache_dir,
+        data=data, backbone=backbone, store=store, head=names_of_heads(head), size=size, question=question, seed=seed,
+        texts=TextsAsked(prompts, offline), bag=bag, cache_dir=cache_dir,
     )  # fmt: skip
     how: dict[str, Any] = {"choose": choose, "class_weight": class_weight, "refit": refit, "resamples": resamples}
     report = probe_stores(asked, **how, select=select, budget=budget, progress=progress, raising=True)
@@ -190,7 +206,7 @@ def probe_stores(
     asked: ProbeRequest,
     *,
     refit: bool = False,
-    choose: str = VAL,
+    choose: str | None = None,
     class_weight: str = NONE,
     resamples: int = RESAMPLES,
     select: bool = False,
@@ -204,6 +220,7 @@ def probe_stores(
     `baselines` says whether the weights-free stores of the same datasets are probed too, where they are in the cache.
     """
     cache = asked.catalogue()
+    asked, choose = settled(asked, choose)
     options = Options(
         seed=asked.seed, refit=refit, resamples=resamples, choose=choose, class_weight=class_weight, budget=budget
     )
@@ -211,7 +228,7 @@ def probe_stores(
     jobs = _jobs(asked, cache, stores, select=select)
     if budget is not None and not any(takes_budget(job.head) for job in jobs):
         raise UsageError("--budget is for heads that train in rounds: ask for --head xgboost, or leave it out")
-    work = _Work(cache.root, asked.question, options, SaidOnce(heard(progress)), asked.of_all, asked.prompts)
+    work = _Work(cache.root, asked.question, options, SaidOnce(heard(progress)), asked.of_all, asked.texts)
     jobs, unsuited = suited(asked, jobs, work.progress, class_weight=class_weight)
     # all heads were asked for, and some turn out to be unable to learn these samples
     passed_over: tuple[type[Exception], ...] = (UnsuitedHeadError,) if work.all_heads else ()
@@ -252,10 +269,15 @@ def _jobs(asked: ProbeRequest, cache: Catalogue, stores: Sequence[StoreHeader], 
     return layered(jobs) if asked.bag == LAYERS else jobs
 
 
-def probed_before(asked: ProbeRequest, options: Options) -> list[tuple[StoreJob, Run | None]]:
-    """Return the run of each job, if it was made before, without making any; heads that suit nothing are left out."""
+def probed_before(asked: ProbeRequest, *, choose: str | None = None, **how: Any) -> list[tuple[StoreJob, Run | None]]:
+    """Return the run of each job, if it was made before, without making any; heads that suit nothing are left out.
+
+    `how` are further options of `probe_stores`.
+    """
     cache = asked.catalogue()
-    work = _Work(cache.root, asked.question, options, SilentProgress(), asked.of_all, asked.prompts)
+    asked, choose = settled(asked, choose)
+    options = Options(seed=asked.seed, choose=choose, **how)
+    work = _Work(cache.root, asked.question, options, SilentProgress(), asked.of_all, asked.texts)
     passed_over: tuple[type[Exception], ...] = (UnsuitedHeadError,) if asked.of_all else ()
     jobs, _ = suited(asked, asked.jobs(cache, asked.stores(cache)), work.progress, class_weight=options.class_weight)
     done = each(jobs, work.known, passed_over=passed_over)
@@ -273,7 +295,7 @@ class _Work:
     options: Options
     progress: Progress
     all_heads: bool = False
-    prompts: str | Path | None = None
+    texts: TextsAsked = field(default_factory=TextsAsked)
 
     def probe(self, job: StoreJob) -> Run:
         """Let val choose, and read test once."""
@@ -305,10 +327,10 @@ class _Work:
     def _options(self, job: StoreJob, store: Probed, task: Task) -> Options:
         """Return how to probe with the head of a job; of heads, some know budgets and some read texts."""
         budget = self.options.budget if takes_budget(job.head) else None
-        texts = source_for(job.head, store, task, self.prompts, self.progress)
+        texts = source_for(job.head, store, task, self.texts, self.progress)
         words = self.question.words
-        if words is not None and texts is not None and self.prompts is not None:
-            words["prompts"] = str(Path(self.prompts).absolute())
+        if words is not None and texts is not None and self.texts.prompts is not None:
+            words["prompts"] = str(Path(self.texts.prompts).absolute())
         return replace(self.options, head=job.head, budget=budget, texts=texts, asked=words)
 
     @contextmanager

@@ -11,6 +11,7 @@ from medfeat.errors import DataError, MedfeatError, UsageError
 from medfeat.evaluation.compare import published
 from medfeat.evaluation.compare.comparison import compare_dataset
 from medfeat.evaluation.compare.paired import alike, judge_runs
+from medfeat.evaluation.compare.twins import first_alike
 from medfeat.evaluation.judging.few_shot import Curve
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.evaluation.runs.run import Run, list_runs, read_attention, read_scores
@@ -76,12 +77,14 @@ def write_report(
     backbone: str | Sequence[str] | None = None,
     head: str | Sequence[str] | None = None,
     size: int | None = None,
+    class_weight: str | Sequence[str] | None = None,
     tables: str | Path | None = None,
     against: str | Path | None = None,
     images: bool = True,
     identifiers: bool = False,
     saliency: bool = False,
     data_root: str | Path | None = None,
+    offline: bool = False,
     seed: int = 0,
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
@@ -94,7 +97,7 @@ def write_report(
         Datasets, as `medfeat.probe` takes them; None means every one that has runs.
     out
         The file.
-    backbone, head, size
+    backbone, head, size, class_weight
         Keep only runs of these.
     tables
         Folder for the same tables as Markdown, CSV and LaTeX, the methods, the references and the runs as JSON.
@@ -109,6 +112,8 @@ def write_report(
         its weights are loaded.
     data_root
         Where dataset files are now, for pictures.
+    offline
+        Make no network call: pictures of a dataset whose file is not here are left out.
     seed
         Of the paired bootstrap.
     cache_dir
@@ -129,12 +134,12 @@ def write_report(
     """
     refuse_objects(data=data, backbone=backbone, head=head)
     root, progress = resolve_root(cache_dir), heard(progress)
-    runs, problems = _runs(root, data, backbone=backbone, head=head, size=size)
+    runs, problems = _runs(root, data, backbone=backbone, head=head, size=size, class_weight=class_weight)
     others = None if against is None else others_in(Path(against))
     asked = _questions(runs)
     headers = {header.digest: header for header in find_stores(root, dataset=tuple({run.dataset for run in runs}))}
     known = {run.key: run for run in list_runs(root)[0]}
-    maker = _Maker(root, headers, known, images, identifiers, saliency, data_root, seed, progress)
+    maker = _Maker(root, headers, known, images, identifiers, saliency, data_root, offline, seed, progress)
     questions = []
     progress.start(len(asked), "gathering runs", "questions")
     for name, mine in asked.items():
@@ -175,7 +180,7 @@ def page_of_runs(runs: Sequence[Run], *, out: Path, root: Path, progress: Progre
     headers = {header.digest: header for header in find_stores(root, dataset=tuple({run.dataset for run in runs}))}
     known = {run.key: run for run in list_runs(root)[0]}  # a tuned network stands beside its start
     nothing: dict[str, Any] = {"images": False, "identifiers": False, "saliency": False, "named": False}
-    maker = _Maker(root, headers, known, data_root=None, seed=0, progress=progress, **nothing)
+    maker = _Maker(root, headers, known, data_root=None, offline=True, seed=0, progress=progress, **nothing)
     progress.start(1, "drawing the page", "pages")
     questions = [maker.question(name, mine) for name, mine in _questions(runs).items()]
     methods = methods_of(runs, headers)
@@ -224,6 +229,7 @@ class _Maker:
     identifiers: bool
     saliency: bool
     data_root: str | Path | None
+    offline: bool
     seed: int
     progress: Progress
     named: bool = True
@@ -233,7 +239,7 @@ class _Maker:
 
     def question(self, name: str, runs: Sequence[Run]) -> QuestionResults:
         best, notes = runs[0], []
-        groups, said = self._groups(runs)
+        first, groups, said = self._groups(runs)
         notes += said
         stored: Mapping[str, Any] | None = None
         try:
@@ -250,6 +256,7 @@ class _Maker:
             name=name,
             runs=tuple(runs),
             groups=groups,
+            first_alike=first,
             comparison=compare_dataset(best.dataset, runs) if official else None,
             labels=None if stored is None else stored["test_labels"],
             scores=None if stored is None else stored["test_scores"],
@@ -262,16 +269,21 @@ class _Maker:
             notes=tuple(notes),
         )
 
-    def _groups(self, runs: Sequence[Run]) -> tuple[tuple[int, ...] | None, list[str]]:
-        if len(runs) < 2:
-            return None, []
-        metric = runs[0].headline[0]
-        # Holm's smallest p is that of the swaps times the runs: more runs need more swaps.
-        resamples = max(RESAMPLES, 60 * len(runs))
+    def _groups(self, runs: Sequence[Run]) -> tuple[tuple[int, ...], tuple[int, ...] | None, list[str]]:
+        """Return which run each is like, see `first_alike`, and the group of each: runs that are alike count once."""
+        metric, first = runs[0].headline[0], list(range(len(runs)))
         try:
-            return tuple(alike(judge_runs(runs, metric=metric, seed=self.seed, resamples=resamples))), []
+            first = first_alike(runs)
+            distinct = [i for i, at in enumerate(first) if at == i]
+            if len(distinct) < 2:
+                return tuple(first), None, []
+            # Holm's smallest p is that of the swaps times the runs: more runs need more swaps.
+            resamples = max(RESAMPLES, 60 * len(distinct))
+            judged = judge_runs([runs[i] for i in distinct], metric=metric, seed=self.seed, resamples=resamples)
+            group = dict(zip(distinct, alike(judged), strict=True))
+            return tuple(first), tuple(group[at] for at in first), []
         except (DataError, OSError, ValueError, KeyError) as error:
-            return None, [f"not compared in pairs: {error}"]
+            return tuple(first), None, [f"not compared in pairs: {error}"]
 
     def _mistakes(self, run: Run, stored: Mapping[str, Any]) -> tuple[tuple[Mistake, ...], list[str]]:
         header, notes, dataset = self.headers.get(str(run.store["digest"])), [], None
@@ -282,7 +294,11 @@ class _Maker:
             notes.append(f"the best run {why}: its mistakes have neither pictures nor neighbours")
         elif self.images:
             dataset, why = mistakes.images_of(
-                header, root=self.root, data_root=self.data_root, progress=SilentProgress()
+                header,
+                root=self.root,
+                data_root=self.data_root,
+                offline=self.offline,
+                progress=SilentProgress(),
             )
             notes += [f"no pictures: {why}"] if dataset is None else []
         try:
@@ -331,7 +347,7 @@ class _Maker:
             return []
         with FeatureStore(header.path) as store:
             called = mistakes.called_in(list_store(store), identifiers=self.identifiers)
-        return leaks.audit_tables(kept, called, dataset=run.dataset)
+        return leaks.audit_tables(kept, called, dataset=run.dataset, stores=[header])
 
 
 def _made(questions: Sequence[QuestionResults], data: str | Sequence[str] | None) -> list[tuple[str, Any]]:

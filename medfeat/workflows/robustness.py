@@ -13,6 +13,7 @@ from medfeat.evaluation.judging.probe_store import Options, probe_store
 from medfeat.evaluation.judging.robustness import Robustness, judge_corrupted
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
 from medfeat.extraction.ask.made_from import MadeFrom, RemakeOptions
+from medfeat.heads import HeadsAsked, names_of_heads
 from medfeat.report.robustness import draw_robustness, robustness_table
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
@@ -62,7 +63,7 @@ def robustness(
     data: str | Sequence[str] | None = None,
     backbone: str | Sequence[str] | None = None,
     *,
-    head: str | Sequence[str] | None = None,
+    head: HeadsAsked = None,
     size: int | None = None,
     task: str | Task | None = None,
     seed: int = 0,
@@ -98,7 +99,7 @@ def robustness(
         The copies are embedded once, into a store ``<dataset>-corrupted``; other heads find it there.
     """
     asked = ProbeRequest(
-        data=data, backbone=backbone, head=head, size=size, question=Question(task=task), seed=seed,
+        data=data, backbone=backbone, head=names_of_heads(head), size=size, question=Question(task=task), seed=seed,
         cache_dir=cache_dir,
     )  # fmt: skip
     options = RemakeOptions(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from medfeat.errors import DataError, UsageError
+from medfeat.evaluation.judging.best_run import best_run
 from medfeat.evaluation.runs.card import CARD_FILE
 from medfeat.evaluation.runs.places import run_folders
 from medfeat.evaluation.runs.run import NOT_SAVED, Run, list_runs, read_run
 from medfeat.evaluation.runs.saved_probe import find_run
 from medfeat.evaluation.runs.vouching import refuse_changed
+from medfeat.report.frame import runs_frame
 from medfeat.report.run_tables import class_tables, confusion_table, listed_tables, runs_tables
+from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
 from medfeat.tasks import OFFICIAL
 from medfeat.workflows.asking.given_names import refuse_objects
@@ -27,8 +30,8 @@ from medfeat_cache.reading import JSON_BYTES, read_bounded
 BEST = "best"
 
 
-@dataclass(frozen=True)
-class RunList:
+@dataclass(frozen=True, repr=False)
+class RunList(Shown):
     """The runs of a cache, by dataset and best on val first; `problems` names those that cannot be used."""
 
     runs: tuple[Run, ...]
@@ -42,17 +45,22 @@ class RunList:
         """Return one row a run, in a table for each dataset and task."""
         return listed_tables(self.runs)
 
+    def frame(self) -> Any:
+        """Return a pandas.DataFrame of a row a run, see `medfeat.report.frame.runs_frame`."""
+        return runs_frame(self.runs)
+
 
 @dataclass(frozen=True)
 class RunShown:
-    """One run, and its card as it lies in the run's folder (empty where there is none)."""
+    """One run, its card as it lies in the run's folder (empty where there is none), and how it was found, if asked."""
 
     run: Run
     card: str
+    found: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {"run": self.run.to_dict(), "card": self.card}
+        return {"run": self.run.to_dict(), "card": self.card, "found": self.found}
 
     def tables(self) -> list[Table]:
         """Return its scores, its classes and where they were confused."""
@@ -67,9 +75,26 @@ def list_of_runs(
     backbone: str | Sequence[str] | None = None,
     head: str | Sequence[str] | None = None,
     size: int | None = None,
+    class_weight: str | Sequence[str] | None = None,
     cache_dir: str | Path | None = None,
 ) -> RunList:
-    """List the runs of the cache; None means any.
+    """List the runs of the cache.
+
+    Parameters
+    ----------
+    data, backbone, head
+        Names, several as a sequence or comma list; None means any.
+    size
+        Side of the stored images in pixels; None means any.
+    class_weight
+        How classes were weighed: ``none``, ``balanced`` or ``auto``, one or several; None means any.
+    cache_dir
+        Where runs live.
+
+    Returns
+    -------
+    RunList
+        Shows a table in a notebook; `frame` gives it to pandas.
 
     Raises
     ------
@@ -82,12 +107,12 @@ def list_of_runs(
     if not runs:
         what = "" if data is None else f" of {data if isinstance(data, str) else ', '.join(data)}"
         problems.append(f"no runs{what} in {root}: {command('probe', cache_dir=elsewhere(root))} makes some")
-    kept = kept_runs(runs, backbone=backbone, head=head, size=size) if runs else []
+    kept = kept_runs(runs, backbone=backbone, head=head, size=size, class_weight=class_weight) if runs else []
     return RunList(tuple(sorted(kept, key=lambda run: (run.dataset, run.task["name"], -_val(run)))), tuple(problems))
 
 
 def show_run(run: str | Path, *, data: str | None = None, cache_dir: str | Path | None = None) -> RunShown:
-    """Read one run: by its folder, the beginning of its key, or as the best one of `data` on val.
+    """Read one run: by its folder, the beginning of its key, or as the ``best`` one of `data`.
 
     Raises
     ------
@@ -96,14 +121,15 @@ def show_run(run: str | Path, *, data: str | None = None, cache_dir: str | Path 
     DataError
         It cannot be read, or was changed after it was written.
     """
-    folder = named_run(resolve_root(cache_dir), run, data=data)
+    said: list[str] = []
+    folder = named_run(resolve_root(cache_dir), run, data=data, say=said.append)
     found = read_run(folder)
     path = folder / CARD_FILE
     if not path.is_file():
-        return RunShown(found, "")
+        return RunShown(found, "", "".join(said))
     content = read_bounded(path, JSON_BYTES)
     refuse_changed(folder, CARD_FILE, content)
-    return RunShown(found, content.decode("utf-8", errors="replace"))
+    return RunShown(found, content.decode("utf-8", errors="replace"), "".join(said))
 
 
 def delete_runs(runs: Sequence[str | Path], *, cache_dir: str | Path | None = None) -> list[Path]:
@@ -138,8 +164,10 @@ def folders_of(runs: Sequence[str | Path], *, cache_dir: str | Path | None = Non
     return [there[folder] for folder in dict.fromkeys(found)]
 
 
-def named_run(root: Path, run: str | Path, *, data: str | None = None) -> Path:
-    """Return the folder of a run named by its path, by the beginning of its key, or as ``best`` of a dataset on val.
+def named_run(
+    root: Path, run: str | Path, *, data: str | None = None, say: Callable[[str], None] | None = None
+) -> Path:
+    """Return the folder of a run named by its path, by the beginning of its key, or as ``best`` of a dataset.
 
     Parameters
     ----------
@@ -149,6 +177,8 @@ def named_run(root: Path, run: str | Path, *, data: str | None = None) -> Path:
         What was said.
     data
         With ``best``: whose runs; None where the cache holds runs of one dataset alone.
+    say
+        With ``best``: told which run that is, and by what.
 
     Raises
     ------
@@ -174,10 +204,12 @@ def named_run(root: Path, run: str | Path, *, data: str | None = None) -> Path:
             f"its key, as {command('runs', 'list', data=datasets[0])} shows them"
         )
     task = OFFICIAL if OFFICIAL in tasks else tasks[0]
-    best = max((one for one in runs if one.task["name"] == task), key=_val)
-    if best.folder is None:
-        raise DataError(f"run {best.key[:12]} has no folder")
-    return best.folder
+    best = best_run([one for one in runs if one.task["name"] == task])
+    if best.run.folder is None:
+        raise DataError(f"run {best.run.key[:12]} has no folder")
+    if say is not None:
+        say(best.line())
+    return best.run.folder
 
 
 def _val(run: Run) -> float:

@@ -15,11 +15,12 @@ from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
 from medfeat.saying import heard
 from medfeat.tasks import find_task, official
+from medfeat.tasks.near_ids import no_such_image
 from medfeat.types import FloatArray, LabelArray, Progress, Task
 from medfeat.workflows.stores.one_store import one_store
 from medfeat.workflows.stores.remake import NewImages, Remake
 from medfeat.workflows.stores.store_names import shown_name
-from medfeat_cache import AveragedStore, Catalogue, FeatureStore, mean_of, open_vectors, resolve_root
+from medfeat_cache import AveragedStore, Catalogue, FeatureStore, UnknownIdsError, mean_of, open_vectors, resolve_root
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def search(
         if isinstance(opened, AveragedStore) and progress is not None:
             progress.say(opened.averaged)
         if id is not None:
-            vector = opened.take([id])[0]
+            vector = _stored(opened, id)
         else:
             options = RemakeOptions(
                 weights=weights, device=device, offline=offline, trust_remote_code=trust_remote_code
@@ -135,6 +136,15 @@ def search(
         hits,
         int(image is not None),
     )
+
+
+def _stored(store: FeatureStore, name: str) -> FloatArray:
+    try:
+        vector: FloatArray = store.take([name])[0]
+    except UnknownIdsError as error:
+        there = np.concatenate([store.ids(group) for group in store.groups])
+        raise UsageError(f"{store.path.name}: {no_such_image(name, there)}") from error
+    return vector
 
 
 def _one_image(image: object, intensity: str | None) -> NewImages:

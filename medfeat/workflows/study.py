@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medfeat.counted import counted, counted_are
 from medfeat.errors import UsageError
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
@@ -89,12 +90,14 @@ class StudyReport(Shown):
 
     def lines(self) -> list[str]:
         """Return what is to be said below the table."""
-        said = f"made {self.made} cells in {self.seconds:.1f} s"
+        said = f"made {counted(self.made, 'cell')} in {self.seconds:.1f} s"
         if self.made:
             known = f"{self.planned_seconds:.1f} s" if self.unknown < self.made else "not known"
-            more = f", {self.unknown} cells not known" if 0 < self.unknown < self.made else ""
+            more = f", {counted(self.unknown, 'cell')} not known" if 0 < self.unknown < self.made else ""
             said += f" (planned: {known}{more})"
-        left = [f"{self.left} cells are left: {self.stopped}; the same command goes on from there"] * bool(self.stopped)
+        left = [f"{counted_are(self.left, 'cell')} left: {self.stopped}; the same command goes on from there"] * bool(
+            self.stopped
+        )
         return [said, *left, f"wrote {self.out}"]
 
     def exit_code(self) -> int:
@@ -213,8 +216,7 @@ def verify_study(
     asked = Study.of(str(kept.get("study", place.name)), text)
     cells, here = checked_cells(asked), Here(cache_dir, data_root, device, True)
     pairs = paired(kept["cells"], cells, here)
-    stores = {key: [str(one["store"]) for one in their["figures"] if "store" in one] for key, their in pairs.items()}
-    found = plan_of(asked.name, cells, here, heard(progress), stores=stores)
+    found = plan_of(asked.name, cells, here, heard(progress), theirs=pairs)
     mine = {pairs[one.cell.key]["key"]: one for one in found.cells if one.cell.key in pairs}
     # where files lay there is nobody else's business, but that they were not in the usual place is
     root = data_root or ("FOLDER" if kept.get("data_root_given") else None)

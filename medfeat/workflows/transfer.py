@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import counted
 from medfeat.errors import UsageError
 from medfeat.evaluation.judging.probe_store import Options, probe_store
 from medfeat.evaluation.measures.bootstrap import RESAMPLES
@@ -17,6 +18,7 @@ from medfeat.evaluation.measures.evaluate import Metrics, evaluate
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.run import Run, headline, networks_of, read_scores
 from medfeat.evaluation.runs.saved_probe import SavedProbe, load_probe
+from medfeat.heads import HeadsAsked, names_of_heads
 from medfeat.report.run_tables import NAMES
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table, number, with_interval
@@ -93,7 +95,7 @@ class TransferReport(Shown):
         names = (f"own test {NAMES[best]}", f"there {NAMES[best]}", f"there {NAMES[other]}")
         columns = ("trained on", "tested on", "n", "backbone", "head", f"val {NAMES[best]}", *names)
         notes = [
-            f"{one.run.shown} and {one.onto} share {one.shared} images byte for byte, which are in train or val there"
+            f"{one.run.shown} and {one.onto} share {counted(one.shared, 'image')} byte for byte, in train or val there"
             for one in self.transfers
             if one.shared
         ]
@@ -127,7 +129,7 @@ def transfer(
     backbone: str | Sequence[str] | None = None,
     *,
     split: str = "test",
-    head: str | Sequence[str] | None = None,
+    head: HeadsAsked = None,
     size: int | None = None,
     task: str | Task | None = None,
     labels: str | Path | None = None,
@@ -168,7 +170,13 @@ def transfer(
     """
     question = Question(task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, classes=classes)
     asked = ProbeRequest(
-        data=data, backbone=backbone, head=head, size=size, question=question, seed=seed, cache_dir=cache_dir
+        data=data,
+        backbone=backbone,
+        head=names_of_heads(head),
+        size=size,
+        question=question,
+        seed=seed,
+        cache_dir=cache_dir,
     )
     refuse_objects(onto=onto)
     there = Elsewhere(onto, split=split, drop=onto_drop, relabel=onto_relabel, labels=onto_labels)

@@ -158,6 +158,21 @@ def test_equal_embeddings_are_a_note_for_equal_images_and_suspect_for_others(sou
     ]
 
 
+@pytest.mark.parametrize(("aside", "rows"), [(0.0446, None), (0.0449, (5,))])
+def test_embeddings_of_one_image_may_differ_by_rounding_and_no_more(
+    source: Source, tmp_path: Path, aside: float, rows: tuple[int, ...] | None
+) -> None:
+    """The cosine of (1, 0, ...) and (1, t, 0, ...) is 1 / sqrt(1 + t^2): .999 at t = .04475."""
+    hashes, vectors = source.hashes("train"), source.embeddings("train")
+    hashes[5] = hashes[2]
+    vectors[2], vectors[5] = 3 * np.eye(8)[0], np.eye(8)[0] + aside * np.eye(8)[1]
+    with source.open(tmp_path) as writer:
+        writer.write_rows("train", range(30), vectors, hashes)
+        source.part(writer, "val", 0, 7)
+        problems = {problem.what: problem.rows for problem in verify_store(writer.publish()).problems}
+    assert problems.get("the same image has different embeddings") == rows
+
+
 def test_one_image_with_two_embeddings_is_suspect(source: Source, tmp_path: Path) -> None:
     hashes = source.hashes("train")
     hashes[5] = hashes[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import pickle
@@ -51,6 +52,42 @@ def test_parquet_export_holds_everything(source: Source, store: Path, tmp_path: 
     assert table.column("labels").to_pylist()[:3] == [[0], [1], [2]]
     assert table.column("image_hash").to_pylist()[0] == source.hashes("train")[0].tobytes()
     assert json.loads(table.schema.metadata[b"medfeat_recipe"]) == source.recipe
+
+
+def _rows_of(path: Path) -> list[tuple[str, str, str, float]]:
+    """Id, patient, image hash and first number of each row of an export."""
+    if path.suffix == ".csv":
+        with path.open(newline="", encoding="utf-8") as file:
+            read = list(csv.DictReader(file))
+        return [(row["id"], row["patient"], row["image_hash"], float(row["f0"])) for row in read]
+    if path.suffix == ".parquet":
+        columns = pytest.importorskip("pyarrow.parquet").read_table(path).to_pydict()
+        names = ("id", "patient", "image_hash", "embedding")
+        return [(a, b or "", h.hex(), e[0]) for a, b, h, e in zip(*(columns[name] for name in names), strict=True)]
+    found = []
+    with h5py.File(path) as file:
+        for group in ("train", "val"):
+            one = {name: column[()] for name, column in file[group].items()}
+            patients = one.get("patient", [b""] * len(one["ids"]))
+            shown = zip(one["ids"], patients, one["image_hash"], one["embeddings"], strict=True)
+            found += [(a.decode(), b.decode(), h.tobytes().hex(), float(e[0])) for a, b, h, e in shown]
+    return found
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "h5"])
+def test_rows_that_are_read_in_pieces_stay_whole_beside_what_is_known_of_one_group(
+    new_source: Callable[..., Source], cache_root: Path, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medfeat_cache.format.CHUNK_BYTES", 4096)
+    monkeypatch.setattr("medfeat_cache.export._PARQUET_ROWS", 100)
+    source = new_source(counts={"train": 600, "val": 7})
+    patients = np.array([f"patient {row // 2}" for row in range(600)])
+    out = export_store(source.make(cache_root), tmp_path / f"out.{form}", beside={"train": {"patient": patients}})
+    wanted = []
+    for group, beside in (("train", patients.tolist()), ("val", [""] * 7)):
+        hashes = [one.tobytes().hex() for one in source.hashes(group)]
+        wanted += zip(source.ids(group).tolist(), beside, hashes, source.embeddings(group)[:, 0].tolist(), strict=True)
+    assert _rows_of(out) == wanted
 
 
 @pytest.mark.parametrize("format", ["npy", "npz", "hdf5", "csv", "parquet"])

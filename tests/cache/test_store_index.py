@@ -81,6 +81,9 @@ def test_a_few_stores_leave_no_file(stores, cache_root, monkeypatch):
     monkeypatch.setattr(header_index, "WORTH_WRITING", 4)
     find_stores(cache_root)
     assert not (cache_root / "headers.json").exists()
+    monkeypatch.setattr(header_index, "WORTH_WRITING", 3)
+    find_stores(cache_root)
+    assert (cache_root / "headers.json").exists()
 
 
 def test_a_new_store_is_read_and_a_removed_one_forgotten(stores, cache_root, new_source, reads):

@@ -14,6 +14,7 @@ import medfeat
 from medfeat.types import SilentProgress
 from medfeat.workflows import few_shot as few_shot_workflow
 from medfeat_cli.main import run
+from printed_commands import all_commands
 
 
 def say(capsys, *words, code=0):
@@ -55,6 +56,12 @@ def where(tmp_path, capsys):
 def test_an_option_without_effect_is_refused(words, without, tmp_path, capsys):
     said = say(capsys, *words, "--cache-dir", tmp_path, code=2)
     assert without in said.err
+
+
+def test_every_command_that_may_reach_for_images_or_weights_takes_offline():
+    reaching = {"--data-root", "--weights", "--trust-remote-code"}
+    options = {name: {word for one in found.params for word in one.opts} for name, found in all_commands()}
+    assert {name for name, words in options.items() if words & reaching and "--offline" not in words} == set()
 
 
 def test_a_list_of_heads_is_of_no_dataset(capsys):

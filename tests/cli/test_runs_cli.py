@@ -22,7 +22,7 @@ def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("stores")
     for data in ("synthetic", "synthetic-binary"):
         assert run(["extract", "-d", data, "-b", "stats,pixels", "--cache-dir", str(root)]) == 0
-    assert run(["probe", "--resamples", "20", "--cache-dir", str(root)]) == 0
+    assert run(["probe", "--head", "linear", "--resamples", "20", "--cache-dir", str(root)]) == 0
     return root
 
 
@@ -34,7 +34,7 @@ def test_runs_are_listed_with_keys_that_the_probe_table_shows(made, capsys):
     keys = [one["key"][:12] for one in listed(capsys, made)]
     assert len(keys) == 4
     shown = say(capsys, "runs", "list", "--cache-dir", made).out
-    probed = say(capsys, "probe", "--resamples", 20, "--cache-dir", made).out
+    probed = say(capsys, "probe", "--head", "linear", "--resamples", 20, "--cache-dir", made).out
     for key in keys:
         assert key in shown and key in probed
 

@@ -15,6 +15,7 @@ from medfeat import saying
 from medfeat.errors import MedfeatError, UsageError
 from medfeat.saying import MedfeatWarning, heard, in_notebook, warn_of
 from medfeat.types import SilentProgress
+from medfeat.workflows.embed import embed
 from medfeat.workflows.extract import extract
 from medfeat.workflows.predict import predict
 from medfeat.workflows.probe import probe
@@ -25,9 +26,27 @@ QUICK = {"resamples": 20}
 @pytest.fixture
 def notebook(monkeypatch):
     """Stand in for the shell that a notebook's kernel runs."""
-    shell = SimpleNamespace(kernel=object())
+    shell = SimpleNamespace(kernel=object(), below=[])
+
+    def display(shown, *, raw, display_id):
+        assert raw and display_id
+        shell.below.append(shown["text/plain"])
+        return SimpleNamespace(update=lambda shown, raw: shell.below.append(shown["text/plain"]))
+
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
     return shell
+
+
+@pytest.fixture
+def bare_logging(monkeypatch):
+    """Logging as a program finds it, and as the tests have it again afterwards."""
+    root = logging.getLogger()
+    before = root.level
+    monkeypatch.setattr(root, "handlers", [])
+    root.setLevel(logging.WARNING)
+    yield
+    root.setLevel(before)
 
 
 def images(folder, *, bad=True):
@@ -59,8 +78,35 @@ def test_a_notebook_shows_a_bar_and_what_is_worth_keeping(notebook, monkeypatch,
     progress.advance(4)
     progress.say("device: cpu")
     progress.finish()
-    shown = capsys.readouterr().out
-    assert "embedding" in shown and "device: cpu" in shown
+    assert capsys.readouterr() == ("device: cpu\n", "")
+    *bars, left = notebook.below
+    assert bars[0].startswith("embedding:   0%|") and left == ""
+
+
+@pytest.mark.parametrize(("level", "shown"), [("INFO", ["logged"]), ("WARNING", ["printed"]), (None, ["printed"])])
+def test_a_log_that_a_notebook_shows_is_not_printed_beside_it(notebook, bare_logging, capsys, level, shown):
+    if level:
+        logging.basicConfig(level=level, format="logged %(message)s")
+    heard(None).say("device: cpu")
+    told = capsys.readouterr()
+    assert [*["printed"] * (told.out == "device: cpu\n"), *["logged"] * (told.err == "logged device: cpu\n")] == shown
+
+
+def test_embed_says_its_device_once_a_process(cache_root, caplog, monkeypatch):
+    monkeypatch.setattr(sys.modules["medfeat.workflows.embed"], "_SAID", set())
+    with caplog.at_level(logging.INFO, logger="medfeat"):
+        for seed in (0, 1):
+            pixels = np.random.default_rng(seed).integers(0, 256, (2, 8, 8), np.uint8)
+            embed(pixels, "stats", device="cpu", cache_dir=cache_root)
+    assert [record.getMessage() for record in caplog.records].count("device: cpu") == 1
+
+
+def test_a_warning_stands_once_beside_a_log(notebook, monkeypatch, capsys):
+    monkeypatch.setattr(logging.getLogger("medfeat"), "handlers", [logging.StreamHandler(sys.stderr)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of(["bad.png was skipped"])
+    assert capsys.readouterr().err == "bad.png was skipped\n"
 
 
 def test_progress_that_was_asked_for_is_used(notebook):
@@ -98,7 +144,7 @@ def test_warnings_are_one_a_line(notebook):
 
 def test_results_are_short_where_python_prints_them_and_tables_in_a_notebook(make_store, cache_root):
     make_store()
-    report = probe(cache_dir=cache_root, **QUICK)
+    report = probe(head="linear", cache_dir=cache_root, **QUICK)
     assert repr(report) == "ProbeReport(1 run, reused=0, 1 note)"
     run = report.runs[0]
     assert repr(run) == f"Run({run.key[:12]}: bloodmnist / resnet18 / linear, test auc {run.test.auc.value:.3f})"
@@ -111,7 +157,7 @@ def test_results_are_short_where_python_prints_them_and_tables_in_a_notebook(mak
 
 def test_names_that_are_no_html_stay_words(make_store, cache_root):
     make_store(dataset="<b>x", backbone="a&b")
-    page = probe(cache_dir=cache_root, **QUICK)._repr_html_()
+    page = probe(head="linear", cache_dir=cache_root, **QUICK)._repr_html_()
     assert "<b>" not in page and "a&amp;b" in page
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medfeat.counted import counted
 from medfeat_cli import options, output
 from medfeat_cli.given import refuse_without
 from medfeat_cli.helping import HelpfulGroup
@@ -117,12 +118,14 @@ def verify(
 
 
 def _say(one: Verified) -> None:
-    output.line(f"{one.state if one.state == 'ok' else one.state.upper()}  {one.path}  {one.report.rows} rows")
+    output.line(
+        f"{one.state if one.state == 'ok' else one.state.upper()}  {one.path}  {counted(one.report.rows, 'row')}"
+    )
     if one.refused or one.silent:
         output.line(f"  canary: {one.refused or f'not embedded, {one.silent}'}")
     if one.canary is not None:
         deviation = f"{one.canary.max_deviation:.2g}"
-        output.line(f"  canary: {one.canary.rows} rows embedded again, largest deviation {deviation}")
+        output.line(f"  canary: {counted(one.canary.rows, 'row')} embedded again, largest deviation {deviation}")
 
 
 @app.command("repair")
@@ -154,7 +157,7 @@ def repair(
     output.line(f"{words[after.state]}  {after.path}")
     if after.rows:
         exact = "byte for byte as they first were" if after.exact else "not byte for byte as they first were"
-        output.line(f"  {after.rows} rows embedded again on {after.device}, {exact}")
+        output.line(f"  {counted(after.rows, 'row')} embedded again on {after.device}, {exact}")
     for problem in after.report.problems:
         output.note(f"  {problem}")
     raise typer.Exit(int(after.failed))
@@ -176,7 +179,7 @@ def rm(
     for path in paths:
         output.line(f"{path}  {cache.contents(path)}")
     if not yes:
-        typer.confirm(f"remove {len(paths)} stores?", abort=True)
+        typer.confirm(f"remove {counted(len(paths), 'store')}?", abort=True)
     output.line(f"freed {cache.delete(paths) / 1e6:.1f} MB")
 
 
@@ -195,6 +198,7 @@ def export(
         bool, typer.Option("--identifiers", help="With --atlas: show patients and DICOM identifiers as they are.")
     ] = False,
     data_root: options.DataRoot = None,
+    offline: options.Offline = False,
     cache_dir: options.CacheDir = None,
 ) -> None:
     """Write a store for other tools.
@@ -207,8 +211,8 @@ def export(
     if atlas and fmt is not None:
         raise typer.BadParameter("--format goes without --atlas, which is Parquet")
     if not atlas:
-        if no_images or identifiers or data_root is not None:
-            raise typer.BadParameter("--no-images, --identifiers and --data-root go with --atlas")
+        if no_images or identifiers or offline or data_root is not None:
+            raise typer.BadParameter("--no-images, --identifiers, --data-root and --offline go with --atlas")
         output.line(f"wrote {cache.export(header, out, format=fmt)}")
         return
     from medfeat.workflows.atlas import export_atlas
@@ -219,6 +223,7 @@ def export(
         images=not no_images,
         identifiers=identifiers,
         data_root=data_root,
+        offline=offline,
         cache_dir=cache_dir,
         progress=for_terminal(),
     )

@@ -18,6 +18,7 @@ Figure = Annotated[
     Path | None, typer.Option("--figure", help="Draw the scores here (.png, .svg or .pdf); own images: ROC too.")
 ]
 Head = Annotated[str | None, typer.Option("--head", help="Only runs of these heads (comma list).")]
+Task = Annotated[str | None, typer.Option("--task", help="Only runs of these tasks (comma list), by their names.")]
 
 
 def compare(
@@ -26,6 +27,8 @@ def compare(
     backbone: options.BackboneName = None,
     head: Head = None,
     size: options.Size = None,
+    class_weight: options.ClassWeightOfRuns = None,
+    task: Task = None,
     course: Course = False,
     paired: Paired = False,
     figure: Figure = None,
@@ -42,7 +45,17 @@ def compare(
     from medfeat.workflows.compare import compare as run
 
     refuse_without(context, "fmt", needs="text, which --json replaces", there=not json)
-    report = run(data, course=course, backbone=backbone, head=head, size=size, paired=paired, cache_dir=cache_dir)
+    report = run(
+        data,
+        course=course,
+        backbone=backbone,
+        head=head,
+        size=size,
+        class_weight=class_weight,
+        task=task,
+        paired=paired,
+        cache_dir=cache_dir,
+    )
     if figure is not None:
         output.note(f"wrote {report.draw(figure)}")
     fmt = "json" if json else fmt

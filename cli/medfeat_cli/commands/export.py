@@ -14,7 +14,7 @@ from medfeat_cli.progress import for_terminal
 
 def export(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(help="Folder of a run, the beginning of its key, or best.")],
+    run: Annotated[str, typer.Argument(help=options.RUN_HELP)],
     data: options.Data = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder to write; default: named after the run.")] = None,
     onnx: Annotated[

@@ -101,6 +101,7 @@ def _show(report: ExtractReport, *, skip_bad: bool, json: bool) -> None:
     else:
         output.lines(report.lines())
     output.errors(report.problem_lines())
+    output.errors(report.last_line(skip_bad=skip_bad))
     raise typer.Exit(report.exit_code(skip_bad=skip_bad))
 
 

@@ -39,7 +39,7 @@ def fuse(asked: ProbeRequest, *, ways: str, resamples: int | None, wide: bool, j
 
 def corrupt(
     asked: ProbeRequest,
-    embedding: tuple[Path | None, str | None, str, bool],
+    embedding: tuple[Path | None, str | None, str, bool, bool],
     *,
     figure: Path | None,
     resamples: int | None,
@@ -52,8 +52,10 @@ def corrupt(
     from medfeat.workflows.robustness import robustness_of
 
     often = RESAMPLES if resamples is None else resamples
-    data_root, weights, device, trusted = embedding
-    remake = RemakeOptions(data_root=data_root, weights=weights, device=device, trust_remote_code=trusted)
+    data_root, weights, device, offline, trusted = embedding
+    remake = RemakeOptions(
+        data_root=data_root, weights=weights, device=device, offline=offline, trust_remote_code=trusted
+    )
     report = robustness_of(asked, remake, resamples=often, figure=figure, progress=for_terminal())
     _show(report, wide=wide, json=json)
     if report.figure is not None:
@@ -62,7 +64,13 @@ def corrupt(
 
 
 def leave_out(
-    asked: ProbeRequest, parts: dict[str, Any], how: dict[str, str], *, resamples: int | None, wide: bool, json: bool
+    asked: ProbeRequest,
+    parts: tuple[int | None, str | None, Path | None],
+    how: dict[str, str],
+    *,
+    resamples: int | None,
+    wide: bool,
+    json: bool,
 ) -> None:
     """Leave every sample out once, by `parts`."""
     from medfeat.evaluation.judging.rotation import RotationOptions
@@ -71,7 +79,7 @@ def leave_out(
 
     often = RESAMPLES if resamples is None else resamples
     options = RotationOptions(seed=asked.seed, resamples=often, **how)
-    report = cross_validate_of(asked, options, Parts(**parts), progress=for_terminal())
+    report = cross_validate_of(asked, options, Parts(*parts), progress=for_terminal())
     _show(report, wide=wide, json=json)
     _stop(report.failed)
 

@@ -14,7 +14,7 @@ from medfeat_cli.progress import for_terminal
 
 def predict(
     context: typer.Context,
-    run: Annotated[str, typer.Option("--run", help="Folder of a run, the beginning of its key, or `best` on val.")],
+    run: Annotated[str, typer.Option("--run", help=options.RUN_HELP)],
     images: Annotated[
         Path | None, typer.Option("--images", help="Folder, CSV, npz, image or DICOM series to embed and label.")
     ] = None,
@@ -64,4 +64,5 @@ def predict(
     if report.out is not None:
         output.note(f"wrote {report.out}")
     output.errors(report.problem_lines())
+    output.errors(report.last_line(skip_bad=skip_bad))
     raise typer.Exit(int(bool(report.bad) and not skip_bad))

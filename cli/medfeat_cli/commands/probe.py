@@ -31,12 +31,13 @@ def probe(
         str | None,
         typer.Option(
             "--head",
-            help="Heads (comma list), `auto`: the best or a mean of some, or `all`; default: linear, or what suits.",
+            help="Heads (comma list), `auto`: the best or a mean of some, or `all`; default: `quick`, much the same.",
             autocompletion=_heads,
         ),
     ] = None,
     task: task_options.Task = None,
     labels: task_options.Labels = None,
+    label_column: task_options.LabelColumn = None,
     relabel: task_options.Relabel = None,
     keep: task_options.Keep = None,
     drop: task_options.Drop = None,
@@ -50,6 +51,7 @@ def probe(
     data_root: options.DataRoot = None,
     weights: options.WeightsNow = None,
     device: options.Device = "auto",
+    offline: options.Offline = False,
     trust_remote_code: options.TrustRemoteCode = False,
     folds: task_options.Folds = None,
     group_column: task_options.GroupColumn = None,
@@ -67,7 +69,8 @@ def probe(
     choose: Annotated[
         str | None,
         typer.Option(
-            "--choose", help="Choose settings on `val`, by `cv` over train + val, or `auto`: cv if val is small."
+            "--choose",
+            help="Choose settings on `val`, by `cv` over train + val, or `auto`: cv if val is small, without `--head`.",
         ),
     ] = None,
     class_weight: Annotated[
@@ -101,21 +104,22 @@ def probe(
     """
     from medfeat.workflows.asking.question import Question
     from medfeat.workflows.jobs.store_jobs import ProbeRequest
+    from medfeat.workflows.stores.texts import TextsAsked
 
     alone = {"--shots": shots, "--fuse": fuse, "--test-on": test_on, "--corrupt": corrupt or None}
     left_out = {"--folds": folds, "--group-column": group_column}
-    _refuse_idle(context, {**alone, **left_out, "--labels": labels})
+    _refuse_idle(context, {**alone, **left_out, "--labels": labels, "--label-column": label_column})
     plain = {"--select": select, "--refit": refit, "--pivot": pivot, "--budget": budget, "--bag": bag}
     _refuse_mixtures(alone, left_out, plain, {"--choose": choose, "--class-weight": class_weight})
     question = Question(
-        task=task, labels=labels, drop=drop, keep=keep, relabel=relabel, name=name, partial=partial, classes=classes,
-        aside=group_column if groups is None else None,
+        task=task, labels=labels, label_column=label_column, drop=drop, keep=keep, relabel=relabel, name=name,
+        partial=partial, classes=classes, aside=group_column if groups is None else None,
     )  # fmt: skip
     asked = ProbeRequest(
         data=data, backbone=backbone, store=store, head=head, size=size, question=question, seed=seed,
-        prompts=prompts, bag=bag, cache_dir=cache_dir,
+        texts=TextsAsked(prompts, offline), bag=bag, cache_dir=cache_dir,
     )  # fmt: skip
-    how: _Options = {"choose": choose or "val", "class_weight": class_weight or "none"}
+    of_classes = class_weight or "none"
     if shots is not None:
         new_tasks.few_shot(asked, shots=shots, draws=draws, figure=figure, resamples=resamples, wide=wide, json=json)
     elif fuse is not None:
@@ -124,19 +128,18 @@ def probe(
         there = {"split": test_split, "drop": test_drop, "relabel": test_relabel, "labels": test_labels}
         new_tasks.transfer(asked, test_on, there, resamples=resamples, wide=wide, json=json)
     elif corrupt:
-        made = (data_root, weights, device, trust_remote_code)
+        made = (data_root, weights, device, offline, trust_remote_code)
         new_tasks.corrupt(asked, made, figure=figure, resamples=resamples, wide=wide, json=json)
     elif folds is not None or group_column is not None:
-        parts = {"folds": folds, "column": group_column, "path": groups or labels}
+        parts, how = (folds, group_column, groups or labels), {"choose": choose or "val", "class_weight": of_classes}
         new_tasks.leave_out(asked, parts, how, resamples=resamples, wide=wide, json=json)
     else:
         from medfeat.evaluation.measures.bootstrap import RESAMPLES
         from medfeat.workflows.probe import probe_stores
 
-        often = RESAMPLES if resamples is None else resamples
         report = probe_stores(
-            asked, choose=how["choose"], class_weight=how["class_weight"], refit=refit, select=select, budget=budget,
-            resamples=often, progress=for_terminal(),
+            asked, choose=choose, class_weight=of_classes, refit=refit, select=select, budget=budget,
+            resamples=RESAMPLES if resamples is None else resamples, progress=for_terminal(),
         )  # fmt: skip
         _show(report, wide=wide, json=json, pivot=pivot)
 
@@ -163,7 +166,7 @@ _NEEDS = {
     "draws": "--shots",
     "figure": "--shots or --corrupt",
     "test_split test_relabel test_drop test_labels": "--test-on",
-    "partial": "--labels",
+    "partial": "--labels or --label-column",
     "data_root weights device trust_remote_code": "--corrupt",
     "groups": "--group-column",
 }

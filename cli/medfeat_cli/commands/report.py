@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from medfeat.counted import counted
 from medfeat_cli import options, output
 from medfeat_cli.given import refuse_without
 from medfeat_cli.progress import for_terminal
@@ -18,6 +19,7 @@ def report(
     backbone: options.BackboneName = None,
     head: Annotated[str | None, typer.Option("--head", help="Only runs of these heads (comma list).")] = None,
     size: options.Size = None,
+    class_weight: options.ClassWeightOfRuns = None,
     out: Annotated[Path, typer.Option("--out", help="The page.")] = Path("report.html"),
     tables: Annotated[
         Path | None, typer.Option("--tables", help="Folder for tables (Markdown, CSV, LaTeX), methods and BibTeX.")
@@ -35,6 +37,7 @@ def report(
     ] = False,
     seed: options.Seed = 0,
     data_root: options.DataRoot = None,
+    offline: options.Offline = False,
     cache_dir: options.CacheDir = None,
     json: options.Json = False,
 ) -> None:
@@ -51,12 +54,14 @@ def report(
         backbone=backbone,
         head=head,
         size=size,
+        class_weight=class_weight,
         tables=tables,
         against=against,
         images=not no_images,
         identifiers=identifiers,
         saliency=saliency,
         data_root=data_root,
+        offline=offline,
         seed=seed,
         cache_dir=cache_dir,
         progress=for_terminal(),
@@ -66,6 +71,6 @@ def report(
     if json:
         output.as_json(made.to_dict())
         return
-    output.lines([f"wrote {made.out}: {made.runs:,} runs"])
+    output.lines([f"wrote {made.out}: {counted(made.runs, 'run')}"])
     if made.tables:
-        output.lines([f"wrote {len(made.tables)} files to {made.tables[0].parent}"])
+        output.lines([f"wrote {counted(len(made.tables), 'file')} to {made.tables[0].parent}"])

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from medfeat.counted import counted
 from medfeat_cli import options, output
 from medfeat_cli.given import refuse_without
 from medfeat_cli.helping import HelpfulGroup
@@ -24,6 +25,7 @@ def list_(
     backbone: options.BackboneName = None,
     head: Head = None,
     size: options.Size = None,
+    class_weight: options.ClassWeightOfRuns = None,
     cache_dir: options.CacheDir = None,
     wide: options.Wide = False,
     json: options.Json = False,
@@ -34,7 +36,7 @@ def list_(
     """
     from medfeat.workflows.runs import list_of_runs
 
-    found = list_of_runs(data, backbone=backbone, head=head, size=size, cache_dir=cache_dir)
+    found = list_of_runs(data, backbone=backbone, head=head, size=size, class_weight=class_weight, cache_dir=cache_dir)
     if json:
         output.as_json(found.to_dict())
     else:
@@ -45,7 +47,7 @@ def list_(
 @app.command("show")
 def show(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(help="Folder of a run, the beginning of its key, or `best`.")],
+    run: Annotated[str, typer.Argument(help=options.RUN_HELP)],
     data: Annotated[str | None, typer.Option("--data", "-d", help="With `best`: of which dataset.")] = None,
     card: Annotated[bool, typer.Option("--card", help="The card of the run alone, as Markdown.")] = False,
     cache_dir: options.CacheDir = None,
@@ -64,6 +66,7 @@ def show(
     if json:
         output.as_json(found.to_dict())
         return
+    output.notes([found.found] if found.found else [])
     if not card:
         output.tables(found.tables(), wide=wide)
     output.lines(found.card.splitlines())
@@ -84,7 +87,7 @@ def delete(
     folders = folders_of(runs, cache_dir=cache_dir)
     output.lines(str(folder) for folder in folders)
     if not yes:
-        typer.confirm(f"remove {len(folders)} run{'s' if len(folders) > 1 else ''}?", abort=True)
+        typer.confirm(f"remove {counted(len(folders), 'run')}?", abort=True)
     output.line(f"removed {len(delete_runs(folders, cache_dir=cache_dir))}")
 
 

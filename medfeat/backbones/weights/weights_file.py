@@ -23,7 +23,7 @@ from medfeat.backbones.weights.part_spelling import join_part
 from medfeat.backbones.weights.unpickling import foreign_archive, load_tensors
 from medfeat.backbones.weights.weights_kinds import HEAD_BYTES, kind_of
 from medfeat.errors import MissingFileError, UsageError, WeightsError, first_line
-from medfeat_cache.reading import look_at, read_json
+from medfeat_cache.reading import NoFile, look_at, read_json
 
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
@@ -135,7 +135,6 @@ def files_of_index(index: Path) -> list[str]:
 
 def _read_file(file: Path) -> Named:
     try:
-        look_at(file)
         with file.open("rb") as opened:
             return _read_open(opened, file)
     except OSError as error:
@@ -189,6 +188,11 @@ def _file_at(path: Path) -> Path:
         return path
     if not path.exists():
         raise MissingFileError(f"weights file {path} is not there: check the path given to --weights")
+    if not path.is_dir():
+        try:
+            look_at(path)
+        except NoFile as error:
+            raise WeightsError(f"{error}: name a file of weights") from error
     for name in (*FOLDER_FILES, *INDEX_FILES):
         if (path / name).is_file():
             return path / name
@@ -234,7 +238,7 @@ def header_of(path: str | Path) -> dict[str, Any]:
 
     try:
         file = _file_at(Path(path).expanduser())
-    except MissingFileError:
+    except (MissingFileError, WeightsError):
         return {}
     if file.suffix != ".safetensors":
         return {}

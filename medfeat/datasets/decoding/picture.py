@@ -14,6 +14,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from medfeat.datasets.decoding.bad_file import BadFile, refuse_bomb
+from medfeat.datasets.decoding.file_kinds import to_png
 from medfeat.datasets.decoding.intensity import Stored
 from medfeat.datasets.decoding.jpeg2000 import bits_of
 from medfeat.datasets.decoding.picture_room import refuse_too_much, taken_bytes
@@ -102,7 +103,7 @@ def _unidentified(path: Path) -> str:
         if header[:4] not in (*_TIFF_MARKS, *_BIG_TIFF_MARKS):
             head = header + file.read(24)
             if kind := next((kind for at, mark, kind in _STRANGERS if head[at : at + len(mark)] == mark), None):
-                return f"{kind}, which is not read; save it as PNG"
+                return f"{kind}, which is not read; {to_png('.heic' if 'HEIC' in kind else '')}"
             return f"no image of {', '.join(FORMATS)}: its first bytes are those of none"
         try:
             tags = ImageFileDirectory_v2(header + file.read(8) if header[:4] in _BIG_TIFF_MARKS else header)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from medfeat.comma_lists import as_names
+from medfeat.counted import counted
 from medfeat.datasets.folders.file_list import FileList
 from medfeat.datasets.folders.gather_series import numbered_patients
 from medfeat.datasets.folders.named_series import named_series
@@ -145,9 +146,8 @@ def _sheet(file: Path, header_line: int, header: list[str], found: list[tuple[in
     named = max(i + 1 for i, name in enumerate(header) if name)
     for line, cells in found:
         if not named <= len(cells) <= len(header):
-            raise DataError(
-                f"{file}, line {line}: {len(cells)} cells where the header has {len(header)}; check this line"
-            )
+            there = counted(len(cells), "cell")
+            raise DataError(f"{file}, line {line}: {there} where the header has {len(header)}; check this line")
     filled = [(line, cells + [""] * (len(header) - len(cells))) for line, cells in found]
     kept = [i for i, name in enumerate(header) if name or any(cells[i] for _, cells in filled)]
     names = [header[i] for i in kept]

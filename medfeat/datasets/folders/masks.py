@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from medfeat.datasets.decoding.file_kinds import SUFFIXES
+from medfeat.datasets.decoding.file_kinds import OTHER_PICTURES, SUFFIXES
 from medfeat.errors import DataError
 
 _KINDS = (
@@ -34,7 +34,7 @@ _OTHER_MARK = re.compile(rf"{_WORDS}[^\W\d_][^\W_]*", re.IGNORECASE)
 # A folder beside one of masks that speaks of masks too makes both of them classes: mask and no_mask.
 _CLASS_OF_MASKS = re.compile(r"mask", re.IGNORECASE)
 _CHANNEL = re.compile(r"_\d{4}$")
-_BY_LENGTH = sorted(SUFFIXES, key=len, reverse=True)
+_BY_LENGTH = sorted((*SUFFIXES, *OTHER_PICTURES), key=len, reverse=True)
 
 
 def siblings(images: Sequence[str]) -> list[str]:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from medfeat.datasets.decoding.file_kinds import SUFFIXES, is_image_name
+from medfeat.counted import counted
+from medfeat.datasets.decoding.file_kinds import OTHER_PICTURES, SUFFIXES, is_image_name, to_png
 from medfeat.datasets.folders.masks import masks_among
 from medfeat.datasets.splits.split_names import split_word
 from medfeat.errors import DataError
@@ -23,11 +24,10 @@ _SYSTEM_FOLDERS = (
 _SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
 # Pictures, volumes and archives in formats that are not read: a folder of them alone is one of images all the same.
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar")
-OTHER_PICTURES = (
-    ".gif", ".heic", ".heif", ".avif", ".jxl", ".svg", ".psd", ".ico", ".pgm", ".ppm", ".pbm", ".pnm", ".tga", ".eps",
-    ".cr2", ".nef", ".arw", ".dng", ".raw", ".exr", ".svs", ".ndpi", ".mrxs", ".scn", ".czi", ".lif", ".vsi", ".mha",
-    ".mhd", ".nrrd", ".nhdr", ".mgz", ".mnc", ".img", ".npy", ".mat", ".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar",
-    ".part", ".crdownload", ".download", ".mp4", ".avi", ".mov", ".pdf",
+NOT_READ = (
+    *OTHER_PICTURES, ".eps", ".cr2", ".nef", ".arw", ".dng", ".raw", ".exr", ".svs", ".ndpi", ".mrxs", ".scn", ".czi",
+    ".lif", ".vsi", ".mha", ".mhd", ".nrrd", ".nhdr", ".mgz", ".mnc", ".img", ".npy", ".mat", ".zip", ".tar", ".tgz",
+    ".tar.gz", ".7z", ".rar", ".part", ".crdownload", ".download", ".mp4", ".avi", ".mov", ".pdf",
 )  # fmt: skip
 SHOWN = 3
 HERE = "the folder itself"
@@ -102,16 +102,17 @@ def say_passed(root: Path, found: FilesFound, progress: Progress) -> None:
             f"{root}: {len(found.alone)} images are named like masks, and the images of these are not here, such as "
             f"{found.alone[0]}: they are read as images; move them away if they are none"
         )
-    pictures = [name for name in found.others if name.lower().endswith(OTHER_PICTURES)]
+    pictures = [name for name in found.others if name.lower().endswith(NOT_READ)]
     if pictures:
         progress.say(
             f"{root}: {len(pictures)} files are pictures or archives of a kind that is not read "
             f"({_kinds(PurePosixPath(name).suffix for name in pictures)}) and are left out, such as {pictures[0]}; "
             f"{_advice(pictures)}"
         )
-    others = [name for name in found.others if not name.lower().endswith(OTHER_PICTURES)]
+    others = [name for name in found.others if not name.lower().endswith(NOT_READ)]
     if others:
-        progress.say(f"{root}: {len(others)} files are no images and are left out, such as {others[0]}")
+        verb = "is no image and is" if len(others) == 1 else "are no images and are"
+        progress.say(f"{root}: {counted(len(others), 'file')} {verb} left out, such as {others[0]}")
     for link, other in found.again.items():
         progress.say(f"{root}: {link} is a link to {other} and is not read again")
 
@@ -141,12 +142,12 @@ def refuse_lost(root: Path, found: FilesFound, classes: Sequence[str]) -> None:
         if folder in full or not (beside or folder in around_splits):
             continue
         inside = [name for name in found.others if name.startswith(f"{folder}/")]
-        pictures = [name for name in inside if name.lower().endswith(OTHER_PICTURES)]
+        pictures = [name for name in inside if name.lower().endswith(NOT_READ)]
         if pictures:
             raise DataError(
                 f"{root}: none of the {len(inside)} files of the folder {folder} is an image that is read "
                 f"({_kinds(PurePosixPath(name).suffix for name in inside)}), such as {inside[0]}; "
-                "save them as PNG, or move the folder away"
+                f"{to_png(*pictures)}, or move the folder away"
             )
 
 
@@ -221,8 +222,8 @@ def _check_name(root: Path, name: str) -> None:
 
 
 def _advice(names: Sequence[str]) -> str:
-    packed = [name for name in names if name.lower().endswith(ARCHIVES)]
-    advice = (["save pictures as PNG"] if len(packed) < len(names) else []) + (["unpack archives"] if packed else [])
+    pictures = [name for name in names if not name.lower().endswith(ARCHIVES)]
+    advice = [to_png(*pictures)] * bool(pictures) + ["unpack archives"] * (len(pictures) < len(names))
     return ", ".join(advice)
 
 

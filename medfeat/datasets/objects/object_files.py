@@ -25,6 +25,7 @@ from medfeat.datasets.medmnist_table import medmnist_sets
 from medfeat.datasets.npz.npz_arrays import read_rows
 from medfeat.datasets.npz.npz_dataset import NpzDataset
 from medfeat.errors import DataError
+from medfeat.task_types import listed
 from medfeat.types import OWN_GROUP, Progress, TaskType
 
 _COMPARED_ROWS = 512
@@ -116,7 +117,7 @@ def open_as_files(
     first = next(iter(folders.values()))
     other = next((one for one in folders.values() if list(one.classes) != list(first.classes)), None)
     if other is not None:
-        theirs = f"{first.root} has the classes {first.classes} and {other.root} {other.classes}"
+        theirs = f"{first.root} has the classes {listed(first.classes)} and {other.root} {listed(other.classes)}"
         raise DataError(f"{theirs}: give every split the same")
     root = common_root(folders)
     rows = [(split, *sample) for split, one in folders.items() for sample in one.samples]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import counted, counted_are
 from medfeat.datasets.splits.drawing import draw_split
 from medfeat.datasets.splits.split_sizes import split_sizes
 from medfeat.types import IdArray, Task
@@ -93,8 +94,9 @@ def draw_beside(
 
 def _kept(name: str, before: IdArray) -> str:
     new = int((before == "").sum())
-    added = f", {new} new ones are drawn beside them" if new else ""
-    return f"{len(before) - new} images stay in the split of {name}{added}; "
+    added = f", {counted_are(new, 'new one')} drawn beside them" if new else ""
+    kept = len(before) - new
+    return f"{counted(kept, 'image')} {'stays' if kept == 1 else 'stay'} in the split of {name}{added}; "
 
 
 def _with_patients(before: IdArray, patients: IdArray | None) -> tuple[IdArray, str]:
@@ -107,7 +109,7 @@ def _with_patients(before: IdArray, patients: IdArray | None) -> tuple[IdArray, 
     if (splits > 1).any():
         torn = who[splits > 1]
         where = " and ".join(pairs[1][pairs[0] == torn[0]])
-        return before, f"{len(torn)} patients would be in two splits, such as {torn[0]} in {where}"
+        return before, f"{counted(len(torn), 'patient')} would be in two splits, such as {torn[0]} in {where}"
     of_patient = dict(zip(*pairs.tolist(), strict=True))
     return np.array([of_patient.get(one, "") for one in patients.tolist()], dtype="<U5"), ""
 

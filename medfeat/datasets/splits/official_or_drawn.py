@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import counted
 from medfeat.datasets.given_labels import labels_of
 from medfeat.datasets.splits.earlier_places import Earlier, draw_beside
 from medfeat.errors import DataError
@@ -185,6 +186,7 @@ def _refuse_shared_patients(name: str, split: IdArray, patients: IdArray | None)
         shared = names[counts > 1]
         where = ", ".join(pairs[1][pairs[0] == shared[0]])
         raise DataError(
-            f"{len(shared)} patients of {name} are in more than one split, such as {shared[0]} in {where}: the test "
+            f"{counted(len(shared), 'patient')} of {name} "
+            f"{'is' if len(shared) == 1 else 'are'} in more than one split, such as {shared[0]} in {where}: the test "
             "would ask about patients seen in training; give each patient one split, or leave the split out"
         )

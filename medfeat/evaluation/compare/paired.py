@@ -16,6 +16,7 @@ from medfeat.evaluation.measures.bootstrap import RESAMPLES, bootstrap, interval
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.score_intervals import difference_interval, estimates, units_of
 from medfeat.evaluation.measures.statistics import statistics, value
+from medfeat.evaluation.runs.apart import told_apart
 from medfeat.evaluation.runs.run import Run, networks_of, read_scores
 from medfeat.types import FloatArray, IdArray, Interval, LabelArray, TaskType
 
@@ -32,7 +33,7 @@ class Difference:
     p_holm: float
 
 
-_SAME_SCORES = 1e-5
+SAME_SCORES = 1e-5
 """Probabilities of one model, worked out in float32 and in float64, differ by less."""
 
 
@@ -101,12 +102,19 @@ def compare_runs(
         The runs did not score the same samples.
     """
     found = judge_runs(runs, metric=metric, seed=seed, resamples=resamples)
-    names = [f"{name} {run.head} {run.key[:12]}" for run, name in zip(runs, networks_of(runs), strict=True)]
+    names = full_names(runs)
     others = range(1, len(runs))
     ps = found.p_values(0, others)
     return with_holm(
         [Difference(names[0], names[i], metric, found.gap(0, i), p, p) for i, p in zip(others, ps, strict=True)]
     )
+
+
+def full_names(runs: Sequence[Run]) -> list[str]:
+    """Name runs by network, head and key, and by the settings in which some differ that are of one network and head."""
+    named = [(name, run.head) for run, name in zip(runs, networks_of(runs), strict=True)]
+    apart = (f" ({words})" if words else "" for words in told_apart(runs, named))
+    return [f"{' '.join(name)} {run.key[:12]}{words}" for name, run, words in zip(named, runs, apart, strict=True)]
 
 
 class Judged(Protocol):
@@ -142,7 +150,7 @@ class _Swapped:
 
         Those are one model, as where tuning kept its start, and not two that happened to agree on this test set.
         """
-        if np.allclose(self.given[i].scores, self.given[j].scores, rtol=0, atol=_SAME_SCORES):
+        if np.allclose(self.given[i].scores, self.given[j].scores, rtol=0, atol=SAME_SCORES):
             nothing = float(self.points[i] - self.points[j])
             return Interval(nothing, min(nothing, 0.0), max(nothing, 0.0))
         return difference_interval(self.metric, self.found[i], self.found[j], self.units)
@@ -212,7 +220,7 @@ def judge_runs(runs: Sequence[Run], *, metric: str, seed: int = 0, resamples: in
     DataError
         The runs did not score the same samples.
     """
-    task_type, scores = runs[0].task["type"], [_test_scores(run) for run in runs]
+    task_type, scores = runs[0].task["type"], [scores_of_test(run) for run in runs]
     first = scores[0]
     for run, other in zip(runs, scores, strict=True):
         images = {one.task.get("images") for one in (run, runs[0])} - {None, ""}
@@ -241,13 +249,19 @@ def alike(found: Judged, *, level: float = 0.05) -> list[int]:
     return group
 
 
-def _test_scores(run: Run) -> dict[str, NDArray[Any]]:
-    """Read what a run's folder holds of test, in the order of the ids."""
+def scores_of_test(run: Run) -> dict[str, NDArray[Any]]:
+    """Return what a run's folder holds of test, in the order of the ids: ``ids``, ``labels``, ``scores``, ``groups``.
+
+    Raises
+    ------
+    DataError
+        It has no folder, or its scores cannot be read.
+    """
     if run.folder is None:
         raise DataError(f"run {run.key[:12]} has not been written yet: its scores are not on disk")
-    stored = {name.removeprefix("test_"): column for name, column in read_scores(run.folder).items()}
+    stored = {name.removeprefix("test_"): part for name, part in read_scores(run.folder).items() if name[:5] == "test_"}
     order = np.argsort(stored["ids"], kind="stable")
-    return {name: column[order] for name, column in stored.items() if not name.startswith("val_")}
+    return {name: column[order] for name, column in stored.items()}
 
 
 def _two_sided(differences: NDArray[np.float64]) -> float:

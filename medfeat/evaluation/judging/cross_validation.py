@@ -2,7 +2,8 @@
 
 Each setting is judged by the mean of its scores over five folds, then fitted on train and val together. Test stays
 closed, as when val chooses. What stands for val afterwards (its scores, the temperature and the thresholds found on it)
-is what the folds' models said of val's samples, none of which they had seen.
+is what the folds' models said of val's samples, none of which they had seen; what they said of train's is kept for
+whoever needs more samples to calibrate on.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.judging.averages import Stood, averaged, best_of
 from medfeat.evaluation.judging.protocol import choose, one_model, refuse_bad, refuse_refit, val_scores
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
-from medfeat.evaluation.runs.choice import FOUND_ON_VAL, RULE, Choice, Tried
+from medfeat.evaluation.runs.choice import FOUND_ON_VAL, RULE, Choice, LeftOut, Tried
 from medfeat.tasks import Samples
 from medfeat.tasks.bags import joined
 from medfeat.tasks.folds import draw_folds
@@ -28,12 +29,16 @@ from medfeat_cache import canonical_json
 
 VAL, CV, AUTO = WAYS = ("val", "cv", "auto")
 FOLDS = 5
-SMALL_VAL = 100
+SMALL_VAL = 128
 """`auto` cross-validates where val has fewer samples.
 
-With 62, folds chose better for linear, svm, knn and auto on each of three networks, and with 160 no gain was shown;
-see `tools/simulate_choice.py` and docs/decisions/0039.
+With 62, 78 and 96, folds chose better on each of three sets with each of three networks, and with 160 no gain was
+shown; see `tools/settle_default.py`, `tools/simulate_choice.py` and docs/decisions/0056.
 """
+
+
+class TooFewToFoldError(DataError):
+    """Train and val leave no fold something to learn from."""
 
 
 @dataclass
@@ -83,14 +88,19 @@ def choose_by(how: str, samples: Samples, head: Head, *, seed: int = 0, progress
     ----------
     how
         ``val``: fitted on train, chosen on val. ``cv``: cross-validated over both, then fitted on both. ``auto``: the
-        second where val has fewer than `SMALL_VAL` samples.
+        second where val has fewer than `SMALL_VAL` samples and both together can be folded.
     samples, head, seed, progress
         As `medfeat.evaluation.judging.protocol.choose` takes them.
     """
     check_way(how)
     if way_for(how, len(samples.ids("val"))) == VAL:
         return choose(samples, head, seed=seed, progress=progress)
-    return cross_validate(samples, head, seed=seed, progress=progress)
+    try:
+        return cross_validate(samples, head, seed=seed, progress=progress)
+    except TooFewToFoldError:
+        if how != AUTO:
+            raise
+        return choose(samples, head, seed=seed, progress=progress)
 
 
 def cross_validate(samples: Samples, head: Head, *, seed: int = 0, progress: Progress | None = None) -> Choice:
@@ -114,7 +124,24 @@ def cross_validate(samples: Samples, head: Head, *, seed: int = 0, progress: Pro
         f"{rule}; fitted on train+val",
         one_model([part.fitted(X, y) for part in won.parts]),
         won.scores[len(train.ids) :],
+        _left_out(samples, won.scores, seed),
     )
+
+
+def _left_out(samples: Samples, scores: FloatArray, seed: int) -> LeftOut:
+    """Return what models said of train's samples that had not seen them; a fold that none could judge is left out."""
+    train = samples.train
+    y, fold = _dealt(samples, seed)
+    rows = np.flatnonzero(np.isin(fold, _used(y, fold))[: len(train.ids)])
+    return LeftOut(train.ids[rows], train.y[rows], scores[rows], None if train.group is None else train.group[rows])
+
+
+def _dealt(samples: Samples, seed: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return labels and fold of the samples of train and val, one after the other."""
+    train, val = samples.train, samples.val
+    y, ids = np.concatenate([train.y, val.y]), np.concatenate([train.ids, val.ids])
+    patients = None if train.group is None or val.group is None else np.concatenate([train.group, val.group])
+    return y, draw_folds(y, ids, patients, folds=FOLDS, seed=seed)
 
 
 def _joined(samples: Samples) -> tuple[FloatArray, NDArray[Any]]:
@@ -133,12 +160,9 @@ def contenders_in_folds(
     samples, head, seed, progress
         As `cross_validate` takes them.
     """
-    train, val, task = samples.train, samples.val, samples.task
-    refuse_bad(val.X, "val")
-    X, y = _joined(samples)
-    ids = np.concatenate([train.ids, val.ids])
-    patients = None if train.group is None or val.group is None else np.concatenate([train.group, val.group])
-    fold = draw_folds(y, ids, patients, folds=FOLDS, seed=seed)
+    task = samples.task
+    refuse_bad(samples.val.X, "val")
+    X, (y, fold) = _joined(samples)[0], _dealt(samples, seed)
     found = [one.stood() for one in _over_folds(head, X, y, fold, samples, seed=seed, progress=progress)]
     best = [best_of(one for one in found if one.head == name) for name in dict.fromkeys(one.head for one in found)]
     used = _used(y, fold)
@@ -176,7 +200,7 @@ def _over_folds(
             kept.rounds += [int(one.settings[key]) for key in FOUND_ON_VAL if key in one.settings]
     whole = [one for one in settings.values() if len(one.seen) == len(used)]
     if not whole:
-        raise DataError("train and val are too few to be cross-validated: leave --choose out, and val chooses")
+        raise TooFewToFoldError("train and val are too few to be cross-validated: leave --choose out, and val chooses")
     return whole
 
 

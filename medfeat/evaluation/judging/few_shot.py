@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import counted
 from medfeat.errors import UsageError
 from medfeat.evaluation.judging.protocol import refuse_bad, select
 from medfeat.evaluation.judging.reading import gather_for
@@ -152,7 +153,7 @@ def learning_points(
     refuse_bad(whole.X("test"), "test")
     for shots in options.shots:
         draws = 1 if shots == ALL else options.draws
-        progress.start(draws, f"{shots} shots", unit="draws")
+        progress.start(draws, counted(int(shots), "shot") if str(shots).isdigit() else f"{shots} shots", unit="draws")
         scores, labelled, short = [], [], False
         for draw in range(draws):
             few = FewShot(task) if shots == ALL else few_shot(task, int(shots), draw=draw, seed=options.seed)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from medfeat.cost import EnergyMeter
+from medfeat.counted import counted
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.judging.baselines import looking_at_nothing, majority_scores
 from medfeat.evaluation.judging.cross_validation import FOLDS, VAL, check_way, choose_by, way_for
@@ -316,7 +317,7 @@ def _notes(scored: Scored, store: Probed, found: tuple[Metrics, Metrics]) -> Ite
         yield from (f"{name}: {note}" for note in metrics.notes)
     bad = len(store.info.get("bad_images") or ())
     if bad:
-        yield f"{bad} images could not be read and are in no score"
+        yield f"{counted(bad, 'image')} could not be read and {'is' if bad == 1 else 'are'} in no score"
     averaged = averaged_in_words(store.recipe, stored_shape(store))
     if averaged and not hasattr(scored.choice.model, "attention"):
         yield averaged

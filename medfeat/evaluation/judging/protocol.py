@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from medfeat.counted import counted
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.judging.averages import Stood, averaged, best_of
 from medfeat.evaluation.measures import official_scores as metrics
@@ -187,6 +188,6 @@ def refuse_bad(X: FloatArray, split: str) -> None:
     bad = bad_rows(X)
     if len(bad):
         raise DataError(
-            f"{split} features of {len(bad)} samples are NaN or infinite (first at row {bad[0]}): "
+            f"{split} features of {counted(len(bad), 'sample')} are NaN or infinite (first at row {bad[0]}): "
             f"{command('cache', 'verify')} names them, {command('cache', 'repair', 'STORE')} computes them again"
         )

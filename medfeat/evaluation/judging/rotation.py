@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import counted_are
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.judging.cross_validation import VAL, choose_by
 from medfeat.evaluation.judging.protocol import run_protocol
@@ -206,8 +207,8 @@ def _refuse_parted(task: Task, parts: IdArray) -> None:
         first = patients[counts > 1][0]
         of = ", ".join(pairs[pairs[:, 0] == first, 1].tolist())
         raise DataError(
-            f"{int((counts > 1).sum())} patients are in several groups, the first, {first}, in {of}: left out with one "
-            "they would be seen in training; give each patient one group"
+            f"{counted_are(int((counts > 1).sum()), 'patient')} in several groups, the first, {first}, in {of}: left "
+            "out with one they would be seen in training; give each patient one group"
         )
 
 

@@ -9,6 +9,12 @@ to abstain.
 Where val's patients are known, a patient counts as one sample however many images there are (Lee, Barber and Willett,
 Distribution-free inference with hierarchical data, arXiv 2306.06342, 2023): the promise is then one about an image of a
 new patient, and needs as many patients as it would need images.
+
+Of a run that folds chose, all samples of train and val take the place of val's: each was scored by a model of a fold
+that left it out, and the head itself was fitted on all. No proof holds for every head then, since no single model gave
+the scores: the promise rests on a head that changes little when a fifth of its samples is taken away. Even with the
+models of the folds kept and asked, twice the error rate is all that is proved (Barber et al., Predictive inference with
+the jackknife+, Annals of Statistics 49, 2021, theorems 1 to 4).
 """
 
 from __future__ import annotations
@@ -23,6 +29,7 @@ from medfeat.errors import UsageError
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.measures.patients import equal_shares
 from medfeat.types import FloatArray, IdArray, TaskType
+from medfeat_cache.commands import command
 
 _FEW = 50
 """Fewer samples, or patients, make a promise that luck may break by much."""
@@ -45,6 +52,8 @@ class Conformal:
         For regression, the spread of val's errors a target, by which errors are measured.
     patients
         Of val, which then count in place of its samples; None where they are not known.
+    in_folds
+        Whether the samples are those of train and val, each by a model of a fold that had not seen it, and not val's.
     """
 
     task_type: TaskType
@@ -53,6 +62,7 @@ class Conformal:
     limit: float
     scale: tuple[float, ...] = ()
     patients: int | None = None
+    in_folds: bool = False
 
     @property
     def counted(self) -> int:
@@ -76,19 +86,31 @@ class Conformal:
 
     def cautions(self) -> tuple[str, ...]:
         """Return what must be said beside the sets: val too small for any, or so small that much is luck."""
-        of = "val images" if self.patients is None else f"val patients ({self.n} images)"
+        more = "" if self.in_folds else f", or a run of {command('probe', choose='cv')}, which takes train's too"
         if math.isinf(self.limit):
             least = math.ceil((1 - self.error_rate) / self.error_rate - _ROUNDING)
             return (
-                f"val is too small for error rate {self.error_rate:g}: {self.counted} {of}, and at least {least} are "
-                f"needed; every image is left undecided: more in val help, or --error-rate {self.least_rate():g}",
+                f"{self.split} is too small for error rate {self.error_rate:g}: {self.behind()}, and at least {least} "
+                f"are needed; every image is left undecided: more in {self.split} help{more}, or "
+                f"--error-rate {self.least_rate():g}",
             )
         if self.counted >= _FEW:
             return ()
         return (
-            f"only {self.counted} {of} stand behind sets and probabilities: asked to miss the truth in "
-            f"{self.error_rate:.0%} of images, these sets may well miss it in {self.worst_miss_rate():.0%}",
+            f"only {self.behind()} stand behind sets and probabilities: asked to miss the truth in "
+            f"{self.error_rate:.0%} of images, these sets may well miss it in {self.worst_miss_rate():.0%}; more in "
+            f"{self.split} help{more}",
         )
+
+    @property
+    def split(self) -> str:
+        """What the samples are of: ``val``, or ``train and val``."""
+        return "train and val" if self.in_folds else "val"
+
+    def behind(self) -> str:
+        """Return what the limit rests on in words, as ``13 val images``."""
+        counted = f"{self.counted} {self.split}"
+        return f"{counted} images" if self.patients is None else f"{counted} patients ({self.n} images)"
 
     def sets(self, scores: FloatArray) -> NDArray[np.bool_]:
         """Return which values are in each sample's set.
@@ -117,17 +139,21 @@ class Conformal:
         return _strangeness(given, self.scale) <= self.limit
 
 
-def calibrate(val: LabelledScores, error_rate: float, groups: IdArray | None = None) -> Conformal:
+def calibrate(
+    val: LabelledScores, error_rate: float, groups: IdArray | None = None, *, in_folds: bool = False
+) -> Conformal:
     """Find the limit on val.
 
     Parameters
     ----------
     val
-        Of val, never of test.
+        Of samples that the model had not seen, val or left out of folds; never of test.
     error_rate
         Share of samples whose set may miss the truth, between 0 and 1.
     groups
         (n,) patient a sample; None where each sample stands for itself.
+    in_folds
+        Whether they are train and val, left out of folds.
 
     Returns
     -------
@@ -146,7 +172,7 @@ def calibrate(val: LabelledScores, error_rate: float, groups: IdArray | None = N
     # The new sample, or the first of a new patient, is one more that nothing is known of.
     enough = np.flatnonzero(np.cumsum(shares[order]) >= (counted + 1) * (1 - error_rate) - _ROUNDING)
     limit = float(strange[order[enough[0]]]) if len(enough) else math.inf
-    return Conformal(val.task_type, error_rate, n, limit, spread, None if groups is None else counted)
+    return Conformal(val.task_type, error_rate, n, limit, spread, None if groups is None else counted, in_folds)
 
 
 def _strangeness(given: LabelledScores, spread: tuple[float, ...] = ()) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import counted
 from medfeat.evaluation.measures import official_scores as metrics
 from medfeat.evaluation.measures.bootstrap import LEVEL, RESAMPLES, bootstrap, interval
 from medfeat.evaluation.measures.calibration import ReliabilityBin, fit_temperature, reliability, scale
@@ -185,7 +186,7 @@ def _cluster_notes(groups: IdArray | None) -> Iterator[str]:
     if clusters == 1:
         yield "all samples are of one patient: no interval can be given"
     elif clusters < _FEW_CLUSTERS:
-        yield f"only {clusters} patients: intervals other than those of AUC and ACC are likely too narrow"
+        yield f"only {counted(clusters, 'patient')}: intervals other than those of AUC and ACC are likely too narrow"
 
 
 def _undefined(given: LabelledScores, classes: tuple[str, ...]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medfeat.tasks import Split
-from medfeat.types import Fitted, FloatArray
+from medfeat.types import Fitted, FloatArray, IdArray, LabelArray
 
 # Part of every run's key: a change of what a score or its interval means makes new runs.
 # 2: intervals of AUC, ACC and balanced accuracy in closed form, which hold at high scores.
@@ -40,6 +40,26 @@ class Tried:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """What the folds' models said of samples of train that they had not seen.
+
+    Attributes
+    ----------
+    ids, labels
+        (n,) and (n, k) of the samples.
+    scores
+        (n, c) of the setting that was chosen.
+    group
+        (n,) patients, None when unknown.
+    """
+
+    ids: IdArray
+    labels: LabelArray
+    scores: FloatArray
+    group: IdArray | None
+
+
+@dataclass(frozen=True)
 class Choice:
     """What val chose among everything that was tried.
 
@@ -55,6 +75,8 @@ class Choice:
         The fitted model; for a refit, the model fitted on train and val.
     val_scores
         (n, c) scores on val of the model fitted on train alone.
+    left_out
+        Where folds chose: the same for train, which val alone has nothing of.
     """
 
     chosen: Tried
@@ -62,6 +84,7 @@ class Choice:
     rule: str
     model: Fitted
     val_scores: FloatArray
+    left_out: LeftOut | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is written down before test is read; plain JSON values."""

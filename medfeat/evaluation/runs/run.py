@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import counted_have
 from medfeat.datasets.npz.npz_arrays import npz_members, read_array
 from medfeat.errors import DataError
 from medfeat.evaluation.measures.evaluate import Metrics, without_nan
@@ -227,7 +228,7 @@ def list_runs(root: Path, dataset: str | None = None) -> tuple[list[Run], list[s
                 problems.append(str(error))
     unvouched = sum(not run.vouched for run in runs)
     if unvouched:
-        said = "1 run has" if unvouched == 1 else f"{unvouched} runs have"
+        said = counted_have(unvouched, "run")
         problems.append(
             f"{said} no digests (of an older medfeat): nothing vouches for them; see {command('runs', 'verify')}"
         )
@@ -264,6 +265,8 @@ def refuse_changed_model(folder: Path) -> None:
 
 def read_scores(folder: Path) -> dict[str, NDArray[Any]]:
     """Return the per-sample scores of a run: ``val_ids``, ``val_scores``, ``val_labels`` and the same of test.
+
+    Where folds chose, also of train, as models said that had not seen the sample.
 
     Raises
     ------

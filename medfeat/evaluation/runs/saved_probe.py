@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import counted
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.measures.calibration import fit_temperature, scale
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
@@ -58,11 +59,13 @@ class SavedProbe:
     task_type, classes
         What it answers.
     temperature
-        By which its probabilities are calibrated, fitted on val.
+        By which its probabilities are calibrated, fitted on `unseen`.
     val
-        What it said about val, on which error rates are calibrated.
+        What it said about val.
     val_groups
         (n,) patients of val, None where they are not known.
+    unseen, unseen_groups
+        What temperature and error rates are calibrated on: val, and where folds chose what their models said of train.
     """
 
     run: Run
@@ -73,7 +76,14 @@ class SavedProbe:
     classes: tuple[str, ...]
     temperature: float
     val: LabelledScores
-    val_groups: IdArray | None = None
+    val_groups: IdArray | None
+    unseen: LabelledScores
+    unseen_groups: IdArray | None
+
+    @property
+    def in_folds(self) -> bool:
+        """Whether it is calibrated on train and val, as folds saw them, and not on val alone."""
+        return len(self.unseen) > len(self.val)
 
     def parts(self) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
         """Return recipe and facts of each store whose features stand side by side; of one store, its own."""
@@ -91,7 +101,9 @@ class SavedProbe:
             raise DataError(f"run {self.run.key[:12]} needs {wanted}, got shape {X.shape}")
         X = mean_of(X) if bags and not self.attends else X
         if len(bad_rows(X)):
-            raise DataError(f"features of {len(bad_rows(X))} images are NaN or infinite: no label can be given")
+            raise DataError(
+                f"features of {counted(len(bad_rows(X)), 'image')} are NaN or infinite: no label can be given"
+            )
         X = X.astype(np.float32) if X.dtype == np.float16 else X
         return np.asarray(self.model.scores(X), np.float64)
 
@@ -106,7 +118,7 @@ class SavedProbe:
         return found
 
     def calibrated(self, scores: FloatArray) -> NDArray[np.float64]:
-        """Return the scores at the temperature that val chose."""
+        """Return the scores at its temperature."""
         if self.task_type == "regression":
             return np.asarray(scores, np.float64)
         return scale(scores, self.temperature, self.task_type)
@@ -160,11 +172,23 @@ def load_probe(folder: Path) -> SavedProbe:
         )
     if (folder / BUNDLED_WEIGHTS).is_file():
         info = with_weights(info, {"origin": "file", "path": str(folder / BUNDLED_WEIGHTS)})
-    val, groups = _val(folder, task["type"])
+    (val, val_groups), (unseen, groups) = _calibration(folder, task["type"])
     model = load_model(folder / MODEL_FOLDER, trusted=trusted_types(run.head))
     # Not as it was saved: a run of before may have taken a few samples for certainty.
-    temperature = fit_temperature(val, groups)
-    return SavedProbe(run, recipe, info, model, task["type"], tuple(task["classes"]), temperature, val, groups)
+    temperature = fit_temperature(unseen, groups)
+    return SavedProbe(
+        run=run,
+        recipe=recipe,
+        info=info,
+        model=model,
+        task_type=task["type"],
+        classes=tuple(task["classes"]),
+        temperature=temperature,
+        val=val,
+        val_groups=val_groups,
+        unseen=unseen,
+        unseen_groups=groups,
+    )
 
 
 def with_weights(info: Mapping[str, Any], weights: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,17 +203,32 @@ def _refuse_without_head(run: Run) -> None:
         raise DataError(f"run {run.key[:12]}: {unsaved}")
     # A tuned network's head is a linear probe's, whatever it is called.
     if run.head not in HEADS and "fine_tuning" not in run.protocol:
-        raise DataError(f"run {run.key[:12]} was made by the head {run.head!r}: install the package that brings it")
+        raise DataError(
+            f"run {run.key[:12]} was made by the head {run.head!r}: install the package that brings it, "
+            "or make it known by medfeat.extend.HEADS.add(NAME, HEAD)"
+        )
 
 
-def _val(folder: Path, task_type: TaskType) -> tuple[LabelledScores, IdArray | None]:
+_Told = tuple[LabelledScores, IdArray | None]
+
+
+def _calibration(folder: Path, task_type: TaskType) -> tuple[_Told, _Told]:
+    """Return what is known of val, and of all samples that a model scored without having seen them."""
     try:
         found = read_scores(folder)
-        return LabelledScores.of(found["val_labels"], found["val_scores"], task_type), found.get("val_groups")
+        both = ("val", "train") if "train_scores" in found else ("val",)
+        return _told(found, ("val",), task_type), _told(found, both, task_type)
     except DataError:
         raise
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise DataError(f"{folder / SCORES_FILE} cannot be read ({type(error).__name__}): probe again") from error
+
+
+def _told(found: Mapping[str, NDArray[Any]], splits: Sequence[str], task_type: TaskType) -> _Told:
+    labels, scores = (np.concatenate([found[f"{split}_{name}"] for split in splits]) for name in ("labels", "scores"))
+    known = "val_groups" in found
+    groups = np.concatenate([found[f"{split}_groups"] for split in splits]) if known else None
+    return LabelledScores.of(labels, scores, task_type), groups
 
 
 def find_run(root: Path, run: str | Path) -> Path:

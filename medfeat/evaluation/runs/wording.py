@@ -48,7 +48,7 @@ def chosen(settings: Mapping[str, Any]) -> str:
     return before + ", ".join(f"{key}={word}" for key, word in words.items())
 
 
-_USUAL: dict[str, Any] = {"refit": False, "choose": "val", "class_weight": "none", "budget": None}
+USUAL: dict[str, Any] = {"refit": False, "choose": "val", "class_weight": "none", "budget": None}
 
 
 def made_with(protocol: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def made_with(protocol: Mapping[str, Any]) -> dict[str, Any]:
     Two runs that differ here are two answers: no table, pair or spread over seeds may take one for the other. Runs made
     before an option was there have the usual one.
     """
-    return {name: protocol[name] for name, usual in _USUAL.items() if protocol.get(name, usual) != usual}
+    return {name: protocol[name] for name, usual in USUAL.items() if protocol.get(name, usual) != usual}
 
 
 def unusual(protocol: Mapping[str, Any]) -> list[str]:

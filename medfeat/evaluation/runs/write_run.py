@@ -95,10 +95,17 @@ def _write_json(path: Path, facts: Mapping[str, Any]) -> None:
 
 
 def write_scores(folder: Path, scored: Scored) -> None:
-    """Write ids, labels and scores of every sample of val and test, and patients if known; plain arrays, no pickle."""
+    """Write ids, labels and scores of every sample of val and test, and patients if known; plain arrays, no pickle.
+
+    Where folds chose, the same of train, by the folds' models that had not seen the sample.
+    """
     groups: dict[str, Any] = {
         f"{part.name}_groups": part.group for part in (scored.val, scored.test) if part.group is not None
     }
+    left = scored.choice.left_out
+    if left is not None:
+        groups |= {"train_ids": left.ids, "train_labels": left.labels, "train_scores": left.scores}
+        groups |= {} if left.group is None else {"train_groups": left.group}
     np.savez(
         folder / SCORES_FILE,
         val_ids=scored.val.ids,

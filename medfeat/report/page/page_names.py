@@ -10,11 +10,6 @@ _UID = re.compile(r"(?<![\d.])[0-2](?:\.(?:0|[1-9]\d*)){4,}(?![\d.]*\d)")
 _SHORTEST = 3
 
 
-def counted(n: int, thing: str, plural: str = "") -> str:
-    """Return ``1 image is``, ``1,200 images are``: a number, what it counts, and the verb."""
-    return f"1 {thing} is" if n == 1 else f"{n:,} {plural or thing + 's'} are"
-
-
 def pseudonyms(patients: Sequence[str]) -> dict[str, str]:
     """Return a name to show for each patient: ``patient 1``, ``patient 2``, in the order in which they first occur."""
     return {name: f"patient {i}" for i, name in enumerate(dict.fromkeys(patients), 1)}

@@ -11,7 +11,9 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from medfeat.cost import total_energy
+from medfeat.counted import counted
 from medfeat.evaluation.compare.comparison import Comparison
+from medfeat.evaluation.compare.twins import twin_lines
 from medfeat.evaluation.judging.few_shot import Curve
 from medfeat.evaluation.measures.evaluate import Metrics
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
@@ -74,6 +76,8 @@ class QuestionResults:
         Best on val first.
     groups
         One a run: those of one number cannot be told from the first of them; None where that cannot be asked.
+    first_alike
+        One a run: the first that gives the same scores on the same store, mostly itself.
     comparison
         With published results, where there are any.
     labels, scores
@@ -97,6 +101,7 @@ class QuestionResults:
     name: str
     runs: tuple[Run, ...]
     groups: tuple[int, ...] | None
+    first_alike: tuple[int, ...]
     comparison: Comparison | None
     labels: NDArray[Any] | None
     scores: NDArray[Any] | None
@@ -112,6 +117,11 @@ class QuestionResults:
     def best(self) -> Run:
         """The best run on val."""
         return self.runs[0]
+
+    def as_good(self) -> int:
+        """Return how many others cannot be told from the best on val; of those that are one answer, one is counted."""
+        leaders = {at for at, group in zip(self.first_alike, self.groups or (), strict=True) if group == 0}
+        return len(leaders) - 1
 
 
 def results_page(
@@ -144,7 +154,7 @@ def results_page(
     sections.append(Section("methods", "Methods", (*(element("p", line) for line in methods), cited)))
     sections.append(Section("made", "How this page was made", (facts(made),)))
     runs = sum(len(one.runs) for one in questions)
-    lead = f"{runs:,} runs on {len(questions)} {'dataset' if len(questions) == 1 else 'datasets and tasks'}"
+    lead = f"{counted(runs, 'run')} on {counted(len(questions), 'dataset', 'datasets and tasks')}"
     footer = "Made by medfeat. The page is one file and fetches nothing."
     return Page("Results", lead, tuple(sections), footer=footer, warning=WITH_PICTURES if pictured else "")
 
@@ -155,7 +165,7 @@ def _overview_table(questions: Sequence[QuestionResults]) -> Table:
     rows = []
     for one in questions:
         best, metric = one.best, one.best.headline[0]
-        same = "–" if one.groups is None else str(one.groups.count(0) - 1)
+        same = "–" if one.groups is None else str(one.as_good())
         rows.append((one.name, best.network, best.head, NAMES[metric], number(best.val.values[metric].value),
                      with_interval(best.test.values[metric]), same, str(len(one.runs)),
                      ", ".join(best.cautions)))  # fmt: skip
@@ -190,6 +200,7 @@ def _results_table(question: QuestionResults) -> Table:
             f"group: runs of one letter cannot be told from the first of them by test {NAMES[best]} (paired test,"
             " Holm's correction, 5 %); another metric may tell them apart, and letters are no ranks"
         )
+    notes += twin_lines(question.runs, question.first_alike)
     notes += list(dict.fromkeys(line for run in question.runs for line in run.test.notes))
     return Table("", columns, tuple(rows), tuple(notes), strong=frozenset({0}))
 

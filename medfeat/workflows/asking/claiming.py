@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from medfeat.counted import counted
 from medfeat.datasets import source_task
 from medfeat.datasets.decoding.decode import DECODER_VERSION
 from medfeat.datasets.folders.files_dataset import FilesDataset
@@ -70,7 +71,7 @@ class VersionChange:
 
     def words(self) -> str:
         """Say it in a few words."""
-        added = f"{len(self.added)} images added" + (f" ({examples(self.added)})" if self.added else "")
+        added = f"{counted(len(self.added), 'image')} added" + (f" ({examples(self.added)})" if self.added else "")
         removed = f"{len(self.removed)} removed" + (f" ({examples(self.removed)})" if self.removed else "")
         renamed = f", {self.renamed} under other ids" if self.renamed else ""
         return f"{added}, {removed}{renamed}"

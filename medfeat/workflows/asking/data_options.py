@@ -148,8 +148,10 @@ class DataOptions:
         return {"data": self.place(data), **told}
 
     @classmethod
-    def from_source(cls, source: Mapping[str, Any], *, data_root: str | Path | None = None) -> tuple[str, DataOptions]:
-        """Read back what `source` spelled; `data_root` says where the files are now.
+    def from_source(
+        cls, source: Mapping[str, Any], *, data_root: str | Path | None = None, offline: bool | None = None
+    ) -> tuple[str, DataOptions]:
+        """Read back what `source` spelled; `data_root` says where the files are now, `offline` if they may be fetched.
 
         Raises
         ------
@@ -164,4 +166,6 @@ class DataOptions:
                 values[several] = tuple(values[several])
         if data_root is not None:
             values["data_root"] = str(data_root)
+        if offline is not None:
+            values["offline"] = offline
         return str(source["data"]), cls(**values)

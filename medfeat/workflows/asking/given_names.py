@@ -24,7 +24,7 @@ _TAKEN = {
         "names a network",
         "one from medfeat.backbone_from goes by its info.name, once medfeat.extract was given it",
     ),
-    "head": ("names a head", "medfeat.extend.HEADS.add(NAME, YourHead) makes one of your own known by a name"),
+    "head": ("names a head", "medfeat.probe takes one of your own as it is, and it goes by its name from then on"),
     "store": ("names a store", "give first digits of its digest, or its path"),
     "run": ("names a run", "give its folder, or the beginning of its key: report.runs[0].key"),
     "labels": ("names a CSV", "write one with id and label; those of images held in Python go to medfeat.extract"),

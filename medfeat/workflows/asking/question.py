@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from medfeat.comma_lists import as_names
 from medfeat.datasets.labels.class_spelling import class_list
+from medfeat.datasets.labels.table_file import TABLES
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.runs.run import task_digest
 from medfeat.tasks import OFFICIAL, bound, check_task, drop, find_task, from_csv, keep, keep_task, official, relabel
@@ -18,6 +20,7 @@ from medfeat.types import TASK_TYPES, Progress, Task
 from medfeat.workflows.asking.given_names import refuse_objects
 
 _GIVEN = "given"
+LABELS, LABEL_COLUMN = "--labels", "--label-column"
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Question:
         A task, the name of a saved one, or a task type that the labels are to be read as; None means the dataset's own.
     labels
         CSV with ``id`` (or ``path``) and a label, or several.
+    label_column
+        The label column, or several, of these labels; without them, of the CSV that the images came from.
     drop, keep
         Classes to leave out, or to keep alone.
     relabel
@@ -54,6 +59,7 @@ class Question:
     partial: bool = False
     classes: str | Sequence[str] | None = None
     aside: str | None = None
+    label_column: str | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         refuse_objects(labels=self.labels)
@@ -71,6 +77,7 @@ class Question:
         told = {
             "task": None if self.task == OFFICIAL else self.task,
             "labels": None if self.labels is None else str(Path(self.labels).absolute()),
+            "label_column": list(as_names(self.label_column)) if self.label_column else None,
             "classes": None if self.classes is None else list(class_list(self.classes)),
             **{name: getattr(self, name) or None for name in ("relabel", "keep", "drop", "partial")},
         }
@@ -105,28 +112,60 @@ class Question:
 
     def _source(self, store: Readable, progress: Progress | None) -> Task:
         saved = self.task not in (None, OFFICIAL) and self.task not in TASK_TYPES
-        if self.labels is not None:
+        if self.labels is not None or self.label_column is not None:
             if saved:
-                raise UsageError("--labels and a saved --task exclude each other: give one of them")
-            kind = next((kind for kind in TASK_TYPES if kind == self.task), None)
-            path = Path(self.labels)
-            # A file may be called official.csv; the name is that of the dataset's own question.
-            name = self.name or (f"{path.stem}-labels" if path.stem == OFFICIAL else None)
-            return from_csv(
-                path,
-                store,
-                name=name,
-                task_type=kind,
-                classes=self.classes,
-                aside=self.aside,
-                partial=self.partial,
-                progress=progress,
-            )
+                option = LABELS if self.labels is not None else LABEL_COLUMN
+                raise UsageError(f"{option} and a saved --task exclude each other: give one of them")
+            return self._from_file(store, progress)
         if isinstance(self.task, Task):
             task = _given(bound(check_task(self.task), store), store)
         else:
             task = find_task(str(self.task), store) if saved else official(store)
         return in_order(task, class_list(self.classes)) if self.classes else task
+
+    def _from_file(self, store: Readable, progress: Progress | None) -> Task:
+        """Read the labels of a file: the one that was given, or that of the images themselves."""
+        path, of_images = (
+            (Path(self.labels), None) if self.labels is not None else file_of_images(store, LABEL_COLUMN, LABELS)
+        )
+        columns = as_names(self.label_column) if self.label_column else ()
+        stem = "+".join(columns) or path.stem
+        # A file or a column may be called official; the name is that of the dataset's own question.
+        name = f"{stem}-labels" if stem in (OFFICIAL, *TASK_TYPES) else stem
+        return from_csv(
+            path,
+            store,
+            name=self.name or name,
+            task_type=next((kind for kind in TASK_TYPES if kind == self.task), None),
+            columns=columns,
+            of_images=of_images,
+            classes=self.classes,
+            aside=self.aside,
+            partial=self.partial,
+            progress=progress,
+        )
+
+
+def file_of_images(store: Readable, option: str, file_option: str) -> tuple[Path, str]:
+    """Return the table that the images of a store came from, and its column of paths.
+
+    Parameters
+    ----------
+    store
+        Whose images.
+    option, file_option
+        What names a column, and what names another table that has it.
+
+    Raises
+    ------
+    UsageError
+        They came from no table.
+    """
+    source = store.info.get("source") or {}
+    path = Path(str(source.get("data", "")))
+    if path.suffix.lower() not in TABLES:
+        raise UsageError(f"{option} is a column of {file_option} FILE.csv: the images of {store.path} came from no CSV")
+    return path, str(source.get("path_column") or "path")
 
 
 def _given(task: Task, store: Readable) -> Task:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from medfeat.comma_lists import as_names
-from medfeat.errors import UsageError, unknown_name
+from medfeat.errors import DataError, UsageError, unknown_name
+from medfeat.evaluation.judging.cross_validation import AUTO, VAL
 from medfeat.evaluation.runs import wording
 from medfeat.heads import HEADS, all_heads
 from medfeat.tasks import FusedStore, fuse
@@ -18,9 +19,12 @@ from medfeat.workflows.asking.question import Question
 from medfeat.workflows.stores.how_to_extract import extract_first
 from medfeat.workflows.stores.one_store import named_stores
 from medfeat.workflows.stores.store_names import find_meant, meant, other_versions, shown_names
+from medfeat.workflows.stores.texts import TextsAsked
 from medfeat_cache import Catalogue, FeatureStore, StoreHeader, resolve_root
 from medfeat_cache.commands import command
 
+# What `probe` trains where no head is named, and who chooses (record 0056); elsewhere a head that is made many times.
+SETTLED_HEADS, SETTLED_CHOICE = ("quick",), AUTO
 _DEFAULT_HEADS = ("linear",)
 _REGRESSION_HEADS = ("ridge", "xgboost")
 HEAD_OF_BAGS = "attention"
@@ -88,8 +92,8 @@ class ProbeRequest:
         By default a dataset's own.
     seed
         Of everything random.
-    prompts
-        A file of texts for classes; None means those that are known of the dataset.
+    texts
+        What heads that read texts of classes are given.
     cache_dir
         Where stores live; None means the usual place.
     one_of_all
@@ -97,6 +101,8 @@ class ProbeRequest:
     bag
         ``layers``: those of a network side by side; ``patients``: all images of a patient are one sample. Without a
         head the attention head is asked for.
+    by_default
+        Heads for labels where none is named.
 
     Raises
     ------
@@ -111,10 +117,11 @@ class ProbeRequest:
     size: int | None = None
     question: Question = field(default_factory=Question)
     seed: int = 0
-    prompts: str | Path | None = None
+    texts: TextsAsked = field(default_factory=TextsAsked)
     cache_dir: str | Path | None = None
     one_of_all: bool = False
     bag: str | None = None
+    by_default: tuple[str, ...] = _DEFAULT_HEADS
 
     def __post_init__(self) -> None:
         refuse_objects(data=self.data, backbone=self.backbone, store=self.store, head=self.head)
@@ -154,11 +161,26 @@ class ProbeRequest:
         return [
             StoreJob(header, one, names[header.digest], onto, bag=bag)
             for header in stores
-            for one in heads_for(header, head, self.question)
+            for one in heads_for(header, head, self.question, self.by_default)
         ]
 
 
-def heads_for(header: StoreHeader, head: str | Sequence[str] | None, question: Question) -> tuple[str, ...]:
+def settled(asked: ProbeRequest, choose: str | None) -> tuple[ProbeRequest, str]:
+    """Return what `probe` takes where nothing was said: heads, and how to choose among what they offer.
+
+    Who names a head or a bag, and no way to choose, has val choose.
+    """
+    if asked.head is not None or asked.bag is not None:
+        return asked, choose or VAL
+    return replace(asked, by_default=SETTLED_HEADS), choose or SETTLED_CHOICE
+
+
+def heads_for(
+    header: StoreHeader,
+    head: str | Sequence[str] | None,
+    question: Question,
+    by_default: tuple[str, ...] = _DEFAULT_HEADS,
+) -> tuple[str, ...]:
     """Return the heads that were asked for, or those that suit the question."""
     if head is not None:
         return all_heads() if head == "all" else as_names(head)
@@ -167,7 +189,7 @@ def heads_for(header: StoreHeader, head: str | Sequence[str] | None, question: Q
         # What cannot be asked of this store is said when its job comes, beside the others.
         with suppress(Exception), FeatureStore(header.path) as store:
             kind = question.of(store).task_type
-    return _REGRESSION_HEADS if kind == "regression" else _DEFAULT_HEADS
+    return _REGRESSION_HEADS if kind == "regression" else by_default
 
 
 def _find_probed(
@@ -195,8 +217,15 @@ def _find_probed(
                 raise UsageError(f"{error}; to add it, run {_adding(cache, what, name)}")
     found = find_meant(cache, data, backbone=names["backbone"], size=size)
     if not found:
-        sizes = sorted({int(header.recipe.get("size") or 0) for header in everything})
-        asked = ", ".join(f"{key} {value}" for key, value in {**names, "size": size}.items() if value)
+        sizes = ", ".join(map(str, sorted({int(header.recipe.get("size") or 0) for header in everything})))
+        asked = ", ".join(
+            f"{key} {' or '.join(value) if isinstance(value, tuple) else value}"
+            for key, value in {**names, "size": size}.items()
+            if value
+        )
+        if found.problems:
+            path, problem = found.problems[0]
+            raise DataError(f"no readable store in {cache.root} has {asked}; {path.name}: {problem}")
         others = other_versions(cache, data, backbone=names["backbone"], size=size)
         hint = f", or ask {', '.join(f'--data {one}' for one in others)}, which has one" if others else ""
         how = extract_first(cache, *((several or [None])[0] for several in names.values()), size=size)

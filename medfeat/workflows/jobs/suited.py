@@ -86,7 +86,7 @@ def _refusal(
         refuse_repetition(head, task.task_type)
         if not job.bag:  # of a patient there are several
             refuse_one_vector(weighted_head(head, class_weight), store)
-        source_for(head, store, task, asked.prompts, progress)
+        source_for(head, store, task, asked.texts, progress)
     except UnsuitedHeadError as error:
         return error
     except Exception:  # likewise

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import counted_are
 from medfeat.evaluation.audit.duplicates import NEAR, same_pixels
-from medfeat.report.page.page_names import counted
 from medfeat.report.tables import Table, number
+from medfeat.tasks.versions import image_key
 from medfeat.types import UInt8Array
 from medfeat.workflows.looking.listed import Listed
+from medfeat_cache import StoreHeader
 from medfeat_cache.commands import command
 
 SHOWN = 20
@@ -46,7 +48,7 @@ def identical_table(listed: Listed, rows: NDArray[np.int64], hashes: UInt8Array,
     if not lines:
         return Table(title, columns, (), (f"None among the {len(rows):,} images that were looked at.",))
     across = sum(len(pairs) for (one, other), pairs in found.items() if one != other)
-    notes = (f"{counted(across, 'image')} in two splits: scores on it flatter.",) if across else ()
+    notes = (f"{counted_are(across, 'image')} in two splits: scores on it flatter.",) if across else ()
     return Table(title, columns, tuple(lines), notes)
 
 
@@ -67,12 +69,29 @@ def patient_table(listed: Listed, shown: Mapping[str, str]) -> Table | None:
     return Table(title, ("patient", "splits"), tuple(shared[:SHOWN]), more)
 
 
-def audit_tables(kept: Sequence[Mapping[str, Any]], shown: Mapping[str, str], *, dataset: str) -> list[Table]:
-    """Return near duplicates and doubtful labels of the newest audit, or the command that looks for them."""
+def audit_tables(
+    kept: Sequence[Mapping[str, Any]], shown: Mapping[str, str], *, dataset: str, stores: Sequence[StoreHeader]
+) -> list[Table]:
+    """Return near duplicates and doubtful labels of the newest audit, or the command that looks for them.
+
+    Parameters
+    ----------
+    kept
+        What audits of the dataset found, newest first.
+    shown
+        How each image is called.
+    dataset
+        Its name.
+    stores
+        Of the images that are shown: an audit of other images is taken only where there is none of these, and says so.
+    """
+    how = command("audit", data=dataset, backbone="NAME")
     if not kept:
-        how = command("audit", data=dataset, backbone="NAME")
         return [Table("Near duplicates and doubtful labels", (), (), (f"Not looked for yet: {how} does.",))]
-    one = kept[0]
+    now = {None, "", *(image_key(header.info) for header in stores)}  # of official sets nothing, nor of audits before
+    of_these = [one for one in kept if one.get("images") in now]
+    one = next(iter(of_these or kept))
+    older = () if of_these else (f"Found when there were other images; {how} looks at these.",)
     pairs = [pair for pair in one.get("duplicates", ()) if pair["kind"] == NEAR]
     counts: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for pair in pairs:
@@ -84,7 +103,7 @@ def audit_tables(kept: Sequence[Mapping[str, Any]], shown: Mapping[str, str], *,
     )  # fmt: skip
     by = f"audit by {one['backbone']}"
     none = () if near else ("None.",)
-    tables = [Table(f"Near duplicates ({by})", ("where", "pairs", "such as", "cosine"), near, none)]
+    tables = [Table(f"Near duplicates ({by})", ("where", "pairs", "such as", "cosine"), near, (*none, *older))]
     doubts = one.get("label_errors", ())
     rows = tuple(
         (_shown(error["id"], shown), error["split"], error["label"], error["suggested"], number(error["margin"]))
@@ -93,7 +112,9 @@ def audit_tables(kept: Sequence[Mapping[str, Any]], shown: Mapping[str, str], *,
     more = (f"and {len(doubts) - SHOWN} more",) if len(doubts) > SHOWN else ()
     columns = ("id", "split", "label", "suggested", "margin")
     likely = sum(bool(error.get("likely")) for error in doubts)
-    tables.append(Table(f"Doubtful labels: {len(doubts)}, {likely} likely errors ({by})", columns, rows, more))
+    tables.append(
+        Table(f"Doubtful labels: {len(doubts)}, {likely} likely errors ({by})", columns, rows, (*more, *older))
+    )
     return tables
 
 

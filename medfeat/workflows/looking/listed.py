@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from medfeat.datasets import source_task
 from medfeat.datasets.given_labels import labels_of
 from medfeat.datasets.labels.cells import UnclearNumber, read_numbers
-from medfeat.datasets.labels.table_file import read_table
+from medfeat.datasets.labels.table_file import TABLES, read_table
 from medfeat.errors import DataError, MissingFileError
 from medfeat.report.page.columns import UNKNOWN, PointColumn
 from medfeat.tasks import official
+from medfeat.tasks.near_ids import no_such_image
 from medfeat.types import OFFICIAL_GROUPS, Dataset, DatasetInfo, IdArray, LabelArray, TaskType
 from medfeat.workflows.asking.earlier_split import split_in_cache
 from medfeat.workflows.looking.look import Kinds
@@ -156,19 +157,32 @@ def read_columns(path: Path, ids: IdArray) -> list[PointColumn]:
     try:
         (_, names), *filled = read_table(path).rows or ((1, []),)
     except FileNotFoundError as error:
-        raise MissingFileError(
-            f"there is no file {path}: give --columns a CSV with the columns id and others"
-        ) from error
+        raise _no_columns(path) from error
     key = next((name for name in names if name.lower() in ("id", "path")), None)
     if key is None or len(names) < 2:
         raise DataError(f"{path} has the columns {', '.join(names) or 'none'}: needed are id (or path) and others")
     rows = [dict(zip_longest(names, cells[: len(names)], fillvalue="")) for _, cells in filled]
     found = {row[key]: row for row in rows}
     if not any(one in found for one in ids.tolist()):
-        raise DataError(f"none of the {len(found)} ids of {path} is in the dataset, whose first is {ids[0]}")
+        first = next(iter(found), "")
+        raise DataError(f"{path}: none of its {len(found)} ids is in the dataset, and {no_such_image(first, ids)}")
     return [
         _column(name, [(found.get(one) or {}).get(name) or "" for one in ids.tolist()]) for name in names if name != key
     ]
+
+
+def refuse_missing(path: Path) -> None:
+    """Refuse a table that is not there before anything long is done."""
+    if not path.exists():
+        raise _no_columns(path)
+
+
+def _no_columns(path: Path) -> MissingFileError:
+    near = sorted(one.name for one in Path().glob("*") if one.suffix.lower() in TABLES)[:3]
+    there = f"; here lie {', '.join(near)}" if near else ""
+    return MissingFileError(
+        f"there is no file {path}: --columns takes a CSV with id (or path) and the columns to colour by{there}"
+    )
 
 
 def _column(name: str, values: Sequence[str]) -> PointColumn:

@@ -157,14 +157,14 @@ def _unit(rows: FloatArray) -> FloatArray:
 
 
 def images_of(
-    header: StoreHeader, *, root: Path, data_root: str | Path | None, progress: Progress
+    header: StoreHeader, *, root: Path, data_root: str | Path | None, offline: bool, progress: Progress
 ) -> tuple[Dataset | None, str]:
     """Open the images of a store where they are still at hand; otherwise say in one line why not."""
     source = header.info.get("source")
     if not source:
         return None, "its store does not say where its images are"
     try:
-        where, options = DataOptions.from_source(source, data_root=data_root)
+        where, options = DataOptions.from_source(source, data_root=data_root, offline=offline or None)
         return options.open(where, root=root, progress=progress), ""
     except MedfeatError as error:
         return None, str(error)

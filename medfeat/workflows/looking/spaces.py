@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.cost import usable_cores
+from medfeat.counted import counted_are
 from medfeat.errors import UsageError
 from medfeat.evaluation.looking.projection import MOST_3D, STEPS, Map, Stepped
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
@@ -18,7 +19,6 @@ from medfeat.evaluation.runs import wording
 from medfeat.evaluation.runs.run import Run, list_runs, read_scores
 from medfeat.report.page.columns import UNKNOWN, PointColumn
 from medfeat.report.page.explore import SpaceView
-from medfeat.report.page.page_names import counted
 from medfeat.tasks import OFFICIAL
 from medfeat.types import Progress, UInt8Array
 from medfeat.workflows.looking.listed import Listed, words_of
@@ -164,11 +164,11 @@ def _over(found: Map, rows: NDArray[np.int64], n: int) -> Map:
 
 def _notes(found: Map, n: int, other: int = 0, averaged: str = "") -> dict[str, str]:
     missing, placed = n - len(found.tsne2), int(found.placed.sum())
-    lines = [f"{counted(missing, 'image')} not in this store"] if missing else []
+    lines = [f"{counted_are(missing, 'image')} not in this store"] if missing else []
     lines += [_changed(other)] if other else []
     lines += [averaged] if averaged else []
     always = "; ".join(lines)
-    lines += [f"{counted(placed, 'new image')} placed into the map made before"] if placed else []
+    lines += [f"{counted_are(placed, 'new image')} placed into the map made before"] if placed else []
     both = "; ".join(lines)
     deep = f"a sample of {MOST_3D:,}, for t-SNE in 3D is slow" if not np.isfinite(found.tsne3).all() else ""
     return {"pca": always, "tsne2": both, "tsne3": "; ".join(line for line in (deep, both) if line)}

@@ -79,7 +79,8 @@ def _opened(
             known = [header.info.get("source") for header in find_meant(Catalogue(root), [data])]
             source = next((one for one in known if one), None)
             if source is not None:
-                where, kept = DataOptions.from_source(source, data_root=options.data_root)
+                offline = options.offline or None
+                where, kept = DataOptions.from_source(source, data_root=options.data_root, offline=offline)
                 return _of_version(kept.open(where, root=root, progress=progress), data, root), None
         return options.open(data, root=root, progress=progress), None
     except MedfeatError as error:

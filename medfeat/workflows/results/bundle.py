@@ -66,18 +66,22 @@ def write_bundle(probe: SavedProbe, network: nn.Module, story: Mapping[str, Any]
         used = facts["info"]["asked"]["weights"]
         facts["info"] = with_weights(facts["info"], {"origin": "file", "adapt": bool(used.get("adapt"))})
         (folder / MODEL_FOLDER / PROBE_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
-        # Val is what error rates are calibrated on; whose images those are is nobody's business.
-        of = probe.val_groups
-        told: dict[str, Any] = {}
-        if of is not None:
-            told["val_groups"] = np.unique(of, return_inverse=True)[1].astype(np.str_)
-        np.savez(folder / SCORES_FILE, val_labels=probe.val.labels, val_scores=probe.val.scores, **told)
+        np.savez(folder / SCORES_FILE, **_nameless(probe))
         card = (run / CARD_FILE).read_text(encoding="utf-8")
         predict = command_line("predict", run="THIS_FOLDER", images="IMAGES", out="labels.csv")
         words = network_words(probe.recipe, probe.info) | {"weights": "THIS_FOLDER", "seed": None}
         extract = command_line("extract", **words, data="NAME")
         (folder / README).write_text(card + _USE.format(predict=predict, extract=extract), encoding="utf-8")
     write_weights(network, folder / BUNDLED_WEIGHTS, {KNOWN: _known(probe.info), **(story or {})})
+
+
+def _nameless(probe: SavedProbe) -> dict[str, Any]:
+    """Return what error rates are calibrated on; whose images and patients those are is nobody's business."""
+    n, of, unseen = len(probe.val), probe.unseen_groups, probe.unseen  # val first
+    columns: dict[str, Any] = {"labels": unseen.labels, "scores": unseen.scores}
+    columns |= {} if of is None else {"groups": np.unique(of, return_inverse=True)[1].astype(np.str_)}
+    found = {f"val_{name}": column[:n] for name, column in columns.items()}
+    return found | ({f"train_{name}": column[n:] for name, column in columns.items()} if probe.in_folds else {})
 
 
 def _known(info: Mapping[str, Any]) -> dict[str, Any]:

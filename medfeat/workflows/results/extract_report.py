@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from medfeat.counted import counted
 from medfeat.extraction.ask.request import StoreOutcome
 from medfeat.extraction.ask.store_plan import StorePlan
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
 from medfeat.workflows.asking.data_options import Source
 from medfeat.workflows.jobs.each import Failure
+from medfeat.workflows.results.left_out import left_out
 from medfeat_cache import spell_shape
 
 
@@ -73,14 +75,22 @@ class ExtractReport(Shown):
             for store in self.stores
         )
         columns = ("dataset", "backbone", "action", "embeddings", "store")
-        count = "1 store" if len(rows) == 1 else f"{len(rows)} stores"
+        count = counted(len(rows), "store")
         return [Table(f"{count} on {self.device}", columns, rows, tuple(self.problem_lines()))]
 
     def problem_lines(self) -> list[str]:
         """Return a line for each image that could not be read and each pair that failed."""
-        bad = {(store.dataset, image.id): image.reason for store in self.stores for image in store.bad}
-        lines = [f"{dataset}: {name} was skipped: {reason}" for (dataset, name), reason in bad.items()]
+        lines = [f"{dataset}: {name} was skipped: {reason}" for (dataset, name), reason in self._bad().items()]
         return lines + [failure.line() for failure in self.failures]
+
+    def last_line(self, *, skip_bad: bool = False) -> list[str]:
+        """Return how many images are in no store and what to do; nothing where all are."""
+        asked = {store.dataset: store.images + len(store.bad) for store in self.stores}
+        return left_out(len(self._bad()), sum(asked.values()), "embedding", skip_bad=skip_bad)
+
+    def _bad(self) -> dict[tuple[str, str], str]:
+        """Return why each image could not be read, once for all networks that would have seen it."""
+        return {(store.dataset, image.id): image.reason for store in self.stores for image in store.bad}
 
     def exit_code(self, *, skip_bad: bool = False) -> int:
         """Return 0 when everything asked for is there; bad images count unless `skip_bad`."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import counted
 from medfeat.evaluation.measures.conformal import Conformal
 from medfeat.evaluation.measures.labelled_scores import predictions
 from medfeat.evaluation.measures.novelty import LEVEL, more_than_usual, unlike
@@ -18,6 +19,7 @@ from medfeat.report.shown import Shown
 from medfeat.report.spreadsheet import write_csv
 from medfeat.report.tables import CAUTION, Table, number
 from medfeat.types import BadImage, IdArray, TaskType
+from medfeat.workflows.results.left_out import left_out
 
 _SHOWN = 20
 """So many images are shown one by one."""
@@ -37,7 +39,7 @@ class PredictReport(Shown):
     scores
         (n, c) the head's scores, on the scale of the run's own; numbers for a regression.
     calibrated
-        (n, c) the same at the temperature that val chose.
+        (n, c) the same at the probe's temperature.
     conformal
         How sets and abstentions were decided.
     ood_p
@@ -140,15 +142,16 @@ class PredictReport(Shown):
 
     def tables(self) -> list[Table]:
         """Return an answer a row, or of many images how often each answer was given."""
-        title = f"{len(self.ids)} images by run {self.run[:12]}"
+        title = f"{counted(len(self.ids), 'image')} by run {self.run[:12]}"
         columns, rows = self._each() if len(self.ids) <= _SHOWN else self._counted()
         less = tuple(name for name in ("set", "probability", "abstain") if name in columns)
         return [Table(title, columns, tuple(rows), tuple(self._notes()), less=less, prose=("label", "set"))]
 
     def _notes(self) -> Iterator[str]:
         yield from (f"{CAUTION} {line}" for line in self.cautions)
-        of = f"{self.conformal.n} val samples"
-        of += "" if self.conformal.patients is None else f" of {self.conformal.patients} patients"
+        of = f"{self.conformal.n} {self.conformal.split} samples"
+        of += "" if self.conformal.patients is None else f" of {counted(self.conformal.patients, 'patient')}"
+        of += ", each by a fold that left it out" if self.conformal.in_folds else ""
         yield f"error rate {self.conformal.error_rate:g}, calibrated on {of}"
         if self.ood is None:
             why = f": {self.ood_unknown}" if self.ood_unknown else ""
@@ -198,6 +201,10 @@ class PredictReport(Shown):
     def problem_lines(self) -> list[str]:
         """Return a line for each image that could not be read."""
         return [f"{bad.id} was skipped: {bad.reason}" for bad in self.bad]
+
+    def last_line(self, *, skip_bad: bool = False) -> list[str]:
+        """Return how many images have no label and what to do; nothing where all have one."""
+        return left_out(len(self.bad), len(self.ids) + len(self.bad), "label", skip_bad=skip_bad)
 
     def _joined(self, chosen: NDArray[np.bool_]) -> str:
         return "|".join(name for name, here in zip(self.classes, chosen, strict=True) if here)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import counted_have
 from medfeat.datasets.labels.patients import nobody, one_spelling
 from medfeat.datasets.objects.object_labels import object_labels
 from medfeat.datasets.splits.split_names import splits_of
@@ -111,7 +112,9 @@ def _patients(features: Mapping[str, Features], where: str, progress: Progress) 
     written = [str(word) for one in features.values() for word in (one.patients if one.patients is not None else ())]
     unknown = nobody(written)
     if unknown:
-        raise DataError(f"{where}: {len(unknown)} rows have no patient: name one in each, or leave the column out")
+        raise DataError(
+            f"{where}: {counted_have(len(unknown), 'row')} no patient: name one in each, or leave the column out"
+        )
     patients, said = one_spelling(written)
     if said:
         progress.say(f"{where}: {said}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -130,8 +130,9 @@ class Remake:
             )
         if not was.source:
             raise UsageError(f"{was.name} was imported: its rows cannot be embedded again; import it anew")
-        data, kept = DataOptions.from_source(was.source, data_root=self.options.data_root)
-        dataset = replace(kept, offline=self.options.offline).open(data, root=self.root, progress=self.progress)
+        options = self.options
+        data, kept = DataOptions.from_source(was.source, data_root=options.data_root, offline=options.offline)
+        dataset = kept.open(data, root=self.root, progress=self.progress)
         if dataset.info.name != was.name:
             raise MissingFileError(f"{data} is now {dataset.info.name}, not {was.name}: pass --data-root")
         if whole and dataset.info.fingerprint != was.fingerprint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
@@ -18,9 +19,23 @@ from medfeat.types import Progress, Task
 from medfeat_cache.commands import command
 
 
-def source_for(
-    head: str, store: Probed, task: Task, prompts: str | Path | None, progress: Progress
-) -> TextSource | None:
+@dataclass(frozen=True)
+class TextsAsked:
+    """Which texts are meant, and how they are read.
+
+    Attributes
+    ----------
+    prompts
+        A file of texts; None means those that are known of the dataset.
+    offline
+        Make no network call when their network is loaded.
+    """
+
+    prompts: str | Path | None = None
+    offline: bool = False
+
+
+def source_for(head: str, store: Probed, task: Task, asked: TextsAsked, progress: Progress) -> TextSource | None:
     """Return what gives a head its texts; None for a head that reads none, or none of this store's network.
 
     Parameters
@@ -29,8 +44,8 @@ def source_for(
         Its name.
     store, task
         The images and the question.
-    prompts
-        A file of texts; None means those that are known of the dataset.
+    asked
+        Which texts.
     progress
         Told when texts are read.
 
@@ -52,17 +67,17 @@ def source_for(
             "embed by a network of images and texts, "
             f"{command('extract', data='NAME', backbone='hf:OWNER/REPO', pool='projected')}"
         )
-    texts = prompts_for(str(store.recipe["dataset"]), prompts).of(task)
-    return TextSource(texts.digest, cache(partial(_read, network, texts, progress)))
+    texts = prompts_for(str(store.recipe["dataset"]), asked.prompts).of(task)
+    return TextSource(texts.digest, cache(partial(_read, network, texts, asked.offline, progress)))
 
 
-def _read(network: NetworkThen, prompts: Prompts, progress: Progress) -> ClassTexts:
+def _read(network: NetworkThen, prompts: Prompts, offline: bool, progress: Progress) -> ClassTexts:
     from medfeat.backbones.text_tower import text_tower  # brings in torch
     from medfeat.extraction.remake import load_again
 
     count = sum(map(len, (*prompts.classes, *prompts.without)))
     progress.say(f"reading {count} texts for {len(prompts.classes)} classes by {network.name}")
-    options = RemakeOptions()
+    options = RemakeOptions(offline=offline)
     folder = Path(network.path) if network.path and Path(network.path).is_dir() else None
     tower = text_tower(load_again(network, options, progress), folder)
 

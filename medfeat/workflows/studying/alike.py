@@ -12,7 +12,6 @@ from medfeat.errors import MedfeatError
 from medfeat.types import View
 from medfeat.workflows.studying import requests
 from medfeat.workflows.studying.cells import Cell
-from medfeat.workflows.studying.keys import TRAINING
 from medfeat.workflows.studying.requests import Here
 from medfeat_cache import find_stores
 
@@ -73,7 +72,7 @@ def paired(theirs: Sequence[Mapping[str, Any]], mine: Sequence[Cell], here: Here
     found = {cell.key: keys[cell.key] for cell in mine if cell.key in keys}
     digests: dict[str, str] = {}
     for cell in mine:
-        if cell.key in found or not contents or cell.kind == TRAINING or not own_weights(cell):
+        if cell.key in found or not contents or not own_weights(cell):
             continue
         embedding = (cell.of or cell).key
         if embedding not in digests:

@@ -14,6 +14,7 @@ from medfeat.comma_lists import as_names
 from medfeat.datasets import DATASETS, dataset_names
 from medfeat.heads import HEADS, all_heads, takes_budget
 from medfeat.types import TASK_TYPES
+from medfeat.workflows.jobs.store_jobs import SETTLED_HEADS
 from medfeat.workflows.studying.keys import (
     CURVE,
     EMBEDDING,
@@ -130,7 +131,7 @@ def _heads(grid: Grid, kind: str) -> Iterator[tuple[Cell, Options]]:
             embedded.pop("classes", None)
         # What own labels mean was said when they were read.
         asked = {name: v for name, v in chosen.items() if name in OPTIONS[kind] and name not in _already(embedded)}
-        if "budget" in asked and not takes_budget(str(asked.get("head", "linear"))):
+        if "budget" in asked and not takes_budget(str(asked.get("head", SETTLED_HEADS[0]))):
             del asked["budget"]
         yield Cell(EMBEDDING, embedded), asked
 

@@ -55,7 +55,9 @@ def write_folder(
         What else is to be kept: the machine, what was planned and what it took.
     """
     whole = list(cells)
-    digests = {one.cell.key: _weights(one.standing.stores) for one in whole if own_weights(one.cell)}
+    digests = {
+        one.cell.key: _weights(one.standing.stores or one.standing.began) for one in whole if own_weights(one.cell)
+    }
     told = [
         {"cell": one.cell.name, "kind": one.cell.kind, "key": one.cell.key, "data": one.cell.data,
          "state": "failed" if one.cell.key in failed else one.standing.state,

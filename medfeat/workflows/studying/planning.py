@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from medfeat.counted import counted
 from medfeat.errors import MedfeatError
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
@@ -106,7 +107,7 @@ class StudyPlan(Shown):
         notes = [f"time of all that is missing: {self.time()}"]
         away = sorted({one.cell.data for one in self.cells if one.standing.state == NOT_HERE})
         notes += [f"data not here: {', '.join(away)}"] if away else []
-        table = Table(f"study {self.name}: {len(self.cells)} cells", columns, tuple(rows), tuple(notes))
+        table = Table(f"study {self.name}: {counted(len(self.cells), 'cell')}", columns, tuple(rows), tuple(notes))
         missing = self.missing[:_SHOWN]
         listed = tuple((one.cell.kind, one.cell.name, _duration(one.seconds), one.standing.why) for one in missing)
         more = (f"and {len(self.missing) - _SHOWN} more",) if len(self.missing) > _SHOWN else ()
@@ -117,7 +118,7 @@ class StudyPlan(Shown):
         """Say how long what is missing takes."""
         if self.missing and self.unknown == len(self.missing):
             return "not known"
-        more = f" and {self.unknown} cells not known" if self.unknown else ""
+        more = f" and {counted(self.unknown, 'cell')} not known" if self.unknown else ""
         return f"{_duration(self.seconds)}{more}"
 
 
@@ -127,7 +128,7 @@ def plan_of(
     here: Here,
     progress: Progress | None = None,
     *,
-    stores: Mapping[str, Sequence[str]] | None = None,
+    theirs: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> StudyPlan:
     """Ask the cache of every cell; nothing is fetched, loaded, embedded or trained.
 
@@ -139,10 +140,10 @@ def plan_of(
         The machine.
     progress
         Told how far it is.
-    stores
+    theirs
         As `Known` takes them.
     """
-    known, progress = Known(here, stores), progress or SilentProgress()
+    known, progress = Known(here, theirs), progress or SilentProgress()
     rates = Rates(all_notes(here.root), machine_here(here))
     found: dict[str, Planned] = {}
     progress.start(len(cells), "looking for what is there", "cells")

@@ -16,6 +16,7 @@ from medfeat.workflows.asking.data_options import DataOptions
 from medfeat.workflows.asking.question import Question
 from medfeat.workflows.asking.wanted import Wanted, wanted_request, wanted_views
 from medfeat.workflows.jobs.store_jobs import ProbeRequest
+from medfeat.workflows.stores.texts import TextsAsked
 from medfeat.workflows.studying.cells import Cell
 from medfeat.workflows.studying.keys import CURVE, EMBEDDING, PROBE, Value
 from medfeat.workflows.tuning.finetune_request import FinetuneOptions, FinetuneRequest, NetworkOptions
@@ -80,7 +81,8 @@ def probe_request(cell: Cell, here: Here, stores: Sequence[Path]) -> ProbeReques
         question=Question(**_given(said, _ASKED)),
         cache_dir=here.cache_dir,
         one_of_all=cell.any_head,
-        **_given(said, ("head", "seed", "prompts")),
+        texts=TextsAsked(said.get("prompts"), here.offline),
+        **_given(said, ("head", "seed")),
     )
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from medfeat.counted import counted
 from medfeat.errors import ProcessesLostError
 from medfeat.types import Progress, SilentProgress
 from medfeat.workflows.jobs.each import Failure
@@ -43,7 +44,9 @@ def by_processes(
         in_vain = 0 if held else in_vain + 1
         if in_vain == _MOST_IN_VAIN:
             raise ProcessesLostError(f"processes ended {in_vain} times before they took a cell: try --jobs 1")
-        progress.say(f"a process was ended from outside; {len(held)} cells go on in another, one at a time")
+        progress.say(
+            f"a process was ended from outside: another goes on with {counted(len(held), 'cell')}, one at a time"
+        )
         # Alone in a process, a cell that ends it again is the one.
         for cell in held:
             needed = [one for one in (cell.of, cell) if one is not None]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from medfeat.errors import MissingFileError, UnsuitedHeadError
 from medfeat.evaluation.judging.few_shot import Curve
-from medfeat.evaluation.judging.probe_store import Options
 from medfeat.evaluation.runs.places import RUNS, runs_roots
 from medfeat.evaluation.runs.reuse import believed_run
 from medfeat.evaluation.runs.run import Run
@@ -19,7 +19,7 @@ from medfeat.workflows.few_shot import curves_before
 from medfeat.workflows.jobs.unforeseen import in_one_line
 from medfeat.workflows.probe import probed_before
 from medfeat.workflows.studying import requests
-from medfeat.workflows.studying.alike import own_weights, stores_of, weights_there
+from medfeat.workflows.studying.alike import digest_here, own_weights, stores_of, weights_there
 from medfeat.workflows.studying.cells import Cell
 from medfeat.workflows.studying.keys import CURVE, EMBEDDING
 from medfeat.workflows.studying.notes import note_of
@@ -42,6 +42,8 @@ class Standing:
         In words, where it is not done.
     stores, runs, curves
         Its answer.
+    began
+        The store that a training began from.
     images, passes, disk_bytes, seconds
         Of an embedding that is missing: what goes through the network, in images and in all slices and copies, the room
         it takes, and how long by the pace of earlier ones; None where nobody knows.
@@ -52,6 +54,7 @@ class Standing:
     stores: tuple[Path, ...] = ()
     runs: tuple[Run, ...] = ()
     curves: tuple[Curve, ...] = ()
+    began: tuple[Path, ...] = ()
     images: int = 0
     passes: float | None = None
     disk_bytes: int | None = None
@@ -65,13 +68,13 @@ class Known:
     ----------
     here
         The machine, and where its cache is.
-    stores
-        By the key of an embedding, the stores that a manifest names for it: they are found where its data, or the file
-        of its weights, is gone.
+    theirs
+        By the key of a cell, the same cell of a manifest: the stores and trainings that it names are found where the
+        data, or the file of the weights, is gone.
     """
 
-    def __init__(self, here: Here, stores: Mapping[str, Sequence[str]] | None = None) -> None:
-        self._here, self._theirs = here, stores or {}
+    def __init__(self, here: Here, theirs: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        self._here, self._theirs = here, theirs or {}
         self._embedded: dict[str, Standing] = {}
 
     def of(self, cell: Cell) -> Standing:
@@ -92,7 +95,7 @@ class Known:
         stores = () if planned.failures else tuple(one.store for one in planned.plans if one.store is not None)
         if not planned.plans or len(stores) < len(planned.plans):
             away = missing or own_weights(cell) or any(one.to_fetch for one in planned.plans)
-            stores = stores_of(cell, self._theirs.get(cell.key, ()), self._here) if away else ()
+            stores = stores_of(cell, self._named(cell, "store"), self._here) if away else ()
         if stores:
             self._embedded[cell.key] = Standing(DONE, stores=stores)
             return self._embedded[cell.key]
@@ -129,20 +132,30 @@ class Known:
         try:
             if cell.kind == CURVE:
                 return _answered(curves=[one for _, one in curves_before(asked, **requests.curve_options(cell))])
-            options = Options(seed=asked.seed, **requests.probe_options(cell))
-            found = probed_before(asked, options)
+            found = probed_before(asked, **requests.probe_options(cell))
         except UnsuitedHeadError as error:
             if cell.any_head:
                 return Standing(LEFT_OUT, in_one_line(error))
             raise
         return _answered(runs=[run for _, run in found]) if found else Standing(LEFT_OUT, "suits none of its stores")
 
+    def _named(self, cell: Cell, what: str) -> list[str]:
+        """Return what a manifest names for a cell: ``store`` or ``run``."""
+        return [str(one[what]) for one in self._theirs.get(cell.key, {}).get("figures", ()) if what in one]
+
     def _training(self, cell: Cell) -> Standing:
+        names = self._named(cell, "run")
+        if names and own_weights(cell):
+            digest = digest_here(cell, self._here)
+            meant = digest == self._theirs[cell.key].get("weights_digest") if digest else not weights_there(cell)
+            found = _answered(runs=[_run_of(self._here.root, name) for name in names])
+            if meant and found.state == DONE:
+                return found
         note, asked = note_of(self._here.root, cell), requests.training_request(cell, self._here)
         store = frozen_store(asked, SilentProgress())
         if note is None or not note.answer or store is None or read_header(store).digest != note.store:
             return Standing(MISSING, "" if store is not None else "its frozen features are not here yet")
-        return _answered(runs=[_run_of(self._here.root, key) for key in note.answer])
+        return replace(_answered(runs=[_run_of(self._here.root, key) for key in note.answer]), began=(store,))
 
 
 def waiting_for(embedded: Standing) -> Standing:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from medfeat.counted import counted
 from medfeat.datasets import DATASETS
 from medfeat.report.shown import Shown
 from medfeat.report.tables import Table
@@ -131,7 +132,7 @@ def _one(cell: Mapping[str, Any], here: Planned | None, held: Collection[str], t
         return Checked(name, kind, AWAY if away else NOT_MADE, said, data)
     mine, theirs = figures_of(here), cell["figures"]
     if len(mine) != len(theirs):
-        return Checked(name, kind, DIFFERS, f"{len(mine)} results here, {len(theirs)} there")
+        return Checked(name, kind, DIFFERS, f"{counted(len(mine), 'result')} here, {len(theirs)} there")
     pairs = list(zip(_in_order(mine), _in_order(theirs), strict=True))
     if all(one.get("bits") == other.get("bits") for one, other in pairs):
         return Checked(name, kind, EQUAL)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from medfeat.saying import SaidOnce
 from medfeat.types import Progress
 from medfeat.workflows.jobs.each import Failure, Overall, each
 from medfeat.workflows.studying.cells import Cell
@@ -114,7 +115,8 @@ class Worker:
     def __init__(self, cells: Sequence[Cell], here: Here, run: str, limits: Limits, progress: Progress) -> None:
         self._cells, self._root, self._run = cells, here.root, run
         self._limits, self._progress = limits, progress
-        self._maker, self._known = Maker(here, run, progress), Known(here)
+        # What is true of every cell of a network or a device is said with the first of them.
+        self._maker, self._known = Maker(here, run, SaidOnce(progress)), Known(here)
         self._ended: dict[str, str] = {}  # by key: why it failed, or nothing
         self._overall = Overall(progress, "cell", len(cells))
         self._done = Worked()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from medfeat.counted import counted
 from medfeat.datasets.medmnist_table import medmnist_sets
 from medfeat.errors import UsageError
 from medfeat.evaluation.compare.gains import LIKE_SIZE, Gain, Typical, gains
@@ -26,6 +27,8 @@ from medfeat.workflows.tuning.finetune_request import FinetuneRequest
 from medfeat.workflows.tuning.finetune_start import Start
 from medfeat_cache import FeatureStore, resolve_root
 
+_USUAL = ("last-blocks", "full")
+"""The modes that are spoken of where none is named, the cheapest first and the command's own last."""
 _WORTH = 0.01
 """A gain in AUC below this is not worth a training."""
 
@@ -67,7 +70,9 @@ class Advice:
 
     def lines(self) -> list[str]:
         """Return it for people: findings first, what follows from them last."""
-        word = "try it, --mode last-blocks first: it costs least" if self.try_it else "stay with the probe"
+        modes = tuple(self.plans)
+        least = f"--mode {modes[0]} first: it costs least" if len(modes) > 1 else f"with --mode {modes[0]}"
+        word = f"try it, {least}" if self.try_it else "stay with the probe"
         return [*self.reasons, f"advice: {word} (confidence: {self.confidence})"]
 
 
@@ -77,15 +82,20 @@ def advise(asked: FinetuneRequest, *, progress: Progress | None = None) -> Advic
     Parameters
     ----------
     asked
-        What says how to train is left aside.
+        What says how to train is left aside, but for a mode that is not the usual one.
     progress
         Hears of the heads.
 
     Raises
     ------
     UsageError
-        The frozen features are not in the cache.
+        The frozen features are not in the cache, or the mode trains a head alone.
     """
+    mode = asked.options.mode
+    if mode == "head":
+        raise UsageError(
+            "--mode head leaves the network as it is, and advice is on training it: leave --mode out, or --advise"
+        )
     root, progress, seed = resolve_root(asked.cache_dir), heard(progress), asked.network.seed
     path = frozen_store(asked, progress)
     if path is None:
@@ -94,8 +104,8 @@ def advise(asked: FinetuneRequest, *, progress: Progress | None = None) -> Advic
             f"cache alone: run {asked.how_to_extract()} first"
         )
     plans = {
-        mode: plan(replace(asked, options=replace(asked.options, mode=mode, augment="none")), progress=progress)
-        for mode in ("last-blocks", "full")
+        one: plan(replace(asked, options=replace(asked.options, mode=one, augment="none")), progress=progress)
+        for one in (_USUAL if mode == _USUAL[-1] else (mode,))
     }
     with FeatureStore(path) as store:
         task = asked.asked.of(store)
@@ -114,16 +124,16 @@ def weigh(probe: Run, steps: tuple[Step, ...], plans: dict[str, FinetunePlan]) -
     steps
         From `climb`.
     plans
-        For ``last-blocks`` and ``full``.
+        Of one mode or more.
     """
     name = probe.headline[0]
-    val, planned = probe.val.values[name], plans["full"]
+    val, planned = probe.val.values[name], next(iter(plans.values()))
     known = like_sized(gains(planned.family, probe.size), probe.dataset, planned.train)
     typical = Typical.of(known)
     expected = None if typical is None or name != "auc" else _expected(typical, probe.dataset, val.value)
     wide = not math.isfinite(val.low) or (val.high - val.low) / 2 > max(expected or 0.0, _WORTH)
     reasons = (
-        f"the linear probe reaches {NAMES[name]} {with_interval(val)} on val ({probe.val.n} samples)",
+        f"the linear probe reaches {NAMES[name]} {with_interval(val)} on val ({counted(probe.val.n, 'sample')})",
         *_climbing(steps, NAMES[name]),
         *_published(typical, planned.family),
         *_costs(plans),
@@ -182,4 +192,4 @@ def _published(typical: Typical | None, family: str) -> Iterator[str]:
 def _costs(plans: dict[str, FinetunePlan]) -> Iterator[str]:
     for mode, one in plans.items():
         if one.seconds is not None:
-            yield f"--mode {mode} would take about {one.seconds / 60:.1f} min here for {one.epochs} epochs"
+            yield f"--mode {mode} would take about {one.seconds / 60:.1f} min here for {counted(one.epochs, 'epoch')}"

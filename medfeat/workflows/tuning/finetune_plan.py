@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medfeat.backbones import describe
+from medfeat.counted import counted
 from medfeat.finetuning.defaults import BATCH_SIZE, EPOCHS
 from medfeat.finetuning.estimate import Needs, needs_of
 from medfeat.saying import heard
@@ -69,7 +70,7 @@ class FinetunePlan:
             time = f"about {self.seconds / 60:.1f} min"
         return [
             f"{self.mode} of {self.backbone} on {self.dataset}: {self.train} + {self.val} samples, "
-            f"{self.epochs} epochs",
+            f"{counted(self.epochs, 'epoch')}",
             f"time: {time}" if self.mode == "head" else f"time: {time}; {self.basis}",
             f"memory: about {self.memory_bytes / 1e6:.0f} MB for weights, gradients, optimiser and activations",
             f"disk: about {self.disk_bytes / 1e6:.0f} MB while training, {self.kept_bytes / 1e6:.0f} MB after",

@@ -17,6 +17,7 @@ from medfeat.backbones import Backbone, describe, load_backbone
 from medfeat.backbones.weights.own_weights import KNOWN, facts_to_keep
 from medfeat.backbones.weights.weights_file import tuning_of
 from medfeat.cost import EnergyMeter
+from medfeat.counted import counted
 from medfeat.datasets.changes import allowed_for
 from medfeat.evaluation.judging.tuned import Tuning, record_tuned
 from medfeat.evaluation.runs.run import Run
@@ -339,4 +340,5 @@ def _notes(settings: TrainingSettings, trained: Trained) -> Iterator[str]:
         reached = f"{trained.epochs[-1].number} of {settings.epochs}"
         yield f"{settings.mode}: stopped after epoch {reached}: {trained.stopped}"
     if trained.state.micro < settings.batch_size:
-        yield f"{settings.mode}: memory allowed {trained.state.micro} samples a pass; gradients were added up"
+        fitting = counted(trained.state.micro, "sample")
+        yield f"{settings.mode}: memory allowed {fitting} a pass; gradients were added up"

@@ -17,6 +17,7 @@ from medfeat.extraction.network.preprocess import Preprocess
 from medfeat.heads.linear import LinearProbe
 from medfeat.heads.ridge import RidgeProbe
 from medfeat.workflows.tuning.finetune_start import Start
+from medfeat_cache.commands import command
 
 TOLERANCE = 1e-4
 """Largest difference allowed between a score of the graph and medfeat's, in float32."""
@@ -59,7 +60,10 @@ def write_onnx(probe: SavedProbe, backbone: Backbone, path: Path) -> float:
     """
     name = f"run {probe.run.key[:12]}"
     if not isinstance(probe.model, LinearProbe | RidgeProbe):
-        raise UsageError(f"--onnx: {name} has the head {probe.run.head}: only a linear head is written as a graph")
+        asked = command("probe", data=probe.run.dataset, backbone=probe.run.backbone, head="linear")
+        raise UsageError(
+            f"--onnx: {name} has the head {probe.run.head}: only a linear head is written as a graph; {asked} makes one"
+        )
     if backbone.views[0].slices is not None:
         raise UsageError(f"--onnx: {name} is of volumes, whose slices do not go through one graph: leave --onnx out")
     whole = _Whole(probe, backbone).eval()

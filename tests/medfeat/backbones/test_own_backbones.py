@@ -264,7 +264,7 @@ def test_what_comes_before_the_patches_is_part_of_what_a_module_is():
 
 def test_a_module_predicts_until_it_is_another_one_or_gone(module_store, cache_root, tmp_path):
     _, images = module_store()
-    made = probe("sixty", "given", cache_dir=cache_root, resamples=20).runs[0]
+    made = probe("sixty", "given", head="linear", cache_dir=cache_root, resamples=20).runs[0]
     for row in range(4):
         Image.fromarray(images[row]).save(tmp_path / f"{row}.png")
     by_file = predict(made.key, tmp_path, cache_dir=cache_root, device="cpu")

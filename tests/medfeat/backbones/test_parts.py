@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from medfeat.backbones import join_part, load_backbone, split_part
+from medfeat.backbones.weights.network_in_file import without_twins
 from medfeat.errors import UsageError, WeightsError
 
 State = dict[str, torch.Tensor]
@@ -174,6 +175,16 @@ def test_names_of_another_library_are_no_way_around_the_rule(tmp_path: Path) -> 
     torch.save({"net": average, "weights": last}, tmp_path / "two.pth")
     with pytest.raises(WeightsError, match=r"2 times, with other values, under 'net' and 'weights'"):
         load_backbone("timm:convnext_atto", weights=tmp_path / "two.pth")
+
+
+@pytest.mark.parametrize(("shared", "alike"), [(19, True), (18, False), (16, False)])
+def test_under_foreign_names_more_than_nine_tenths_alike_are_the_same_network(shared: int, alike: bool) -> None:
+    """Twenty tensors each: a head, or an optimizer's moments, may differ; two networks of one file may share much."""
+    parts = {"student": range(20), "teacher": range(20 - shared, 40 - shared)}
+    state = {f"{key}.n{i}": torch.full((1,), len(key) + i) for key, numbers in parts.items() for i in numbers}
+    left, said = without_twins(state, {"weight": torch.zeros(1)}, "two.pth", "a net")
+    assert left == ({name: state[name] for name in state if name.startswith("teacher.")} if alike else state)
+    assert bool(said) == alike
 
 
 def test_a_model_of_transformers_follows_the_same_rule(tmp_path: Path) -> None:

@@ -149,6 +149,12 @@ def test_a_path_to_nothing_is_missing(tmp_path: Path) -> None:
         load_backbone("squeezenet1_1", weights=tmp_path)
 
 
+def test_weights_that_are_no_file_are_called_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "zero.pth").symlink_to("/dev/zero")
+    with pytest.raises(WeightsError, match=r"zero.pth is a device, not a file: it was not opened"):
+        load_backbone("squeezenet1_1", weights=tmp_path / "zero.pth")
+
+
 @pytest.mark.parametrize(
     ("name", "parts"),
     [

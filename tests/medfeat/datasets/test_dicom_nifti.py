@@ -169,7 +169,7 @@ def test_files_named_after_their_uid_are_read_and_a_dicomdir_is_none(tmp_path, r
     assert dataset.info.classes == ("a", "b") and np.array_equal(
         read_all(dataset, "all")["b/1.2.840.113619.2.3"], RAW.astype(np.uint8) + 3
     )
-    assert progress.said == [f"{tmp_path}: 1 files are no images and are left out, such as DICOMDIR"]
+    assert progress.said == [f"{tmp_path}: 1 file is no image and is left out, such as DICOMDIR"]
 
 
 @pytest.mark.parametrize("implicit", [True, False])

@@ -208,7 +208,7 @@ def test_links_that_loop_end_and_are_said(tree):
     (root / "b" / "self").symlink_to(root / "b" / "self")
     images, said = listed(root)
     assert [image[0] for image in images] == ["a/1.png", "b/1.png"]
-    assert said[0].startswith("1 files are no images") and said[1].startswith("a/up is a link to the folder itself")
+    assert said[0].startswith("1 file is no image") and said[1].startswith("a/up is a link to the folder itself")
 
 
 def test_trees_deeper_than_python_recurses_are_read(tree):

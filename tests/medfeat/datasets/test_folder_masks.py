@@ -90,6 +90,13 @@ def test_masks_are_known_inside_classes_and_splits(tree, pattern):
     assert {image[2] for image in images} == {"a", "b"} and not [image for image in images if "mask" in image[0]]
 
 
+@pytest.mark.parametrize("below", ["{a|b}", "{train|test}/{a|b}"])
+def test_masks_are_known_by_the_folders_below_theirs(tree, below):
+    images, said = listed(tree(f"{{images|masks}}/{below}/1.png"))
+    assert [image[0] for image in images] == sorted(spelled(f"images/{below}/1.png"))
+    assert said[0].startswith(f"{len(images)} masks or thumbnails lie beside their images and are passed over")
+
+
 def test_segmentations_are_known_beside_the_channels_of_an_image(tree):
     images, _ = listed(tree("imagesTr/liver_{1|2}_000{0|1}.nii.gz", "labelsTr/liver_{1|2}.nii.gz"))
     assert len(images) == 4 and not [image for image in images if "labels" in image[0]]

@@ -81,6 +81,12 @@ def test_undeclared_values_are_refused_with_their_range_and_the_ways_out():
         (np.array([3, 200], np.int64), "range:0..255, minmax"),
         (np.array([3, 200], np.uint16), "range:0..255, minmax"),
         (np.array([3, 5000], np.uint16), "range:LO..HI of all images, uint16 (0..65535), minmax"),
+        (np.array([0.0, 1.0]), "range:0..1, minmax"),
+        (np.array([0.0, 1.01]), "range:0..255, minmax"),
+        (np.array([3, 255], np.uint16), "range:0..255, minmax"),
+        (np.array([3, 256], np.uint16), "uint16:0..4095, uint16 (0..65535), minmax"),
+        (np.array([3, 4095], np.uint16), "uint16:0..4095, uint16 (0..65535), minmax"),
+        (np.array([3, 4096], np.uint16), "range:LO..HI of all images, uint16 (0..65535), minmax"),
     ],
 )
 def test_what_is_proposed_takes_the_other_images_too(values, first):

@@ -112,7 +112,7 @@ def test_hidden_files_are_passed_over_and_others_counted_aloud(classes, write_pn
     assert len(open_dataset(classes, progress=progress).ids("all")) == 4
     assert progress.said == [
         f"{classes}: 2 hidden or system files and folders are passed over (__macosx, ._b1.png), such as __MACOSX",
-        f"{classes}: 1 files are no images and are left out, such as benign/notes.txt",
+        f"{classes}: 1 file is no image and is left out, such as benign/notes.txt",
     ]
 
 

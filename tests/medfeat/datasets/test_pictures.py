@@ -221,8 +221,13 @@ def test_names_that_are_taken_for_images(tmp_path):
     (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
     (tmp_path / "1.folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
-    names = ["a.png", "a.JPG", "a.dcm", "a.nii.gz", "IM0001", "1.2.840.3"]
-    others = ["README", "a.csv", "a.gz", "missing", "DICOMDIR", "1.folder", "pipe"]
+    Image.fromarray(RGB).save(tmp_path / "IMG_1.HEIC", format="JPEG")
+    Image.fromarray(RGB).save(tmp_path / "b.gif", format="WEBP")
+    Image.fromarray(GREY).save(tmp_path / "c.gif")
+    (tmp_path / "IMG_2.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(20))
+    Image.fromarray(RGB).save(tmp_path / "camera.dng", format="TIFF")
+    names = ["a.png", "a.JPG", "a.dcm", "a.nii.gz", "IM0001", "1.2.840.3", "IMG_1.HEIC", "b.gif"]
+    others = ["README", "a.csv", "a.gz", "missing", "DICOMDIR", "1.folder", "pipe", "IMG_2.HEIC", "c.gif", "camera.dng"]
     assert [name for name in names + others if is_image_name(tmp_path / name)] == names
 
 
@@ -290,7 +295,6 @@ def test_jpeg_2000_of_other_samples_is_told(tmp_path, pixels, byte, reason):
         (b"GIF89a" + bytes(20), "a GIF"),
         (b"8BPS" + bytes(20), "a Photoshop file"),
         (b"\0\0\0\x1cftypavif" + bytes(20), "an AVIF picture"),
-        (b"\0\0\0\x18ftypheic" + bytes(20), "a HEIC picture"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
         (b"PK\x03\x04" + bytes(20), "a ZIP archive"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
@@ -301,3 +305,9 @@ def test_pictures_of_kinds_that_are_not_read_are_named(tmp_path, content, kind):
     (tmp_path / "x.png").write_bytes(content)
     with pytest.raises(BadFile, match=f"^{kind}.*which is not read; save it as PNG$"):
         read_stored(tmp_path / "x.png")
+
+
+def test_a_heic_is_refused_with_the_command_that_makes_a_png_of_it(tmp_path):
+    (tmp_path / "x.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(20))
+    with pytest.raises(BadFile, match=r"^a HEIC picture, which is not read; save it as PNG \(`heif-convert .*sips"):
+        read_stored(tmp_path / "x.jpg")

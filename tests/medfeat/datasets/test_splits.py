@@ -111,7 +111,7 @@ def test_a_split_without_train_is_refused():
 
 
 def test_a_patient_in_two_given_splits_is_refused_by_name():
-    with pytest.raises(DataError, match=r"1 patients .* such as p2 in test, train"):
+    with pytest.raises(DataError, match=r"1 patient .* such as p2 in test, train"):
         source_task(Own([0, 1, 0], split=["train", "train", "test"], patients=["p1", "p2", "p2"]))
 
 

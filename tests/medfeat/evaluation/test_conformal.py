@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -110,12 +112,14 @@ def test_few_samples_are_said_with_what_they_may_miss():
     assert few.worst_miss_rate() == pytest.approx(1 - 0.05 ** (1 / 13))  # Beta(1, 13), by hand
     assert few.cautions() == (
         "only 13 val images stand behind sets and probabilities: asked to miss the truth in 10% of images, these sets "
-        "may well miss it in 21%",
+        "may well miss it in 21%; more in val help, or a run of `medfeat probe --choose cv`, which takes train's too",
     )
+    (folds,) = replace(few, in_folds=True).cautions()
+    assert folds.startswith("only 13 train and val images stand") and folds.endswith("more in train and val help")
     patients = np.arange(13).astype(str)
     assert "13 val patients (13 images)" in calibrate(strange(np.linspace(0, 1, 13)), 0.1, patients).cautions()[0]
     ten = calibrate(strange(np.linspace(0, 1, 10)), 0.05)
-    assert ten.cautions()[0].endswith("more in val help, or --error-rate 0.1")  # 1 of 11, in whole percents
+    assert ten.cautions()[0].endswith(", or --error-rate 0.1")  # 1 of 11, in whole percents
     assert np.isfinite(calibrate(strange(np.linspace(0, 1, 10)), 0.1).limit)
     assert "at least 19 are needed" in calibrate(strange(np.linspace(0, 1, 13)), 0.05).cautions()[0]
     assert calibrate(LabelledScores.of(*answers("multi-class", 50, 5), "multi-class"), 0.1).cautions() == ()

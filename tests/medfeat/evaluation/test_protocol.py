@@ -168,6 +168,8 @@ def test_cross_validated_scores_are_those_of_scikit_learn(store):
     assert choice.chosen.first == pytest.approx(auc_of_folds.mean(), abs=1e-4)
     out_of_fold = cross_val_predict(theirs, X, y[:, 0], method="predict_proba", **asked)
     np.testing.assert_allclose(choice.val_scores, out_of_fold[len(train.y) :], atol=1e-4)
+    np.testing.assert_allclose(choice.left_out.scores, out_of_fold[: len(train.y)], atol=1e-4)
+    assert (choice.left_out.ids == train.ids).all() and (choice.left_out.labels == train.y).all()
     np.testing.assert_allclose(choice.model.scores(X), theirs.fit(X, y[:, 0]).predict_proba(X), atol=1e-4)
 
 
@@ -182,6 +184,21 @@ def test_auto_cross_validates_where_val_is_small():
     assert (way_for("auto", SMALL_VAL - 1), way_for("auto", SMALL_VAL), way_for("val", 1)) == ("cv", "val", "val")
     with pytest.raises(UsageError, match="--choose must be val, cv or auto, got 'test'"):
         Options(choose="test")
+
+
+def test_what_cannot_be_folded_is_left_to_val_by_auto_alone(make_store):
+    class OfAllOfTrain:
+        name = "whole"
+
+        def candidates(self, train, val, task_type, n_classes, *, seed, progress):
+            if len(train[1]) == 40:  # in folds there are others
+                yield candidate(np.full((len(val[1]), n_classes), 0.25), 0)
+
+    with FeatureStore(make_store(n=(40, 20, 4))) as opened:
+        samples = gather(opened, official(opened))
+        with pytest.raises(DataError, match="too few to be cross-validated"):
+            choose_by("cv", samples, OfAllOfTrain())
+        assert "on val" in choose_by("auto", samples, OfAllOfTrain()).rule
 
 
 @pytest.mark.parametrize("head", ["knn", "svm", "prototypes", "xgboost", "mlp"])
@@ -235,7 +252,7 @@ def test_nan_features_are_refused_in_one_line(make_store, cache_root, group):
             return X
 
         opened.embeddings = spoiled
-        with pytest.raises(DataError, match=f"{group} features of 1 samples are NaN or infinite .first at row 3"):
+        with pytest.raises(DataError, match=f"{group} features of 1 sample are NaN or infinite .first at row 3"):
             probe_store(opened, official(opened), cache_root, Options(resamples=20))
     assert not list(cache_root.glob("runs/*/*")), "nothing half-written is left"
 

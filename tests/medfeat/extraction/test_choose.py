@@ -13,7 +13,7 @@ from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.measure import batch_size, choose, half_precision, sample
 from medfeat.extraction.measure import clock as clock_module
 from medfeat.extraction.measure.memory import Memory, remembered
-from medfeat.extraction.measure.when_to_compile import worth_compiling
+from medfeat.extraction.measure.when_to_compile import rows_apart, worth_compiling
 from medfeat.extraction.network.forward import Finished
 
 
@@ -389,3 +389,10 @@ def test_what_takes_long_is_announced_before_it_starts(clock):
     assert all(
         any(line.startswith("compiling bf16, about 12 s") for line in said) for _, compiled, said in heard if compiled
     )
+
+
+def test_rows_are_apart_by_a_share_of_their_length_and_rows_of_nothing_by_what_was_added():
+    eager = np.array([[3.0, 4.0], [0.0, 0.0], [0.0, 0.0]], np.float32)
+    assert rows_apart([eager], [eager]) == 0
+    assert rows_apart([eager], [eager + np.array([[0.0, 1.0], [0.0, 0.0], [0.0, 0.0]], np.float32)]) == 0.2
+    assert rows_apart([eager[:1], eager[1:]], [eager[:1], np.array([[0.0, 0.0], [0.0, 0.5]], np.float32)]) == 0.5

@@ -86,7 +86,9 @@ def test_copies_take_a_pass_each():
         {"layer": "layer1"},
         {"backbone": "resnet101"},
         {"images_done": 3},
+        {"images_done": 15},
         {"seconds": 0.01},
+        {"seconds": 0.49},
         {"rate": 0.0},
         {"rate": float("nan")},
         {"rate": "fast"},
@@ -96,6 +98,11 @@ def test_copies_take_a_pass_each():
 def test_what_ran_otherwise_tells_nothing(other):
     assert rate([made()]) == 10.0
     assert rate([made(**other)]) is None
+
+
+def test_sixteen_images_in_half_a_second_tell_of_the_rest_and_the_fastest_of_several_is_meant():
+    assert rate([made(images_done=16, seconds=0.5, rate=32.0)]) == 32.0
+    assert rate([made(rate=9.0), made(rate=11.0), made(rate=10.0)]) == 11.0
 
 
 def test_own_images_of_any_size_are_like_themselves_alone():

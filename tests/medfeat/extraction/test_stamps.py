@@ -36,6 +36,16 @@ def run(root, data, **options):
     return extract(data, "counting", **options).stores[0]
 
 
+@pytest.mark.parametrize(
+    ("modified", "entry", "told"),
+    [(2.5, 9, True), (9, 2.5, True), (2, 9, False), (9, 0, False), (-1, 2.5, True), (-1, -1, False)],
+)
+def test_a_file_that_nobody_touched_for_more_than_two_seconds_is_told_by_its_stamp(modified, entry, told):
+    """Seconds ago; FAT keeps times to 2 s, and a time that lies ahead says nothing."""
+    now = 1_000 * 10**9
+    assert stamp.Stamp(1, now - int(modified * 1e9), now - int(entry * 1e9), 7).settled(now) == told
+
+
 @pytest.mark.parametrize("in_place", [True, False])
 @pytest.mark.parametrize("young", [True, False])
 def test_rewritten_images_of_the_same_size_and_time_are_embedded(

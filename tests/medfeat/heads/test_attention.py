@@ -242,5 +242,5 @@ def test_where_attention_finds_nothing_the_probe_of_the_mean_stays():
 def test_bags_that_are_not_finite_are_one_line():
     X, y, count = bags("multi-class")
     X[7, 2, 1] = np.nan
-    with pytest.raises(DataError, match=r"train features of 1 samples are NaN or infinite \(first at row 7\)"):
+    with pytest.raises(DataError, match=r"train features of 1 sample are NaN or infinite \(first at row 7\)"):
         next(AttentionHead().candidates((X, y), (X, y), "multi-class", count, seed=0, progress=SilentProgress()))

@@ -34,3 +34,18 @@ def test_it_ends_where_a_step_can_gain_no_more_than_rounding_noise() -> None:
     assert found.converged
     assert found.x == start
     assert 2 < found.evaluations < 12
+
+
+@pytest.mark.parametrize("most", [1, 2, 7])
+def test_it_asks_for_no_more_values_than_it_may(most: int) -> None:
+    asked = []
+
+    def valley(x: Vector) -> tuple[float, Vector]:  # Rosenbrock's, which takes tens of steps
+        asked.append(x)
+        bend = x[1] - x[0] ** 2
+        return 100 * bend**2 + (1 - x[0]) ** 2, np.array([-400 * x[0] * bend - 2 * (1 - x[0]), 200 * bend])
+
+    found = minimise(valley, np.array([-1.2, 1.0]), tol=1e-12, max_evaluations=most)
+
+    assert not found.converged
+    assert found.evaluations == len(asked) == most

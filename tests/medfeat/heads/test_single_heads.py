@@ -10,7 +10,19 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from medfeat.errors import DataError, UnsuitedHeadError
-from medfeat.heads import all_heads, boosting, head_identity, knn, ordinal, prototypes, ridge, svm, takes_budget
+from medfeat.heads import (
+    all_heads,
+    boosting,
+    head_identity,
+    knn,
+    linear,
+    ordinal,
+    prototypes,
+    ridge,
+    svm,
+    takes_budget,
+    text_linear,
+)
 from medfeat.heads.majority import Majority
 from medfeat.heads.saving import load_model, save_model
 from medfeat.types import SilentProgress
@@ -67,6 +79,13 @@ def test_every_alpha_of_ridge_equals_scikit_learn(shape):
         theirs = Ridge(alpha=probe.alpha).fit(scaled, y)
         np.testing.assert_allclose(probe.coef_, theirs.coef_, atol=1e-8)
         np.testing.assert_allclose(probe.scores(X), theirs.predict(scaled), atol=1e-7)
+
+
+def test_penalties_are_tried_in_even_steps_over_these_ranges():
+    half = np.sqrt(10)  # half a power of ten
+    np.testing.assert_allclose(linear.GRID, [1e-5 * half**i for i in range(15)])
+    np.testing.assert_allclose(ridge.ALPHAS, [1e6 / half**i for i in range(15)])
+    np.testing.assert_allclose(text_linear.GRID, [1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1, 10])
 
 
 def test_counting_heads_is_scikit_learns_cosine_knn():

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 
 from medfeat.evaluation.compare.comparison import compare_dataset
+from medfeat.evaluation.measures.threshold_curves import GRID, Line
 from medfeat.report import figures, overview
+from medfeat.report.page import curve_charts
 from medfeat.workflows.probe import probe
 
 
 @pytest.fixture
 def run(make_store, cache_root):
     make_store(signal=0.5)
-    return probe(cache_dir=cache_root, resamples=50).runs[0]
+    return probe(head="linear", cache_dir=cache_root, resamples=50).runs[0]
 
 
 def test_our_scores_stand_beside_published_ones_low_confidence_left_out(run, tmp_path):
@@ -92,3 +94,10 @@ def test_the_overview_names_every_class_beside_the_map(run, tmp_path, monkeypatc
     assert [text.get_text() for text in right.get_legend().get_texts()] == ["a", "b", "c"]
     assert [len(part.get_offsets()) for part in right.collections] == [10, 10, 10]
     assert drawn[0].axes[0].get_yticklabels()[0].get_text() == "resnet18\nlinear"
+
+
+@pytest.mark.parametrize(("names", "told"), [(["mild", "severe"], [["mild", "severe"]]), (["severe"], [])])
+def test_curves_of_several_classes_are_named_and_a_single_one_needs_no_name(names, told):
+    lines = [Line(name, GRID, GRID - 0.1, GRID + 0.1) for name in names]
+    for figure in (curve_charts.roc_figure(lines), curve_charts.precision_figure(lines, [0.3] * len(lines))):
+        assert [[text.get_text() for text in legend.get_texts()] for legend in figure.legends] == told

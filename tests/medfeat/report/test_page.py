@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from medfeat.report.page import pictures
 from medfeat.report.page.columns import UNKNOWN, PointColumn, coordinates
+from medfeat.report.page.explore import picked
 from medfeat.report.page.html import Page, Section, element, table, text_of
 from medfeat.report.page.page_names import scrubbed, shown_ids
 from medfeat.report.tables import Table
@@ -44,6 +48,21 @@ def test_a_page_forbids_requests_and_other_scripts():
     assert not re.search(r'(src|href)="(https?:|//)', text)
 
 
+def test_thumbnails_lie_in_rows_and_a_full_sheet_is_followed_by_another(monkeypatch):
+    monkeypatch.setattr(pictures, "ACROSS", 2)
+    monkeypatch.setattr(pictures, "EACH", 4)
+    addresses = list(pictures.sheets((np.full((8, 16), 40 * i, np.uint8) for i in range(1, 6)), 8, 16))
+    read = [Image.open(io.BytesIO(base64.b64decode(one.partition(",")[2]))).convert("L") for one in addresses]
+    greys = [np.asarray(one, float).reshape(-1, 8, 2, 16).mean(axis=(1, 3)) for one in read]
+    np.testing.assert_allclose(np.concatenate(greys), [[40, 80], [120, 160], [200, 0]], atol=4)
+
+
+def test_the_few_pictures_of_a_class_are_spread_over_all_of_its_images():
+    member = np.arange(300) % 3 == 1  # rows 1, 4, ..., 298
+    assert picked(member, 4).tolist() == [1, 100, 199, 298]
+    assert picked(member[:9], 4).tolist() == [1, 4, 7] and picked(np.zeros(5, bool)).tolist() == []
+
+
 def test_cells_of_a_table_are_escaped():
     assert "&lt;b&gt;" in table(Table("", ("<b>",), (("1",), ("2",))))
 
@@ -67,8 +86,8 @@ def test_a_table_without_rows_is_its_title_and_notes():
 
 
 def test_ids_stay_different_when_what_told_them_apart_is_hidden():
-    shown = shown_ids(["anna/1.png", "bert/1.png"], ["anna", "anna"])
-    assert len(set(shown)) == 2
+    shown = shown_ids(["x/1.png", "anna/1.png", "patient 2/1.png"], ["x", "anna", "y"])
+    assert shown == ["x/1.png", "patient 2/1.png", "patient 2/1.png (row 3)"]
 
 
 def test_coordinates_share_one_scale_and_mark_what_is_absent():
@@ -81,6 +100,16 @@ def test_a_column_of_words_keeps_the_order_of_classes_and_knows_what_is_missing(
     plain = PointColumn("class", words=["b", "a", UNKNOWN, "a"], order=("a", "b", "never")).to_dict()
     assert plain["values"] == ["a", "b", UNKNOWN] and plain["missing"] == 2
     assert np.frombuffer(base64.b64decode(plain["codes"]), "<u2").tolist() == [1, 0, 2, 0]
+
+
+def test_a_column_of_more_words_than_it_may_have_keeps_the_most_frequent_and_counts_the_others():
+    words = [f"w{i:02}" for i in range(64) for _ in range(70 - i)]  # w00 seventy times, w63 seven times
+    whole = PointColumn("word", words=words).to_dict()
+    assert whole["values"] == [f"w{i:02}" for i in range(64)]
+    cut = PointColumn("word", words=[*words, "rare", "rarer"]).to_dict()
+    assert cut["values"] == [*(f"w{i:02}" for i in range(63)), "3 others"]
+    codes = np.frombuffer(base64.b64decode(cut["codes"]), "<u2")
+    assert codes.tolist() == [min(i, 63) for i in range(64) for _ in range(70 - i)] + [63, 63]
 
 
 @pytest.mark.parametrize("values", [[1.0, 2.0, np.nan], [np.nan] * 3])

@@ -8,6 +8,7 @@ import re
 from types import SimpleNamespace
 
 from medfeat.report.comparison_tables import network_names
+from medfeat.report.pivot import pivot_table
 from medfeat.report.stores import store_table
 from medfeat.report.tables import Table, csv_text, latex, markdown, number, plain, terminal, with_interval
 from medfeat.types import Interval
@@ -77,7 +78,13 @@ def test_a_pivot_has_networks_down_and_datasets_across_each_by_what_val_prefers(
     cell = next(row for row in table.rows if row[0] == "strong")[2]
     best = max((r for r in report.runs if r.backbone == "strong" and r.dataset == "bloodmnist"),
                key=lambda run: run.val.auc.value)  # fmt: skip
-    assert cell == f"{best.test.auc.value:.3f}"
+    assert cell == f"{best.test.auc.value:.3f} {best.head}"
+    assert table.notes[0].startswith("each with the head that val prefers")
+    alone = pivot_table([run for run in report.runs if run.head == "linear"])
+    assert {cell for row in alone.rows for cell in row[1:]} == {
+        f"{run.test.auc.value:.3f}" for run in report.runs if run.head == "linear"
+    }
+    assert alone.notes[0].startswith("head linear; ")
     assert next(row for row in table.rows if row[0] == "lone")[1] == ""
 
 

@@ -114,6 +114,16 @@ def test_a_table_stays_one_where_even_bare_scores_are_too_wide():
     assert shown.columns == ("system", "AUC") and gone == ("pixels", "ACC")
 
 
+def test_a_table_of_long_names_loses_the_intervals_of_its_scores_before_it_becomes_lines():
+    names = ("timm:test_resnet.r160_in1k", "timm:test_resnet.r160_in1k-random0")
+    rows = tuple((name, "finetune", "0.635", INTERVAL, "random weights") for name in names)
+    table = Table("", ("backbone", "head", "val", "test", "note"), rows, prose=("note",), either=("test",))
+    shown, gone = fitted(table, 80)
+    assert gone == ("intervals of test",) and shown.rows[0] == (*rows[0][:3], "0.740", "random weights")
+    assert INTERVAL in drawn(table, 60), "of lines each has room for its interval"
+    assert fitted(table, 100) == (table, ())
+
+
 def test_an_empty_column_of_some_rank_takes_no_place():
     table = Table("", ("id", "note"), (("a", ""), ("b", "")), less=("note",))
     assert fitted(table, None)[0].columns == ("id",)

@@ -143,8 +143,8 @@ def test_samples_without_a_label_are_refused_unless_allowed_and_then_counted(tmp
     ("header", "rows", "said"),
     [
         ("id,label", ["train/0,1", "nobody,0"], "1 of 2 ids are not in the store: nobody; ids there look like train/0"),
-        ("id,label", ["train/0,1", "train/0,0", "val/1,1"], "1 ids are given more than once: train/0; keep one"),
-        ("path,label", ["train/0,1", "x/train/0,0"], "1 ids are given more than once: train/0"),
+        ("id,label", ["train/0,1", "train/0,0", "val/1,1"], "1 id is given more than once: train/0; keep one"),
+        ("path,label", ["train/0,1", "x/train/0,0"], "1 id is given more than once: train/0"),
         (
             "name,label",
             ["train/0,1"],
@@ -153,7 +153,7 @@ def test_samples_without_a_label_are_refused_unless_allowed_and_then_counted(tmp
         ("id", ["train/0"], "its header is id"),
         ("id,label,label", ["train/0,1,1"], "each once"),
         ("id,label", [], "no rows"),
-        ("id,label", ["train/0"], "1 rows have not 2 cells, first train/0"),
+        ("id,label", ["train/0"], "1 row has not 2 cells, first train/0"),
         ("id,label", ['train/0,"1'], "check the quotes of this line"),
         ("", [], "its header is empty"),
         ("id,label", ["train/0,"], "every label is empty in label"),

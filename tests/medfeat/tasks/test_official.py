@@ -172,11 +172,11 @@ def test_an_unknown_task_names_those_that_are_saved(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"ids": np.array([OWN_IDS[0]] * 20)}, "1 ids are given more than once: images/0.png"),
+        ({"ids": np.array([OWN_IDS[0]] * 20)}, "1 id is given more than once: images/0.png"),
         ({"split": np.array(["learn"] * 20)}, "one of train, val, test, got learn"),
         ({"labels": np.full((20, 1), 2)}, r"whole numbers 0..1, got 2..2"),
         ({"labels": np.zeros((20, 2), int)}, r"need labels \(20, 1\)"),
-        ({"group": np.array(["patient"] * 20)}, "1 patients .*: patient;"),
+        ({"group": np.array(["patient"] * 20)}, "1 patient .*: patient;"),
         ({"task_type": "regression", "labels": np.full((20, 2), np.nan)}, "20 targets are NaN"),
         ({"task_type": "guess"}, "task type must be one of"),
     ],
@@ -196,6 +196,14 @@ def test_fused_stores_line_up_by_id_though_one_is_shuffled(cache_root):
     assert fused.dim == 7
     np.testing.assert_array_equal(train.X[:, fused.blocks[0]], [vector(name) for name in train.ids])
     np.testing.assert_array_equal(train.X[:, fused.blocks[1]], [vector(name, 3, 5) for name in train.ids])
+
+
+def test_fused_stores_have_the_groups_of_the_first(cache_root):
+    ids = [f"{group}/{i}" for group, n in COUNTS.items() for i in range(n)]
+    split, whole = write_store(cache_root), write_store(cache_root, backbone="two", groups={"all": ids})
+    assert fuse([split]).groups == fuse([split, whole]).groups == tuple(COUNTS)
+    both = fuse([whole, split])
+    assert both.groups == ("all",) and both.n("all") == 60 and both.embeddings("all").shape == (60, 8)
 
 
 def test_stores_of_other_images_are_not_fused(cache_root):

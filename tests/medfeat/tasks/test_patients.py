@@ -92,7 +92,7 @@ def test_images_without_patients_and_patients_of_two_labels_are_one_clear_line(a
         by_patient(store, replace(task, group=None))
     labels = task.labels.copy()
     labels[np.flatnonzero(owner == "c")[0]] = 0
-    with pytest.raises(DataError, match="images of 1 patients have different labels, such as those of c: a patient"):
+    with pytest.raises(DataError, match="images of 1 patient have different labels, such as those of c: a patient"):
         by_patient(store, replace(task, labels=labels))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from medfeat.datasets.made_up.synthetic import draw_synthetic
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.audit import nearest
-from medfeat.evaluation.audit.duplicates import Calibration
+from medfeat.evaluation.audit.duplicates import Calibration, Pair
 from medfeat.evaluation.audit.label_errors import LabelError
 from medfeat.tasks.folds import draw_folds
 from medfeat.types import Task
@@ -75,7 +76,7 @@ def test_the_threshold_and_what_it_finds_of_each_kind_of_copy_is_stated(copied):
 
 def test_the_score_is_told_without_the_duplicates(copied):
     folder, planted, report = copied
-    run = probe("copied", cache_dir=folder, **QUICK).runs[0]
+    run = probe("copied", head="linear", cache_dir=folder, **QUICK).runs[0]
     assert report.before == run.test
     assert report.removed == len({b for _, b, _ in planted} & {p.second for p in report.pairs}) > 25
     assert report.after.n == SIZES["test"] - report.removed
@@ -140,6 +141,16 @@ def test_doubted_labels_that_are_not_shown_are_counted(doubted, said):
     )
     (table,) = (one for one in report.tables() if "label errors" in one.title)
     assert len(table.rows) == 20 and [line for line in table.notes if "more in" in line] == said
+
+
+def test_what_is_not_known_of_a_pair_is_an_empty_cell(tmp_path):
+    pair = Pair("a", "b", "train", "test", "near", 0.75, math.nan, None)
+    AuditReport("set", "net", (pair,), Calibration(1.0, None), 0).write(tmp_path)
+    head, row = csv.reader((tmp_path / "duplicates.csv").read_text().splitlines())
+    assert dict(zip(head, row, strict=True)) == {
+        "first": "a", "second": "b", "split_first": "train", "split_second": "test", "kind": "near", "cosine": "0.75",
+        "detail": "", "same_label": "", "across": "True",
+    }  # fmt: skip
 
 
 def test_what_belongs_together_is_in_one_fold():

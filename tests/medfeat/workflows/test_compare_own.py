@@ -25,7 +25,7 @@ def own(cache_root):
     for backbone, signal in (("strong", 2.0), ("weak", 0.3)):
         counts = {"train": 240, "val": 80, "test": 80}
         plant(cache_root, counts=counts, classes=2, dataset="polyps", backbone=backbone, signal=signal)
-    return probe("polyps", cache_dir=cache_root, resamples=20).runs
+    return probe("polyps", head="linear", cache_dir=cache_root, resamples=20).runs
 
 
 @pytest.mark.parametrize("data", ["polyps", None])
@@ -63,7 +63,7 @@ def test_own_images_have_every_form(own, cache_root, form):
 
 def test_published_sets_have_latex_too(make_store, cache_root):
     make_store()
-    probe(cache_dir=cache_root, resamples=20)
+    probe(head="linear", cache_dir=cache_root, resamples=20)
     assert r"\toprule" in compare("bloodmnist", cache_dir=cache_root).render("latex")
 
 
@@ -88,10 +88,24 @@ def test_a_figure_shows_scores_roc_and_confusions(own, cache_root, tmp_path):
 
 def test_a_figure_is_of_one_dataset(own, make_store, cache_root, tmp_path):
     make_store(dataset="moles", task="multi-class")
-    probe("moles", cache_dir=cache_root, resamples=20)
-    with pytest.raises(UsageError, match="found moles, polyps: name it with --data"):
+    probe("moles", head="linear", cache_dir=cache_root, resamples=20)
+    with pytest.raises(UsageError, match="found moles, polyps: name one with --data"):
         compare(cache_dir=cache_root).draw(tmp_path / "x.png")
     assert compare("moles", cache_dir=cache_root).draw(tmp_path / "moles.svg").is_file()
+    with pytest.raises(UsageError, match="none on breastmnist: run `medfeat probe --data breastmnist` first"):
+        compare("breastmnist", cache_dir=cache_root).draw(tmp_path / "x.png")
+
+
+def test_a_figure_is_of_one_task_which_is_named(own, cache_root, tmp_path):
+    probe("polyps", relabel="0=no;1=yes", name="any", head="linear", cache_dir=cache_root, resamples=20)
+    with pytest.raises(
+        UsageError, match=r"found polyps \(any\), polyps: name one with --data, and its task with --task"
+    ):
+        compare("polyps", cache_dir=cache_root).draw(tmp_path / "x.png")
+    (one,) = compare("polyps", task="any", cache_dir=cache_root).comparisons
+    assert {run.task["name"] for run in one.runs} == {"any"}
+    with pytest.raises(UsageError, match="any, official"):
+        compare("polyps", task="some", cache_dir=cache_root)
 
 
 def test_numbers_are_compared_by_their_own_scores(make_store, cache_root, tmp_path):

@@ -22,7 +22,7 @@ def grown(counting, cache_root, tmp_path):
     for count in (40, 60):
         folder = folder_of(tmp_path / "mine", range(count))
         embed(cache_root, folder)
-        probe("mine", "counting", resamples=0, cache_dir=cache_root)
+        probe("mine", "counting", resamples=0, head="linear", cache_dir=cache_root)
     return folder
 
 

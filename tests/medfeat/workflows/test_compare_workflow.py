@@ -42,7 +42,7 @@ def test_the_course_table_prints_in_full_when_nothing_has_been_run(cache_root):
 
 def test_the_course_table_has_our_number_where_a_network_has_been_run(make_store, cache_root):
     make_store(backbone="resnet18")
-    probe(cache_dir=cache_root, resamples=20)
+    probe(head="linear", cache_dir=cache_root, resamples=20)
     text = compare(course=True, cache_dir=cache_root).render("markdown")
     (line,) = [line for line in text.splitlines() if line.startswith("| ResNet-18 |")]
     assert "linear probe, 28 enlarged to 224" in line and "1 of 22" in text
@@ -50,7 +50,7 @@ def test_the_course_table_has_our_number_where_a_network_has_been_run(make_store
 
 def test_our_run_stands_in_the_table_with_its_interval_and_flags(make_store, cache_root):
     make_store(backbone="resnet18", backbone_info={"origin": "random"})
-    (run,) = probe(cache_dir=cache_root, resamples=20).runs
+    (run,) = probe(head="linear", cache_dir=cache_root, resamples=20).runs
     text = compare(cache_dir=cache_root).render()
     val, test = (f"{found.auc.value:.3f}" for found in (run.val, run.test))
     assert f"ours: resnet18 (random weights)\t{val}\tlinear probe\t28 enlarged to 224\t{test} [" in text
@@ -60,7 +60,7 @@ def test_our_run_stands_in_the_table_with_its_interval_and_flags(make_store, cac
 def test_no_row_loses_its_only_score_for_want_of_width(make_store, cache_root):
     """Some papers give ACC alone: beside AUC with an interval, at 80 columns, it was the first to go."""
     make_store(backbone="efficientnet_lite0")
-    probe(cache_dir=cache_root, resamples=20)
+    probe(head="linear", cache_dir=cache_root, resamples=20)
     rows = {name: published.rows(name) for name in published.datasets()}
     assert any(row.auc is None and row.acc is not None for row in rows["bloodmnist"])
     for one in compare("all", cache_dir=cache_root).comparisons:
@@ -77,7 +77,7 @@ def test_no_row_loses_its_only_score_for_want_of_width(make_store, cache_root):
 def test_markdown_csv_and_json_hold_the_comparison(make_store, cache_root):
     make_store(backbone="resnet18")
     make_store(backbone="vgg16", signal=0.5)
-    probe(cache_dir=cache_root, resamples=20)
+    probe(head="linear", cache_dir=cache_root, resamples=20)
     report = compare(cache_dir=cache_root)
     n = len(published.rows("bloodmnist"))
     assert report.render("markdown").count("\n| ") >= n + 2
@@ -95,7 +95,7 @@ def test_our_runs_are_compared_in_pairs_on_the_same_test_samples(make_store, cac
     make_store(backbone="strong")
     make_store(backbone="weak", signal=0.2)
     make_store(backbone="twin", recipe={"pool": "max"})
-    probe(cache_dir=cache_root, resamples=20)
+    probe(head="linear", cache_dir=cache_root, resamples=20)
     report = compare(cache_dir=cache_root, paired=True)
     found = {(one.metric, one.second.split()[0]): one for _, one in report.differences}
     assert len(found) == 4
@@ -110,7 +110,7 @@ def test_our_runs_are_compared_in_pairs_on_the_same_test_samples(make_store, cac
 def test_runs_on_other_samples_are_not_compared_in_pairs(make_store, cache_root):
     make_store()
     make_store(backbone="vgg16", n=(240, 80, 60))
-    probe(cache_dir=cache_root, resamples=20)
+    probe(head="linear", cache_dir=cache_root, resamples=20)
     report = compare(cache_dir=cache_root, paired=True)
     assert report.differences == () and len(report.comparisons[0].runs) == 2
     assert "did not score the same samples" in report.notes[0]
@@ -119,7 +119,7 @@ def test_runs_on_other_samples_are_not_compared_in_pairs(make_store, cache_root)
 def test_pairs_are_in_every_format_undefined_ones_too(make_store, cache_root):
     for backbone in ("resnet18", "vgg16"):
         make_store(backbone=backbone, change=lambda group, y: np.where(y == 3, 2, y) if group == "test" else y)
-    probe(cache_dir=cache_root, resamples=20)
+    probe(head="linear", cache_dir=cache_root, resamples=20)
     report = compare(cache_dir=cache_root, paired=True)
     assert "p by Holm" in report.render("csv")
     assert json.loads(report.render("json"))["differences"][0]["metric"] == "auc"
@@ -127,7 +127,7 @@ def test_pairs_are_in_every_format_undefined_ones_too(make_store, cache_root):
 
 def test_a_run_without_intervals_claims_nothing_about_published_values(make_store, cache_root):
     make_store(backbone_info={"overlap": ["bloodmnist"]})
-    probe(cache_dir=cache_root, resamples=0)
+    probe(head="linear", cache_dir=cache_root, resamples=0)
     report = compare(cache_dir=cache_root)
     lines = list(csv.DictReader(io.StringIO(report.render("csv"))))
     assert {line["AUC inside"] for line in lines} == {line["AUC low"] for line in lines} == {""}
@@ -137,8 +137,8 @@ def test_a_run_without_intervals_claims_nothing_about_published_values(make_stor
 
 def test_the_official_question_under_another_name_is_another_run(make_store, cache_root):
     make_store()
-    named = probe(name="mine", cache_dir=cache_root, resamples=20).runs[0]
-    official = probe(cache_dir=cache_root, resamples=20).runs[0]
+    named = probe(name="mine", head="linear", cache_dir=cache_root, resamples=20).runs[0]
+    official = probe(head="linear", cache_dir=cache_root, resamples=20).runs[0]
     assert not official.reused and official.key != named.key
     assert [run.key for run in compare(cache_dir=cache_root).comparisons[0].runs] == [official.key]
 
@@ -146,7 +146,7 @@ def test_the_official_question_under_another_name_is_another_run(make_store, cac
 def test_runs_of_several_embeddings_are_told_apart(make_store, cache_root):
     make_store(recipe={"pool": "avg"})
     make_store(recipe={"pool": "max"})
-    probe(cache_dir=cache_root, resamples=20)
+    probe(head="linear", cache_dir=cache_root, resamples=20)
     text = compare(cache_dir=cache_root).render()
     assert "ours: resnet18, avg\t" in text and "ours: resnet18, max\t" in text
 
@@ -163,7 +163,7 @@ def test_the_spread_over_seeds_is_shown_and_not_called_an_interval(make_store, c
 def test_runs_can_be_narrowed_down(make_store, cache_root):
     make_store(backbone="resnet18")
     make_store(backbone="vgg16")
-    probe(cache_dir=cache_root, resamples=20)
+    probe(head="linear", cache_dir=cache_root, resamples=20)
     assert [run.backbone for run in compare(backbone="vgg16", cache_dir=cache_root).comparisons[0].runs] == ["vgg16"]
     with pytest.raises(UsageError, match="unknown backbone of a run 'resnet81': did you mean resnet18"):
         compare(backbone="resnet81", cache_dir=cache_root)
@@ -213,7 +213,8 @@ def test_runs_with_equal_ids_and_other_labels_are_not_compared(tmp_path, changed
             folder / "scores.npz", test_ids=names, test_labels=labels, test_scores=rng.dirichlet([1] * 3, 30), **empty
         )
         task = {"type": "multi-class", "images": images}
-        return SimpleNamespace(folder=folder, key=name * 12, task=task, backbone="net", weights="", head="linear")
+        same = {"backbone": "net", "weights": "", "head": "linear", "protocol": {}, "store": {}}
+        return SimpleNamespace(folder=folder, key=name * 12, task=task, **same)
 
     first, second = run("a"), run("b")
     assert len(compare_runs([first, second], resamples=20)) == 1

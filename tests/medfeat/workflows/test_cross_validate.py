@@ -123,7 +123,7 @@ def test_what_cannot_be_meant_is_one_line(planted, cache_root, tmp_path):
         ask()
     with pytest.raises(UsageError, match="from 2 to 240"):
         ask(folds=1)
-    with pytest.raises(UsageError, match=r"--group-column site needs a CSV .* --groups FILE.csv"):
+    with pytest.raises(UsageError, match=r"--group-column site is a column of --groups FILE\.csv: .* came from no CSV"):
         ask(group_column="site")
     path = write(tmp_path / "g.csv", "id,site", [(planted.ids[0], "a"), (planted.ids[1], "b")])
     with pytest.raises(DataError, match="238 of 240 samples have no site"):

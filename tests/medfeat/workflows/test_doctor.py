@@ -7,6 +7,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from medfeat.workflows import doctor
 
 
 @pytest.mark.parametrize("failure", ["ImportError('libcudart.so.12')", "OSError('no\\nsuch library')", "KeyError('x')"])
@@ -23,3 +26,12 @@ def test_a_torch_that_does_not_import_is_a_red_line_and_no_traceback(tmp_path, f
     checked = [row.partition("\t")[0] for row in done.stdout.splitlines()]
     assert "cache" in checked
     assert not [name for name in checked if name.startswith(("backbone", "device", "compiler"))]
+
+
+def test_memory_of_which_the_system_says_nothing_is_not_known(monkeypatch):
+    from medfeat.extraction.network import device
+
+    told = os.sysconf
+    monkeypatch.setattr(os, "sysconf", lambda name: told("no such name" if name == "SC_PHYS_PAGES" else name))
+    monkeypatch.setattr(device, "resolve_device", lambda name: torch.device("cpu"))
+    assert next(iter(doctor._device())).found.endswith("cores, memory not known")

@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 
 from medfeat.datasets.medmnist_table import medmnist_sets
-from medfeat.errors import MissingFileError, UsageError
+from medfeat.errors import DataError, MissingFileError, UsageError
 from medfeat.report.page.explore_figures import _figures
 from medfeat.workflows.explore import explore
 from medfeat.workflows.extract import extract
+from medfeat.workflows.looking.listed import read_columns
 from medfeat.workflows.looking.maps import FOLDER
 from medfeat_cli.main import run
 
@@ -217,8 +218,16 @@ def test_columns_of_the_user_colour_the_points(tmp_path, cache_root):
     explore("synthetic-binary", out=out, columns=tmp_path / "more.csv", sample=200, cache_dir=cache_root)
     found = {column["name"]: column for column in data_of(out)["columns"]}
     assert found["age"]["kind"] == "number" and {"north", "south", "not known"} == set(found["site"]["values"])
-    with pytest.raises(MissingFileError, match=r"nowhere\.csv"):
-        explore("synthetic-binary", out=out, columns=tmp_path / "nowhere.csv", sample=30, cache_dir=cache_root)
+    (tmp_path / "other.csv").write_text("id,age\nTEST-7.png,20\n")
+    with pytest.raises(DataError, match=r"other\.csv: none of its 1 ids is .* 'TEST-7.png': did you mean test/7"):
+        read_columns(tmp_path / "other.csv", np.array(["test/7", "test/8"]))
+
+
+def test_a_table_of_columns_that_is_not_there_is_told_before_anything_is_opened(tmp_path, cache_root, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clinic.csv").write_text("id,hospital\n")
+    with pytest.raises(MissingFileError, match=r"no file hospital: --columns takes a CSV .*; here lie clinic\.csv"):
+        explore("nothing that there is", columns="hospital", cache_dir=cache_root)
 
 
 def test_identical_images_across_splits_are_counted(tmp_path, cache_root):

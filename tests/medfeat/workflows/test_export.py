@@ -37,7 +37,7 @@ def tuned(cache_root, monkeypatch):
 def probed(root, data, backbone=CNN, **options):
     """The run of a linear head on an untrained network."""
     extract(data, backbone, weights=None if backbone == "pixels" else "random", cache_dir=root, **FRESH)
-    return probe(cache_dir=root, resamples=20, **options).runs[0]
+    return probe(cache_dir=root, resamples=20, **{"head": "linear", **options}).runs[0]
 
 
 def test_by_its_path_alone_it_labels_images_and_embeds(cache_root, tuned, tmp_path):
@@ -51,7 +51,7 @@ def test_by_its_path_alone_it_labels_images_and_embeds(cache_root, tuned, tmp_pa
     store = extract(data, CNN, weights=report.folder, cache_dir=elsewhere, **FRESH).stores[0]
     assert store.recipe["weights_digest"] == tuned.store["recipe"]["weights_digest"]
     # that these weights have seen the dataset goes with them
-    again = probe("tiny", store.backbone, cache_dir=elsewhere, resamples=20)
+    again = probe("tiny", store.backbone, head="linear", cache_dir=elsewhere, resamples=20)
     assert any("overlaps this dataset" in caution for caution in again.runs[0].cautions)
 
 
@@ -77,7 +77,7 @@ def test_a_dataset_beside_a_run_that_is_named_is_refused(cache_root, capsys):
 def test_a_folder_of_tuned_weights_says_what_they_have_seen(cache_root, tuned, tmp_path):
     folder = weights_of(cache_root).parent
     store = extract(small(tmp_path), CNN, weights=folder, cache_dir=tmp_path / "other", **FRESH).stores[0]
-    run = probe("tiny", store.backbone, cache_dir=tmp_path / "other", resamples=20).runs[0]
+    run = probe("tiny", store.backbone, head="linear", cache_dir=tmp_path / "other", resamples=20).runs[0]
     assert any("overlaps this dataset" in caution for caution in run.cautions)
 
 
@@ -87,7 +87,7 @@ def test_what_is_known_of_weights_goes_with_them(cache_root, tmp_path):
     assert run.cautions == ("random weights",)
     report = export(run.folder, tmp_path / "given", cache_dir=cache_root)
     extract(small(tmp_path), CNN, weights=report.folder, cache_dir=tmp_path / "other", **FRESH)
-    assert probe(cache_dir=tmp_path / "other", resamples=20).runs[0].cautions == ("random weights",)
+    assert probe(head="linear", cache_dir=tmp_path / "other", resamples=20).runs[0].cautions == ("random weights",)
 
 
 def test_it_holds_no_ids_no_paths_and_nothing_that_could_run(cache_root, tuned, tmp_path):
@@ -121,7 +121,9 @@ def test_what_cannot_be_exported_is_one_line(cache_root, tmp_path):
     run = probed(cache_root, data, head="knn")
     with pytest.raises(UsageError, match="is there and not empty"):
         export(run.folder, full, cache_dir=cache_root)
-    with pytest.raises(UsageError, match="only a linear head is written as a graph"):
+    with pytest.raises(
+        UsageError, match=r"only a linear head is written as a graph; `medfeat probe .* --head linear` makes one"
+    ):
         export(run.folder, tmp_path / "given", onnx=True, cache_dir=cache_root)
     assert not (tmp_path / "given").exists() and (full / "thesis.txt").read_text() == "mine"
 
@@ -150,7 +152,7 @@ def test_the_graph_gives_the_runs_scores(cache_root, tmp_path, data, task):
         options = {"labels": tmp_path / "ages.csv", "task": "regression", "partial": True}
     extract(images, CNN, weights="random", cache_dir=cache_root, **FRESH | ({} if data == "numbers" else options))
     of_store = {} if data != "numbers" else options | {"head": "ridge"}
-    run = probe(cache_dir=cache_root, resamples=20, **of_store).runs[0]
+    run = probe(head="linear", cache_dir=cache_root, resamples=20, **of_store).runs[0]
     report = export(run.folder, tmp_path / "given", onnx=True, cache_dir=cache_root)
     assert report.onnx_difference <= onnx_graph.TOLERANCE
     session = onnxruntime.InferenceSession(str(report.folder / "network.onnx"), providers=["CPUExecutionProvider"])

@@ -182,6 +182,9 @@ def test_bad_images_are_named_left_out_and_shift_nobody(counting, cache_root, tm
     assert report.exit_code() == 1
     assert report.exit_code(skip_bad=True) == 0
     assert len(report.problem_lines()) == 2
+    [last] = report.last_line()
+    assert last.startswith("2 of 40 images could not be read and have no embedding (exit code 1): ")
+    assert "--skip-bad" in last and "--skip-bad" not in report.last_line(skip_bad=True)[0]
     with FeatureStore(report.stores[0].path, verify=True) as store:
         assert store.n("all") == 38
         colours = [np.asarray(Image.open(folder / name)).mean(axis=(0, 1)) / 255 for name in store.ids("all")]

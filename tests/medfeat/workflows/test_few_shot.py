@@ -33,7 +33,9 @@ def test_more_labels_make_better_scores_and_all_labels_make_the_probe(planted):
     assert [point.labelled for point in points] == [6, 30, 120, 210]
     scores = [point.values["auc"].value for point in points]
     assert scores[0] < scores[1] < scores[3] + 0.02
-    assert scores[-1] == pytest.approx(probe("planted", cache_dir=planted, **QUICK).runs[0].test.auc.value)
+    assert scores[-1] == pytest.approx(
+        probe("planted", head="linear", cache_dir=planted, **QUICK).runs[0].test.auc.value
+    )
 
 
 def test_the_interval_over_draws_and_test_holds_the_one_over_draws_alone(planted):
@@ -68,6 +70,7 @@ def test_other_heads_learn_from_few_labels_too(planted, head):
 def test_one_draw_has_no_spread_and_labels_are_those_of_train_and_val(planted):
     (table,) = few_shot("planted", shots="all", draws=1, resamples=20, cache_dir=planted).tables()
     assert dict(zip(table.columns, table.rows[0], strict=True))["over draws"] == "–"
+    assert "another kind than in the tables of `probe`" in table.notes[0]
     assert any("labels used: of train, and of val" in note for note in table.notes)
 
 

@@ -89,7 +89,7 @@ def test_extract_takes_the_tuned_weights_and_the_head_gives_the_runs_scores(cach
     found = np.stack([stored[name] for name in test["test_ids"].tolist()])
     np.testing.assert_allclose(found, test["test_scores"], atol=1e-6)
     # a probe on tuned features is no probe of a frozen network, and says so
-    again = probe("tiny", store.backbone, cache_dir=cache_root, resamples=20)
+    again = probe("tiny", store.backbone, head="linear", cache_dir=cache_root, resamples=20)
     assert any("overlaps this dataset" in caution for run in again.runs for caution in run.cautions)
 
 
@@ -117,7 +117,7 @@ def test_embedded_afresh_the_head_gives_the_runs_scores_and_a_fresh_probe_comes_
     with FeatureStore(store.stores[0].path) as opened:
         features = gather(opened, official(opened)).test.X
     np.testing.assert_allclose(load_probe(run.folder).scores(features), expected, atol=1e-5)
-    fresh = probe("blobs", store.stores[0].backbone, cache_dir=elsewhere, resamples=20).runs[0]
+    fresh = probe("blobs", store.stores[0].backbone, head="linear", cache_dir=elsewhere, resamples=20).runs[0]
     probed, frozen = (read_scores(one.folder)["test_scores"] for one in (fresh, report.probe))
     agree, before = (spearmanr(scores[:, 1], expected[:, 1]).statistic for scores in (probed, frozen))
     assert agree > 0.95 and agree > before  # nearer than a probe of the network before it was tuned
@@ -292,6 +292,7 @@ def test_a_destroying_rate_is_said_before_the_first_epoch(cache_root):
     tune(cache_root, backbone=VIT, epochs=1, progress=progress)
     loud = next(i for i, line in enumerate(progress.said) if line.startswith("WARNING"))
     assert loud < next(i for i, line in enumerate(progress.said) if line.startswith("epoch 1"))
+    assert progress.said.count("device: cpu") == 1, "before and after the training"
 
 
 def test_a_killed_command_resumes_to_the_same_weights(cache_root, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from importlib import resources
 
 import numpy as np
@@ -54,6 +55,9 @@ def test_a_set_of_its_own_is_compared_with_sets_of_like_size():
     assert {one.dataset for one in like_sized(found, "breastmnist", 546)} == {"breastmnist"}
     # train splits: BreastMNIST 546, RetinaMNIST 1080; the next is PneumoniaMNIST with 4708
     assert {one.dataset for one in like_sized(found, "mine", 600)} == {"breastmnist", "retinamnist"}
+    # three times larger or smaller at most: 546 x 3 = 1638, 4708 / 3 = 1569.3
+    assert {one.dataset for one in like_sized(found, "mine", 1569)} == {"breastmnist", "retinamnist"}
+    assert {one.dataset for one in like_sized(found, "mine", 1639)} == {"retinamnist", "pneumoniamnist"}
 
 
 def test_the_curve_is_of_val_and_test_stays_closed(cache_root):
@@ -76,6 +80,11 @@ def test_advice_names_its_reasons_and_how_sure_it_is(cache_root):
     lines = advice.lines()
     assert lines[0].startswith("the linear probe reaches AUC") and "by labelled samples" in lines[1]
     assert "breastmnist" in lines[2] and "confidence: " in lines[-1]
+    alone = advise(replace(asked, options=FinetuneOptions(mode="lora")))
+    assert list(alone.plans) == ["lora"] and not any("last-blocks" in line or "full" in line for line in alone.lines())
+    assert replace(alone, try_it=True).lines()[-1].startswith("advice: try it, with --mode lora (")
+    with pytest.raises(UsageError, match="--mode head leaves the network as it is"):
+        advise(replace(asked, options=FinetuneOptions(mode="head")))
     assert advice.to_dict()["plans"]["full"]["seconds"] > advice.to_dict()["plans"]["last-blocks"]["seconds"] > 0
 
 

@@ -136,7 +136,7 @@ def test_one_new_image_goes_where_the_shares_lack_one():
     there = dict.fromkeys(ids[:15].tolist(), "train") | {"15": "val", "16": "val", "17": "test", "18": "test"}
     split, how = draw_beside(ids, np.zeros(20, int), FRACTIONS, earlier=Earlier("x@1", there))
     assert split[19] == "test"
-    assert how == "19 images stay in the split of x@1, 1 new ones are drawn beside them; "
+    assert how == "19 images stay in the split of x@1, 1 new one is drawn beside them; "
 
 
 def test_a_split_whose_test_images_are_all_gone_is_drawn_anew():

@@ -84,6 +84,32 @@ def test_a_table_of_embedding_atlas_keeps_vectors_and_labels(tmp_path, cache_roo
         assert official(store).classes == ("ill", "well")
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_places_on_a_map_are_neither_features_nor_labels(tmp_path, cache_root, suffix):
+    places = {"id": PICTURES, "x": VECTORS[:, 0].astype(float), "y": VECTORS[:, 1].astype(float)}
+    path = tmp_path / f"atlas{suffix}"
+
+    def write(**more):
+        if suffix == ".parquet":
+            pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+            parquet.write_table(pa.table(places | more), path)
+        else:
+            with path.open("w", newline="") as file:
+                csv.writer(file).writerows([[*places, *more], *zip(*places.values(), *more.values(), strict=True)])
+
+    write()
+    with pytest.raises(StoreInputError, match="x and y are places on a map and no vectors: give the file") as error:
+        import_store(path, cache_dir=cache_root, **NAMES)
+    assert "\n" not in str(error.value)
+    write(embedding=cells("[{}]") if suffix == ".csv" else VECTORS.tolist(), label=LABELS)
+    with FeatureStore(import_store(path, cache_dir=cache_root, **NAMES)) as store:
+        np.testing.assert_array_equal(store.take(PICTURES), VECTORS)
+        assert official(store).classes == ("ill", "well")
+    write(embedding=cells("[{}]") if suffix == ".csv" else VECTORS.tolist())
+    with FeatureStore(import_store(path, cache_dir=cache_root, data="other", backbone="theirs")) as store:
+        assert store.labels("all") is None
+
+
 def cells(shape: str) -> list[str]:
     """The vectors as cells: FiftyOne writes the numbers with commas between them, others lists with brackets."""
     return [shape.format(",".join(map(str, row))) for row in VECTORS]

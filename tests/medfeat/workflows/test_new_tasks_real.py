@@ -25,7 +25,7 @@ def embed(real_data, root, data, backbone, **options):
 def test_exported_test_images_of_breastmnist_get_their_stored_scores(real_data, cache_root, tmp_path):
     weights = real_data / "squeezenet1_1_torchvision_fp16src.pth"
     embed(real_data, cache_root, "breastmnist", "squeezenet1_1", weights=weights)
-    run = probe("breastmnist", cache_dir=cache_root, **QUICK).runs[0]
+    run = probe("breastmnist", head="linear", cache_dir=cache_root, **QUICK).runs[0]
     folder = export_images(tmp_path / "images", open_dataset("breastmnist", data_root=real_data))
     report = predict(run.folder, folder, cache_dir=cache_root, device="cpu", offline=True)
     np.testing.assert_allclose(report.scores, read_scores(run.folder)["test_scores"], atol=1e-4)
@@ -37,10 +37,10 @@ def test_breastmnist_is_relabelled_and_kept_by_name(real_data, cache_root):
     run = probe(
         "breastmnist", relabel="1=not malignant;0=malignant", name="flipped", cache_dir=cache_root, **QUICK
     ).runs[0]
-    straight = probe("breastmnist", cache_dir=cache_root, **QUICK).runs[0]
+    straight = probe("breastmnist", head="linear", cache_dir=cache_root, **QUICK).runs[0]
     assert run.task["classes"] == ["not malignant", "malignant"]
     assert run.test.auc.value == pytest.approx(straight.test.auc.value, abs=0.01)
-    assert probe("breastmnist", task="flipped", cache_dir=cache_root, **QUICK).reused == 1
+    assert probe("breastmnist", task="flipped", head="linear", cache_dir=cache_root, **QUICK).reused == 1
 
 
 def test_retinamnist_grades_are_predicted_as_numbers(real_data, cache_root):

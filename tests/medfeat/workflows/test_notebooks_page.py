@@ -62,20 +62,21 @@ def there(cache_root, monkeypatch):
     monkeypatch.setenv("MEDFEAT_CACHE", str(cache_root))
     monkeypatch.setattr(logging, "basicConfig", lambda **facts: None)  # of this test run, not of the page's reader
     scope: dict = {}
-    for block in BLOCKS[:2]:
+    for block in BLOCKS[:3]:
         exec(compile(block, str(PAGE), "exec"), scope)
     assert repr(scope["report"]).startswith("ProbeReport(2 runs, ")
+    assert scope["everything"].index.tolist() == [run.key[:12] for run in scope["report"].runs]
     return scope
 
 
 def check(tracker, runs):
     assert len(tracker.runs) == len(runs) == 2
     for told, run in zip(tracker.runs, runs, strict=True):
-        assert told["params"]["backbone"] == run.backbone and told["params"]["C"] == run.choice["settings"]["C"]
+        assert told["params"].items() >= {"backbone": run.backbone, **run.choice["settings"]}.items()
         assert run.test.auc.value in told["metrics"].values() and {"run.json", "card.md"} <= set(told["files"])
 
 
-@pytest.mark.parametrize(("module", "block"), [("mlflow", BLOCKS[2]), ("wandb", BLOCKS[3])])
+@pytest.mark.parametrize(("module", "block"), [("mlflow", BLOCKS[3]), ("wandb", BLOCKS[4])])
 def test_a_recipe_tells_a_tracker_of_settings_scores_and_files(there, monkeypatch, module, block):
     tracker = Tracker()
     monkeypatch.setitem(sys.modules, module, tracker)
@@ -90,7 +91,7 @@ def test_the_recipe_runs_with_mlflows_own_file_store(there, tmp_path, monkeypatc
 
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     mlflow.set_tracking_uri(tmp_path.as_uri())
-    exec(compile(BLOCKS[2], str(PAGE), "exec"), there)
+    exec(compile(BLOCKS[3], str(PAGE), "exec"), there)
     runs = mlflow.search_runs(experiment_names=["medfeat"], output_format="list")
     found = {run.data.params["backbone"]: run.data.metrics["test_auc"] for run in runs}
     assert found == {run.backbone: pytest.approx(run.test.auc.value) for run in there["report"].runs}

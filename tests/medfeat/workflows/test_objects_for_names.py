@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.naive_bayes import GaussianNB
 
 import medfeat
 from medfeat.datasets import open_dataset
@@ -79,7 +80,9 @@ REFUSED = {
     "probe of pictures": (lambda: medfeat.probe([Image.new("L", (8, 8))] * 3), r"medfeat\.extract"),
     "probe of a dataset": (lambda: medfeat.probe(medfeat.dataset_from(IMAGES)), r"medfeat\.extract"),
     "probe of parts": (lambda: medfeat.probe({"train": IMAGES}), r"medfeat\.extract"),
-    "a head": (lambda: medfeat.probe("x", head=NeighboursHead()), "HEADS.add"),
+    "a head of a name that is taken": (lambda: medfeat.probe("x", head=NeighboursHead()), "give it another name"),
+    "an estimator": (lambda: medfeat.probe("x", head=GaussianNB()), r"extend\.Head has.* a GaussianNB of Python"),
+    "a head to compare": (lambda: medfeat.compare(head=NeighboursHead()), r"medfeat\.probe takes one"),
     "a backbone": (lambda: medfeat.probe("x", entry()), "info.name"),
     "labels": (lambda: medfeat.probe("x", labels=np.arange(3)), "CSV"),
     "curves": (lambda: medfeat.few_shot(IMAGES), r"medfeat\.extract"),

@@ -370,7 +370,7 @@ def test_images_that_a_program_held_leave_pages_without_pictures(cache_root, tmp
     [store] = medfeat.extract(held, "stats", name="held", cache_dir=cache_root, device="cpu").stores
     [found] = cache.verify([store.path], canary=True)
     assert found.state == "ok" and "images held in Python" in found.silent
-    probe(cache_dir=cache_root, resamples=0)
+    probe(head="linear", cache_dir=cache_root, resamples=0)
     report = medfeat.write_report(out=tmp_path / "results.html", cache_dir=cache_root)
     assert any("held by a program" in line for line in report.notes)
     shown = medfeat.explore("held", out=tmp_path / "held.html", cache_dir=cache_root)

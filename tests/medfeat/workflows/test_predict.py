@@ -16,10 +16,13 @@ from rich.text import Text
 
 from medfeat.datasets import open_dataset
 from medfeat.errors import DataError, UsageError
+from medfeat.evaluation.measures.calibration import fit_temperature
 from medfeat.evaluation.measures.labelled_scores import LabelledScores
 from medfeat.evaluation.runs.run import read_scores
+from medfeat.evaluation.runs.saved_probe import load_probe
 from medfeat.report.tables import terminal
 from medfeat.tasks import official
+from medfeat.types import SilentProgress
 from medfeat.workflows.predict import predict
 from medfeat.workflows.probe import probe
 from medfeat_cache import FeatureStore
@@ -33,7 +36,7 @@ _P = ("p:irregular mass", "p:smooth mass")
 def probed(counting, cache_root):
     """A run on the synthetic binary set, and the counter of its network."""
     embed(cache_root)
-    return probe("synthetic-binary", cache_dir=cache_root, **QUICK).runs[0], counting
+    return probe("synthetic-binary", head="linear", cache_dir=cache_root, **QUICK).runs[0], counting
 
 
 @pytest.mark.parametrize("head", ["linear", "knn", "xgboost", "auto"])
@@ -77,12 +80,13 @@ def test_images_that_cannot_be_read_are_named_and_get_no_label(probed, cache_roo
     report = predict(run.folder, folder, cache_dir=cache_root)
     assert len(report.ids) == 159 and "00003.png" not in report.ids
     assert report.problem_lines()[0].startswith("00003.png was skipped")
+    assert report.last_line()[0].startswith("1 of 160 images could not be read and has no label (exit code 1): ")
 
 
 @pytest.mark.parametrize("error_rate", [0.05, 0.1, 0.2])
 def test_sets_miss_the_truth_as_often_as_asked(cache_root, error_rate):
     plant(cache_root, counts={"train": 600, "val": 4000, "test": 8000}, classes=4, signal=1.0)
-    run = probe("planted", cache_dir=cache_root, **QUICK).runs[0]
+    run = probe("planted", head="linear", cache_dir=cache_root, **QUICK).runs[0]
     report = predict(run.folder, data="planted", cache_dir=cache_root, error_rate=error_rate)
     test = read_scores(run.folder)
     coverage = report.conformal.covers(
@@ -94,7 +98,7 @@ def test_sets_miss_the_truth_as_often_as_asked(cache_root, error_rate):
 
 def test_a_val_split_too_small_for_the_error_rate_decides_nothing(cache_root):
     plant(cache_root, counts={"train": 60, "val": 15, "test": 60})
-    run = probe("planted", cache_dir=cache_root, **QUICK).runs[0]
+    run = probe("planted", head="linear", cache_dir=cache_root, **QUICK).runs[0]
     report = predict(run.folder, data="planted", cache_dir=cache_root, error_rate=0.01)
     assert report.abstain.all()
     assert report.tables()[0].notes[0].startswith("CAUTION: val is too small")
@@ -135,11 +139,39 @@ def drawn(table, width):
 
 def test_few_val_samples_are_said_loudly(cache_root):
     plant(cache_root, counts={"train": 60, "val": 13, "test": 60})
-    run = probe("planted", cache_dir=cache_root, **QUICK).runs[0]
+    run = probe("planted", head="linear", cache_dir=cache_root, **QUICK).runs[0]
     report = predict(run.folder, data="planted", cache_dir=cache_root)
     assert "only 13 val images" in report.cautions[0] and "13 independent samples" in report.ood_unknown
     assert report.tables()[0].notes[0] == f"CAUTION: {report.cautions[0]}"
     assert report.to_dict()["cautions"] == list(report.cautions)
+
+
+def test_a_run_that_folds_chose_is_calibrated_on_all_samples_that_they_left_out(cache_root):
+    plant(cache_root, counts={"train": 60, "val": 13, "test": 400}, signal=1.0)
+    run = probe("planted", choose="cv", cache_dir=cache_root, **QUICK).runs[0]
+    report, probed = predict(run.folder, data="planted", cache_dir=cache_root), load_probe(run.folder)
+    assert report.conformal.n == 73 and report.conformal.in_folds and report.cautions == ()
+    assert "calibrated on 73 train and val samples, each by a fold that left it out" in report.tables()[0].notes[0]
+    stored = read_scores(run.folder)
+    labels, scores = (np.concatenate([stored[f"{split}_{name}"] for split in ("train", "val")])
+                      for name in ("labels", "scores"))  # fmt: skip
+    strange = np.sort(1 - scores[np.arange(73), labels[:, 0]])
+    assert report.conformal.limit == pytest.approx(strange[66])  # the 67th: 74 x .9, rounded up
+    assert probed.temperature == pytest.approx(fit_temperature(LabelledScores.of(labels, scores, "multi-class")))
+    assert len(probed.val) == 13  # thresholds stay where the run's own are
+
+
+def test_a_run_of_before_such_scores_were_kept_says_how_to_have_them(cache_root):
+    plant(cache_root, counts={"train": 60, "val": 13, "test": 60})
+    run = probe("planted", choose="cv", cache_dir=cache_root, **QUICK).runs[0]
+    stored = {name: column for name, column in read_scores(run.folder).items() if not name.startswith("train_")}
+    np.savez(run.folder / "scores.npz", **stored)
+    (run.folder / "digests.json").unlink()
+    heard = SilentProgress()
+    report = predict(run.folder, data="planted", cache_dir=cache_root, progress=heard)
+    assert report.conformal.n == 13 and not report.conformal.in_folds
+    (said,) = [line for line in heard.said if "scores of train" in line]
+    assert f"medfeat runs delete {run.key[:12]}" in said
 
 
 def test_a_val_of_few_patients_is_calibrated_by_patient(cache_root):
@@ -149,7 +181,9 @@ def test_a_val_of_few_patients_is_calibrated_by_patient(cache_root):
     with FeatureStore(store) as opened:
         own = official(opened)
     patients = np.array([f"{split}{i % 12}" for i, split in enumerate(own.split.tolist())])
-    run = probe("planted", task=replace(own, name="by-patient", group=patients), cache_dir=cache_root, **QUICK).runs[0]
+    run = probe(
+        "planted", task=replace(own, name="by-patient", group=patients), head="linear", cache_dir=cache_root, **QUICK
+    ).runs[0]
     report = predict(run.folder, data="planted", cache_dir=cache_root)
     assert report.conformal.patients == 12 and report.conformal.n == 60
     assert "12 val patients (60 images)" in report.cautions[0]
@@ -158,7 +192,7 @@ def test_a_val_of_few_patients_is_calibrated_by_patient(cache_root):
 def test_images_of_another_set_are_called_unlike_those_of_training(cache_root):
     plant(cache_root, counts={"train": 300, "val": 100, "test": 200})
     plant(cache_root, counts={"all": 100}, dataset="other", rows=lambda group, X, y: (X * 0.2 + 9, y))
-    run = probe("planted", cache_dir=cache_root, **QUICK).runs[0]
+    run = probe("planted", head="linear", cache_dir=cache_root, **QUICK).runs[0]
     own = predict(run.folder, data="planted", cache_dir=cache_root)
     assert own.ood[own.ids > "val"].mean() < 0.12  # train itself is nearer than val
     assert not any("unlike" in line for line in own.cautions)
@@ -183,7 +217,7 @@ def test_without_its_store_a_probe_says_that_it_cannot_tell_what_is_unlike(probe
 def test_data_of_another_recipe_is_refused_and_the_fields_are_named(cache_root):
     plant(cache_root, counts={"train": 60, "val": 30, "test": 60})
     plant(cache_root, counts={"train": 60, "val": 30, "test": 60}, dataset="other", pool="max", size=64)
-    run = probe("planted", cache_dir=cache_root, **QUICK).runs[0]
+    run = probe("planted", head="linear", cache_dir=cache_root, **QUICK).runs[0]
     with pytest.raises(UsageError, match="pool avg there, max here; size 28 there, 64 here"):
         predict(run.folder, data="other", cache_dir=cache_root)
 
@@ -315,7 +349,7 @@ def test_volumes_are_refused_by_a_probe_of_images(probed, cache_root):
 
 def test_labels_and_numbers_have_their_own_columns(counting, cache_root, tmp_path):
     embed(cache_root, data="synthetic-multilabel")
-    run = probe("synthetic-multilabel", cache_dir=cache_root, **QUICK).runs[0]
+    run = probe("synthetic-multilabel", head="linear", cache_dir=cache_root, **QUICK).runs[0]
     report = predict(run.folder, data="synthetic-multilabel", cache_dir=cache_root, out=tmp_path / "m.csv")
     row = next(csv.DictReader((tmp_path / "m.csv").read_text().splitlines()))
     assert set(row["label"].split("|")) <= {*report.classes, ""}
@@ -329,7 +363,7 @@ def test_labels_and_numbers_have_their_own_columns(counting, cache_root, tmp_pat
 
 def test_colour_images_for_a_probe_on_grey_pixels_are_refused_by_what_they_are(cache_root, tmp_path):
     embed(cache_root, backbone="pixels")
-    run = probe("synthetic-binary", "pixels", cache_dir=cache_root, **QUICK).runs[0]
+    run = probe("synthetic-binary", "pixels", head="linear", cache_dir=cache_root, **QUICK).runs[0]
     folder = export_images(tmp_path / "images")
     for path in folder.iterdir():
         Image.open(path).convert("RGB").save(path)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from medfeat.errors import DataError, UsageError
+from medfeat.evaluation.judging.cross_validation import SMALL_VAL
 from medfeat.evaluation.runs.run import list_runs
 from medfeat.report import tables
 from medfeat.workflows.probe import probe
@@ -19,24 +20,38 @@ def test_without_arguments_every_store_in_the_cache_is_probed(make_store, cache_
     make_store()
     make_store(backbone="vgg16")
     make_store(dataset="breastmnist", task="binary-class")
-    report = probe(cache_dir=cache_root, **QUICK)
+    report = probe(head="linear", cache_dir=cache_root, **QUICK)
     assert {(run.dataset, run.backbone) for run in report.runs} == {
         ("bloodmnist", "resnet18"), ("bloodmnist", "vgg16"), ("breastmnist", "resnet18"),
     }  # fmt: skip
     assert report.reused == 0 and not report.failed
 
 
+def test_without_a_head_several_stand_and_folds_choose_where_val_is_small(make_store, cache_root):
+    make_store(n=(90, SMALL_VAL - 1, 40))
+    make_store(dataset="pathmnist", n=(90, SMALL_VAL, 40), signal=0.3)
+    small, large = sorted(probe(cache_dir=cache_root, **QUICK).runs, key=lambda run: run.dataset)
+    assert (small.head, small.protocol["choose"]) == ("quick", "cv")
+    assert (large.head, large.protocol["choose"]) == ("quick", "val")
+    assert {"linear", "knn", "svm", "prototypes"} <= {tried["settings"]["head"] for tried in small.choice["tried"]}
+    assert probe("bloodmnist", choose="val", cache_dir=cache_root, **QUICK).runs[0].protocol["choose"] == "val"
+    named = probe("bloodmnist", head="linear", cache_dir=cache_root, **QUICK).runs[0]
+    assert (named.head, named.protocol["choose"]) == ("linear", "val"), "who names a head has val choose"
+    (again,) = probe("pathmnist", refit=True, cache_dir=cache_root, **QUICK).runs
+    assert again.choice["rule"].endswith("refitted on train+val"), "a mean of heads too"
+
+
 def test_options_narrow_it_down(make_store, cache_root):
     for size in (28, 64):
         for backbone in ("resnet18", "vgg16", "dino"):
             make_store(backbone=backbone, size=size)
-    report = probe("bloodmnist", "vgg16, dino", size=64, cache_dir=cache_root, **QUICK)
+    report = probe("bloodmnist", "vgg16, dino", size=64, head="linear", cache_dir=cache_root, **QUICK)
     assert {(run.backbone, run.size) for run in report.runs} == {("vgg16", 64), ("dino", 64)}
 
 
 def test_the_json_has_the_test_score_where_the_manual_says(make_store, cache_root):
     make_store()
-    facts = json.loads(json.dumps(probe(cache_dir=cache_root, **QUICK).to_dict(), allow_nan=False))
+    facts = json.loads(json.dumps(probe(head="linear", cache_dir=cache_root, **QUICK).to_dict(), allow_nan=False))
     auc = facts["runs"][0]["test"]["auc"]
     assert auc["low"] <= auc["value"] <= auc["high"]
     assert set(facts["runs"][0]["test"]["acc"]) >= {"value", "low", "high"}
@@ -48,17 +63,17 @@ def test_the_json_has_the_test_score_where_the_manual_says(make_store, cache_roo
 def test_unchanged_runs_are_reused_and_counted(make_store, cache_root):
     make_store()
     make_store(backbone="vgg16")
-    probe(backbone="vgg16", cache_dir=cache_root, **QUICK)
-    report = probe(cache_dir=cache_root, **QUICK)
+    probe(backbone="vgg16", head="linear", cache_dir=cache_root, **QUICK)
+    report = probe(head="linear", cache_dir=cache_root, **QUICK)
     assert report.reused == 1
     assert "1 unchanged runs were reused, 1 were made" in report.notes
-    assert probe(cache_dir=cache_root, **QUICK).reused == 2
+    assert probe(head="linear", cache_dir=cache_root, **QUICK).reused == 2
 
 
 def test_one_failing_store_does_not_stop_the_others(make_store, cache_root):
     make_store()
     make_store(backbone="unlabelled", labels=False)
-    report = probe(cache_dir=cache_root, **QUICK)
+    report = probe(head="linear", cache_dir=cache_root, **QUICK)
     assert [run.backbone for run in report.runs] == ["resnet18"]
     assert "unlabelled" in report.failed[0].line() and "has no labels" in report.failed[0].line()
 
@@ -66,19 +81,19 @@ def test_one_failing_store_does_not_stop_the_others(make_store, cache_root):
 def test_a_single_failing_store_is_an_error_of_its_own(make_store, cache_root):
     make_store(labels=False)
     with pytest.raises(DataError, match="has no labels"):
-        probe(cache_dir=cache_root, **QUICK)
+        probe(head="linear", cache_dir=cache_root, **QUICK)
 
 
 def test_one_class_only_in_train_is_one_clear_line(make_store, cache_root):
     make_store(task="binary-class", change=lambda group, y: np.zeros_like(y) if group == "train" else y)
     with pytest.raises(DataError, match="one class only") as caught:
-        probe(cache_dir=cache_root, **QUICK)
+        probe(head="linear", cache_dir=cache_root, **QUICK)
     assert "\n" not in str(caught.value)
 
 
 def test_a_class_absent_from_test_is_said_and_not_crashed(make_store, cache_root):
     make_store(change=lambda group, y: np.where(y == 3, 2, y) if group == "test" else y)
-    report = probe(cache_dir=cache_root, **QUICK)
+    report = probe(head="linear", cache_dir=cache_root, **QUICK)
     assert np.isnan(report.runs[0].test.auc.value)
     assert any("official AUC is undefined" in note and "class 3" in note for note in report.runs[0].notes)
     assert report.to_dict()["runs"][0]["test"]["auc"]["value"] is None
@@ -89,12 +104,12 @@ def test_a_file_that_is_no_store_is_named_and_left_out(make_store, cache_root):
     path = make_store()
     damaged = path.with_name("0123456789ab.h5")
     damaged.write_bytes(path.read_bytes()[:2000])
-    report = probe(cache_dir=cache_root, **QUICK)
+    report = probe(head="linear", cache_dir=cache_root, **QUICK)
     assert len(report.runs) == 1
     assert any("left out" in note and damaged.name in note for note in report.notes)
     path.unlink()
     with pytest.raises(UsageError, match="no readable store"):
-        probe(cache_dir=cache_root, **QUICK)
+        probe(head="linear", cache_dir=cache_root, **QUICK)
 
 
 def test_imported_features_without_a_task_ask_for_labels_in_one_line(cache_root):
@@ -103,7 +118,7 @@ def test_imported_features_without_a_task_ask_for_labels_in_one_line(cache_root)
     features = {"all": Features(np.array(["a", "b"]), np.ones((2, 3), np.float32), None)}
     import_arrays(features, cache_root, dataset="mine", backbone="theirs")
     with pytest.raises(DataError, match="imported without a task: give labels"):
-        probe(cache_dir=cache_root, **QUICK)
+        probe(head="linear", cache_dir=cache_root, **QUICK)
 
 
 def test_all_heads_are_those_that_can_learn_the_task(make_store, cache_root):
@@ -148,7 +163,7 @@ def test_regression_is_probed_and_shown_by_its_own_metrics(make_store, cache_roo
 
 def test_an_empty_cache_says_what_to_run(cache_root):
     with pytest.raises(UsageError, match=r"no stores in .*medfeat extract"):
-        probe(cache_dir=cache_root)
+        probe(head="linear", cache_dir=cache_root)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +171,7 @@ def test_an_empty_cache_says_what_to_run(cache_root):
     [
         ({"backbone": "resnet19"}, "did you mean resnet18"),
         ({"data": "bloodmist"}, "did you mean bloodmnist"),
-        ({"size": 64}, "sizes there: .28"),
+        ({"size": 64, "data": "bloodmnist"}, "has dataset bloodmnist, size 64; sizes there: 28;"),
         ({"head": "liner"}, "did you mean linear"),
     ],
 )
@@ -167,10 +182,22 @@ def test_what_is_not_in_the_cache_is_named_with_what_is(make_store, cache_root, 
     assert "\n" not in str(caught.value)
 
 
+def test_a_damaged_store_that_was_asked_for_is_named_in_words(make_store, cache_root):
+    path = make_store(backbone="resnet18")
+    make_store(backbone="vgg16")
+    make_store(backbone="resnet18", dataset="pathmnist")
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(
+        DataError, match=r"no readable store in .* has dataset bloodmnist, backbone resnet18; "
+    ) as caught:
+        probe("bloodmnist", "resnet18", cache_dir=cache_root)
+    assert path.name in str(caught.value) and "('" not in str(caught.value)
+
+
 def test_baselines_in_the_cache_stand_beside_what_was_asked_for(make_store, cache_root):
     make_store()
     make_store(backbone="pixels", signal=0.2, input_size=0)
-    report = probe(backbone="resnet18", cache_dir=cache_root, **QUICK)
+    report = probe(backbone="resnet18", head="linear", cache_dir=cache_root, **QUICK)
     assert [run.backbone for run in report.runs] == ["resnet18"]
     assert [run.backbone for run in report.baselines] == ["pixels"]
     text = tables.plain(report.tables())
@@ -181,7 +208,7 @@ def test_baselines_in_the_cache_stand_beside_what_was_asked_for(make_store, cach
 def test_tables_are_sorted_by_val_with_val_before_test(make_store, cache_root):
     for backbone, signal in (("weak", 0.2), ("strong", 1.0), ("middling", 0.5)):
         make_store(backbone=backbone, signal=signal)
-    report = probe(cache_dir=cache_root, **QUICK)
+    report = probe(head="linear", cache_dir=cache_root, **QUICK)
     (table,) = report.tables()
     assert [row[0] for row in table.rows] == ["strong", "middling", "weak", "majority class"]
     assert table.columns.index("val AUC") < table.columns.index("test AUC")
@@ -192,7 +219,7 @@ def test_select_lets_val_choose_and_reads_test_for_the_winner_alone(make_store, 
     make_store(backbone="weak", signal=0.3)
     make_store(backbone="strong")
     make_store(backbone="strong", recipe={"pool": "max"})
-    report = probe(cache_dir=cache_root, select=True, **QUICK)
+    report = probe(head="linear", cache_dir=cache_root, select=True, **QUICK)
     (selection,) = report.selections
     winner = selection.contenders[selection.chosen]
     assert winner.best.first == max(one.best.first for one in selection.contenders)
@@ -208,9 +235,9 @@ def test_select_lets_val_choose_and_reads_test_for_the_winner_alone(make_store, 
 def test_select_takes_the_val_scores_of_runs_that_are_there(make_store, cache_root):
     make_store(backbone="a", signal=0.3)
     make_store(backbone="b")
-    fresh = probe(cache_dir=cache_root, select=True, **QUICK).selections[0]
-    probe(cache_dir=cache_root, **QUICK)
-    assert probe(cache_dir=cache_root, select=True, **QUICK).selections[0] == fresh
+    fresh = probe(head="linear", cache_dir=cache_root, select=True, **QUICK).selections[0]
+    probe(head="linear", cache_dir=cache_root, **QUICK)
+    assert probe(head="linear", cache_dir=cache_root, select=True, **QUICK).selections[0] == fresh
 
 
 def test_progress_is_told_of_every_run_that_is_made(make_store, cache_root):
@@ -218,8 +245,8 @@ def test_progress_is_told_of_every_run_that_is_made(make_store, cache_root):
 
     make_store()
     progress = SilentProgress()
-    probe(cache_dir=cache_root, progress=progress, **QUICK)
-    probe(cache_dir=cache_root, progress=progress, **QUICK)
+    probe(head="linear", cache_dir=cache_root, progress=progress, **QUICK)
+    probe(head="linear", cache_dir=cache_root, progress=progress, **QUICK)
     assert progress.said == ["probing bloodmnist / resnet18 / linear"]
 
 

@@ -56,9 +56,9 @@ def test_no_stored_image_is_embedded_again_whatever_is_asked(counting, cache_roo
 def test_a_named_task_is_found_again_and_its_run_reused(cache_root, tmp_path):
     path = plant(cache_root, counts=COUNTS)
     labels = write_labels(tmp_path / "grades.csv", path, lambda i: "ill" if i % 3 else "well")
-    first = probe("planted", labels=labels, name="illness", cache_dir=cache_root, **QUICK).runs[0]
+    first = probe("planted", labels=labels, name="illness", head="linear", cache_dir=cache_root, **QUICK).runs[0]
     labels.unlink()
-    report = probe("planted", task="illness", cache_dir=cache_root, **QUICK)
+    report = probe("planted", task="illness", head="linear", cache_dir=cache_root, **QUICK)
     assert report.reused == 1
     assert report.runs[0].key == first.key
     assert report.runs[0].task["name"] == "illness"
@@ -79,7 +79,7 @@ def test_numbers_are_a_regression_with_its_own_heads_and_metrics(cache_root, tmp
 
 def test_grades_are_read_as_numbers_without_another_file(cache_root):
     plant(cache_root, counts=COUNTS)
-    report = probe("planted", task="ordinal-regression", name="grades", cache_dir=cache_root, **QUICK)
+    report = probe("planted", task="ordinal-regression", name="grades", head="linear", cache_dir=cache_root, **QUICK)
     assert report.runs[0].task["type"] == "ordinal-regression"
     with pytest.raises(UsageError, match="multi-class, which can be read as"):
         probe("planted", task="regression", cache_dir=cache_root, **QUICK)
@@ -99,14 +99,14 @@ def test_labels_that_do_not_fit_the_store_are_one_line(cache_root, tmp_path, con
     path = tmp_path / "labels.csv"
     path.write_text(content)
     with pytest.raises(DataError, match=said) as caught:
-        probe("planted", labels=path, cache_dir=cache_root, **QUICK)
+        probe("planted", labels=path, head="linear", cache_dir=cache_root, **QUICK)
     assert "\n" not in str(caught.value)
 
 
 def test_samples_without_a_label_may_be_left_out_when_allowed(cache_root, tmp_path):
     path = plant(cache_root, counts=COUNTS)
     labels = write_labels(tmp_path / "some.csv", path, lambda i: "ab"[i % 2], skip=15)
-    run = probe("planted", labels=labels, partial=True, cache_dir=cache_root, **QUICK).runs[0]
+    run = probe("planted", labels=labels, partial=True, head="linear", cache_dir=cache_root, **QUICK).runs[0]
     assert "15 samples without a label left out" in run.task["origin"]
 
 
@@ -167,7 +167,7 @@ def test_a_class_that_train_never_shows_is_said_beside_the_score(cache_root, tmp
         rows = [f"{name},{'rare' if name.startswith('test') and i % 5 == 0 else 'ab'[i % 2]}"
                 for group in store.groups for i, name in enumerate(store.ids(group).tolist())]  # fmt: skip
     (tmp_path / "rare.csv").write_text("\n".join(["id,label", *rows]))
-    report = probe("planted", labels=tmp_path / "rare.csv", cache_dir=cache_root, **QUICK)
+    report = probe("planted", labels=tmp_path / "rare.csv", head="linear", cache_dir=cache_root, **QUICK)
     said = "train never shows rare, which is in test"
     assert said in report.runs[0].cautions
     assert said in report.to_dict()["runs"][0]["cautions"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ from sklearn.metrics import roc_auc_score
 
 from medfeat.errors import MissingFileError, UsageError
 from medfeat.evaluation.runs.run import list_runs, read_scores
-from medfeat.types import NOT_KNOWN
+from medfeat.report.references import bibtex
+from medfeat.types import NOT_KNOWN, SilentProgress
 from medfeat.workflows.extract import extract
 from medfeat.workflows.few_shot import few_shot
-from medfeat.workflows.looking.mistakes import wrong
+from medfeat.workflows.looking.mistakes import images_of, wrong
 from medfeat.workflows.looking.writing_up import methods_of
 from medfeat.workflows.probe import probe
 from medfeat.workflows.report import write_report
@@ -46,6 +48,12 @@ def test_a_cache_without_runs_is_one_line(cache_root, tmp_path):
         write_report(out=tmp_path / "r.html", cache_dir=cache_root)
 
 
+def test_pictures_are_not_fetched_offline(tmp_path):
+    header = SimpleNamespace(info={"source": {"data": "breastmnist", "data_root": str(tmp_path)}})
+    dataset, why = images_of(header, root=tmp_path, data_root=None, offline=True, progress=SilentProgress())
+    assert dataset is None and "offline forbids to fetch it" in why
+
+
 def test_a_dataset_without_runs_is_named(probed, tmp_path):
     with pytest.raises(UsageError, match="no runs of synthetic in"):
         write_report("synthetic", out=tmp_path / "r.html", cache_dir=probed)
@@ -54,7 +62,7 @@ def test_a_dataset_without_runs_is_named(probed, tmp_path):
 @pytest.mark.parametrize("name", SETS)
 def test_every_task_type_has_a_page(name, cache_root, tmp_path):
     embed(cache_root, name, "stats")
-    probe(name, cache_dir=cache_root, **QUICK)
+    probe(name, head="linear", cache_dir=cache_root, **QUICK)
     made = write_report(out=tmp_path / "r.html", cache_dir=cache_root)
     text = text_of(made.out)
     assert made.runs == 1 and made.notes == ()
@@ -117,7 +125,9 @@ def test_what_users_wrote_is_text(make_store, cache_root, tmp_path):
     lines = ["id,label", *(f"{split}/{i},{evil if i % 2 else 'x & y'}" for split, n in
                            (("train", 240), ("val", 80), ("test", 80)) for i in range(n))]  # fmt: skip
     (tmp_path / "labels.csv").write_text("\n".join(lines))
-    probe("own", labels=tmp_path / "labels.csv", name="evil", partial=True, cache_dir=cache_root, **QUICK)
+    probe(
+        "own", labels=tmp_path / "labels.csv", name="evil", partial=True, head="linear", cache_dir=cache_root, **QUICK
+    )
     made = write_report(out=tmp_path / "r.html", cache_dir=cache_root)
     text = text_of(made.out)
     assert "<script>alert" not in text and "&lt;script&gt;alert(1)" in text
@@ -125,7 +135,7 @@ def test_what_users_wrote_is_text(make_store, cache_root, tmp_path):
 
 def test_published_results_stand_beside_ours(make_store, cache_root, tmp_path):
     make_store("bloodmnist")
-    probe("bloodmnist", cache_dir=cache_root, **QUICK)
+    probe("bloodmnist", head="linear", cache_dir=cache_root, **QUICK)
     text = text_of(write_report(out=tmp_path / "r.html", cache_dir=cache_root).out)
     assert "published results</summary>" in text and "beside published results" in text
 
@@ -148,7 +158,7 @@ def with_patients(make_store, cache_root, tmp_path):
     by_class = sorted(rows, key=lambda row: (row[0].split("/")[0], row[1]))
     lines = [f"{one},{'ab'[y]},p{i // 2}" for i, (one, y) in enumerate(by_class)]
     (tmp_path / "labels.csv").write_text("\n".join(["id,label,patient", *lines]))
-    probe("own", labels=tmp_path / "labels.csv", name="patients", cache_dir=cache_root, **QUICK)
+    probe("own", labels=tmp_path / "labels.csv", name="patients", head="linear", cache_dir=cache_root, **QUICK)
     return cache_root
 
 
@@ -169,7 +179,7 @@ def test_scores_by_patient_are_those_of_mean_scores(with_patients, tmp_path):
 
 def test_methods_name_versions_hardware_and_what_to_cite(make_store, cache_root, tmp_path):
     make_store("bloodmnist")
-    probe("bloodmnist", cache_dir=cache_root, **QUICK)
+    probe("bloodmnist", head="linear", cache_dir=cache_root, **QUICK)
     made = write_report(out=tmp_path / "r.html", tables=tmp_path / "tables", cache_dir=cache_root)
     bib, methods = ((tmp_path / "tables" / name).read_text() for name in ("references.bib", "methods.txt"))
     assert len(made.tables) == 3 * 2 + 3
@@ -219,6 +229,12 @@ def test_references_have_every_work_that_is_cited(task, make_store, cache_root):
     assert "Newcombe" not in made.lines[0] if task == "regression" else "whole patients" not in made.lines[0]
 
 
+def test_a_work_that_several_ask_to_be_cited_is_a_reference_once():
+    said = {"pathmnist": "doi 10.1038/s41597-022-01721-8", "bloodmnist": "see 10.1038/s41597-022-01721-8"}
+    found = bibtex(["holm1979", "holm1979", "nobody"], said | {"my scans": "Doe 2020", "yours": "Roe 2021"})
+    assert re.findall(r"^@\w+{(.*),$", found, re.MULTILINE) == ["holm1979", "yang2023medmnist", "my-scans", "yours"]
+
+
 def test_methods_say_a_rule_once_and_name_no_trees_that_did_not_stand(make_store, cache_root):
     make_store("planted")
     probe("planted", head="linear,knn", cache_dir=cache_root, **QUICK)
@@ -231,7 +247,7 @@ def test_methods_say_a_rule_once_and_name_no_trees_that_did_not_stand(make_store
 
 def test_runs_of_another_cache_stand_beside_ours(make_store, cache_root, tmp_path):
     make_store("bloodmnist", signal=0.6)
-    probe("bloodmnist", cache_dir=cache_root, **QUICK)
+    probe("bloodmnist", head="linear", cache_dir=cache_root, **QUICK)
     other = tmp_path / "other"
     shutil.copytree(cache_root, other)
     out = {"out": tmp_path / "r.html", "cache_dir": cache_root}
@@ -239,7 +255,7 @@ def test_runs_of_another_cache_stand_beside_ours(make_store, cache_root, tmp_pat
     assert "the same run" in same and "other images or weights" not in same
     shutil.rmtree(cache_root)
     make_store("bloodmnist", signal=0.2)
-    probe("bloodmnist", cache_dir=cache_root, **QUICK)
+    probe("bloodmnist", head="linear", cache_dir=cache_root, **QUICK)
     ((here,), _), ((there,), _) = list_runs(cache_root), list_runs(other)
     text = text_of(write_report(against=other, tables=tmp_path / "tables", **out).out)
     assert f"{here.test.auc.value - there.test.auc.value:+.3f} [" in text
@@ -256,7 +272,7 @@ def test_runs_of_another_cache_stand_beside_ours(make_store, cache_root, tmp_pat
 def test_runs_of_other_options_are_told_apart_and_made_again_by_their_command(make_store, cache_root, tmp_path):
     make_store("bloodmnist", signal=0.6)
     for class_weight in ("none", "balanced"):
-        probe("bloodmnist", class_weight=class_weight, choose="cv", cache_dir=cache_root, **QUICK)
+        probe("bloodmnist", class_weight=class_weight, choose="cv", head="linear", cache_dir=cache_root, **QUICK)
     other = tmp_path / "other"
     shutil.copytree(cache_root, other)
     text = text_of(write_report(against=other, out=tmp_path / "r.html", cache_dir=cache_root).out)
@@ -279,7 +295,7 @@ def test_saliency_of_a_real_network_is_beside_its_mistakes(real_data, cache_root
     weights = real_data / "squeezenet1_1_torchvision_fp16src.pth"
     extract(tmp_path / "few.npz", "squeezenet1_1", weights=weights, device="cpu", precision="fp32", batch_size=8,
             cache_dir=cache_root)  # fmt: skip
-    probe("few", cache_dir=cache_root, **QUICK)
+    probe("few", head="linear", cache_dir=cache_root, **QUICK)
     made = write_report(out=tmp_path / "r.html", saliency=True, cache_dir=cache_root)
     assert any("squeezenet1_1 looked, by Grad-CAM" in note for note in made.notes)
     cards = re.findall(r'<article class="mistake">(.*?)</article>', text_of(made.out), re.DOTALL)

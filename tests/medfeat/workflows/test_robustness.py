@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 from medfeat.datasets import open_dataset
 from medfeat.datasets.corrupted import CorruptedImages
 from medfeat.errors import DataError
+from medfeat.evaluation.judging.robustness import judge_corrupted
 from medfeat.evaluation.runs.run import read_scores
 from medfeat.report import robustness as drawing
 from medfeat.workflows.predict import predict
@@ -62,12 +64,18 @@ def test_a_severity_is_what_the_saved_probe_says_of_the_same_images_as_files(cou
     assert found.scores["noise"][5].auc.value == pytest.approx(roc_auc_score(labels, said.scores[:, 1]), abs=1e-6)
 
 
+def test_a_run_that_was_kept_nowhere_has_no_head_to_test():
+    run = SimpleNamespace(folder=None, key="0123456789abcdef")
+    with pytest.raises(DataError, match=r"^run 0123456789ab was not written: its head cannot be tested$"):
+        judge_corrupted(run, None, noise="gaussian")
+
+
 def test_the_store_of_copies_is_no_dataset_that_a_plain_probe_takes(counting, cache_root):
     embed(cache_root)
     robustness("synthetic-binary", cache_dir=cache_root, device="cpu", **QUICK)
     names = {header.recipe["dataset"] for header in find_stores(cache_root)}
     assert names == {"synthetic-binary", "synthetic-binary-corrupted"}
-    report = probe(cache_dir=cache_root, **QUICK)
+    report = probe(head="linear", cache_dir=cache_root, **QUICK)
     assert {run.dataset for run in report.runs} == {"synthetic-binary"} and not report.failed
     path = next(header.path for header in find_stores(cache_root, dataset="synthetic-binary-corrupted"))
     with FeatureStore(path, verify=True) as store:

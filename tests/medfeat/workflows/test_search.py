@@ -35,6 +35,14 @@ def test_a_stored_image_finds_its_neighbours_and_not_itself(cache_root):
         assert hit.label == f"c{int(hit.id.split('/')[1]) % 3}"
 
 
+def test_an_id_that_is_not_stored_is_answered_with_those_most_like_it(cache_root):
+    plant(cache_root, counts=COUNTS)
+    with pytest.raises(UsageError, match=r"there is no image 'test7': did you mean test/7 or "):
+        search("planted", "fake", id="test7", cache_dir=cache_root)
+    with pytest.raises(UsageError, match=r"there is no image 'zebra': ids look like train/0, train/1"):
+        search("planted", "fake", id="zebra", cache_dir=cache_root)
+
+
 def test_memory_does_not_grow_with_the_store(cache_root, monkeypatch):
     plant(cache_root, counts=COUNTS)
     whole = search("planted", "fake", id="val/3", cache_dir=cache_root)

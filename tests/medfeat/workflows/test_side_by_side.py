@@ -79,7 +79,7 @@ def test_one_embedding_in_two_precisions_is_not_joined_with_itself(cache_root):
 
 def test_joined_layers_score_as_scikit_learn_s_pipeline_of_scaled_blocks(cache_root):
     paths = layers(cache_root)
-    run = probe("planted", select=True, cache_dir=cache_root, **QUICK).runs[0]
+    run = probe("planted", select=True, head="linear", cache_dir=cache_root, **QUICK).runs[0]
     assert run.store["embedding"] == "4 layers, avg" and run.store["dim"] == 48
     stores = [FeatureStore(path) for path in paths]
     task = official(stores[0])
@@ -103,7 +103,7 @@ def test_joined_layers_score_as_scikit_learn_s_pipeline_of_scaled_blocks(cache_r
 def test_val_chooses_among_last_quarter_and_all(cache_root, monkeypatch):
     layers(cache_root, 5)
     with_depth(monkeypatch, ("blocks.1", "blocks.3"))
-    report = probe("planted", select=True, cache_dir=cache_root, **QUICK)
+    report = probe("planted", select=True, head="linear", cache_dir=cache_root, **QUICK)
     (selection,) = report.selections
     stood = [(one.embedding, one.dim) for one in selection.contenders]
     assert ("avg", 12) in stood, "the last layer alone"
@@ -123,7 +123,7 @@ def test_poisoned_test_labels_change_no_choice(cache_root, tmp_path):
             layer = None if number == 2 else f"blocks.{number}"
             more = {} if spoil is None else {"rows": spoil}
             plant(root, counts=COUNTS, layer=layer, signal=0.7, seed=number, fingerprint="planted", **more)
-        select = probe("planted", select=True, cache_dir=root, **QUICK).selections[0]
+        select = probe("planted", select=True, head="linear", cache_dir=root, **QUICK).selections[0]
         fused = fuse("planted", cache_dir=root, **QUICK).fusion
         chosen.append((select.chosen, [c.best for c in select.contenders], fused.chosen, [w.best for w in fused.ways]))
     assert chosen[0] == chosen[1]
@@ -132,7 +132,7 @@ def test_poisoned_test_labels_change_no_choice(cache_root, tmp_path):
 def test_networks_and_baselines_stand_apart(cache_root):
     for name in ("one", "two", "pixels"):
         plant(cache_root, counts=COUNTS, backbone=name, signal=0.8, seed=len(name), fingerprint="planted")
-    (selection,) = probe("planted", select=True, cache_dir=cache_root, **QUICK).selections
+    (selection,) = probe("planted", select=True, head="linear", cache_dir=cache_root, **QUICK).selections
     assert [one.backbone for one in selection.contenders] == ["one", "pixels", "two", "one+two"]
 
 
@@ -186,8 +186,8 @@ def _on_all(root, data="held"):
 
 def test_what_is_written_down_names_every_store(cache_root):
     layers(cache_root)
-    run = probe("planted", select=True, cache_dir=cache_root, **QUICK).runs[0]
-    again = probe("planted", select=True, cache_dir=cache_root, **QUICK).runs[0]
+    run = probe("planted", select=True, head="linear", cache_dir=cache_root, **QUICK).runs[0]
+    again = probe("planted", select=True, head="linear", cache_dir=cache_root, **QUICK).runs[0]
     assert again.reused and again.key == run.key
     written = json.loads((run.folder / "run.json").read_text())
     assert {one["layer"] for one in written["store"]["recipe"]["stores"]} == {None, "blocks.0", "blocks.1", "blocks.2"}

@@ -12,6 +12,7 @@ import pytest
 import medfeat
 from medfeat.datasets import DATASETS
 from medfeat.errors import UsageError
+from medfeat.types import SilentProgress
 from medfeat.workflows import study as workflow
 from medfeat.workflows.study import plan, study
 from medfeat.workflows.studying import doing, working
@@ -45,8 +46,11 @@ def states(report):
 
 
 def test_every_cell_is_made_once(run, tmp_path):
-    first = run()
+    heard = SilentProgress()
+    first = run(progress=heard)
     assert (first.made, first.failed, first.left, first.exit_code()) == (6, (), 0, 0)
+    said = [line for line in heard.said if line.startswith("device: ")]
+    assert len(said) == 1, "of two embeddings: what holds for both is said once"
     again = run()
     assert (again.made, again.exit_code()) == (0, 0) and states(again) == ["done"] * 6
     assert {path.name for path in (tmp_path / "study-small").iterdir()} == {

@@ -28,6 +28,17 @@ resamples = 20
 """
 
 
+TRAINED = """
+data = "synthetic-binary"
+backbone = "squeezenet1_1"
+weights = "{weights}"
+precision = "fp32"
+mode = "head"
+epochs = 1
+resamples = 20
+"""
+
+
 def verdicts(folder, cache, **places):
     report = verify_study(folder, cache_dir=cache, **places)
     return {(one.kind, one.verdict, one.off) for one in report.cells}, report
@@ -108,3 +119,21 @@ def test_a_cell_that_the_text_no_longer_asks_for_is_said_so(own, tmp_path):
     found, _ = verdicts(tmp_path / "out", tmp_path / "cache", device="cpu")
     (off,) = [off for _, verdict, off in found if verdict == "not made here"]
     assert off.startswith("study.toml asks for no such cell here")
+
+
+def test_a_training_goes_by_the_digest_of_the_weights_it_began_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(Stamp, "settled", lambda *_: True)
+    file, out, cache = weights_at(tmp_path / "mine.pth"), tmp_path / "out", tmp_path / "cache"
+    (tmp_path / "own.toml").write_text(TRAINED.format(weights=file))
+    study(tmp_path / "own.toml", out=out, cache_dir=cache, device="cpu")
+    copy = shutil.move(file, tmp_path / "elsewhere.bin.pth")
+    found, report = verdicts(out, cache, device="cpu")
+    assert report.reproduced and ("training", "equal", "") in found, found
+    text = (out / "study.toml").read_text()
+    (out / "study.toml").write_text(text.replace(str(file), str(copy)))
+    found, report = verdicts(out, cache, device="cpu")
+    assert report.reproduced and ("training", "equal", "") in found, found
+    weights_at(copy, seed=1)
+    found, report = verdicts(out, cache, device="cpu")
+    assert {verdict for _, verdict, _ in found} == {"not made here"}, found
+    assert all("study.toml has its weights (blake2b:" in off for _, _, off in found)

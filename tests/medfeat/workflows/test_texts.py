@@ -166,6 +166,20 @@ def test_zero_shot_scores_are_those_of_the_model_itself(clip, cache_root, tmp_pa
     np.testing.assert_allclose(again.scores[rows], scores["test_scores"], atol=1e-6)
 
 
+def test_offline_goes_with_the_network_that_reads_texts(clip, cache_root, tmp_path, monkeypatch):
+    projected(clip[0], cache_root)
+    file = tmp_path / "prompts.json"
+    file.write_text(json.dumps(PROMPTS))
+
+    def load(network, options, progress):
+        raise MissingFileError(f"offline: {options.offline}")
+
+    monkeypatch.setattr("medfeat.extraction.remake.load_again", load)
+    for offline in (True, False):
+        with pytest.raises(MissingFileError, match=f"offline: {offline}"):
+            probe("shades", head="zero-shot", prompts=file, cache_dir=cache_root, resamples=20, offline=offline)
+
+
 def test_baselines_keep_their_head_beside_one_that_reads_texts(clip, cache_root, tmp_path):
     projected(clip[0], cache_root)
     extract(pairs(), "stats", name="shades", classes="dark,bright", cache_dir=cache_root)

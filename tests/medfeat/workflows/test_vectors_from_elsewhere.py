@@ -140,7 +140,7 @@ def test_a_file_without_labels_says_what_is_missing(tmp_path, cache_root):
     np.savez(tmp_path / "f.npz", ids=given["ids"], features=given["embeddings"])
     import_store(tmp_path / "f.npz", cache_dir=cache_root, **NAMES)
     with pytest.raises(DataError, match="no labels of its own: give some with --labels"):
-        probe(data="study", cache_dir=cache_root)
+        probe(data="study", head="linear", cache_dir=cache_root)
     (tmp_path / "l.csv").write_text(
         "id,label\n" + "\n".join(f"{n},{y}" for n, y in zip(given["ids"], given["labels"], strict=True))
     )

@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import medfeat
 from medfeat.errors import DataError, UsageError
@@ -22,37 +21,20 @@ from medfeat_cache import Catalogue, FeatureStore, find_stores
 from medfeat_cli.main import run as command
 
 from .embedded import embed, extracted
+from .versioned import (
+    ALTERNATING,
+    BRIGHT,
+    DARK,
+    HALVES,
+    features,
+    load_values,
+    official_of,
+    picture,
+    table,
+    write,
+)
 
 QUICK = {"resamples": 0}
-
-
-def picture(path, value, size=12):
-    """Write a grey picture around a value, with noise of its own."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(value).integers(-3, 4, (size, size))
-    Image.fromarray(np.clip(value + noise, 0, 255).astype(np.uint8)).save(path)
-
-
-def table(folder, values, labels, name="l.csv"):
-    """Write pictures 00.png, 01.png, ... and a CSV with their labels and a split; return the CSV."""
-    folder.mkdir(parents=True, exist_ok=True)
-    splits = ["train", "train", "val", "test"]
-    for i, value in enumerate(values):
-        picture(folder / f"{i:02}.png", value)
-    rows = [f"{i:02}.png,{label},{splits[i // 2 % 4]}" for i, label in enumerate(labels)]
-    (folder / name).write_text("path,label,split\n" + "\n".join(rows) + "\n")
-    return folder / name
-
-
-DARK = [20 + 4 * i for i in range(16)]
-BRIGHT = [130 + 7 * i for i in range(16)]
-ALTERNATING = ["ab"[i % 2] for i in range(16)]
-HALVES = ["ab"[i // 8] for i in range(16)]
-
-
-def official_of(path):
-    with FeatureStore(path) as store:
-        return official(store)
 
 
 def test_other_images_of_one_name_are_refused_and_both_paths_are_named(counting, cache_root, tmp_path):
@@ -99,25 +81,6 @@ def test_an_image_in_common_makes_a_numbered_version_and_the_last_one_is_meant(c
     assert load_values(cache_root, "study@2") == newest
 
 
-def write(folder, values, source):
-    labels = ["ab"[value % 2] for value in range(len(values))]
-    if source == "csv":
-        return table(folder, values, labels, "study.csv")
-    if source == "folder":
-        for value, label in zip(values, labels, strict=True):
-            picture(folder / label / f"{value:03}.png", value)
-        return folder
-    folder.mkdir()
-    images = np.stack([np.full((12, 12), value, np.uint8) for value in values])
-    np.savez(folder / "study.npz", images=images, labels=np.arange(len(values)) % 2)
-    return folder / "study.npz"
-
-
-def load_values(cache_root, name):
-    splits = [medfeat.load(name, "counting", split=s, cache_dir=cache_root).X[:, 0] for s in ("train", "val", "test")]
-    return sorted(np.concatenate(splits).tolist())
-
-
 def test_the_last_extracted_version_is_meant_again_when_its_images_come_back(counting, cache_root, tmp_path):
     folder = write(tmp_path / "study", DARK, "folder")
     embed(cache_root, folder)
@@ -150,7 +113,7 @@ def test_a_moved_folder_and_a_copied_one_embed_nothing(counting, cache_root, tmp
     assert embed(cache_root, moved, progress=said) == first
     assert counting.images == before
     assert not any("version" in line for line in said.said)
-    assert probe(str(moved), "counting", cache_dir=cache_root, **QUICK).runs
+    assert probe(str(moved), "counting", head="linear", cache_dir=cache_root, **QUICK).runs
 
 
 def test_renamed_files_are_a_version_without_one_new_image(counting, cache_root, tmp_path):
@@ -191,7 +154,7 @@ def test_another_contract_is_the_same_version_in_a_store_of_its_own(counting, ca
     assert len(paths) == 3
     assert not any("version" in line for line in said.said)
     assert {official_of(path).name for path in paths} == {OFFICIAL}
-    assert len(probe("study", "counting", cache_dir=cache_root, **QUICK).runs) == 3
+    assert len(probe("study", "counting", head="linear", cache_dir=cache_root, **QUICK).runs) == 3
 
 
 def grown(cache_root, tmp_path):
@@ -225,7 +188,7 @@ def test_predictions_transfers_and_tables_keep_versions_apart(counting, cache_ro
         recipe = store.recipe
     assert matching_store(Catalogue(cache_root), "study", recipe) == second
     assert matching_store(Catalogue(cache_root), "study@1", recipe) == first
-    report = probe("study@1,study@2", "counting", cache_dir=cache_root, **QUICK)
+    report = probe("study@1,study@2", "counting", head="linear", cache_dir=cache_root, **QUICK)
     assert {table.title for table in report.tables()} == {"study@1", "study@2"}
     moved = transfer("study", "study@1", "counting", cache_dir=cache_root, **QUICK).transfers[0]
     assert (moved.run.shown, moved.onto) == ("study@2", "study@1")
@@ -247,7 +210,7 @@ def test_a_backbone_that_only_an_earlier_version_has_is_not_given_for_the_newest
     embed(cache_root, folder)
     for ask in (
         lambda: medfeat.load("study", "stats", cache_dir=cache_root),
-        lambda: probe("study", "stats", cache_dir=cache_root),
+        lambda: probe("study", "stats", head="linear", cache_dir=cache_root),
     ):
         with pytest.raises(UsageError, match="study@1"):
             ask()
@@ -258,70 +221,6 @@ def test_all_versions_are_listed_and_one_can_be_named(counting, cache_root, tmp_
     for asked, shown in (((), {"study@1", "study@2"}), (("--data", "study@1"), {"study@1"})):
         assert command(["cache", "ls", "--json", "--cache-dir", str(cache_root), *asked]) == 0
         assert {store["data"] for store in json.loads(capsys.readouterr().out)["stores"]} == shown
-
-
-def forget_bindings(cache_root, path, *, task):
-    """Make a cache what an older medfeat would have left: no versions, tasks by name alone, no content in stores."""
-    folder = path.parent.parent
-    (folder / "versions.json").unlink()
-    [kept] = [file for file in folder.glob("tasks/*/official.json") if json.loads(file.read_text())["images"] == task]
-    content = json.loads(kept.read_text())
-    del content["images"]
-    for file in folder.glob("tasks/*/*.json"):
-        file.unlink()
-    (folder / "tasks" / "official.json").write_text(json.dumps(content))
-
-
-@pytest.fixture
-def no_content(monkeypatch):
-    """Stores are written as by an older medfeat: their facts hold a fingerprint and no content."""
-    from dataclasses import asdict
-
-    from medfeat.extraction.loop import one_pass as passes
-
-    def older(value):
-        facts = asdict(value)
-        facts.pop("content", None)
-        return facts
-
-    monkeypatch.setattr(passes, "asdict", older)
-
-
-def test_an_older_cache_stays_usable_and_its_images_are_recognised(
-    counting, cache_root, tmp_path, no_content, monkeypatch
-):
-    folder = write(tmp_path / "study", DARK, "folder")
-    first = embed(cache_root, folder)
-    forget_bindings(cache_root, first, task=official_of(first).images)
-    assert official_of(first).ids.size == 16
-    assert len(load_values(cache_root, "study")) == 16
-    monkeypatch.undo()
-    said = SilentProgress()
-    assert embed(cache_root, folder, progress=said) == first
-    picture(folder / "a" / "200.png", 200)
-    assert extracted(cache_root, folder, progress=said).embedded == 1
-    assert any("study@2" in line and "1 images added" in line for line in said.said)
-
-
-def test_labels_that_an_older_medfeat_put_on_a_name_of_two_meanings_are_refused(
-    counting, cache_root, tmp_path, no_content
-):
-    one = embed(cache_root, table(tmp_path / "a", DARK, HALVES))
-    other = table(tmp_path / "b", [DARK[0], *BRIGHT[1:]], ALTERNATING)
-    two = embed(cache_root, other)
-    forget_bindings(cache_root, two, task=official_of(two).images)
-    for path in (one, two):
-        with pytest.raises(DataError, match=r"older medfeat.*15 of its ids show different images"):
-            official_of(path)
-    before = counting.images
-    embed(cache_root, other)
-    assert counting.images == before
-    assert official_of(two).labels[:, 0].tolist() == [i % 2 for i in range(16)]
-
-
-def features(folder, ids, **more):
-    np.savez(folder / "f.npz", embeddings=np.eye(len(ids), 5, dtype=np.float32), ids=np.array(ids), **more)
-    return folder / "f.npz"
 
 
 def test_imported_features_are_of_one_version(counting, cache_root, tmp_path):
@@ -388,7 +287,7 @@ def test_official_sets_have_no_versions_and_their_tasks_lie_where_they_lay(count
     with FeatureStore(paths[1]) as store:
         assert find_task("mine", store).images == ""
     assert not (cache_root / "synthetic-binary" / "versions.json").exists()
-    assert len(probe("synthetic-binary", "counting", cache_dir=cache_root, **QUICK).runs) == 2
+    assert len(probe("synthetic-binary", "counting", head="linear", cache_dir=cache_root, **QUICK).runs) == 2
 
 
 def test_a_changed_image_is_never_taken_for_a_changed_network(counting, cache_root, tmp_path):

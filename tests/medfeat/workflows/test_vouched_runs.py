@@ -29,7 +29,7 @@ COUNTS = {"train": 60, "val": 40, "test": 40}
 @pytest.fixture
 def run(cache_root):
     plant(cache_root, counts=COUNTS)
-    return probe("planted", cache_dir=cache_root, **QUICK).runs[0]
+    return probe("planted", head="linear", cache_dir=cache_root, **QUICK).runs[0]
 
 
 def edit(run, **changes):
@@ -61,7 +61,7 @@ def test_an_edited_score_is_named_and_not_used(run, cache_root, capsys):
     assert found == [] and "run.json was changed after the run was written" in problems[0]
     assert command(["runs", "verify", "--cache-dir", str(cache_root)]) == 1
     assert "run.json was changed" in capsys.readouterr().err
-    again = probe("planted", cache_dir=cache_root, **QUICK)
+    again = probe("planted", head="linear", cache_dir=cache_root, **QUICK)
     assert again.reused == 0 and again.runs[0].test.auc.value == right
     assert list_runs(cache_root)[1] == []
 
@@ -80,7 +80,7 @@ def test_no_changed_file_lets_a_run_be_used_again(run, cache_root, name):
     if name != "choice.json":
         with pytest.raises(DataError, match="was changed after the run was written"):
             predict(run.folder, data="planted", cache_dir=cache_root)
-    assert probe("planted", cache_dir=cache_root, **QUICK).reused == 0
+    assert probe("planted", head="linear", cache_dir=cache_root, **QUICK).reused == 0
 
 
 def test_files_that_are_missing_or_came_later_are_named(run):
@@ -93,7 +93,7 @@ def test_a_run_of_before_is_read_and_marked(run, cache_root, capsys):
     make_old(run)
     found, problems = list_runs(cache_root)
     assert len(found) == 1 and not found[0].vouched and "nothing vouches for" in problems[0]
-    assert probe("planted", cache_dir=cache_root, **QUICK).reused == 1
+    assert probe("planted", head="linear", cache_dir=cache_root, **QUICK).reused == 1
     assert command(["runs", "verify", "--cache-dir", str(cache_root)]) == 0
     assert capsys.readouterr().out.startswith("NOT VOUCHED  ")
 
