@@ -94,7 +94,7 @@ def test_stored_images_are_labelled_into_a_csv(capsys, cache, tmp_path):
     shown = call(capsys, cache, *words)
     rows = list(csv.DictReader((tmp_path / "s.csv").read_text().splitlines()))
     assert len(rows) == sum(COUNTS.values()) and {row["abstain"] for row in rows} <= {"0", "1"}
-    assert "error rate 0.2, calibrated on 45 val samples" in shown.out
+    assert "calibrated on 135 train and val samples, each by a fold that left it out" in shown.out
 
 
 def test_the_nearest_stored_images_are_shown(capsys, cache):

@@ -20,7 +20,7 @@ from printed_commands import PAGES, SOURCES, TREE, all_commands, examples_of, pr
 pytestmark = pytest.mark.timeout(900)  # a page is dozens of commands, and the machine may be busy
 
 # Whose blocks are run by a test of the page, with what their Python makes in between.
-RUN_BY_THEIR_PAGE = {"new-tasks.md", "looking.md", "own-images.md", "extend.md", "study.md", "reproduce.md"}
+RUN_BY_THEIR_PAGE = {"new-tasks.md", "looking.md", "own-images.md", "extend.md", "study.md", "reproduce.md", "scale.md"}
 
 # What a reader puts in the place of a word, by the word or option before it.
 STANDS_FOR = {
@@ -34,7 +34,7 @@ STANDS_FOR = {
     "OUT": "out.npz",
     "DIR": "tables",
     "COMMAND": "extract",
-    "GRID.toml": "small.toml",
+    **dict.fromkeys(("GRID.toml", "parts.toml"), "small.toml"),
     "FOLDER": "study-small",
     "VOLUMES": "adrenalmnist3d",
     "N": "2",
@@ -156,7 +156,14 @@ def test_every_example_of_a_help_text_runs(desk, capsys):
 
 # What a message puts in where the code has no text; what is not here is said only where somebody asked for it.
 PUT_IN = {"data": "breastmnist", "backbone": "resnet18", "head": "linear", "run": "RUN", "cache_dir": "cache"}
-PUT_BEHIND = {"import": "features.npz", "rm": "STORE", "repair": "STORE", "verify": "STORE", "study": "small.toml"}
+PUT_BEHIND = {
+    "import": "features.npz",
+    "rm": "STORE",
+    "repair": "STORE",
+    "verify": "STORE",
+    "study": "small.toml",
+    "delete": "RUN",
+}
 
 
 def spelled(call: ast.Call) -> str:
@@ -190,7 +197,7 @@ def test_every_command_that_a_message_spells_runs(desk, capsys):
     assert len(lines) > 30
     assert not failures_of(["medfeat export RUN --out given"], desk, capsys)
     # Several layers of a network leave no single store to ask; what removes stores comes last.
-    late = {" --layer": 1, " --bag": 2, " rm ": 3}
+    late = {" --layer": 1, " --bag": 2, " delete ": 3, " rm ": 4}
     order = sorted(lines, key=lambda line: max((rank for word, rank in late.items() if word in line), default=0))
     assert not failures_of(order, desk, capsys)
 

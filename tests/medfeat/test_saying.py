@@ -45,6 +45,8 @@ def bare_logging(monkeypatch):
     before = root.level
     monkeypatch.setattr(root, "handlers", [])
     root.setLevel(logging.WARNING)
+    # A library that sets up logging, as MLflow does, may have shut those that were there.
+    monkeypatch.setattr(logging.getLogger("medfeat"), "disabled", False)
     yield
     root.setLevel(before)
 
@@ -84,7 +86,10 @@ def test_a_notebook_shows_a_bar_and_what_is_worth_keeping(notebook, monkeypatch,
 
 
 @pytest.mark.parametrize(("level", "shown"), [("INFO", ["logged"]), ("WARNING", ["printed"]), (None, ["printed"])])
-def test_a_log_that_a_notebook_shows_is_not_printed_beside_it(notebook, bare_logging, capsys, level, shown):
+def test_a_log_that_a_notebook_shows_is_not_printed_beside_it(
+    notebook, bare_logging, capsys, monkeypatch, level, shown
+):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # those of pytest came after the fixture
     if level:
         logging.basicConfig(level=level, format="logged %(message)s")
     heard(None).say("device: cpu")

@@ -30,7 +30,7 @@ def test_each_version_has_a_table_and_a_caption_of_its_own(grown, cache_root):
     for data in ("mine", None):
         found = compare(data, cache_dir=cache_root)
         assert [(one.dataset, len(one.runs)) for one in found.comparisons] == [("mine@1", 1), ("mine@2", 1)]
-        first, second = (table for table in found.tables() if "runs" in table.title)
+        first, second = (table for table in found.tables() if "1 run," in table.title or "1 run " in table.title)
         assert first.title.startswith("mine@1") and "test-set uncertainty of 8 samples" in first.notes[-1]
         assert second.title.startswith("mine@2") and "test-set uncertainty of 12 samples" in second.notes[-1]
 

@@ -151,8 +151,8 @@ def test_the_graph_gives_the_runs_scores(cache_root, tmp_path, data, task):
         (tmp_path / "ages.csv").write_text("id,age,split\n" + "\n".join(rows) + "\n")
         options = {"labels": tmp_path / "ages.csv", "task": "regression", "partial": True}
     extract(images, CNN, weights="random", cache_dir=cache_root, **FRESH | ({} if data == "numbers" else options))
-    of_store = {} if data != "numbers" else options | {"head": "ridge"}
-    run = probe(head="linear", cache_dir=cache_root, resamples=20, **of_store).runs[0]
+    of_store = {"head": "linear"} if data != "numbers" else options | {"head": "ridge"}
+    run = probe(cache_dir=cache_root, resamples=20, **of_store).runs[0]
     report = export(run.folder, tmp_path / "given", onnx=True, cache_dir=cache_root)
     assert report.onnx_difference <= onnx_graph.TOLERANCE
     session = onnxruntime.InferenceSession(str(report.folder / "network.onnx"), providers=["CPUExecutionProvider"])

@@ -35,7 +35,12 @@ def test_exported_test_images_of_breastmnist_get_their_stored_scores(real_data, 
 def test_breastmnist_is_relabelled_and_kept_by_name(real_data, cache_root):
     embed(real_data, cache_root, "breastmnist", "pixels")
     run = probe(
-        "breastmnist", relabel="1=not malignant;0=malignant", name="flipped", cache_dir=cache_root, **QUICK
+        "breastmnist",
+        relabel="1=not malignant;0=malignant",
+        name="flipped",
+        head="linear",
+        cache_dir=cache_root,
+        **QUICK,
     ).runs[0]
     straight = probe("breastmnist", head="linear", cache_dir=cache_root, **QUICK).runs[0]
     assert run.task["classes"] == ["not malignant", "malignant"]

@@ -76,7 +76,7 @@ def test_a_new_image_is_embedded_once_and_finds_itself(counting, cache_root, tmp
         ({}, UsageError, "either --image FILE or --id"),
         ({"id": "test/0", "image": "x.png"}, UsageError, "either"),
         ({"id": "test/0", "k": 0}, UsageError, "-k must be 1 or more, got 0"),
-        ({"id": "test/999"}, Exception, "1 of 1 ids are not in"),
+        ({"id": "test/999"}, Exception, "there is no image 'test/999': did you mean test/9"),
         ({"image": "nonesuch.png"}, UsageError, "there is no image file nonesuch.png"),
     ],
 )
