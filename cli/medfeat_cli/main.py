@@ -15,6 +15,7 @@ import typer
 from medfeat_cli import output
 from medfeat_cli.commands import register
 from medfeat_cli.helping import HelpfulGroup
+from medfeat_cli.room_for_scipy import ask_for_room_first
 
 _NAME = "medfeat"
 app = typer.Typer(
@@ -87,6 +88,7 @@ def _keep_libraries_quiet() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code: 0 fine, 1 failed, 2 asked wrongly, 130 Ctrl-C, 143 SIGTERM."""
     code, said = 0, ""
+    ask_for_room_first()
     try:
         code = int(app(arguments, standalone_mode=False, prog_name=_NAME) or 0)
     except KeyboardInterrupt:
