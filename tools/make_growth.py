@@ -66,7 +66,8 @@ and each curve goes on until a point would take ten minutes of the processor or 
 [bench_curves.py](../benchmarks/bench_curves.py), drawn by `tools/make_growth.py`. Both axes are logarithmic: a
 straight line is a power, and its exponent between the last two points is told below each figure: 1 is in proportion, 2
 is four times as much for twice as many; below 1, the start of the command still counts. Heads and audits have 2,048
-numbers an image and eight classes where nothing else is said.
+numbers an image and eight classes where nothing else is said. Products of matrices ran in one thread
+(`OMP_NUM_THREADS=1`), but for the curves by cores.
 """
 NOTHING = f"""
 **Not measured yet** for this version. On a quiet machine, this measures and draws the curves:

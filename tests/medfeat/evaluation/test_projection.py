@@ -143,6 +143,17 @@ def test_on_real_images_a_map_is_as_trustworthy_as_the_librarys_own_defaults(rea
 
 @pytest.mark.slow
 @pytest.mark.realdata
+def test_over_three_seeds_a_map_of_pixels_is_within_the_bound_of_the_librarys_own(real_data):
+    with np.load(real_data / "breastmnist.npz") as file:
+        X = np.concatenate([file[f"{split}_images"] for split in ("train", "val", "test")]).reshape(780, -1) / 255
+    ours = [lay_out(X.astype(np.float32), unit=False, seed=seed).tsne2 for seed in range(3)]
+    theirs = [np.asarray(TSNE(random_state=seed, n_jobs=1).fit(X)) for seed in range(3)]
+    mean = [np.mean([trustworthiness(X, one, n_neighbors=15) for one in maps]) for maps in (ours, theirs)]
+    assert mean[0] >= mean[1] - 0.005
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
 def test_on_many_real_images_too_where_a_grid_is_interpolated(real_data):
     with np.load(real_data / "adrenalmnist3d.npz") as file:
         volumes = np.concatenate([file[f"{split}_images"] for split in ("train", "val", "test")])
