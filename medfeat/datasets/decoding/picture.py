@@ -16,6 +16,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from medfeat.datasets.decoding.bad_file import BadFile, refuse_bomb
 from medfeat.datasets.decoding.file_kinds import to_png
 from medfeat.datasets.decoding.intensity import Stored
+from medfeat.datasets.decoding.jpeg import jpeg_pixels
 from medfeat.datasets.decoding.jpeg2000 import bits_of
 from medfeat.datasets.decoding.picture_room import refuse_too_much, taken_bytes
 from medfeat.datasets.decoding.room import Reserve, no_bound
@@ -170,6 +171,8 @@ def _stored_jpeg2000(image: Image.Image, bits: int) -> Stored:
 
 
 def _eight_bit(image: Image.Image) -> NDArray[np.uint8]:
+    if (pixels := jpeg_pixels(image)) is not None:
+        return np.ascontiguousarray(_turned(pixels, _turn_of(image)))
     if image.has_transparency_data:
         grey = image.mode in ("1", "L", "LA", "La")
         return _upright(image, lambda part: _on_black(np.asarray(_as_mode(part, "RGBA")), grey))
@@ -184,7 +187,7 @@ def _upright(image: Image.Image, values_of: Callable[[Image.Image], NDArray[Any]
     pixel, and to make an array of it at once two copies.
     """
     image.load()  # a TIFF turns itself then, and no longer says that it should be turned
-    turn = int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    turn = _turn_of(image)
     width, height = image.size
     step = max(1, _COPIED_BYTES // (4 * width))
     if step >= height:
@@ -197,6 +200,10 @@ def _upright(image: Image.Image, values_of: Callable[[Image.Image], NDArray[Any]
     for top in range(0, height, step):
         as_it_lies[top : top + step] = values_of(image.crop((0, top, width, min(top + step, height))))
     return upright
+
+
+def _turn_of(image: Image.Image) -> int:
+    return int(image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
 def _turned(values: NDArray[Any], turn: int) -> NDArray[Any]:
