@@ -20,7 +20,8 @@ from medfeat.extraction.ask.as_stored import as_stored
 from medfeat.extraction.loop import read_ahead
 from medfeat.extraction.loop.read_ahead import ReadAhead, in_turn
 from medfeat.extraction.loop.row_keeper import RowKeeper
-from medfeat.extraction.network.forward import Images, RowEmbedder, Rows, stream
+from medfeat.extraction.network.forward import RowEmbedder, Rows, stream
+from medfeat.extraction.network.laying import Images, Laid, laid_ahead
 from medfeat.types import BadImage, Dataset, DatasetInfo, FloatArray, ImageBatch, Progress
 
 # Bounds what a part holds in memory, whatever the dimension.
@@ -56,13 +57,16 @@ class Figures:
 
 @dataclass(frozen=True)
 class _Read:
-    """One batch of a group: what was asked for, what came, and the hashes of what came, which may be on their way."""
+    """One batch of a group: what was asked for, what came, and the hashes of what came, which may be on their way.
+
+    Its images may have been resized since.
+    """
 
     group: str
     asked: NDArray[np.int64]
     rows: NDArray[np.int64]
     pieces: tuple[Future[NDArray[np.uint8]], ...]
-    images: Images
+    images: Images | Laid
     bad: tuple[BadImage, ...]
 
     def hashes(self) -> NDArray[np.uint8]:
@@ -138,7 +142,7 @@ def extract_rows(
         progress.start(sum(map(len, groups.values())), f"{dataset.info.name} {', '.join(groups)}")
         with ExitStack() as stack:
             pool = stack.enter_context(ThreadPoolExecutor(1)) if background else None
-            reads = stack.enter_context(_ahead(dataset, groups, embedder.batch_size))
+            reads = stack.enter_context(_ahead(dataset, groups, embedder))
             save = _Saver(writers, figures, pool)
             _embed(
                 _timed(reads, figures),
@@ -269,14 +273,15 @@ def _image_bytes(info: DatasetInfo) -> int:
 
 
 @contextmanager
-def _ahead(dataset: Dataset, groups: Mapping[str, NDArray[np.int64]], batch_size: int) -> Iterator[Iterator[_Read]]:
-    """Read groups ahead, each in a thread of its own, and hash what came in others; all groups end together."""
+def _ahead(
+    dataset: Dataset, groups: Mapping[str, NDArray[np.int64]], embedder: RowEmbedder
+) -> Iterator[Iterator[_Read]]:
+    """Read groups ahead, each in a thread of its own, hash and resize what came in others; all groups end together."""
     workers, totals = reading_of(dataset).workers, {group: len(rows) for group, rows in groups.items()}
     depth, room = max(read_ahead.DEPTH, workers + 1), read_ahead.MOST_BYTES // len(groups)
     with ThreadPoolExecutor(workers, thread_name_prefix="medfeat-hash") as pool, ExitStack() as stack:
-        sources = {
-            group: _hashed(dataset, group, batch_size, rows, _Hashing(pool, workers)) for group, rows in groups.items()
-        }
+        hashing = _Hashing(pool, workers)
+        sources = {group: _hashed(dataset, group, embedder, rows, hashing) for group, rows in groups.items()}
         ahead = {
             group: stack.enter_context(ReadAhead(source, depth, _weight, most_bytes=room))
             for group, source in sources.items()
@@ -300,13 +305,14 @@ class _Hashing:
 
 
 def _hashed(
-    dataset: Dataset, group: str, batch_size: int, missing: NDArray[np.int64], hashing: _Hashing
+    dataset: Dataset, group: str, embedder: RowEmbedder, missing: NDArray[np.int64], hashing: _Hashing
 ) -> Iterator[_Read]:
-    for batch, pieces in _with_hashes(dataset, group, batch_size, missing, hashing):
+    for batch, pieces in _with_hashes(dataset, group, embedder.batch_size, missing, hashing):
         unplaced = next((bad for bad in batch.bad if bad.row is None), None)
         if unplaced is not None:
             raise DataError(f"{dataset.info.name} reports {unplaced.id} as a BadImage without its row: give it too")
-        yield _Read(group, batch.asked, batch.rows, pieces, batch.images, batch.bad)
+        images = laid_ahead(batch.images, embedder, hashing.pool)
+        yield _Read(group, batch.asked, batch.rows, pieces, images, batch.bad)
 
 
 def _with_hashes(

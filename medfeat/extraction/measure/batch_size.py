@@ -13,7 +13,8 @@ from medfeat.extraction.measure.clock import stopwatch
 if TYPE_CHECKING:
     import torch
 
-    from medfeat.extraction.network.forward import Images, RowEmbedder
+    from medfeat.extraction.network.forward import RowEmbedder
+    from medfeat.extraction.network.laying import Images
 
 _GOOD_ENOUGH_GAIN = 1.05
 # On a processor small batches stay in its caches: ResNet-50 runs half again as fast at 4 as at 32.

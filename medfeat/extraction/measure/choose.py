@@ -42,7 +42,8 @@ from medfeat.types import Precision, Progress
 if TYPE_CHECKING:
     import torch
 
-    from medfeat.extraction.network.forward import Images, RowEmbedder, Rows
+    from medfeat.extraction.network.forward import RowEmbedder, Rows
+    from medfeat.extraction.network.laying import Images
 
 _DEFAULT_BATCH = {"cpu": 8, "cuda": 256, "mps": 32}
 _PART_SECONDS, _MAX_PART_ROWS = 10.0, 8192

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medfeat.extraction.ask.copies import MIRROR, OF_CROPS, UPSIDE_DOWN
-from medfeat.extraction.network.forward import Forward, Images, Result, Rows
+from medfeat.extraction.network.forward import Forward, Result, Rows
+from medfeat.extraction.network.laying import Images
 from medfeat.types import UInt8Array
 
 if TYPE_CHECKING:

@@ -15,9 +15,10 @@ from medfeat.errors import DataError, OutOfMemoryError, first_line
 from medfeat.extraction.network.compiling import CompiledNetwork
 from medfeat.extraction.network.device import is_out_of_memory
 from medfeat.extraction.network.fusing import fused_half
+from medfeat.extraction.network.laying import Images, Laid, Lay, LaysAhead
 from medfeat.extraction.network.preprocess import Preprocess, preprocess_list
 from medfeat.float32 import full_float32
-from medfeat.types import Fit, Precision, UInt8Array
+from medfeat.types import Fit, Precision
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Rows = NDArray[np.float32]
-Images = UInt8Array | list[UInt8Array]
 
 
 def torch_dtype(precision: Precision) -> torch.dtype:
@@ -150,6 +150,17 @@ class Forward:
 
     def submit(self, images: Images) -> Pending:
         """Start embedding 1 to `batch_size` images, halving the pass when memory runs out; a GPU goes on alone."""
+        return self._submit(images, laid=False)
+
+    def laying(self, images: Images) -> Lay | None:
+        """Return what resizes each of some images in any thread; None where it is done sooner with all of them."""
+        return self._preprocess.lay if self._preprocess.lays_ahead(images) else None
+
+    def submit_laid(self, images: Images) -> Pending:
+        """Start embedding images that were resized already."""
+        return self._submit(images, laid=True)
+
+    def _submit(self, images: Images, *, laid: bool) -> Pending:
         import torch
 
         while True:
@@ -158,7 +169,7 @@ class Forward:
                 with torch.inference_mode(), _on(self.device), full_float32():
                     for start in range(0, len(images), size):
                         part = images[start : start + size]
-                        outputs = self._network(self._inputs(_padded(part, size)))
+                        outputs = self._network(self._inputs(_padded(part, size), laid=laid))
                         refuse_other_rows(outputs, size)
                         passes.append([output[: len(part)].float() for output in outputs])
                     whole = passes[0] if len(passes) == 1 else [torch.cat(v) for v in zip(*passes, strict=True)]
@@ -177,15 +188,16 @@ class Forward:
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _inputs(self, images: Images) -> torch.Tensor:
+    def _inputs(self, images: Images, *, laid: bool) -> torch.Tensor:
         import torch
 
         if isinstance(images, list):
-            return preprocess_list(self._preprocess, images)
+            return preprocess_list(self._preprocess, images, laid=laid)
         host = torch.from_numpy(np.ascontiguousarray(images))
         # A copy that goes on alone needs memory that stays: CUDA's own pinned memory does, a freed array does not.
         pinned = self.device.type == "cuda"
-        return self._preprocess((host.pin_memory() if pinned else host).to(self.device, non_blocking=pinned))
+        here = (host.pin_memory() if pinned else host).to(self.device, non_blocking=pinned)
+        return self._preprocess(here, laid=laid)
 
 
 class RawForward:
@@ -260,18 +272,26 @@ class Embedded(Generic[T]):
     rows: list[Rows]
 
 
-def stream(embedder: RowEmbedder, batches: Iterable[tuple[T, Images]], depth: int = 2) -> Iterator[Embedded[T]]:
+def stream(embedder: RowEmbedder, batches: Iterable[tuple[T, Images | Laid]], depth: int = 2) -> Iterator[Embedded[T]]:
     """Embed batches in order, keeping `depth` of them in flight so that a GPU never waits for the host."""
     flying: deque[tuple[T, Result]] = deque()
     for item, images in batches:
         # A batch of which no image could be read has nothing to embed, and still has to be accounted for.
-        flying.append((item, embedder.submit(images) if len(images) else Finished([])))
+        flying.append((item, _submitted(embedder, images) if len(images) else Finished([])))
         if len(flying) >= depth or embedder.device.type != "cuda":
             first, pending = flying.popleft()
             yield Embedded(first, pending.result())
     while flying:
         first, pending = flying.popleft()
         yield Embedded(first, pending.result())
+
+
+def _submitted(embedder: RowEmbedder, images: Images | Laid) -> Result:
+    if not isinstance(images, Laid):
+        return embedder.submit(images)
+    assert isinstance(embedder, LaysAhead)
+    started: Result = embedder.submit_laid(images.images)
+    return started
 
 
 def refuse_other_rows(outputs: Iterable[torch.Tensor], images: int) -> None:

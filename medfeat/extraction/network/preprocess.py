@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
+from medfeat.backbones.features.pillow_resize import LEAST_PIXELS, PillowResizer, may_resize, resized
 from medfeat.backbones.features.resize import Resizer, piece_bytes
 from medfeat.errors import UsageError
 from medfeat.types import BackboneInfo, Fit, UInt8Array
@@ -138,15 +139,56 @@ class Preprocess:
         self._table = torch.addcmul(self._shift, every, self._scale).to(self.dtype)
         # Apple's GPUs have no float64: there the CPU filters, and the levels travel
         self._filters_on = torch.device("cpu") if self.device.type == "mps" else self.device
-        self._resizers: dict[tuple[int, int], tuple[Geometry, Resizer]] = {}
+        self._resizers: dict[tuple[int, int], tuple[Geometry, Resizer | PillowResizer]] = {}
 
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Preprocess (B, H, W) or (B, H, W, 3) uint8 images into (B, 3, S, S), in channels_last memory order."""
-        import torch
+    def __call__(self, images: torch.Tensor, *, laid: bool = False) -> torch.Tensor:
+        """Preprocess (B, H, W) or (B, H, W, 3) uint8 images into (B, 3, S, S), in channels_last memory order.
 
+        `laid` are what `lay` returned of images: nothing is left to resize.
+        """
         if images.ndim == 3:
             images = images.unsqueeze(-1)
-        layout, resizer = self._resizer((images.shape[1], images.shape[2]))
+        shape = (images.shape[1], images.shape[2])
+        layout, resizer = self._as_it_is(shape) if laid else self._resizer(shape)
+        return self._normalised(images, layout, resizer)
+
+    def lays_ahead(self, images: UInt8Array | Sequence[UInt8Array]) -> bool:
+        """Whether each of some images had better be resized by `lay`, in any thread, than with the others.
+
+        Parameters
+        ----------
+        images
+            (n, H, W[, 3]) array, or images of unequal shapes; these would reach a GPU one by one.
+        """
+        several = not hasattr(images, "shape")
+        if self.device.type == "cuda" and not several:
+            return False
+        shapes = {image.shape[:2] for image in images[: None if several else 1]}
+        layouts = {shape: geometry(self.info, self.fit, shape) for shape in shapes}
+        return all(self._by_pillow(shape, layout) for shape, layout in layouts.items()) and any(
+            (several or shape[0] * shape[1] >= LEAST_PIXELS) and layout.window != (0, 0, *shape)
+            for shape, layout in layouts.items()
+        )
+
+    def lay(self, image: UInt8Array) -> UInt8Array:
+        """Resize an image and keep what the network will see: (h, w) or (h, w, 3) levels, smaller than S with ``pad``.
+
+        Parameters
+        ----------
+        image
+            (H, W) or (H, W, 3) uint8, one of those that `lays_ahead` was asked about.
+        """
+        layout = geometry(self.info, self.fit, image.shape[:2])
+        return resized(image, layout.target, self.info.interpolation, layout.window)
+
+    def _by_pillow(self, shape: tuple[int, int], layout: Geometry) -> bool:
+        return may_resize(shape, layout.target, self.info.interpolation, layout.window)
+
+    def _normalised(
+        self, images: torch.Tensor, layout: Geometry, resizer: Callable[[torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
+        import torch
+
         size = self.info.input_size
         shape = (len(images), size, size, 3)
         whole = layout.window[2:] == (size, size)
@@ -167,12 +209,20 @@ class Preprocess:
                 place[:] = torch.addcmul(shift, levels.to(torch.float32).flatten(2), scale).reshape(place.shape)
         return output.permute(0, 3, 1, 2)
 
-    def _resizer(self, shape: tuple[int, int]) -> tuple[Geometry, Resizer]:
+    def _as_it_is(self, shape: tuple[int, int]) -> tuple[Geometry, Callable[[torch.Tensor], torch.Tensor]]:
+        top, left = ((self.info.input_size - side) // 2 for side in shape)
+        return Geometry(shape, (0, 0, *shape), (top, left)), lambda images: images
+
+    def _resizer(self, shape: tuple[int, int]) -> tuple[Geometry, Resizer | PillowResizer]:
         found = self._resizers.pop(shape, None)
         if found is None:
             layout = geometry(self.info, self.fit, shape)
             target, filters = layout.target, self.info.interpolation
-            found = layout, Resizer(shape, target, filters, self._filters_on, layout.window)
+            large = shape[0] * shape[1] >= LEAST_PIXELS and target != shape
+            if large and self._filters_on.type == "cpu" and self._by_pillow(shape, layout):
+                found = layout, PillowResizer(target, filters, layout.window)
+            else:
+                found = layout, Resizer(shape, target, filters, self._filters_on, layout.window)
         # the latest goes last, and the one not asked for the longest goes away
         self._resizers[shape] = found
         if len(self._resizers) > _SHAPES_KEPT:
@@ -185,7 +235,7 @@ class Preprocess:
         return max(1, piece_bytes(self._filters_on) // (8 * height * width * images.shape[-1]))
 
 
-def preprocess_list(preprocess: Preprocess, images: Sequence[UInt8Array]) -> torch.Tensor:
+def preprocess_list(preprocess: Preprocess, images: Sequence[UInt8Array], *, laid: bool = False) -> torch.Tensor:
     """Preprocess images of different shapes, those of one shape together, in the order given.
 
     Parameters
@@ -194,6 +244,8 @@ def preprocess_list(preprocess: Preprocess, images: Sequence[UInt8Array]) -> tor
         What to do with them.
     images
         (H, W) or (H, W, 3) uint8 arrays.
+    laid
+        They are what `Preprocess.lay` returned.
 
     Returns
     -------
@@ -212,7 +264,8 @@ def preprocess_list(preprocess: Preprocess, images: Sequence[UInt8Array]) -> tor
         for start in range(0, len(positions), step):
             some = positions[start : start + step]
             batch = _together([images[position] for position in some])
-            output[some] = preprocess(torch.from_numpy(batch).to(preprocess.device)).permute(0, 2, 3, 1)
+            found = preprocess(torch.from_numpy(batch).to(preprocess.device), laid=laid)
+            output[some] = found.permute(0, 2, 3, 1)
     return output.permute(0, 3, 1, 2)
 
 

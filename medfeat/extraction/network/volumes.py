@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from medfeat.backbones import takes_raw
 from medfeat.errors import UsageError
-from medfeat.extraction.network.forward import Finished, Forward, Images, Rows, stream
+from medfeat.extraction.network.forward import Finished, Forward, Rows, stream
+from medfeat.extraction.network.laying import Images
 from medfeat.extraction.network.slice_pooling import (
     AXES,
     SliceKeeper,

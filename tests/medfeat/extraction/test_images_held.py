@@ -101,7 +101,7 @@ def test_a_single_large_image_is_prepared_without_a_copy():
     class Preprocess:
         dtype, device, info = torch.float32, torch.device("cpu"), SimpleNamespace(input_size=4)
 
-        def __call__(self, images):
+        def __call__(self, images, *, laid):
             seen.append(images.numpy())
             return torch.zeros(len(images), 3, 4, 4)
 

@@ -14,6 +14,7 @@ from torchvision.transforms import v2
 
 from medfeat.backbones import describe
 from medfeat.errors import UsageError
+from medfeat.extraction.network import preprocess as preprocessing
 from medfeat.extraction.network.preprocess import Preprocess, geometry, preprocess_list
 from medfeat.types import BackboneInfo
 
@@ -145,6 +146,12 @@ def test_an_unknown_fit_is_refused_at_once() -> None:
         Preprocess(describe("resnet18"), fit="crop")
 
 
+@pytest.fixture
+def without_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large images are filtered here, as those are of which Pillow would take too much memory."""
+    monkeypatch.setattr(preprocessing, "may_resize", lambda *_: False)
+
+
 class Largest(TorchDispatchMode):
     """Remembers the bytes of the largest tensor of fractions that any operation made."""
 
@@ -158,7 +165,7 @@ class Largest(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("shape", [(2, 3000, 4000, 3), (1, 12000, 1000, 3), (40, 600, 500)])
-def test_large_images_are_filtered_in_small_pieces(shape: tuple[int, ...]) -> None:
+def test_large_images_are_filtered_in_small_pieces(shape: tuple[int, ...], without_pillow: None) -> None:
     batch = torch.zeros(shape, dtype=torch.uint8)
     preprocess = Preprocess(describe("resnet18"))
     with Largest() as seen:
@@ -167,7 +174,7 @@ def test_large_images_are_filtered_in_small_pieces(shape: tuple[int, ...]) -> No
     assert seen.nbytes < 32 << 20
 
 
-def test_filters_of_many_shapes_do_not_pile_up() -> None:
+def test_filters_of_many_shapes_do_not_pile_up(without_pillow: None) -> None:
     preprocess = Preprocess(describe("resnet18"))
     preprocess(images((1, 999, 999)))
     tracemalloc.start()
