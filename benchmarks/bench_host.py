@@ -4,7 +4,7 @@ An ordinary quick test. With MEDFEAT_BENCH=1 it takes some eight minutes of two 
 `results/host.json`: `MEDFEAT_BENCH=1 python -m pytest benchmarks/bench_host.py -s`. In one run, alternating, it
 measures
 
-- medfeat, held to 1, 2, 4 ... cores with as many workers;
+- medfeat, held to 1, 2, 4 ... cores with as many workers; at the most cores also with an `.npz` that it unpacked before;
 - medfeat as it was before it read, hashed and decoded side by side (`BEFORE`, where git has that commit);
 - the yardsticks: as many threads as cores that inflate and hash the same bytes and do nothing else, and as many
   processes of one thread that decode the same files with Pillow, and hash them.
@@ -60,8 +60,9 @@ class Null:
     def submit(self, images):
         return Finished([np.ones((len(images), 512), np.float32)])
 
-data, intensity, memory, folder, workers = sys.argv[1:]
+data, intensity, memory, folder, workers, unpack = sys.argv[1:]
 options = {"workers": int(workers)} if workers else {}
+options |= {"unpack": True} if unpack else {}
 dataset = open_dataset(data, intensity=intensity or None, memory=DigestMemory(Path(memory)), **options)
 
 def run(number):
@@ -253,11 +254,12 @@ class Bench:
         self.folder, self.data, self.intensity, self.before = folder, data, intensity, before
         self.stores = itertools.count()
 
-    def medfeat(self, cores, tree=ROOT):
-        memory = self.folder / f"{self.data.name}.digests.json"
+    def medfeat(self, cores, tree=ROOT, *, unpack=False):
+        memory = self.folder / ("unpacked" if unpack else "digests") / f"{self.data.name}.json"
         workers = cores if tree == ROOT else ""
         store = self.folder / "stores" / self.data.name / str(next(self.stores))
-        return Way(Child(MEDFEAT, self.data, self.intensity or "", memory, store, workers, cores=cores, tree=tree))
+        words = self.data, self.intensity or "", memory, store, workers, "unpack" if unpack else ""
+        return Way(Child(MEDFEAT, *words, cores=cores, tree=tree))
 
     def inflate(self, cores, library):
         side = int(self.data.stem)
@@ -314,6 +316,7 @@ def measured(bench, kind):
     if bench.before is not None:
         ways[f"before on {most}"] = bench.medfeat(most, bench.before)
     if kind.startswith("npz"):
+        ways[f"medfeat on {most}, unpacked"] = bench.medfeat(most, unpack=True)
         for name in libraries():
             ways[f"{name} and blake2b on {most}"] = bench.inflate(most, name)
     if kind.startswith("jpeg"):

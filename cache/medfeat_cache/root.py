@@ -14,6 +14,8 @@ _ENVIRONMENT = "MEDFEAT_CACHE"
 OWN_NAMES = frozenset({"runs", "tuned", "digests.json", "headers.json"})
 OWN_FOLDERS = frozenset({"tasks", "versions", "versions.json", "maps"})
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))})
+# Images of .npz files, as they were inflated.
+UNPACKED = ".unpacked"
 STORE_NAME = re.compile(r"[0-9a-f]{12}\.h5")
 HIDDEN_NAME = re.compile(r"\.(?P<stem>[0-9a-f]{12})\.(?P<kind>parts|lock|lock\.break|h5\..*\.tmp)")
 
@@ -74,6 +76,11 @@ def compiled_folder() -> Path | None:
         return user_root() / ".compiled"
     except StoreInputError:
         return None
+
+
+def unpacked_folder(root: Path) -> Path:
+    """Return where the cache at `root` keeps images of .npz files as they were inflated."""
+    return root / UNPACKED
 
 
 def measured_folder(root: Path) -> Path:

@@ -135,6 +135,9 @@ Volumes = Annotated[
     str | None, typer.Option("--volumes", help="`series`: the slices of each DICOM series are one volume.")
 ]
 Workers = Annotated[str, typer.Option("--workers", help="auto (one a core), or threads that decode and hash images.")]
+Unpack = Annotated[
+    bool, typer.Option("--unpack", help="Keep the images of an .npz inflated in the cache, for the next backbones.")
+]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Exit with 0 although images could not be read.")]
 Recheck = Annotated[bool, typer.Option("--recheck", help="Forget what was remembered: read and measure again.")]
 NoCompile = Annotated[bool, typer.Option("--no-compile", help="Never compile the network.")]

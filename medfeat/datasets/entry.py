@@ -30,6 +30,8 @@ class OpenRequest:
         Where progress is shown, and where digests of files are remembered.
     workers
         Threads that decode and hash images; None is one for each core.
+    unpack
+        Keep the images of an .npz in the cache as they are inflated.
     """
 
     size: int | None = None
@@ -38,6 +40,7 @@ class OpenRequest:
     progress: Progress = field(default_factory=SilentProgress)
     memory: DigestMemory = field(default_factory=DigestMemory)
     workers: int | None = None
+    unpack: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

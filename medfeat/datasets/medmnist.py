@@ -53,6 +53,7 @@ def open_medmnist(name: str, size: int, request: OpenRequest) -> NpzDataset:
     found = _checked_md5(path, file, request.memory, request.progress)
     arrays = NpzArrays(path, stamp)
     _check_form(arrays, facts, size)
+    arrays.read_unpacked(found, request.memory, request.progress, wanted=request.unpack)
     return NpzDataset(arrays, medmnist_info(facts, size, f"md5:{found}"), workers=request.workers)
 
 

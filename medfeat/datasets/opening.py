@@ -41,6 +41,7 @@ def open_dataset(
     patient_column: str | None = None,
     volumes: str | None = None,
     workers: int | str | None = None,
+    unpack: bool = False,
     progress: Progress | None = None,
     memory: DigestMemory | Path | None = None,
 ) -> Dataset:
@@ -76,6 +77,9 @@ def open_dataset(
         patients are told apart by PatientID, which is kept nowhere. Default: each file is an image of its own.
     workers
         Threads that decode and hash images; ``auto``, or None, is one for each core that the process may use.
+    unpack
+        Keep the images of an .npz in the cache of `memory` as they are inflated, unless they are there already: whoever
+        reads them later, for another backbone, does so at the disk's speed.
     progress
         Where downloads and hashing are shown.
     memory
@@ -107,13 +111,13 @@ def open_dataset(
         volumes=volumes,
         root=Path(data_root) if data_root is not None else None,
         workers=workers_meant(workers),
+        unpack=unpack,
     )
     bar = progress or SilentProgress()
     kept = memory if isinstance(memory, DigestMemory) else DigestMemory.of_cache(memory)
     if str(data) in DATASETS:
-        return _open_named(
-            str(data), size, options, OpenRequest(size, options.root, offline, bar, kept, options.workers)
-        )
+        request = OpenRequest(size, options.root, offline, bar, kept, options.workers, unpack)
+        return _open_named(str(data), size, options, request)
     path = Path(data).expanduser()
     if not path.exists() and not _looks_like_path(str(data)):
         return DATASETS[str(data)].open(0, OpenRequest())  # raises, naming close matches
@@ -127,6 +131,8 @@ def _open_named(name: str, size: int | None, options: OwnOptions, request: OpenR
     if given:
         raise UsageError(f"{', '.join(given)} is for own images, and {name} is a registered dataset; leave it out")
     entry = DATASETS[name]
+    if request.unpack and entry.source != "medmnist":
+        raise UsageError(f"--unpack is for the images of an .npz, and {name} is none; leave it out")
     dataset = entry.open(entry.checked_size(size), request)
     if dataset.info.name != name:
         raise DataError(f"the dataset {name} calls itself {dataset.info.name}: its package must give both one name")

@@ -48,6 +48,7 @@ class OwnOptions:
     volumes: str | None = None
     root: Path | None = None
     workers: int | None = None
+    unpack: bool = False
 
     def given(self) -> list[str]:
         """Return the names of the options that only own images have, and that were given."""
@@ -99,6 +100,8 @@ def open_own(
     name, intensity = _name(path, options.name, taken), parse_intensity(options.intensity)
     if suffix == ".npz" and path.is_file():
         return _open_npz(path, name, options, intensity, progress=progress, memory=memory)
+    if options.unpack:
+        raise UsageError(f"--unpack is for the images of an .npz, and {path} is none; leave it out")
     listing = _listing(path, name, options, volumes, progress)
     found = listing.labelling
     if not _asks(path, found.task if found else None, found.classes if found else (), options, progress):
@@ -195,7 +198,8 @@ def _open_npz(
     finally:
         progress.finish()
         memory.save()
-    arrays, known = NpzArrays(path, stamp), official_file(md5)
+    arrays = NpzArrays(path, stamp).read_unpacked(md5, memory, progress, wanted=options.unpack)
+    known = official_file(md5)
     if known is not None and not options.given():
         facts, size = known
         return NpzDataset(arrays, medmnist_info(facts, size, f"md5:{md5}"), workers=options.workers)

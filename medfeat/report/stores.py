@@ -10,6 +10,7 @@ from typing import Any
 from medfeat.report.tables import Table
 from medfeat_cache import Garbage, StoreHeader, spell_shape
 from medfeat_cache.commands import command
+from medfeat_cache.root import UNPACKED
 
 _COLUMNS = ("digest", "dataset", "size", "backbone", "pool", "precision", "rows", "dim", "MB", "made")
 
@@ -51,11 +52,17 @@ def store_dict(header: StoreHeader) -> dict[str, Any]:
 
 
 def kept_line(kept: Sequence[Garbage], cache_dir: str | Path | None) -> list[str]:
-    """Say how much room compiled networks and measurements take, and what removes them; nothing without them."""
-    if not kept:
-        return []
-    size, how = sum(one.size_bytes for one in kept) / 1e6, command("cache", "gc", compiled=True, cache_dir=cache_dir)
-    return [f"compiled networks and measurements take {size:.1f} MB: {how} removes them"]
+    """Say how much room compiled networks, measurements and inflated images take, and what removes each of them."""
+    inflated = [one for one in kept if one.path.name == UNPACKED]
+    lines = []
+    for what, option, some in (
+        ("compiled networks and measurements take", "compiled", [one for one in kept if one not in inflated]),
+        ("images of .npz files take, inflated,", "unpacked", inflated),
+    ):
+        if some:
+            how = command("cache", "gc", **{option: True}, cache_dir=cache_dir)
+            lines.append(f"{what} {sum(one.size_bytes for one in some) / 1e6:.1f} MB: {how} removes them")
+    return lines
 
 
 def garbage_dict(one: Garbage) -> dict[str, Any]:

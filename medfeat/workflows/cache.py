@@ -22,7 +22,7 @@ from medfeat.types import OWN_GROUP, Dataset, Progress
 from medfeat.workflows.asking.given_names import asked_datasets, asked_names
 from medfeat.workflows.stores.cache_report import Repaired, Verified
 from medfeat.workflows.stores.canary import sing
-from medfeat.workflows.stores.kept_work import kept_work, remove_work, unused_work
+from medfeat.workflows.stores.kept_work import kept_work, remove_work, unpacked_work, unused_work
 from medfeat.workflows.stores.one_store import store_path_of
 from medfeat.workflows.stores.remake import Remake, again
 from medfeat.workflows.stores.store_names import meant, versions_of
@@ -295,6 +295,7 @@ def tidy(
     dry_run: bool = False,
     unfinished_days: float | None = None,
     compiled: bool = False,
+    unpacked: bool = False,
 ) -> list[Garbage]:
     """Remove what killed processes left, and compiled networks that nobody uses; what a live process works on stays.
 
@@ -308,19 +309,23 @@ def tidy(
         Also unfinished stores untouched for so many days.
     compiled
         Also all that was compiled and measured of networks; it is made anew where it is needed.
+    unpacked
+        Also images that `medfeat.extract(..., unpack=True)` inflated; they are read from their own files again.
     """
     root = resolve_root(cache_dir)
     found = collect_garbage(root, dry_run=dry_run, unfinished_days=unfinished_days)
     found += collect_leftovers(root, dry_run=dry_run)
     work = kept_work(root) if compiled else unused_work(root)
+    work += unpacked_work(root) if unpacked else []
     if not dry_run:
         remove_work(work)
     return found + work
 
 
 def kept_beside(*, cache_dir: str | Path | None = None) -> list[Garbage]:
-    """Return what is kept beside stores so that work is not done twice: compiled networks, and what was measured."""
-    return kept_work(resolve_root(cache_dir))
+    """Return what is kept beside stores so that work is not done twice: compiled networks, measurements, images."""
+    root = resolve_root(cache_dir)
+    return kept_work(root) + unpacked_work(root)
 
 
 def _restore_columns(header: StoreHeader, dataset: Dataset, report: Report) -> bool:

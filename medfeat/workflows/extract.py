@@ -68,6 +68,7 @@ def extract(
     patient_column: str | None = None,
     volumes: str | None = None,
     workers: int | str = "auto",
+    unpack: bool = False,
     recheck: bool = False,
     compile: bool = True,
     trust_remote_code: bool = False,
@@ -120,6 +121,8 @@ def extract(
         For your own images, see `medfeat.open_dataset`, and `medfeat.dataset_from` for objects.
     workers
         Threads that decode and hash images; ``auto`` is one for each core that the process may use.
+    unpack
+        Keep the images of an .npz in the cache as they are inflated: the next backbone reads them at the disk's speed.
     recheck
         Forget what was remembered of earlier extractions.
     compile
@@ -153,7 +156,7 @@ def extract(
         split_column=split_column,
         patient_column=patient_column,
         volumes=volumes,
-    ).read_by(workers)
+    ).read_by(workers, unpack=unpack)
     request = wanted_request(
         wanted_views(layer, pool, slices),
         fit=fit,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -269,6 +269,9 @@ def gc(
     compiled: Annotated[
         bool, typer.Option("--compiled", help="Also remove compiled networks, and what was measured of networks.")
     ] = False,
+    unpacked: Annotated[
+        bool, typer.Option("--unpacked", help="Also remove images that --unpack inflated into the cache.")
+    ] = False,
     yes: options.Yes = False,
     cache_dir: options.CacheDir = None,
 ) -> None:
@@ -278,7 +281,8 @@ def gc(
     """
     from medfeat.workflows import cache
 
-    garbage = cache.tidy(cache_dir=cache_dir, dry_run=True, unfinished_days=unfinished_days, compiled=compiled)
+    also: dict[str, Any] = {"unfinished_days": unfinished_days, "compiled": compiled, "unpacked": unpacked}
+    garbage = cache.tidy(cache_dir=cache_dir, dry_run=True, **also)
     for one in garbage:
         output.line(f"{one.path}  {one.size_bytes / 1e6:.1f} MB  {one.why}")
     if not garbage:
@@ -286,5 +290,5 @@ def gc(
         return
     if not yes:
         typer.confirm(f"remove {len(garbage)} leftovers?", abort=True)
-    gone = cache.tidy(cache_dir=cache_dir, unfinished_days=unfinished_days, compiled=compiled)
+    gone = cache.tidy(cache_dir=cache_dir, **also)
     output.line(f"freed {sum(one.size_bytes for one in gone) / 1e6:.1f} MB")

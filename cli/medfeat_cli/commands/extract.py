@@ -46,6 +46,7 @@ def extract(
     patient_column: options.PatientColumn = None,
     volumes: options.Volumes = None,
     workers: options.Workers = "auto",
+    unpack: options.Unpack = False,
     skip_bad: options.SkipBad = False,
     recheck: options.Recheck = False,
     no_compile: options.NoCompile = False,
@@ -62,12 +63,13 @@ def extract(
     from medfeat.workflows.asking.wanted import Wanted, wanted_request, wanted_views
 
     refuse_without(context, "seed", needs="--weights random", there=weights == "random")
+    refuse_without(context, "unpack", needs="an extraction, of which --dry-run only speaks", there=not dry_run)
     refuse_without(context, "skip_bad", needs="an extraction, of which --dry-run only speaks", there=not dry_run)
     opened = DataOptions.of(
         size=size, data_root=data_root, offline=offline, name=name, intensity=intensity, task=task, classes=classes,
         path_column=path_column, label_column=label_column, split_column=split_column, patient_column=patient_column,
         volumes=volumes,
-    ).read_by(workers)  # fmt: skip
+    ).read_by(workers, unpack=unpack)  # fmt: skip
     request = wanted_request(
         wanted_views(layer, pool, slices),
         fit=fit,

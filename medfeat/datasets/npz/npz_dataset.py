@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.datasets.decoding.intensity import AUTO, Intensity, OutsideContract
-from medfeat.datasets.digests import changed_meanwhile
+from medfeat.datasets.digests import DigestMemory, changed_meanwhile
 from medfeat.datasets.npz.npz_arrays import NpzMember, npz_members, read_array, read_rows
 from medfeat.datasets.npz.npz_keys import npz_keys
+from medfeat.datasets.npz.unpacked import unpack, unpacked_images
 from medfeat.datasets.reading import Reading, workers_meant
 from medfeat.errors import DataError
-from medfeat.types import BadImage, DatasetInfo, IdArray, ImageBatch, LabelArray, UInt8Array
+from medfeat.types import BadImage, DatasetInfo, IdArray, ImageBatch, LabelArray, Progress, UInt8Array
 from medfeat_cache import Stamp
 
 _MAX_IMAGE_BYTES = 1 << 30
@@ -35,7 +36,7 @@ class NpzArrays:
     Attributes
     ----------
     images, label_members
-        The array of each group.
+        The array of each group; that of images may be where they were unpacked.
     unused
         Names of the arrays that are neither images nor labels.
 
@@ -60,6 +61,23 @@ class NpzArrays:
             _check_images(member)
             self._check_labels(group, member)
         self._check_one_form()
+
+    def read_unpacked(self, md5: str, memory: DigestMemory, progress: Progress, *, wanted: bool = False) -> NpzArrays:
+        """Read images from where they were unpacked, if they were, or are `wanted` to be; see `unpack`.
+
+        Parameters
+        ----------
+        md5
+            Digest of the file.
+        memory, progress
+            Of the cache that keeps what is unpacked, and what hears of it.
+        wanted
+            Unpack them now, where nobody did.
+        """
+        if wanted:
+            unpack(self.images, md5, self.stamp, memory, progress)
+        self.images = dict(unpacked_images(self.images, md5, memory, progress))
+        return self
 
     @property
     def groups(self) -> tuple[str, ...]:

@@ -65,6 +65,7 @@ class DataOptions:
     patient_column: str | None = None
     volumes: str | None = None
     workers: int | None = None
+    unpack: bool = False
 
     @classmethod
     def of(
@@ -99,9 +100,13 @@ class DataOptions:
             volumes=volumes,
         )
 
-    def read_by(self, workers: int | str | None) -> DataOptions:
-        """Return the same options for so many threads that decode and hash images: ``auto``, or a number."""
-        return replace(self, workers=None if workers in (None, AUTO_WORKERS) else workers_meant(workers))
+    def read_by(self, workers: int | str | None, *, unpack: bool = False) -> DataOptions:
+        """Return the same options for so many threads that decode and hash images: ``auto``, or a number.
+
+        With `unpack` an .npz is inflated into the cache once, see `medfeat.datasets.open_dataset`.
+        """
+        threads = None if workers in (None, AUTO_WORKERS) else workers_meant(workers)
+        return replace(self, workers=threads, unpack=unpack)
 
     def open(self, data: str, *, root: Path, progress: Progress, recheck: bool = False) -> Dataset:
         """Open a dataset; digests of its files are remembered under the cache's root, until `recheck` forgets them."""
@@ -122,8 +127,8 @@ class DataOptions:
         """Open a dataset as `open` does, or make one of an object; say how the same data is opened again."""
         if isinstance(source, str):
             return Given(self.open(source, root=root, progress=progress, recheck=recheck), self.source(source))
-        for option in ("size", "data_root", "split_column", "volumes"):
-            if getattr(self, option) is not None:
+        for option in ("size", "data_root", "split_column", "volumes", "unpack"):
+            if getattr(self, option) not in (None, False):
                 raise UsageError(f"{option} is for data that is named, and this is an object of Python; leave it out")
         if self.label_column is not None and len(self.label_column) != 1:
             raise UsageError("label_column is one column of a Hugging Face dataset")
@@ -144,7 +149,7 @@ class DataOptions:
         """Spell it so that `from_source` opens the same data from any folder."""
         root = None if self.data_root is None else str(Path(self.data_root).absolute())
         told = asdict(replace(self, data_root=root))
-        del told["workers"]  # how fast it is read is no part of what it is
+        del told["workers"], told["unpack"]  # how fast it is read is no part of what it is
         return {"data": self.place(data), **told}
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What is kept so that work is not done twice, and may go at any time: compiled networks, and what was measured."""
+"""What is kept so that work is not done twice, and may go at any time: compiled networks, measurements, images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from medfeat_cache import Garbage
-from medfeat_cache.root import compiled_folder, measured_folder
+from medfeat_cache.root import compiled_folder, measured_folder, unpacked_folder
 
 _UNUSED_DAYS = 60
 _MACHINE = re.compile(r"[0-9a-f]{12}")
@@ -28,6 +28,13 @@ def kept_work(root: Path) -> list[Garbage]:
     if measured.is_dir() and not measured.is_symlink():
         found.append(Garbage(measured, _bytes(measured), "what was measured of networks"))
     return found
+
+
+def unpacked_work(root: Path) -> list[Garbage]:
+    """Return what `medfeat.extract(..., unpack=True)` inflated into a cache."""
+    folder = unpacked_folder(root)
+    there = folder.is_dir() and not folder.is_symlink() and any(folder.iterdir())
+    return [Garbage(folder, _bytes(folder), "images of .npz files, inflated")] if there else []
 
 
 def unused_work(root: Path) -> list[Garbage]:
