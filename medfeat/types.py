@@ -18,6 +18,8 @@ Origin = Literal["pretrained", "file", "random", "weights-free"]
 
 FloatArray = NDArray[np.floating[Any]]
 UInt8Array = NDArray[np.uint8]
+# (n, ...) of one shape, or as many arrays of theirs.
+Images = UInt8Array | list[UInt8Array]
 LabelArray = NDArray[np.int64] | NDArray[np.float64]
 IdArray = NDArray[np.str_]
 
@@ -112,7 +114,7 @@ class ImageBatch:
     """
 
     rows: NDArray[np.int64]
-    images: UInt8Array | list[UInt8Array]
+    images: Images
     bad: tuple[BadImage, ...] = ()
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medfeat.types import UInt8Array
+from medfeat.types import Images, UInt8Array
 
 # Images of one batch; what is larger comes in several. 1,024 colour images of 224 pixels a side fit.
 BATCH_BYTES = 160 << 20
@@ -67,7 +67,7 @@ class Places:
         kept: UInt8Array = array[place]
         return kept
 
-    def batch(self, first: int, images: Sequence[UInt8Array], *, passed: int) -> UInt8Array | list[UInt8Array]:
+    def batch(self, first: int, images: Sequence[UInt8Array], *, passed: int) -> Images:
         """Return images as `stacked` does: those from number `first` on, of which `passed` could not be read."""
         number, place = divmod(first, self._size)
         with self._one_at_a_time:
@@ -87,7 +87,7 @@ class Places:
         return np.asarray(_Lent(memory, self._free))[:count].reshape(shape)
 
 
-def stacked(images: Sequence[UInt8Array]) -> UInt8Array | list[UInt8Array]:
+def stacked(images: Sequence[UInt8Array]) -> Images:
     """Return images of one shape as one array, unless they are large; else a list."""
     one_shape = len({image.shape for image in images}) == 1
     return np.stack(images) if one_shape and images[0].nbytes <= _STACKED_BYTES else list(images)

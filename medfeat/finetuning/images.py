@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from medfeat.counted import counted
 from medfeat.errors import DataError, MedfeatError
-from medfeat.types import Dataset, IdArray, Progress, UInt8Array
+from medfeat.types import Dataset, IdArray, Images, Progress, UInt8Array
 
 _READ = 256
 
@@ -37,7 +37,7 @@ class ImageFile:
     def __len__(self) -> int:
         return len(self._shapes)
 
-    def take(self, positions: NDArray[np.int64]) -> UInt8Array | list[UInt8Array]:
+    def take(self, positions: NDArray[np.int64]) -> Images:
         """Return images in the order of `positions`: one array when they share a shape, else a list."""
         images = [self._one(int(position)) for position in positions]
         return np.stack(images) if len({image.shape for image in images}) == 1 else images

@@ -16,7 +16,7 @@ from medfeat.extraction.network.preprocess import Preprocess, preprocess_list
 from medfeat.extraction.network.slice_pooling import AXES, slice_axis
 from medfeat.finetuning.head import TrainableHead
 from medfeat.float32 import full_float32
-from medfeat.types import UInt8Array
+from medfeat.types import Images
 
 _NORMS = nn.modules.batchnorm._BatchNorm
 _SLICES_A_PIECE = 16
@@ -149,7 +149,7 @@ class Preparation:
     def __init__(self, preprocess: Preprocess, *, volumes: bool) -> None:
         self._preprocess, self._volumes = preprocess, volumes
 
-    def __call__(self, images: UInt8Array | list[UInt8Array], change: Change | None = None) -> Batch:
+    def __call__(self, images: Images, change: Change | None = None) -> Batch:
         """Prepare some images; `change` augments the normalised ones."""
         if not self._volumes:
             inputs = self._prepared(images)
@@ -159,7 +159,7 @@ class Preparation:
         inputs = torch.cat([self._prepared(part) for part in slices])
         return Batch(inputs, len(images), torch.from_numpy(planes).to(inputs.device))
 
-    def _prepared(self, images: UInt8Array | list[UInt8Array]) -> torch.Tensor:
+    def _prepared(self, images: Images) -> torch.Tensor:
         if isinstance(images, list):
             return preprocess_list(self._preprocess, images)
         return self._preprocess(torch.from_numpy(np.ascontiguousarray(images)).to(self._preprocess.device))

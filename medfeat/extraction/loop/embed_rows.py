@@ -21,8 +21,8 @@ from medfeat.extraction.loop import read_ahead
 from medfeat.extraction.loop.read_ahead import ReadAhead, in_turn
 from medfeat.extraction.loop.row_keeper import RowKeeper
 from medfeat.extraction.network.forward import RowEmbedder, Rows, stream
-from medfeat.extraction.network.laying import Images, Laid, laid_ahead
-from medfeat.types import BadImage, Dataset, DatasetInfo, FloatArray, ImageBatch, Progress
+from medfeat.extraction.network.laying import Laid, laid_ahead
+from medfeat.types import BadImage, Dataset, DatasetInfo, FloatArray, ImageBatch, Images, Progress
 
 # Bounds what a part holds in memory, whatever the dimension.
 _PART_BYTES = 128 << 20

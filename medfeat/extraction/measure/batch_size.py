@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medfeat.extraction.measure.clock import stopwatch
+from medfeat.types import Images
 
 if TYPE_CHECKING:
     import torch
 
     from medfeat.extraction.network.forward import RowEmbedder
-    from medfeat.extraction.network.laying import Images
 
 _GOOD_ENOUGH_GAIN = 1.05
 # On a processor small batches stay in its caches: ResNet-50 runs half again as fast at 4 as at 32.

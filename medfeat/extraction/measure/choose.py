@@ -37,13 +37,12 @@ from medfeat.extraction.measure.when_to_compile import (
 )
 from medfeat.extraction.network.compiling import compiler_cache
 from medfeat.extraction.network.device import is_out_of_memory, settings_here
-from medfeat.types import Precision, Progress
+from medfeat.types import Images, Precision, Progress
 
 if TYPE_CHECKING:
     import torch
 
     from medfeat.extraction.network.forward import RowEmbedder, Rows
-    from medfeat.extraction.network.laying import Images
 
 _DEFAULT_BATCH = {"cpu": 8, "cuda": 256, "mps": 32}
 _PART_SECONDS, _MAX_PART_ROWS = 10.0, 8192

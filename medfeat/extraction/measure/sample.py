@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from medfeat.datasets.bounds import BATCH_BYTES, stacked
 from medfeat.errors import DataError
-from medfeat.types import Dataset, UInt8Array
+from medfeat.types import Dataset, Images, UInt8Array
 
 _SAMPLE_SIZE = 256
 # Rows beyond these are not looked at: a compressed file would have to be inflated to its end for one image.
@@ -19,13 +19,13 @@ def sample_rows(count: int, size: int = _SAMPLE_SIZE) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, max(count - 1, 0), min(size, count)).astype(np.int64))
 
 
-def spread(images: UInt8Array | list[UInt8Array], number: int) -> UInt8Array | list[UInt8Array]:
+def spread(images: Images, number: int) -> Images:
     """Return `number` of some images (or all of them), evenly spread."""
     picks = sample_rows(len(images), number)
     return [images[i] for i in picks] if isinstance(images, list) else images[picks]
 
 
-def read_sample(dataset: Dataset) -> UInt8Array | list[UInt8Array]:
+def read_sample(dataset: Dataset) -> Images:
     """Read up to 256 images, or as many volumes as hold about 256 slices a plane; of large ones a batch.
 
     Raises

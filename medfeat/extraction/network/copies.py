@@ -10,8 +10,7 @@ import numpy as np
 
 from medfeat.extraction.ask.copies import MIRROR, OF_CROPS, UPSIDE_DOWN
 from medfeat.extraction.network.forward import Forward, Result, Rows
-from medfeat.extraction.network.laying import Images
-from medfeat.types import UInt8Array
+from medfeat.types import Images, UInt8Array
 
 if TYPE_CHECKING:
     import torch

@@ -15,10 +15,10 @@ from medfeat.errors import DataError, OutOfMemoryError, first_line
 from medfeat.extraction.network.compiling import CompiledNetwork
 from medfeat.extraction.network.device import is_out_of_memory
 from medfeat.extraction.network.fusing import fused_half
-from medfeat.extraction.network.laying import Images, Laid, Lay, LaysAhead
+from medfeat.extraction.network.laying import Laid, Lay, LaysAhead
 from medfeat.extraction.network.preprocess import Preprocess, preprocess_list
 from medfeat.float32 import full_float32
-from medfeat.types import Fit, Precision
+from medfeat.types import Fit, Images, Precision
 
 if TYPE_CHECKING:
     import torch

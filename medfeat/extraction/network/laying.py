@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from medfeat.datasets.bounds import stacked
-from medfeat.types import UInt8Array
+from medfeat.types import Images, UInt8Array
 
 # Larger ones are resized one at a time: that takes four bytes a pixel of each.
 _LARGE_BYTES = 12 << 20
 
-Images = UInt8Array | list[UInt8Array]
 Lay = Callable[[UInt8Array], UInt8Array]
 
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from medfeat.backbones import takes_raw
 from medfeat.errors import UsageError
 from medfeat.extraction.network.forward import Finished, Forward, Rows, stream
-from medfeat.extraction.network.laying import Images
 from medfeat.extraction.network.slice_pooling import (
     AXES,
     SliceKeeper,
@@ -23,7 +22,7 @@ from medfeat.extraction.network.slice_pooling import (
     slice_axis,
     slice_view,
 )
-from medfeat.types import BackboneInfo, DatasetInfo, UInt8Array, View
+from medfeat.types import BackboneInfo, DatasetInfo, Images, UInt8Array, View
 
 if TYPE_CHECKING:
     import torch
