@@ -148,19 +148,15 @@ class Forward:
         """Embed 1 to `batch_size` images and wait for the result: one (n, ...) float32 array a view."""
         return self.submit(images).result()
 
-    def submit(self, images: Images) -> Pending:
-        """Start embedding 1 to `batch_size` images, halving the pass when memory runs out; a GPU goes on alone."""
-        return self._submit(images, laid=False)
-
     def laying(self, images: Images) -> Lay | None:
         """Return what resizes each of some images in any thread; None where it is done sooner with all of them."""
         return self._preprocess.lay if self._preprocess.lays_ahead(images) else None
 
-    def submit_laid(self, images: Images) -> Pending:
-        """Start embedding images that were resized already."""
-        return self._submit(images, laid=True)
+    def submit(self, images: Images, *, laid: bool = False) -> Pending:
+        """Start embedding 1 to `batch_size` images, halving the pass when memory runs out; a GPU goes on alone.
 
-    def _submit(self, images: Images, *, laid: bool) -> Pending:
+        `laid` are what `laying` returned made of images.
+        """
         import torch
 
         while True:
@@ -277,21 +273,19 @@ def stream(embedder: RowEmbedder, batches: Iterable[tuple[T, Images | Laid]], de
     flying: deque[tuple[T, Result]] = deque()
     for item, images in batches:
         # A batch of which no image could be read has nothing to embed, and still has to be accounted for.
-        flying.append((item, _submitted(embedder, images) if len(images) else Finished([])))
+        started: Result = Finished([])
+        if isinstance(images, Laid):
+            assert isinstance(embedder, LaysAhead)
+            started = embedder.submit(images.images, laid=True)
+        elif len(images):
+            started = embedder.submit(images)
+        flying.append((item, started))
         if len(flying) >= depth or embedder.device.type != "cuda":
             first, pending = flying.popleft()
             yield Embedded(first, pending.result())
     while flying:
         first, pending = flying.popleft()
         yield Embedded(first, pending.result())
-
-
-def _submitted(embedder: RowEmbedder, images: Images | Laid) -> Result:
-    if not isinstance(images, Laid):
-        return embedder.submit(images)
-    assert isinstance(embedder, LaysAhead)
-    started: Result = embedder.submit_laid(images.images)
-    return started
 
 
 def refuse_other_rows(outputs: Iterable[torch.Tensor], images: int) -> None:

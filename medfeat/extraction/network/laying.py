@@ -43,8 +43,8 @@ class LaysAhead(Protocol):
         """Return what resizes each of some images in any thread; None where it is done sooner with all of them."""
         ...
 
-    def submit_laid(self, images: Images) -> Any:
-        """Start embedding images that were resized already."""
+    def submit(self, images: Images, *, laid: bool) -> Any:
+        """Start embedding images; `laid` were resized already."""
         ...
 
 
@@ -54,7 +54,7 @@ def laid_ahead(images: Images, embedder: object, threads: Executor) -> Images | 
     Parameters
     ----------
     images
-        A batch; none at all is one, too.
+        A batch; one of no images stays as it is.
     embedder
         What they are for.
     threads
