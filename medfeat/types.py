@@ -18,8 +18,7 @@ Origin = Literal["pretrained", "file", "random", "weights-free"]
 
 FloatArray = NDArray[np.floating[Any]]
 UInt8Array = NDArray[np.uint8]
-# (n, ...) of one shape, or as many arrays of theirs.
-Images = UInt8Array | list[UInt8Array]
+Images = UInt8Array | list[UInt8Array]  # one array of several, or one of each
 LabelArray = NDArray[np.int64] | NDArray[np.float64]
 IdArray = NDArray[np.str_]
 
@@ -259,8 +258,7 @@ class Recipe:
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """Read back what `to_dict` wrote; what a later medfeat may have added is left out."""
         known: dict[str, Any] = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        for name in ("mean", "std"):
-            known[name] = tuple(known[name])
+        known |= {name: tuple(known[name]) for name in ("mean", "std")}
         return cls(**known)
 
 
