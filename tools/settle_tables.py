@@ -48,9 +48,10 @@ chosen on val, paired by re-split, with the standard error over re-splits. Test 
 layer; `quarter`: the layers at each quarter of depth side by side; `all`: all stages (left out where {small} samples or
 more are held out, since they are the quarters and 16 numbers more); `fused`: the mean of what is chosen on each;
 `chosen`: the view for which what chose claims most. Volumes: three slices of each axis (`--slices keep:3`), averaged by
-axis. `quick` is `auto` without {rounds}, which are most of its work; the whole of it, and attention over the layers at
-each quarter (images) or the {axes} x 3 slices (volumes), have a table of their own. What has fewer than {fewest}
-re-splits is left out. Made by `tools/settle_default.py` and `tools/settle_tables.py`.
+axis. `quick` is `auto` without {rounds}; the whole of it, and attention over the layers at each quarter (images) or the
+{axes} x 3 slices (volumes), have a table of their own, with the seconds of one core that val and folds take together on
+the last layer (attention: on what it weighs). What has fewer than {fewest} re-splits is left out. Made by
+`tools/settle_default.py` and `tools/settle_tables.py`.
 
 """
 
@@ -101,15 +102,21 @@ def summary(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
             today = {one["draw"]: one["ways"]["val"][LAST]["rules"]["linear"]["held"][0] for one in quick}
             if len(today) < FEWEST_DRAWS:
                 continue
-            seconds = mean_and_error([one["seconds"] for one in whole or quick])[0]
+            took = {kind: [_seconds(one) for one in mine if one["kind"] == kind] for kind in (QUICK, WHOLE, ATTENTION)}
+            seconds = {kind: round(mean_and_error(several)[0], 1) for kind, several in took.items() if several}
             others = {kind: cells([o for o in mine if o["kind"] == kind], today) for kind in (WHOLE, ATTENTION)}
             kinds = {QUICK: cells(quick, today), **others}
             facts = {"dataset": dataset, "network": network, "val": quick[0]["val"], "draws": len(today)}
-            pairs.append({**facts, "seconds_quick": round(seconds, 1), "cells": kinds})
+            pairs.append({**facts, "seconds": seconds, "cells": kinds})
     return {
         "what": "held-out AUC of re-splits of train + val; today: last layer, linear, chosen on val",
         "pairs": pairs,
     }
+
+
+def _seconds(one: dict[str, Any]) -> float:
+    """Return what both ways to choose took in one draw: on the last layer, or on what attention weighs."""
+    return sum(float(next(view["seconds"] for view in one["ways"][way].values() if "seconds" in view)) for way in WAYS)
 
 
 def tables(facts: dict[str, Any]) -> list[Table]:
@@ -133,14 +140,16 @@ def tables(facts: dict[str, Any]) -> list[Table]:
         found.append(Table(f"{dataset}, by layers, head and who chooses", columns, tuple(rows)))
     rows = [
         (
-            one["dataset"], one["network"],
+            one["dataset"], one["network"], *(str(one["seconds"].get(kind, "–")) for kind in (QUICK, WHOLE, ATTENTION)),
             *(_cell(one, WHOLE, f"{LAST}, {AUTO}, {way}", counted=True) for way in WAYS),
             *(_cell(one, ATTENTION, f"{_weighed(one)}, {AUTO}, {way}", counted=True) for way in WAYS),
         )
         for one in facts["pairs"]
         if one["cells"][WHOLE] or one["cells"][ATTENTION]
     ]  # fmt: skip
-    columns = ("dataset", "network", *(f"whole auto, {way}" for way in WAYS), *(f"attention, {way}" for way in WAYS))
+    took = (f"seconds of {name}" for name in (QUICK, AUTO, ATTENTION))
+    said = (f"{name}, {way}" for name in (AUTO, ATTENTION) for way in WAYS)
+    columns = ("dataset", "network", *took, *said)
     return [
         *(one for one in found if one.rows),
         *([Table("All of auto, and attention", columns, tuple(rows))] if rows else []),

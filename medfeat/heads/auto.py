@@ -140,7 +140,7 @@ class AutoHead:
 
 
 class QuickHead(AutoHead):
-    """The same without the heads that train in rounds, which are most of the work.
+    """The same without the heads that train in rounds.
 
     Parameters
     ----------

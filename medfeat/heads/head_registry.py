@@ -76,7 +76,7 @@ _BUILTIN = {
         "gated attention over slices, tokens, layers or a patient's images, 5 values of C, stopped on val",
     ),
     "auto": ("medfeat.heads.auto:AutoHead", "all heads that suit the task, and means of two or three of them"),
-    "quick": ("medfeat.heads.auto:QuickHead", "auto without xgboost and mlp, which are most of its work"),
+    "quick": ("medfeat.heads.auto:QuickHead", "auto without xgboost and mlp, which train in rounds"),
     "zero-shot": ("medfeat.heads.zero_shot:ZeroShotHead", "nearest text, without labels; for projected embeddings"),
     "text-linear": (
         "medfeat.heads.text_linear:TextLinearHead",
