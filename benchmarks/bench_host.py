@@ -4,7 +4,7 @@ An ordinary quick test. With MEDFEAT_BENCH=1 it takes some eight minutes of two 
 `results/host.json`: `MEDFEAT_BENCH=1 python -m pytest benchmarks/bench_host.py -s`. In one run, alternating, it
 measures
 
-- medfeat, held to 1, 2, 4 ... cores with as many workers; at the most cores also with an `.npz` that it unpacked before;
+- medfeat, held to 1, 2, 4 ... cores with as many workers; at the most cores also of an `.npz` it unpacked before;
 - medfeat as it was before it read, hashed and decoded side by side (`BEFORE`, where git has that commit);
 - the yardsticks: as many threads as cores that inflate and hash the same bytes and do nothing else, and as many
   processes of one thread that decode the same files with Pillow, and hash them.
