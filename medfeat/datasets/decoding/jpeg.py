@@ -46,6 +46,6 @@ def _decoder() -> Any:
         return None
     try:
         import simplejpeg
-    except ImportError:
+    except (ImportError, ValueError):  # not there, or built for another NumPy, which says ValueError
         return None
     return simplejpeg

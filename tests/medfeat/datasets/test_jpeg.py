@@ -1,6 +1,7 @@
 """JPEG decoded by simplejpeg: Pillow's pixels bit for bit, or Pillow itself."""
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -110,6 +111,23 @@ def test_damaged_files_say_and_give_what_pillow_says_and_gives(simplejpeg, tmp_p
         kept += 1
     assert kept > 10 and refused > 10
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("why", [ImportError, ValueError])
+def test_without_it_and_with_one_for_another_numpy_pillow_decodes(why, tmp_path, monkeypatch):
+    class Refusing:
+        def find_spec(self, name, path=None, target=None):
+            if name == "simplejpeg":
+                raise why("numpy.dtype size changed, may indicate binary incompatibility")
+
+    path = tmp_path / "a.jpg"
+    path.write_bytes(packed(Image.fromarray(coloured(40, 30))))
+    monkeypatch.delitem(sys.modules, "simplejpeg", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Refusing(), *sys.meta_path])
+    jpeg._decoder.cache_clear()
+    np.testing.assert_array_equal(read_picture(path).values, by_pillow(path.read_bytes()), strict=True)
+    assert jpeg._decoder() is None
+    jpeg._decoder.cache_clear()
 
 
 def test_it_is_used_and_only_where_pillow_decodes_as_it_does(simplejpeg, monkeypatch):
