@@ -184,7 +184,7 @@ class Forward:
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _inputs(self, images: Images, *, laid: bool) -> torch.Tensor:
+    def _inputs(self, images: Images, *, laid: bool = False) -> torch.Tensor:
         import torch
 
         if isinstance(images, list):
