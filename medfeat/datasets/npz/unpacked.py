@@ -17,12 +17,14 @@ from medfeat.errors import DataError, UsageError
 from medfeat.types import Progress
 from medfeat_cache import Stamp, make_folder, replacing
 from medfeat_cache.commands import command, elsewhere
+from medfeat_cache.files import saying
 from medfeat_cache.root import unpacked_folder
 
 # Left free beside what is unpacked, for the stores that are to be made of it.
 _SPARE_BYTES = 256 << 20
 _ROWS_AT_ONCE = 256
 _CHECKED_AT_ONCE = 1 << 20
+_DOING = "unpacking into"
 # As what a file's content is remembered: it was compared with its checksums.
 _CHECKED = "crc"
 
@@ -89,7 +91,8 @@ def unpack(images: Mapping[str, NpzMember], md5: str, stamp: Stamp, memory: Dige
     if place.is_file():
         return
     needed = sum(math.prod(member.shape) * member.dtype.itemsize for member in images.values())
-    make_folder(place.parent)
+    with saying(place, _DOING):
+        make_folder(place.parent)
     free = shutil.disk_usage(place.parent).free
     if free < needed + _SPARE_BYTES:
         raise UsageError(
@@ -98,7 +101,7 @@ def unpack(images: Mapping[str, NpzMember], md5: str, stamp: Stamp, memory: Dige
         )
     progress.start(sum(member.shape[0] for member in images.values()), f"unpacking {path.name}")
     try:
-        with replacing(place, "unpacking into") as temporary, zipfile.ZipFile(temporary, "x") as archive:
+        with replacing(place, _DOING) as temporary, zipfile.ZipFile(temporary, "x") as archive:
             for member in images.values():
                 _write(archive, member, stamp, progress)
     finally:

@@ -1,5 +1,6 @@
 """An .npz that was inflated once: the same images, read by place, and never a damaged or another file's."""
 
+import os
 import shutil
 import zipfile
 
@@ -13,7 +14,8 @@ from medfeat.datasets import open_dataset
 from medfeat.datasets.npz import npz_arrays
 from medfeat.errors import DataError, UsageError
 from medfeat.types import SilentProgress
-from medfeat_cache import FeatureStore
+from medfeat.workflows.cache import tidy
+from medfeat_cache import FeatureStore, StoreError
 from medfeat_cli.main import app
 
 COUNTS = {"train": 70, "val": 10, "test": 21}
@@ -138,6 +140,20 @@ def test_a_disk_without_room_is_named_before_anything_is_written(tmp_path, monke
     with pytest.raises(UsageError, match=r"--unpack needs 0.00 GB and .* has 0.00 GB free: make room"):
         opened(path, root, unpack=True)
     assert not list((root / ".unpacked").iterdir())
+
+
+def test_a_cache_that_cannot_be_written_is_one_line_and_what_a_kill_left_is_collected(tmp_path):
+    path, root = npz(tmp_path / "a.npz"), tmp_path / "cache"
+    root.mkdir()
+    (root / ".unpacked").write_text("in the way")
+    with pytest.raises(StoreError, match="unpacking into"):
+        opened(path, root, unpack=True)
+    (root / ".unpacked").unlink()
+    (root / ".unpacked").mkdir()
+    left = root / ".unpacked" / ".0123.npz.1-0123abcd.tmp"
+    left.write_bytes(b"half")
+    os.utime(left, (1, 1))
+    assert [one.path for one in tidy(cache_dir=root)] == [left] and not left.exists()
 
 
 def test_what_cannot_be_inflated_says_so(tmp_path):

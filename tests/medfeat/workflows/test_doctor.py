@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 import torch
@@ -35,3 +38,12 @@ def test_memory_of_which_the_system_says_nothing_is_not_known(monkeypatch):
     monkeypatch.setattr(os, "sysconf", lambda name: told("no such name" if name == "SC_PHYS_PAGES" else name))
     monkeypatch.setattr(device, "resolve_device", lambda name: torch.device("cpu"))
     assert next(iter(doctor._device())).found.endswith("cores, memory not known")
+
+
+def test_every_extra_is_looked_for_and_one_of_which_a_part_is_missing_says_which(monkeypatch):
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(doctor._EXTRAS) == set(project["optional-dependencies"]) - {"docs", "dev"}
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "simplejpeg" else found(name))
+    (fast,) = [one for one in doctor._extras() if one.name == "extra fast"]
+    assert (fast.state, fast.found) == ("note", "simplejpeg not installed") and "medfeat[fast]" in fast.advice
