@@ -17,7 +17,7 @@ from medfeat.errors import DataError, UsageError
 from medfeat.types import Progress
 from medfeat_cache import Stamp, make_folder, replacing
 from medfeat_cache.commands import command, elsewhere
-from medfeat_cache.files import saying
+from medfeat_cache.errors import saying
 from medfeat_cache.root import unpacked_folder
 
 # Left free beside what is unpacked, for the stores that are to be made of it.
