@@ -235,8 +235,7 @@ class Chooser:
 
     def _eager(self, precision: Precision, batch: int, brief: bool) -> _Trial:
         """Measure a precision as it is; a run of seconds takes the word of one image."""
-        known = self.memory.way(precision, compiled=False, batch=batch)
-        if known is not None:
+        if (known := self.memory.way(precision, compiled=False, batch=batch)) is not None:
             return _Trial(precision, batch, known.seconds)
         if brief:
             return _Trial(precision, batch, self._look(precision), final=True)
@@ -287,10 +286,11 @@ class Chooser:
         """Compile when it repays itself, once; what is known of it is believed, and compiled when it is to run."""
         if eager.final or self.problem is not None or not self._pays(eager):
             return replace(eager, final=True)
-        known = self.memory.way(eager.precision, compiled=True, batch=eager.batch)
-        if known is not None:
+        if (known := self.memory.way(eager.precision, compiled=True, batch=eager.batch)) is not None:
             return _Trial(eager.precision, eager.batch, known.seconds, compiled=True, final=True, eager=eager)
-        return self._compile(replace(eager, final=True), eager)
+        # One measurement may have met a disturbed machine: before minutes are spent on its word, another is asked.
+        eager.seconds = min(eager.seconds, self._seconds(self._built(eager)))
+        return self._compile(replace(eager, final=True), eager) if self._pays(eager) else replace(eager, final=True)
 
     def _compile(self, trial: _Trial, eager: _Trial) -> _Trial:
         """Build a trial compiled, and as it was eager where compiling fails, gives other rows or gains nothing."""

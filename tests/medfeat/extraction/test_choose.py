@@ -77,6 +77,19 @@ def test_a_short_run_is_not_compiled(clock):
     assert not any("compiling" in line for line in said)
 
 
+@pytest.mark.parametrize(("disturbed", "compiled"), [(0, False), (1, False), (2, True)])
+def test_one_reading_of_a_disturbed_machine_does_not_compile(clock, monkeypatch, disturbed, compiled):
+    measure, readings = choose.seconds_per_batch, dict[int, int]()
+
+    def ten_times_slower_at_first(embedder, images, **options):
+        readings[id(embedder)] = readings.get(id(embedder), 0) + 1
+        return measure(embedder, images, **options) * (10 if readings[id(embedder)] <= disturbed else 1)
+
+    monkeypatch.setattr(choose, "seconds_per_batch", ten_times_slower_at_first)
+    _, said = decide(clock, FAST_HALF, total=600, precision="fp32")
+    assert any("compiling fp32" in line for line in said) is compiled
+
+
 def test_compiling_that_gains_nothing_is_undone(clock):
     choice, said = decide(clock, FAST_HALF | {("bf16", True): 0.5})
     assert not choice.settings.compiled
