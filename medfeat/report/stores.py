@@ -54,15 +54,19 @@ def store_dict(header: StoreHeader) -> dict[str, Any]:
 def kept_line(kept: Sequence[Garbage], cache_dir: str | Path | None) -> list[str]:
     """Say how much room compiled networks, measurements and inflated images take, and what removes each of them."""
     inflated = [one for one in kept if one.path.name == UNPACKED]
+    work = [one for one in kept if one not in inflated]
     lines = []
-    for what, option, some in (
-        ("compiled networks and measurements take", "compiled", [one for one in kept if one not in inflated]),
-        ("images of .npz files take, inflated,", "unpacked", inflated),
-    ):
-        if some:
-            how = command("cache", "gc", **{option: True}, cache_dir=cache_dir)
-            lines.append(f"{what} {sum(one.size_bytes for one in some) / 1e6:.1f} MB: {how} removes them")
+    if work:
+        how = command("cache", "gc", compiled=True, cache_dir=cache_dir)
+        lines.append(f"compiled networks and measurements take {_megabytes(work)} MB: {how} removes them")
+    if inflated:
+        how = command("cache", "gc", unpacked=True, cache_dir=cache_dir)
+        lines.append(f"images of .npz files take {_megabytes(inflated)} MB as they are inflated: {how} removes them")
     return lines
+
+
+def _megabytes(found: Sequence[Garbage]) -> str:
+    return f"{sum(one.size_bytes for one in found) / 1e6:.1f}"
 
 
 def garbage_dict(one: Garbage) -> dict[str, Any]:

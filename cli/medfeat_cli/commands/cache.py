@@ -275,7 +275,7 @@ def gc(
     yes: options.Yes = False,
     cache_dir: options.CacheDir = None,
 ) -> None:
-    """Remove what killed processes left behind, and compiled networks that nobody uses.
+    """Remove what killed processes left behind, compiled networks that nobody uses, and what is named.
 
     Example: medfeat cache gc
     """

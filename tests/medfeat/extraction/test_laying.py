@@ -74,7 +74,7 @@ def test_only_what_gains_by_it_is_resized_ahead(device, images, said):
     assert Preprocess(describe("resnet18"), device=device).lays_ahead(images) is said
 
 
-def test_a_gpu_resizes_what_reaches_it_in_one_copy(monkeypatch):
+def test_a_gpu_resizes_what_reaches_it_in_one_copy():
     preprocess = Preprocess(describe("resnet18"))
     preprocess.device = torch.device("cuda", 0)
     assert not preprocess.lays_ahead(np.zeros((2, 300, 300, 3), np.uint8))
