@@ -30,6 +30,8 @@ register(app)
 
 
 _INTERRUPTED, _TERMINATED = 130, 143
+# Shorter slows a machine that nobody else uses, longer one that others use: decision 0060.
+_SPINS = "3000"
 _NO_MEMORY = "memory ran out: end other programs, or do it on a machine with more memory"
 # What a folder that cannot be written raises, and a file in the place of a folder.
 _FORBIDDEN = (PermissionError, NotADirectoryError, FileExistsError)
@@ -75,6 +77,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _on_sigterm)
     output.speak_safely()
     _keep_libraries_quiet()
+    _let_waiting_threads_sleep()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -83,6 +86,16 @@ def _keep_libraries_quiet() -> None:
     if not sys.warnoptions and os.environ.get("MEDFEAT_DEBUG", "") in ("", "0"):
         warnings.simplefilter("ignore")
         os.environ.setdefault("TORCH_LOGS", "-all")  # errors alone; torch reads it when it is imported
+
+
+def _let_waiting_threads_sleep() -> None:
+    """Have threads that wait for one another spin for a moment, and then sleep, if nobody said how they should.
+
+    GNU's OpenMP, which torch, xgboost and scikit-learn use on Linux, reads it when it is loaded. By itself it spins for
+    milliseconds, which is time that the thread it waits for may lack on a machine that others use.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
 
 
 def run(arguments: list[str]) -> int:

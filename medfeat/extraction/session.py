@@ -23,9 +23,10 @@ from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.ask.store_plan import Asked, build_recipe
 from medfeat.extraction.loop.one_pass import BegunElsewhere, Pass, Target, found, reused
 from medfeat.extraction.loop.several.several_devices import SeveralDevices
-from medfeat.extraction.measure.choose import Chooser, Decision
+from medfeat.extraction.measure.choose import Chooser
 from medfeat.extraction.measure.memory import RUNS_AS, Memory, remembered
 from medfeat.extraction.measure.sample import read_sample
+from medfeat.extraction.measure.trial import Decision
 from medfeat.extraction.network.build import make_embedder
 from medfeat.extraction.network.compiling import compile_problem
 from medfeat.extraction.network.device import is_out_of_memory, machine_facts, settings_here

@@ -19,7 +19,7 @@ from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.ask.store_plan import Asked
 from medfeat.extraction.loop.embed_rows import Figures, extract_rows
 from medfeat.extraction.loop.several.several_devices import SeveralDevices
-from medfeat.extraction.measure.choose import Decision
+from medfeat.extraction.measure.trial import Decision
 from medfeat.extraction.network.device import Machine, forget_peak, peak_memory
 from medfeat.extraction.network.devices import describe_machines
 from medfeat.extraction.network.frozen import fingerprint

@@ -6,15 +6,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from medfeat.datasets.bounds import images_a_batch
 from medfeat.errors import first_line
-from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.measure.batch_size import choose_batch_size, filled, seconds_per_batch
-from medfeat.extraction.measure.clock import stopwatch
+from medfeat.extraction.measure.clock import one_thread, stopwatch, threads_of
 from medfeat.extraction.measure.half_precision import (
     HOPELESS_SPEEDUP,
     WORTHWHILE_SPEEDUP,
@@ -26,6 +25,7 @@ from medfeat.extraction.measure.half_precision import (
 )
 from medfeat.extraction.measure.memory import Memory, Way
 from medfeat.extraction.measure.sample import spread
+from medfeat.extraction.measure.trial import Decision, Make, Trial
 from medfeat.extraction.measure.when_to_compile import (
     AGAIN,
     EXPECTED_GAIN,
@@ -50,46 +50,9 @@ _PART_SECONDS, _MAX_PART_ROWS = 10.0, 8192
 _WORTH_MEASURING = {"cpu": 15.0, "cuda": 2.0, "mps": 2.0}
 # Trying batch sizes costs about this many images; a run shorter than twenty times that would not earn it back.
 _TRIAL_IMAGES = 224
-
-
-class Make(Protocol):
-    """Builds a network ready to run; `copied` leaves the original as it is, so that float32 stays at hand."""
-
-    def __call__(self, precision: Precision, batch_size: int, *, compiled: bool, copied: bool) -> RowEmbedder:
-        """Return a network at this precision and batch size."""
-        ...
-
-
-@dataclass(frozen=True)
-class Decision:
-    """How to run.
-
-    Attributes
-    ----------
-    settings
-        For the manifest.
-    embedder
-        The network, already built with them.
-    agreements
-        One a view, where a half precision was measured against float32; empty otherwise.
-    """
-
-    settings: RunSettings
-    embedder: RowEmbedder
-    agreements: tuple[Agreement, ...] = ()
-
-
-@dataclass
-class _Trial:
-    """One precision, as fast as this machine runs it; its network is built when it is needed."""
-
-    precision: Precision
-    batch: int
-    seconds: float  # of work an image (or volume)
-    embedder: RowEmbedder | None = None
-    compiled: bool = False
-    final: bool = False  # compiling was tried, or does not pay
-    eager: _Trial | None = None  # what was compiled
+# Reading again costs two batches, by a single thread up to as many times that as there are threads: a run of so many
+# batches loses an eighth to it at most.
+_BATCHES_A_READING = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +101,7 @@ class Chooser:
         """Measure what is not known, and return what is ready to run; `precision` is ``auto``, or as asked for."""
         first: Precision = "fp32" if precision == "auto" else precision  # type: ignore[assignment]  # checked before
         try:
-            brief = self._look(first) * self.total < _WORTH_MEASURING.get(self.device.type, 2.0)
+            brief = self._is_brief(self._look(first))
             halves = self._halves(first, brief) if precision == "auto" else ()
             batch = self._within_bounds(self.batch_size or self._batch(brief, *halves, first))
             return self._chosen(self._eager(first, batch, brief), halves, brief)
@@ -146,7 +109,7 @@ class Chooser:
             self._looked.clear()
             self.memory.save()
 
-    def _chosen(self, base: _Trial, halves: tuple[Precision, ...], brief: bool) -> Decision:
+    def _chosen(self, base: Trial, halves: tuple[Precision, ...], brief: bool) -> Decision:
         """Return the first half precision that is worth it, else what is asked for or exact."""
         for candidate in halves:
             try:
@@ -160,7 +123,7 @@ class Chooser:
                 return decision
         return self._decided(self._compiled(base))
 
-    def _compared(self, base: _Trial, half: _Trial) -> tuple[_Trial, Decision | None]:
+    def _compared(self, base: Trial, half: Trial) -> tuple[Trial, Decision | None]:
         """Return float32 as it was measured last, and what to run if the half precision is worth it."""
         gain = base.seconds / half.seconds
         if HOPELESS_SPEEDUP < gain < WORTHWHILE_SPEEDUP:
@@ -174,7 +137,7 @@ class Chooser:
         agreements = self._agreements(base, half)
         return base, self._decided(half, agreements) if all(found.passed for found in agreements) else None
 
-    def _decided(self, trial: _Trial, agreements: tuple[Agreement, ...] = ()) -> Decision:
+    def _decided(self, trial: Trial, agreements: tuple[Agreement, ...] = ()) -> Decision:
         embedder = self._built(trial)
         if not trial.compiled and self.problem is not None and self._pays(trial):
             self.progress.say(self.problem)
@@ -196,9 +159,14 @@ class Chooser:
         """Return seconds of work an image (or volume), by the least that tells."""
         if precision not in self.memory.looks:
             embedder = self.make(precision, self._look_batch, compiled=False, copied=True)
-            self.memory.looks[precision] = seconds_per_batch(embedder, some := self._some(embedder)) / len(some)
+            seconds = self._seconds(embedder)
+            # A run that takes long is measured for seconds: not on the word of one reading of a disturbed machine.
+            self.memory.looks[precision] = seconds if self._is_brief(seconds) else self._read_again(embedder, seconds)
             self._looked[precision] = embedder
         return self.memory.looks[precision]
+
+    def _is_brief(self, seconds: float) -> bool:
+        return seconds * self.total < _WORTH_MEASURING.get(self.device.type, 2.0)
 
     @property
     def _look_batch(self) -> int:
@@ -233,23 +201,33 @@ class Chooser:
             self._not_worth(half, gain)
         return gain > HOPELESS_SPEEDUP
 
-    def _eager(self, precision: Precision, batch: int, brief: bool) -> _Trial:
+    def _eager(self, precision: Precision, batch: int, brief: bool) -> Trial:
         """Measure a precision as it is; a run of seconds takes the word of one image."""
         if (known := self.memory.way(precision, compiled=False, batch=batch)) is not None:
-            return _Trial(precision, batch, known.seconds)
+            return Trial(precision, batch, known.seconds)
         if brief:
-            return _Trial(precision, batch, self._look(precision), final=True)
+            return Trial(precision, batch, self._look(precision), final=True)
         seconds, embedder = self._look(precision), self._looked.get(precision)
         if batch != self._look_batch or embedder is None:
             embedder = self.make(precision, batch, compiled=False, copied=True)
             seconds = self._seconds(embedder)
         if not embedder.backoff:  # what memory was too small for is no measure of another day
             self.memory.keep(Way(precision, False, batch, seconds))
-        return _Trial(precision, batch, seconds, embedder)
+        return Trial(precision, batch, seconds, embedder)
 
     def _seconds(self, embedder: RowEmbedder) -> float:
         some = self._some(embedder)
         return seconds_per_batch(embedder, some) / len(some)
+
+    def _read_again(self, embedder: RowEmbedder, seconds: float) -> float:
+        """Return the least of a reading and two more, one by a single thread: it has no other to wait for."""
+        batches, threads = self.total / len(self._some(embedder)), threads_of(self.device)
+        if batches >= _BATCHES_A_READING:
+            seconds = min(seconds, self._seconds(embedder))
+        if batches >= _BATCHES_A_READING * threads > _BATCHES_A_READING:
+            with one_thread():
+                seconds = min(seconds, self._seconds(embedder))
+        return seconds
 
     @cached_property
     def _sample(self) -> Images:
@@ -259,20 +237,20 @@ class Chooser:
         """Return a batch to measure on; one volume has slices enough."""
         return self._sample[: 1 if self.volumes else embedder.batch_size]
 
-    def _built(self, trial: _Trial) -> RowEmbedder:
+    def _built(self, trial: Trial) -> RowEmbedder:
         if trial.embedder is None and trial.compiled and trial.eager is not None:
             self._compile(trial, trial.eager)
         if trial.embedder is None:
             trial.embedder = self.make(trial.precision, trial.batch, compiled=False, copied=True)
         return trial.embedder
 
-    def _pays(self, eager: _Trial) -> bool:
+    def _pays(self, eager: Trial) -> bool:
         """Decide whether the run is long enough to repay compiling."""
         known = self.memory.way(eager.precision, compiled=True, batch=eager.batch)
         gain = EXPECTED_GAIN if known is None else eager.seconds / known.seconds if known.usable else 1.0
         return worth_compiling(eager.seconds * self.total, self._compile_cost(eager), gain)
 
-    def _compile_cost(self, eager: _Trial) -> float:
+    def _compile_cost(self, eager: Trial) -> float:
         """Return what compiling will cost: as it did, with the compiler's cache where that is there, or a guess."""
         known = self.memory.way(eager.precision, compiled=True, batch=eager.batch)
         if known is not None and known.kept and known.kept == compiler_cache(self.device):
@@ -282,17 +260,17 @@ class Chooser:
         self.memory.layers = self.memory.layers or count_layers(self._built(eager).module)
         return expected_compile_seconds(self.memory.layers, self.memory.costs_here())
 
-    def _compiled(self, eager: _Trial) -> _Trial:
+    def _compiled(self, eager: Trial) -> Trial:
         """Compile when it repays itself, once; what is known of it is believed, and compiled when it is to run."""
         if eager.final or self.problem is not None or not self._pays(eager):
             return replace(eager, final=True)
         if (known := self.memory.way(eager.precision, compiled=True, batch=eager.batch)) is not None:
-            return _Trial(eager.precision, eager.batch, known.seconds, compiled=True, final=True, eager=eager)
-        # One measurement may have met a disturbed machine: before minutes are spent on its word, another is asked.
-        eager.seconds = min(eager.seconds, self._seconds(self._built(eager)))
+            return Trial(eager.precision, eager.batch, known.seconds, compiled=True, final=True, eager=eager)
+        # Before minutes are spent on the word of one measurement, others are asked.
+        eager.seconds = self._read_again(self._built(eager), eager.seconds)
         return self._compile(replace(eager, final=True), eager) if self._pays(eager) else replace(eager, final=True)
 
-    def _compile(self, trial: _Trial, eager: _Trial) -> _Trial:
+    def _compile(self, trial: Trial, eager: Trial) -> Trial:
         """Build a trial compiled, and as it was eager where compiling fails, gives other rows or gains nothing."""
         name, kept = eager.precision, compiler_cache(self.device)
         self.progress.say(f"compiling {name}, about {self._compile_cost(eager):.0f} s ...")
@@ -321,11 +299,12 @@ class Chooser:
         trial.seconds, trial.embedder = (way.seconds, embedder) if trial.compiled else (eager.seconds, eager.embedder)
         return trial
 
-    def _measured_compiled(self, embedder: RowEmbedder, eager: _Trial, cost: float, kept: str, *, usable: bool) -> Way:
+    def _measured_compiled(self, embedder: RowEmbedder, eager: Trial, cost: float, kept: str, *, usable: bool) -> Way:
         """Keep what compiling cost: the first time, or again, with what the compiler had kept of the same network."""
         known = self.memory.way(eager.precision, compiled=True, batch=eager.batch)
         again = known is not None and known.kept != "" and known.kept == kept
         seconds = known.seconds if known is not None and again else self._seconds(embedder)
+        seconds = seconds if seconds < eager.seconds else self._read_again(embedder, seconds)
         way = Way(eager.precision, True, eager.batch, seconds, cost, kept=compiler_cache(self.device), usable=usable)
         if known is not None and again:
             way = replace(way, cost=known.cost, again=min(cost, known.again or cost))
@@ -337,7 +316,7 @@ class Chooser:
     def _left_out(self, half: Precision, error: Exception) -> None:
         self.progress.say(f"precision {half} does not run here ({first_line(error)}): left out")
 
-    def _agreements(self, base: _Trial, half: _Trial) -> tuple[Agreement, ...]:
+    def _agreements(self, base: Trial, half: Trial) -> tuple[Agreement, ...]:
         """Compare every view by itself: a long one must not hide what a short one lost."""
         number = images_to_compare(self.total)
         found = self.memory.agreements.get(half.precision, ())

@@ -11,8 +11,7 @@ import torch
 from laboratory import CPU, FAST_HALF, Lab, Network
 from medfeat.extraction.ask.run_settings import RunSettings
 from medfeat.extraction.measure import batch_size, choose, half_precision, sample
-from medfeat.extraction.measure import clock as clock_module
-from medfeat.extraction.measure.memory import Memory, remembered
+from medfeat.extraction.measure.memory import remembered
 from medfeat.extraction.measure.when_to_compile import rows_apart, worth_compiling
 from medfeat.extraction.network.forward import Finished
 
@@ -75,19 +74,6 @@ def test_a_short_run_is_not_compiled(clock):
     choice, said = decide(clock, FAST_HALF, total=600)
     assert not choice.settings.compiled
     assert not any("compiling" in line for line in said)
-
-
-@pytest.mark.parametrize(("disturbed", "compiled"), [(0, False), (1, False), (2, True)])
-def test_one_reading_of_a_disturbed_machine_does_not_compile(clock, monkeypatch, disturbed, compiled):
-    measure, readings = choose.seconds_per_batch, dict[int, int]()
-
-    def ten_times_slower_at_first(embedder, images, **options):
-        readings[id(embedder)] = readings.get(id(embedder), 0) + 1
-        return measure(embedder, images, **options) * (10 if readings[id(embedder)] <= disturbed else 1)
-
-    monkeypatch.setattr(choose, "seconds_per_batch", ten_times_slower_at_first)
-    _, said = decide(clock, FAST_HALF, total=600, precision="fp32")
-    assert any("compiling fp32" in line for line in said) is compiled
 
 
 def test_compiling_that_gains_nothing_is_undone(clock):
@@ -250,56 +236,6 @@ def test_a_compiled_network_that_gives_other_rows_is_not_used(clock):
     )
     assert not lab.choose("fp32").settings.compiled
     assert any("off what eager gives: running eager" in line for line in lab.said)
-
-
-# What load cannot stretch
-
-
-@pytest.mark.parametrize("load", [1.0, 3.0, 20.0])
-def test_a_busy_machine_decides_as_a_quiet_one(clock, load):
-    """780 images of a small network: 25 seconds of work, which time itself would call 500."""
-    clock.load = load
-    lab = Lab(clock, FAST_HALF, cost=21.0)
-    choice = lab.choose("fp32", total=800)
-    assert not choice.settings.compiled
-    assert not any(compiled for _, _, compiled in lab.built)
-
-
-@pytest.mark.parametrize("load", [1.0, 20.0])
-def test_what_compiling_costs_is_remembered_as_work(clock, load):
-    clock.load, memory = load, Memory()
-    Lab(clock, FAST_HALF, cost=21.0).choose("fp32", memory=memory)
-    assert memory.ways["fp32", True].cost == pytest.approx(21.0 + 0.7)
-
-
-def test_a_stopwatch_counts_work_and_not_what_others_took(monkeypatch):
-    readings = {"wall": 0.0, "own": 0.0, "all": 0.0, "helpers": 0.0}
-    monkeypatch.setattr(clock_module.time, "perf_counter", lambda: readings["wall"])
-    monkeypatch.setattr(clock_module.time, "thread_time", lambda: readings["own"])
-    monkeypatch.setattr(clock_module.time, "process_time", lambda: readings["all"])
-
-    class Spent:
-        children_system = 0.0
-
-        @property
-        def children_user(self):
-            return readings["helpers"]
-
-    monkeypatch.setattr(clock_module.os, "times", Spent)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    seconds = clock_module.stopwatch(CPU)
-    for found, wanted in (
-        ({"wall": 10.0, "own": 2.0, "all": 4.0, "helpers": 0.0}, 2.0),  # eight seconds went to others
-        ({"wall": 10.0, "own": 1.0, "all": 12.0, "helpers": 0.0}, 3.0),  # the leading thread slept, four shared 12
-        ({"wall": 10.0, "own": 2.0, "all": 2.0, "helpers": 5.0}, 7.0),  # a compiler it waited for
-        ({"wall": 3.0, "own": 2.0, "all": 2.0, "helpers": 5.0}, 3.0),  # several at a time, on a quiet machine
-    ):
-        readings.update(found)
-        assert seconds() == pytest.approx(wanted)
-    readings.update({"wall": 0.0})
-    device = clock_module.stopwatch(torch.device("cuda"))
-    readings.update({"wall": 5.0})
-    assert device() == pytest.approx(5.0)
 
 
 # What compiling may lose

@@ -16,7 +16,7 @@ from medfeat.backbones.backbone_table import BACKBONES
 from medfeat.extraction.loop.several.messages import Job
 from medfeat.extraction.loop.several.processes import EmbeddedTogether, embed_together
 from medfeat.extraction.loop.several.shares import batches_a_part, pieces_of
-from medfeat.extraction.measure.choose import Decision
+from medfeat.extraction.measure.trial import Decision
 from medfeat.types import Dataset, Fit, Progress
 from medfeat_cache import StoreWriter
 
