@@ -54,6 +54,8 @@ class Stored:
         What DICOM's RescaleType calls the values, such as ``HU`` or ``US`` (unspecified); empty when it does not say.
     unscaled
         Why the values are not Hounsfield units although this kind of file should have them; empty when they can be.
+    damage
+        What its decoder says of a file that is damaged, and could be read all the same; empty where it says nothing.
     """
 
     values: NDArray[Any] | Slabs
@@ -64,6 +66,7 @@ class Stored:
     display: Display | None = None
     units: str = ""
     unscaled: str = ""
+    damage: str = ""
 
     @property
     def is_volume(self) -> bool:

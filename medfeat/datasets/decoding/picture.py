@@ -155,7 +155,10 @@ def _stored(image: Image.Image) -> Stored:
         return Stored(values, inverted=inverted)
     if kind == SIGNED and image.mode == "L":
         return Stored(_upright(image, np.asarray).view(np.int8))  # Pillow has no mode for this either
-    return Stored(_eight_bit(image))
+    pixels, damage = jpeg_pixels(image)
+    if pixels is not None:
+        return Stored(np.ascontiguousarray(_turned(pixels, _turn_of(image))))
+    return Stored(_eight_bit(image), damage=damage)
 
 
 def _native(part: Image.Image) -> NDArray[Any]:
@@ -171,8 +174,6 @@ def _stored_jpeg2000(image: Image.Image, bits: int) -> Stored:
 
 
 def _eight_bit(image: Image.Image) -> NDArray[np.uint8]:
-    if (pixels := jpeg_pixels(image)) is not None:
-        return np.ascontiguousarray(_turned(pixels, _turn_of(image)))
     if image.has_transparency_data:
         grey = image.mode in ("1", "L", "LA", "La")
         return _upright(image, lambda part: _on_black(np.asarray(_as_mode(part, "RGBA")), grey))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import counted_are
 from medfeat.datasets.bounds import BATCH_BYTES, Places
 from medfeat.datasets.decoding.bad_file import BadFile
 from medfeat.datasets.decoding.decode import DECODER_VERSION, read_stored
@@ -90,6 +91,7 @@ class FilesDataset:
         self.patients: IdArray | None = _as_array(self.listing.patients)
         first = self._first_readable()
         self._ndim = 3 if first.is_volume else 2
+        self._progress, self._damaged, self._told = progress, dict[str, str](), set[str]()
         refuse_lost_classes(self.listing, self._read)
         # Taken before the digests: a file that still has its stamp once it was read is the one that was digested.
         self._stamps = np.array([self._stamp(row) for row in range(len(self.listing.ids))], np.int64)
@@ -164,6 +166,17 @@ class FilesDataset:
             first, good = number + 1, []
             yield numbers, ImageBatch(np.array(found, np.int64), batch, tuple(bad))
             found, numbers, bad, held = [], [], [], 0
+        self._tell_damaged()
+
+    def _tell_damaged(self) -> None:
+        """Say which of the files that were read are damaged, once of each: half of such a picture may be grey."""
+        new = sorted(set(self._damaged) - self._told)
+        self._told.update(new)
+        if new:
+            self._progress.say(
+                f"{self.listing.root}: {counted_are(len(new), 'image')} damaged and used as far as the data goes, "
+                f"such as {new[0]} ({self._damaged[new[0]]}): look whether parts are grey or torn"
+            )
 
     def _read_unchanged(self, row: int, reserve: Reserve) -> UInt8Array | BadImage:
         """Read an image, and refuse it when its file is no longer the one whose digest was taken."""
@@ -187,6 +200,8 @@ class FilesDataset:
         stored = self._stored(row, reserve)
         if isinstance(stored, BadImage):
             return stored
+        if stored.damage:
+            self._damaged[self.listing.ids[row]] = stored.damage
         if stored.is_volume != (self._ndim == 3):
             kinds = ("an image", "volumes") if self._ndim == 3 else ("a volume", "images")
             return self._bad(row, f"{kinds[0]} of shape {stored.values.shape} among {kinds[1]}")

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
+from medfeat.datasets import open_dataset
 from medfeat.datasets.decoding import jpeg
 from medfeat.datasets.decoding.bad_file import BadFile
 from medfeat.datasets.decoding.jpeg import jpeg_pixels
 from medfeat.datasets.decoding.picture import read_picture, stored_picture
+from medfeat.types import SilentProgress
 
 SIDES = ((1, 1), (7, 9), (33, 50), (200, 301), (1, 500))
 SAMPLED = ("444", "422", "420", "440", "411", "Gray")
@@ -44,14 +46,14 @@ def test_the_pixels_are_those_of_pillow_for_every_sampling_of_colours(simplejpeg
     for side in SIDES:
         content = simplejpeg.encode_jpeg(coloured(*side), 85, "RGB", sampled)
         with Image.open(io.BytesIO(content)) as image:
-            np.testing.assert_array_equal(jpeg_pixels(image), by_pillow(content), strict=True)
+            np.testing.assert_array_equal(jpeg_pixels(image)[0], by_pillow(content), strict=True)
 
 
 @pytest.mark.parametrize("options", [{"progressive": True}, {"restart_marker_rows": 1}, {"keep_rgb": True}])
 def test_the_pixels_are_those_of_pillow_for_every_way_to_pack(simplejpeg, options):
     content = packed(Image.fromarray(coloured(90, 70)), quality=80, **options)
     with Image.open(io.BytesIO(content)) as image:
-        np.testing.assert_array_equal(jpeg_pixels(image), by_pillow(content), strict=True)
+        np.testing.assert_array_equal(jpeg_pixels(image)[0], by_pillow(content), strict=True)
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
@@ -71,7 +73,7 @@ def test_four_colours_other_forms_and_pictures_in_memory_are_left_to_pillow(simp
     Image.fromarray(coloured(20, 20)).save(png, "PNG")
     for content in (cmyk, png.getvalue()):
         with Image.open(io.BytesIO(content)) as image:
-            assert jpeg_pixels(image) is None
+            assert jpeg_pixels(image) == (None, "")
     with Image.open(io.BytesIO(packed(Image.fromarray(coloured(20, 20))))) as loaded:
         loaded.load()
         loaded.putpixel((0, 0), (1, 2, 3))
@@ -137,3 +139,21 @@ def test_it_is_used_and_only_where_pillow_decodes_as_it_does(simplejpeg, monkeyp
     jpeg._decoder.cache_clear()
     assert jpeg._decoder() is None
     jpeg._decoder.cache_clear()
+
+
+def test_damage_that_is_read_over_is_said_once_of_all_images(simplejpeg, tmp_path):
+    """The end of the picture lies where half of its data should: the rest is grey, and Pillow says nothing."""
+    whole = packed(Image.fromarray(coloured(64, 64)), quality=90)
+    half = whole[: len(whole) * 2 // 3] + whole[-2:]
+    assert by_pillow(half)[-1].std() < by_pillow(whole)[-1].std() / 4
+    for number in range(6):
+        (tmp_path / f"{number}.jpg").write_bytes(half if number in (2, 4) else whole + bytes(9))
+    told = SilentProgress()
+    dataset = open_dataset(tmp_path, progress=told)
+    assert not any("damaged" in line for line in told.said)
+    for _ in range(2):
+        assert sum(len(batch.rows) for batch in dataset.batches("all", 4)) == 6
+    assert [line for line in told.said if "damaged" in line] == [
+        f"{tmp_path}: 2 images are damaged and used as far as the data goes, such as 2.jpg (premature end of data "
+        "segment): look whether parts are grey or torn"
+    ]
