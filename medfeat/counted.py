@@ -34,3 +34,14 @@ def counted_have(n: int, thing: str, plural: str = "") -> str:
     ('1 run has', '2 runs have')
     """
     return f"{counted(n, thing, plural)} {'has' if n == 1 else 'have'}"
+
+
+def none_of(n: int, thing: str) -> str:
+    """Return that of so many things there is none that can; a single one is not counted.
+
+    Examples
+    --------
+    >>> none_of(1, "image"), none_of(1200, "image")
+    ('not one image', 'none of the 1,200 images')
+    """
+    return f"none of the {n:,} {thing}s" if n > 1 else f"not one {thing}"

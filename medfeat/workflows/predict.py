@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medfeat.backbones import takes_colour
+from medfeat.counted import none_of
 from medfeat.errors import DataError, UsageError
 from medfeat.evaluation.judging.cross_validation import CV
 from medfeat.evaluation.measures.conformal import calibrate
@@ -128,7 +129,7 @@ def predict(
     if not found:
         said = f": {bad[0].id}: {bad[0].reason}" if bad else ""
         what = data or store if images is None else NewImages(images)
-        raise DataError(f"none of the {len(bad)} images of {what} could be read{said}")
+        raise DataError(f"{none_of(len(bad), 'image')} of {what} could be read{said}")
     whole = _joined(found)
     facts: dict[str, Any] = {"conformal": conformal, "ood_unknown": unknown, "bad": tuple(bad)}
     facts |= {"attention": whole.attention, "ood_p": None if familiar is None else whole.ood_p}

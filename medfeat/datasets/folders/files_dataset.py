@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from medfeat.counted import counted_are
+from medfeat.counted import counted_are, none_of
 from medfeat.datasets.bounds import BATCH_BYTES, Places
 from medfeat.datasets.decoding.bad_file import BadFile
 from medfeat.datasets.decoding.decode import DECODER_VERSION, read_stored
@@ -239,7 +239,7 @@ class FilesDataset:
                 return stored
             reasons.append(stored)
         raise DataError(
-            f"none of the {len(reasons)} images of {self.listing.root} can be read, such as {reasons[0].id}: "
+            f"{none_of(len(reasons), 'image')} of {self.listing.root} can be read, such as {reasons[0].id}: "
             f"{reasons[0].reason}"
         )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import none_of
 from medfeat.datasets.folders.file_list import FileList
 from medfeat.errors import DataError
 from medfeat.types import BadImage
@@ -42,7 +43,7 @@ def refuse_lost_classes(listing: FileList, read: Callable[[int], object | BadIma
             bad.append(problem)
         else:
             raise DataError(
-                f"none of the {len(bad)} images of {what} in {listing.root} can be read, such as {bad[0].id}: "
+                f"{none_of(len(bad), 'image')} of {what} in {listing.root} can be read, such as {bad[0].id}: "
                 f"{bad[0].reason}; mend them, or take {what} out"
             )
 

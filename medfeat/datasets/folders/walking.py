@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from medfeat.counted import counted
+from medfeat.counted import counted, none_of
 from medfeat.datasets.decoding.file_kinds import OTHER_PICTURES, SUFFIXES, is_image_name, to_png
 from medfeat.datasets.folders.masks import masks_among
 from medfeat.datasets.splits.split_names import split_word
@@ -145,7 +145,7 @@ def refuse_lost(root: Path, found: FilesFound, classes: Sequence[str]) -> None:
         pictures = [name for name in inside if name.lower().endswith(NOT_READ)]
         if pictures:
             raise DataError(
-                f"{root}: none of the {len(inside)} files of the folder {folder} is an image that is read "
+                f"{root}: {none_of(len(inside), 'file')} of the folder {folder} is an image that is read "
                 f"({_kinds(PurePosixPath(name).suffix for name in inside)}), such as {inside[0]}; "
                 f"{to_png(*pictures)}, or move the folder away"
             )

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import none_of
 from medfeat.datasets.decoding.bad_file import BadFile
 from medfeat.datasets.decoding.intensity import Intensity, OutsideContract, Stored, bounds_of, needs_contract
 from medfeat.datasets.folders.file_list import FileList
@@ -248,7 +249,7 @@ class ObjectDataset:
     def _nothing(self) -> DataError:
         bad = [one for seen in self._seen.values() for one in seen.bad.values()]
         said = f", such as {bad[0].id}: {bad[0].reason}" if bad else ""
-        return DataError(f"none of the {len(bad)} images of {self._name} can be read{said}")
+        return DataError(f"{none_of(len(bad), 'image')} of {self._name} can be read{said}")
 
     def _refuse_lost(self, labels: ObjectLabels) -> None:
         """Refuse a class or a split of which no image could be read, as of files."""

@@ -26,8 +26,14 @@ _SECONDS_MEASURING, _READINGS = 0.5, 16
 _SHORTEST = 1e-9
 
 
-def seconds_per_batch(embedder: RowEmbedder, images: Images, repeats: int = _READINGS) -> float:
-    """Measure a warm forward pass: the least of up to `repeats`, in seconds of work; a slow one is measured once."""
+def seconds_an_image(embedder: RowEmbedder, images: Images, repeats: int = _READINGS) -> float:
+    """Measure a warm pass over a batch (or a volume): the least of up to `repeats`, of a slow one the first.
+
+    Returns
+    -------
+    float
+        Seconds of work an image (or volume).
+    """
     whole = stopwatch(embedder.device)
     embedder(images)  # what is made ready at the first pass is no part of the others
     times: list[float] = []
@@ -35,7 +41,7 @@ def seconds_per_batch(embedder: RowEmbedder, images: Images, repeats: int = _REA
         seconds = stopwatch(embedder.device)
         embedder(images)
         times.append(seconds())
-    return max(min(times), _SHORTEST)
+    return max(min(times), _SHORTEST) / len(images)
 
 
 def choose_batch_size(
@@ -54,22 +60,20 @@ def choose_batch_size(
     most
         Images that may be held at once.
     """
-    best, best_rate, size = 0, 0.0, min(_SMALLEST_BATCH.get(device.type, 16), most)
+    best, least, size = 0, math.inf, min(_SMALLEST_BATCH.get(device.type, 16), most)
     while size <= min(_LARGEST_BATCH.get(device.type, 64), most):
         embedder = make(size)
-        seconds = seconds_per_batch(embedder, _repeated(images, size), repeats=1)
+        seconds = seconds_an_image(embedder, _repeated(images, size), repeats=1)
         if embedder.backoff:
             # Memory ran out and the pass was halved on the way: what fitted then is the size.
             return best or embedder.backoff[-1]
-        rate = size / seconds
-        if rate < best_rate * _GOOD_ENOUGH_GAIN:
+        if seconds * _GOOD_ENOUGH_GAIN > least:
             # A neighbour may have taken the processor's caches for this one reading: the better of two counts.
-            seconds = min(seconds, seconds_per_batch(embedder, _repeated(images, size), repeats=1))
-            rate = size / seconds
-        if rate < best_rate * _GOOD_ENOUGH_GAIN:
+            seconds = min(seconds, seconds_an_image(embedder, _repeated(images, size), repeats=1))
+        if seconds * _GOOD_ENOUGH_GAIN > least:
             break
-        best, best_rate = size, rate
-        if seconds * 2 > _SECONDS_A_TRIAL:
+        best, least = size, seconds
+        if seconds * size * 2 > _SECONDS_A_TRIAL:
             break
         size *= 2
     return best

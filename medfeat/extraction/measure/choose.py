@@ -12,7 +12,7 @@ import numpy as np
 
 from medfeat.datasets.bounds import images_a_batch
 from medfeat.errors import first_line
-from medfeat.extraction.measure.batch_size import choose_batch_size, filled, seconds_per_batch
+from medfeat.extraction.measure.batch_size import choose_batch_size, filled, seconds_an_image
 from medfeat.extraction.measure.clock import one_thread, stopwatch, threads_of
 from medfeat.extraction.measure.half_precision import (
     HOPELESS_SPEEDUP,
@@ -159,7 +159,7 @@ class Chooser:
         """Return seconds of work an image (or volume), by the least that tells."""
         if precision not in self.memory.looks:
             embedder = self.make(precision, self._look_batch, compiled=False, copied=True)
-            seconds = self._seconds(embedder)
+            seconds = seconds_an_image(embedder, self._some(embedder))
             # A run that takes long is measured for seconds: not on the word of one reading of a disturbed machine.
             self.memory.looks[precision] = seconds if self._is_brief(seconds) else self._read_again(embedder, seconds)
             self._looked[precision] = embedder
@@ -210,23 +210,20 @@ class Chooser:
         seconds, embedder = self._look(precision), self._looked.get(precision)
         if batch != self._look_batch or embedder is None:
             embedder = self.make(precision, batch, compiled=False, copied=True)
-            seconds = self._seconds(embedder)
+            seconds = seconds_an_image(embedder, self._some(embedder))
         if not embedder.backoff:  # what memory was too small for is no measure of another day
             self.memory.keep(Way(precision, False, batch, seconds))
         return Trial(precision, batch, seconds, embedder)
 
-    def _seconds(self, embedder: RowEmbedder) -> float:
-        some = self._some(embedder)
-        return seconds_per_batch(embedder, some) / len(some)
-
     def _read_again(self, embedder: RowEmbedder, seconds: float) -> float:
         """Return the least of a reading and two more, one by a single thread: it has no other to wait for."""
-        batches, threads = self.total / len(self._some(embedder)), threads_of(self.device)
+        some, threads = self._some(embedder), threads_of(self.device)
+        batches = self.total / len(some)
         if batches >= _BATCHES_A_READING:
-            seconds = min(seconds, self._seconds(embedder))
+            seconds = min(seconds, seconds_an_image(embedder, some))
         if batches >= _BATCHES_A_READING * threads > _BATCHES_A_READING:
             with one_thread():
-                seconds = min(seconds, self._seconds(embedder))
+                seconds = min(seconds, seconds_an_image(embedder, some))
         return seconds
 
     @cached_property
@@ -303,7 +300,8 @@ class Chooser:
         """Keep what compiling cost: the first time, or again, with what the compiler had kept of the same network."""
         known = self.memory.way(eager.precision, compiled=True, batch=eager.batch)
         again = known is not None and known.kept != "" and known.kept == kept
-        seconds = known.seconds if known is not None and again else self._seconds(embedder)
+        some = self._some(embedder)
+        seconds = known.seconds if known is not None and again else seconds_an_image(embedder, some)
         seconds = seconds if seconds < eager.seconds else self._read_again(embedder, seconds)
         way = Way(eager.precision, True, eager.batch, seconds, cost, kept=compiler_cache(self.device), usable=usable)
         if known is not None and again:

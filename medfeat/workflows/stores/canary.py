@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from medfeat.counted import none_of
 from medfeat.errors import DataError
 from medfeat_cache import FeatureStore, StoreHeader
 
@@ -85,7 +86,9 @@ def sing(header: StoreHeader, remake: Remake) -> Canary:
         there, rows = again(store, group, places, dataset, network, backwards=True)
         stored = np.asarray(store.embeddings(group)[there], np.float64)
     if not len(there):
-        raise DataError(f"none of {len(places)} images of {header.recipe['dataset']} {group} can be read any more")
+        raise DataError(
+            f"{none_of(len(places), 'image')} looked for in {header.recipe['dataset']} {group} can be read any more"
+        )
     stored, new = (np.asarray(part, np.float64).reshape(len(part), -1) for part in (stored, rows))
     deviation, cosine = float(np.abs(stored - new).max()), float(row_cosines(stored, new).min())
     precision = header.recipe["precision"]

@@ -64,7 +64,7 @@ def test_a_stopwatch_counts_work_and_not_what_others_took(monkeypatch):
 @pytest.fixture
 def disturb(monkeypatch):
     """Make the first readings of each network ten times too slow, as threads that wait for one another are."""
-    measure, readings = choose.seconds_per_batch, dict[int, int]()
+    measure, readings = choose.seconds_an_image, dict[int, int]()
     before = torch.get_num_threads()
 
     def start(number, threads):
@@ -75,7 +75,7 @@ def disturb(monkeypatch):
             readings[id(embedder)] = readings.get(id(embedder), 0) + 1
             return measure(embedder, images) * (1.5 if alone else 10 if readings[id(embedder)] <= number else 1)
 
-        monkeypatch.setattr(choose, "seconds_per_batch", slower_at_first)
+        monkeypatch.setattr(choose, "seconds_an_image", slower_at_first)
 
     yield start
     torch.set_num_threads(before)
