@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, get_args
 
 from medfeat.backbones.features.pillow_resize import LEAST_PIXELS, PillowResizer, may_resize, resized
@@ -200,7 +201,7 @@ class Preprocess:
             levels = resizer(images[start : start + step].to(self._filters_on)).to(self.device)
             place = inner[start : start + step]
             if levels.shape[-1] == 1 and place.is_contiguous():
-                torch.index_select(self._table, 0, levels.reshape(-1).to(torch.int32), out=place.view(-1, 3))
+                self._look_up(levels.reshape(-1), place)
             elif levels.shape[-1] == 1:
                 place[:] = self._table[levels[..., 0].to(torch.int32)]
             else:
@@ -208,6 +209,23 @@ class Preprocess:
                 scale, shift = (values.repeat(layout.window[3]) for values in (self._scale, self._shift))
                 place[:] = torch.addcmul(shift, levels.to(torch.float32).flatten(2), scale).reshape(place.shape)
         return output.permute(0, 3, 1, 2)
+
+    def _look_up(self, levels: torch.Tensor, place: torch.Tensor) -> None:
+        """Write the three values of each of (n,) grey levels, on a processor of two at a time: half the moves."""
+        import torch
+
+        table = self._table
+        if self.device.type == "cpu" and not (len(levels) | levels.storage_offset() | levels.data_ptr()) & 1:
+            table, levels = self._pairs, levels.view(torch.uint16)
+        torch.index_select(table, 0, levels.to(torch.int32), out=place.view(-1, table.shape[1]))
+
+    @cached_property
+    def _pairs(self) -> torch.Tensor:
+        """(65536, 6) what each pair of grey levels becomes, by the number that its two bytes are."""
+        import torch
+
+        both = torch.arange(1 << 16, dtype=torch.int32).to(torch.uint16).view(torch.uint8)
+        return self._table[both.to(torch.int32)].reshape(1 << 16, 6)
 
     def _as_it_is(self, shape: tuple[int, int]) -> tuple[Geometry, Callable[[torch.Tensor], torch.Tensor]]:
         top, left = ((self.info.input_size - side) // 2 for side in shape)

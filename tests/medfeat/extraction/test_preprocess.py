@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,29 @@ def test_grey_is_three_equal_channels_before_normalising() -> None:
     grey = images((2, 40, 40))
     rgb = grey.unsqueeze(-1).repeat(1, 1, 1, 3)
     assert torch.equal(Preprocess(info)(grey), Preprocess(info)(rgb))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("first", "count"), [(0, 1), (0, 2), (1, 1), (1, 2)])
+@pytest.mark.parametrize("shifted", [0, 1])
+def test_grey_levels_are_looked_up_wherever_they_lie_in_memory(
+    first: int, count: int, shifted: int, dtype: torch.dtype
+) -> None:
+    """An odd number of pixels that are not resized, from an odd place: two at a time are not to be had everywhere."""
+    info = replace(describe("resnet18"), input_size=33)
+    flat = images((4 * 33 * 33 + 1,))
+    grey = torch.from_numpy(flat.numpy()[shifted:][: 3 * 33 * 33]).reshape(3, 33, 33)[first : first + count]
+    found = Preprocess(info, dtype=dtype)(grey)
+    assert torch.equal(found, Preprocess(info, dtype=dtype)(grey.unsqueeze(-1).repeat(1, 1, 1, 3)))
+
+
+def test_every_pair_of_grey_levels_becomes_what_each_of_them_does() -> None:
+    preprocess = Preprocess(replace(describe("resnet18"), input_size=256))
+    every = torch.arange(256, dtype=torch.uint8)
+    pairs = torch.stack([every.repeat_interleave(256), every.repeat(256)], 1).reshape(2, 256, 256)
+    std, mean = (torch.tensor(values).reshape(3, 1, 1) for values in (preprocess.info.std, preprocess.info.mean))
+    expected = (pairs.unsqueeze(1) / 255 - mean) / std
+    torch.testing.assert_close(preprocess(pairs), expected, rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
