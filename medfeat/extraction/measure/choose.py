@@ -300,9 +300,9 @@ class Chooser:
         """Keep what compiling cost: the first time, or again, with what the compiler had kept of the same network."""
         known = self.memory.way(eager.precision, compiled=True, batch=eager.batch)
         again = known is not None and known.kept != "" and known.kept == kept
-        some = self._some(embedder)
-        seconds = known.seconds if known is not None and again else seconds_an_image(embedder, some)
-        seconds = seconds if seconds < eager.seconds else self._read_again(embedder, seconds)
+        seconds = known.seconds if known is not None and again else math.inf
+        if seconds >= eager.seconds:  # by as many readings as it is compared with
+            seconds = self._read_again(embedder, min(seconds, seconds_an_image(embedder, self._some(embedder))))
         way = Way(eager.precision, True, eager.batch, seconds, cost, kept=compiler_cache(self.device), usable=usable)
         if known is not None and again:
             way = replace(way, cost=known.cost, again=min(cost, known.again or cost))
