@@ -201,7 +201,7 @@ class Preprocess:
             levels = resizer(images[start : start + step].to(self._filters_on)).to(self.device)
             place = inner[start : start + step]
             if levels.shape[-1] == 1 and place.is_contiguous():
-                self._look_up(levels.reshape(-1), place)
+                self._look_up(levels.reshape(-1).contiguous(), place)
             elif levels.shape[-1] == 1:
                 place[:] = self._table[levels[..., 0].to(torch.int32)]
             else:

@@ -62,7 +62,9 @@ def test_grey_levels_are_looked_up_wherever_they_lie_in_memory(
     flat = images((4 * 33 * 33 + 1,))
     grey = torch.from_numpy(flat.numpy()[shifted:][: 3 * 33 * 33]).reshape(3, 33, 33)[first : first + count]
     found = Preprocess(info, dtype=dtype)(grey)
-    assert torch.equal(found, Preprocess(info, dtype=dtype)(grey.unsqueeze(-1).repeat(1, 1, 1, 3)))
+    colour = grey.unsqueeze(-1).repeat(1, 1, 1, 3)
+    assert torch.equal(found, Preprocess(info, dtype=dtype)(colour))
+    assert torch.equal(found, Preprocess(info, dtype=dtype)(colour[..., 2]))
 
 
 def test_every_pair_of_grey_levels_becomes_what_each_of_them_does() -> None:
